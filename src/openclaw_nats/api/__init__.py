@@ -1,0 +1,1 @@
+"""The HTTP API: who may call (auth), what is answered (endpoints, problems), how much is taken (http_protocol)."""

@@ -1,0 +1,77 @@
+"""The Starlette application: routes, authentication, and one mapping from errors to problem documents."""
+
+from __future__ import annotations
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from openclaw_nats.api.auth import ApiKeyMiddleware
+from openclaw_nats.api.bodies import SlowRequest, UnsupportedMediaType
+from openclaw_nats.api.history_endpoints import HistoryEndpoints
+from openclaw_nats.api.ingest_endpoints import IngestEndpoints
+from openclaw_nats.api.operation_endpoints import OperationEndpoints
+from openclaw_nats.api.problems import name_of, problem, problem_for
+from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.outbound.meters import IngestMeters
+
+log = structlog.get_logger(__name__)
+
+
+def build_app(
+    *,
+    api_key: str,
+    ingest: IngestEndpoints,
+    history: HistoryEndpoints,
+    operations: OperationEndpoints,
+    meters: IngestMeters,
+) -> Starlette:
+    """Put the API together."""
+
+    async def events(request: Request) -> Response:
+        return await (ingest.events(request) if request.method == "POST" else history.events(request))
+
+    async def known_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, OpenClawNatsError)  # noqa: S101  (Starlette hands over what it was registered for)
+        if isinstance(error, UnsupportedMediaType):
+            name = "unsupported-media-type"
+        elif isinstance(error, SlowRequest):
+            name = "timeout"
+        else:
+            name = name_of(error)
+        if request.method == "POST":
+            meters.rejected(name)
+        if name == "timeout":
+            return problem(name, str(error), headers={"Connection": "close"})
+        return problem(name, str(error), hint=error.hint) if name.startswith("unsup") else problem_for(error)
+
+    async def http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        if error.status_code == 405:
+            return problem("method-not-allowed", f"{request.method[:20]} is not for this path", headers=_allow(error))
+        return problem("not-found", "No endpoint has this path.")
+
+    async def bug(request: Request, error: Exception) -> Response:
+        log.error("api.bug", path=request.url.path, error=repr(error))
+        return problem("unavailable", "The sidecar made a mistake; its log says more.", headers={"Retry-After": "5"})
+
+    return Starlette(
+        routes=[
+            Route("/api/publish", ingest.publish, methods=["POST"]),
+            Route("/api/events", events, methods=["GET", "POST"]),
+            Route("/api/plugin/report", operations.plugin_report, methods=["POST"]),
+            Route("/api/health", operations.health, methods=["GET"]),
+            Route("/api/openapi.json", operations.openapi, methods=["GET"]),
+            Route("/metrics", operations.metrics, methods=["GET"]),
+        ],
+        middleware=[Middleware(ApiKeyMiddleware, api_key=api_key, open_paths=["/api/health"])],
+        exception_handlers={OpenClawNatsError: known_error, HTTPException: http_error, Exception: bug},
+    )
+
+
+def _allow(error: HTTPException) -> dict[str, str]:
+    return {"Allow": (error.headers or {}).get("Allow", "")}

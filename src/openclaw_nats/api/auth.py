@@ -1,0 +1,53 @@
+"""Who may call: the API key as a bearer token, compared in constant time, before anything else is looked at."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from openclaw_nats.api.problems import problem
+
+
+class ApiKeyMiddleware:
+    """Answers 401 to every request without the key but `open_paths`, which decide for themselves what to tell.
+
+    Unknown paths are 401 too: without the key nothing can be learned about what is here.
+    """
+
+    def __init__(self, app: ASGIApp, *, api_key: str, open_paths: Iterable[str]) -> None:
+        self._app = app
+        self._digest = _digest(api_key.encode())
+        self._open = frozenset(open_paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope["authorized"] = self._authorized(scope)
+        if scope["authorized"] or scope["path"] in self._open:
+            await self._app(scope, receive, send)
+            return
+        await unauthorized()(scope, receive, send)
+
+    def _authorized(self, scope: Scope) -> bool:
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        if len(given) != 1 or given[0][:7].lower() != b"bearer ":
+            return False
+        return hmac.compare_digest(_digest(given[0][7:].strip()), self._digest)
+
+
+def unauthorized() -> Response:
+    """The one and only 401."""
+    return problem(
+        "unauthorized",
+        "Send the header 'Authorization: Bearer <API key>'.",
+        headers={"WWW-Authenticate": 'Bearer realm="openclaw-nats"'},
+    )
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

@@ -1,0 +1,71 @@
+"""Reading request bodies: limited in size and time, of a known content type, decoded with an error that helps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from openclaw_nats.api.problems import Malformed
+from openclaw_nats.errors import InvalidEvent, OpenClawNatsError, TooLarge
+
+READ_SECONDS = 30.0
+T = TypeVar("T")
+
+
+class UnsupportedMediaType(OpenClawNatsError):
+    """The content type is not one that the endpoint reads."""
+
+
+class SlowRequest(OpenClawNatsError):
+    """The body did not arrive in time."""
+
+
+def media_type(request: Request, allowed: Iterable[str]) -> str:
+    """The request's content type without parameters; raise UnsupportedMediaType if it is not among `allowed`."""
+    given = request.headers.get("content-type", "")
+    found = given.partition(";")[0].strip().lower()
+    if found not in allowed:
+        raise UnsupportedMediaType(
+            f"content type {given[:80]!r} can't be read here", hint="Use " + " or ".join(sorted(allowed)) + "."
+        )
+    return found
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body; raise TooLarge as soon as it is over `limit` bytes, SlowRequest after READ_SECONDS."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise TooLarge(f"the body is {declared} bytes long; the limit is {limit}")
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise TooLarge(f"the body is longer than {limit} bytes")
+                chunks.append(chunk)
+    except TimeoutError:
+        raise SlowRequest(f"the body did not arrive within {READ_SECONDS:g} s") from None
+    except ClientDisconnect:
+        raise Malformed("the client went away before its body was complete") from None
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def decode_json(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Decode JSON; raise Malformed for bytes that are no JSON, InvalidEvent for JSON of the wrong shape."""
+    try:
+        body.decode()
+        return decoder.decode(body)
+    except UnicodeDecodeError as error:
+        raise Malformed(f"the body is not valid UTF-8: {error.reason} at byte {error.start}") from None
+    except RecursionError:
+        raise Malformed("the body is nested too deeply") from None
+    except msgspec.ValidationError as error:
+        raise InvalidEvent(str(error)) from None
+    except msgspec.DecodeError as error:
+        raise Malformed(f"the body is not valid JSON: {error}") from None

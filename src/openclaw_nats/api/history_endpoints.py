@@ -1,0 +1,79 @@
+"""`GET /api/events`: what is in the stream, as one CloudEvent a line; with `follow` it goes on as events come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from openclaw_nats.api.problems import Malformed
+from openclaw_nats.errors import Unavailable
+from openclaw_nats.events.decoding import document_of
+from openclaw_nats.events.subjects import EVERYTHING, check_pattern
+from openclaw_nats.events.messages import StoredMessage
+from openclaw_nats.ports import EventLog
+from openclaw_nats.settings import parse_duration
+
+log = structlog.get_logger(__name__)
+
+PARAMETERS = ("subject", "since", "limit", "follow")
+
+
+class HistoryEndpoints:
+    """The handler, around one EventLog."""
+
+    def __init__(self, event_log: EventLog) -> None:
+        self._log = event_log
+
+    async def events(self, request: Request) -> StreamingResponse:
+        """Stream stored events as NDJSON. Query: subject (pattern), since (duration), limit (newest N), follow."""
+        query = request.query_params
+        if unknown := set(query) - set(PARAMETERS):
+            raise Malformed(f"there is no parameter {min(unknown)[:40]!r}", hint="Known: " + ", ".join(PARAMETERS))
+        follow = query.get("follow", "false")
+        if follow not in ("true", "false"):
+            raise Malformed("follow must be true or false")
+        limit = query.get("limit")
+        if limit is not None and not (limit.isascii() and limit.isdigit() and 0 < len(limit) < 10):
+            raise Malformed("limit must be a whole number from 0 to 999999999")
+        messages = self._log.read(
+            subject=check_pattern(query.get("subject", EVERYTHING)),
+            since=_since(query.get("since")),
+            limit=None if limit is None else int(limit),
+            follow=follow == "true",
+        )
+        first = await _first(messages)
+        return StreamingResponse(_documents(first, messages), media_type="application/x-ndjson")
+
+
+def _since(value: str | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        return max(0.0, time.time() - parse_duration(value))
+    except ValueError as error:
+        raise Malformed(f"since must be {error}, not {value[:40]!r}") from None
+
+
+async def _first(messages: AsyncIterator[StoredMessage | None]) -> list[StoredMessage | None]:
+    """Read one message ahead, so that a stream that can't be read is a 503 and not an empty 200."""
+    async for message in messages:
+        return [message]
+    return []
+
+
+async def _documents(
+    first: list[StoredMessage | None], messages: AsyncIterator[StoredMessage | None]
+) -> AsyncIterator[bytes]:
+    # A line break alone while nothing happens: readers skip it, and a connection that is gone is noticed.
+    for message in first:
+        yield b"\n" if message is None else document_of(message) + b"\n"
+    try:
+        async for message in messages:
+            yield b"\n" if message is None else document_of(message) + b"\n"
+    except Unavailable as error:
+        log.warning("history.interrupted", error=str(error))
+        raise

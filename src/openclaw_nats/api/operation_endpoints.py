@@ -1,0 +1,53 @@
+"""How the sidecar is: `/api/health`, `/metrics`, `/api/openapi.json`, and the plugin's own report."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from openclaw_nats.api.bodies import decode_json, media_type, read_body
+from openclaw_nats.outbound.plugin_reports import PluginReport, PluginReports
+
+MAX_REPORT_BYTES = 64 * 1024
+
+HealthCheck = Callable[[], Awaitable[dict[str, Any]]]
+
+_report_decoder = msgspec.json.Decoder(PluginReport)
+
+
+class OperationEndpoints:
+    """The handlers, around a health check, a metrics registry and the plugin's reports."""
+
+    def __init__(
+        self, *, health: HealthCheck, registry: CollectorRegistry, reports: PluginReports, openapi: dict[str, Any]
+    ) -> None:
+        self._health = health
+        self._registry = registry
+        self._reports = reports
+        self._openapi = msgspec.json.encode(openapi)
+
+    async def health(self, request: Request) -> Response:
+        """Up or down for everybody; with the key every part with its last error."""
+        report = await self._health()
+        shown = report if request.scope.get("authorized") else {"status": report["status"]}
+        return Response(msgspec.json.encode(shown), media_type="application/json")
+
+    async def metrics(self, request: Request) -> Response:
+        """Prometheus text format."""
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def openapi(self, request: Request) -> Response:
+        """The OpenAPI document of this API."""
+        return Response(self._openapi, media_type="application/json")
+
+    async def plugin_report(self, request: Request) -> Response:
+        """The plugin's report of itself; the answer is empty."""
+        media_type(request, ("application/json",))
+        self._reports.receive(decode_json(_report_decoder, await read_body(request, MAX_REPORT_BYTES)))
+        return Response(status_code=204)

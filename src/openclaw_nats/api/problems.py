@@ -1,0 +1,75 @@
+"""Errors as RFC 9457 problem documents: one table from error class to status, one place that writes them."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+from starlette.responses import Response
+
+from openclaw_nats.errors import (
+    Filtered,
+    InvalidEvent,
+    InvalidInput,
+    InvalidSubject,
+    OpenClawNatsError,
+    StreamConflict,
+    TooLarge,
+    Unavailable,
+)
+
+CONTENT_TYPE = "application/problem+json"
+
+PROBLEMS: dict[str, tuple[int, str]] = {
+    "malformed": (400, "The request can't be read"),
+    "unauthorized": (401, "A valid API key is needed"),
+    "not-found": (404, "There is nothing here"),
+    "method-not-allowed": (405, "This method can't be used here"),
+    "timeout": (408, "The request came too slowly"),
+    "too-large": (413, "The request is too large"),
+    "unsupported-media-type": (415, "This content type can't be read"),
+    "invalid-event": (422, "The event is not valid"),
+    "invalid-subject": (422, "The subject is not valid"),
+    "filtered": (422, "The subject is filtered"),
+    "headers-too-large": (431, "The request's headers are too large"),
+    "unavailable": (503, "JetStream can't take events now"),
+}
+
+_BY_CLASS: tuple[tuple[type[OpenClawNatsError], str], ...] = (
+    (InvalidSubject, "invalid-subject"),
+    (InvalidEvent, "invalid-event"),
+    (TooLarge, "too-large"),
+    (Filtered, "filtered"),
+    (InvalidInput, "malformed"),
+    (Unavailable, "unavailable"),
+    (StreamConflict, "unavailable"),
+)
+
+
+class Malformed(InvalidInput):
+    """The body is not what the endpoint reads."""
+
+
+def name_of(error: OpenClawNatsError) -> str:
+    """The problem's name for an error: its metrics label and the end of its `type`."""
+    return next((name for kind, name in _BY_CLASS if isinstance(error, kind)), "unavailable")
+
+
+def body_of(name: str, detail: str, hint: str = "") -> bytes:
+    """The problem document as JSON bytes."""
+    status, title = PROBLEMS[name]
+    document = {"type": f"urn:openclaw-nats:problem:{name}", "title": title, "status": status, "detail": detail}
+    return msgspec.json.encode(document | ({"hint": hint} if hint else {}))
+
+
+def problem(name: str, detail: str, *, hint: str = "", headers: dict[str, str] | None = None) -> Response:
+    """A response that carries the problem `name`."""
+    return Response(body_of(name, detail, hint), PROBLEMS[name][0], headers, CONTENT_TYPE)
+
+
+def problem_for(error: OpenClawNatsError) -> Response:
+    """A response for one of our errors; Unavailable says in Retry-After when to come again."""
+    headers = {"Retry-After": str(math.ceil(error.retry_after))} if isinstance(error, Unavailable) else None
+    if isinstance(error, StreamConflict):
+        headers = {"Retry-After": "30"}
+    return problem(name_of(error), str(error), hint=error.hint, headers=headers)

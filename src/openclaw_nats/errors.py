@@ -1,0 +1,66 @@
+"""Every error that this project raises on purpose.
+
+    OpenClawNatsError            what happened, and what to do next (hint)
+    ├── InvalidInput             the caller's fault; repeating it cannot help
+    │   ├── InvalidSubject       a NATS subject or pattern breaks a rule
+    │   ├── InvalidEvent         an event's field is missing, malformed or of the wrong type
+    │   ├── TooLarge             over a documented size limit
+    │   └── Filtered             the operator's filter does not let this subject through
+    ├── Unavailable              JetStream can't take it now; repeat later with the same ids
+    ├── StreamConflict           a stream exists that can't serve as ours
+    ├── SettingsError            a setting is wrong: names the field, the value and what would be right
+    └── SetupError               an installer step failed
+"""
+
+from __future__ import annotations
+
+
+class OpenClawNatsError(Exception):
+    """What happened (`str(error)`) and, in `hint`, what the operator can do about it."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class InvalidInput(OpenClawNatsError):
+    """The request can never succeed as it stands."""
+
+
+class InvalidSubject(InvalidInput):
+    """A subject or pattern is not one that NATS and this project accept."""
+
+
+class InvalidEvent(InvalidInput):
+    """An event's attribute is missing, malformed or of the wrong type."""
+
+
+class TooLarge(InvalidInput):
+    """The event is over the limit in bytes."""
+
+
+class Filtered(InvalidInput):
+    """The operator's allow and block lists keep this subject out."""
+
+
+class Unavailable(OpenClawNatsError):
+    """JetStream can't take the events now. Whether an event in flight was stored is unknown: repeat with the same id.
+
+    `retry_after` is in seconds.
+    """
+
+    def __init__(self, message: str, *, retry_after: float = 1.0, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class StreamConflict(OpenClawNatsError):
+    """A stream of that name or subject exists and can't be adopted without narrowing it."""
+
+
+class SettingsError(OpenClawNatsError):
+    """A setting has a value that can't be used."""
+
+
+class SetupError(OpenClawNatsError):
+    """A step of setup, start or uninstall failed."""

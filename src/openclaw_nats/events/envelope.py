@@ -1,0 +1,152 @@
+"""The event: a CloudEvents 1.0 document in structured JSON (https://github.com/cloudevents/spec, v1.0.2).
+
+`data` stays the bytes that it came as (`msgspec.Raw`): nothing between plugin and stream has to parse it.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import msgspec
+
+from openclaw_nats.errors import InvalidEvent, TooLarge
+from openclaw_nats.events.subjects import PREFIX, check_subject
+
+MAX_EVENT_BYTES = 1024 * 1024
+DEFAULT_PRIORITY = 5
+CONTENT_TYPE = "application/cloudevents+json"
+
+_ID_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class Event(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
+    """One event. Attributes that are not known are empty text and are left out of the document."""
+
+    specversion: str = msgspec.field(default="")
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str = ""
+    datacontenttype: str = ""
+    gatewayid: str = ""
+    agentid: str = ""
+    sessionkey: str = ""
+    sessionid: str = ""
+    runid: str = ""
+    traceparent: str = ""
+    traceid: str = ""
+    correlationid: str = ""
+    causationid: str = ""
+    hops: int = 0
+    priority: int = DEFAULT_PRIORITY
+    data: msgspec.Raw = msgspec.Raw(b"")
+
+
+_decoder = msgspec.json.Decoder(Event)
+_encoder = msgspec.json.Encoder()
+
+
+def encode(event: Event) -> bytes:
+    """Serialise an event to its JSON document."""
+    return _encoder.encode(event)
+
+
+def decode(document: bytes) -> Event:
+    """Parse and check one CloudEvent; raise InvalidEvent, InvalidSubject or TooLarge.
+
+    Extension attributes that this project does not know are allowed by the specification and are kept by the
+    caller, which stores `document` as it came.
+    """
+    if len(document) > MAX_EVENT_BYTES:
+        raise TooLarge(f"the event is {len(document)} bytes long; the limit is {MAX_EVENT_BYTES}")
+    try:
+        document.decode()
+        event = _decoder.decode(document)
+    except UnicodeDecodeError as error:
+        raise InvalidEvent(f"the event is not valid UTF-8: {error.reason} at byte {error.start}") from None
+    except RecursionError:
+        raise InvalidEvent("the event is nested too deeply") from None
+    except msgspec.ValidationError as error:
+        raise InvalidEvent(f"the event is not a CloudEvent: {error}") from None
+    except msgspec.DecodeError as error:
+        raise InvalidEvent(f"the event is not valid JSON: {error}") from None
+    check(event)
+    return event
+
+
+def check(event: Event) -> None:
+    """Check each attribute of a parsed event; raise InvalidEvent or InvalidSubject that names the attribute."""
+    if event.specversion != "1.0":
+        raise InvalidEvent(f"specversion must be \"1.0\", not {event.specversion[:20]!r}")
+    check_id(event.id)
+    check_subject(event.subject)
+    for name in ("source", "type"):
+        value = getattr(event, name)
+        if not value or len(value) > 1024 or _ID_FORBIDDEN.search(value):
+            raise InvalidEvent(f"{name} must be 1 to 1024 printable characters")
+    if event.time and not is_time(event.time):
+        raise InvalidEvent(f"time must be an RFC 3339 time, not {event.time[:40]!r}")
+    check_priority(event.priority)
+    if not 0 <= event.hops <= 1000:
+        raise InvalidEvent(f"hops must be from 0 to 1000, not {event.hops}")
+    if event.traceparent and not is_traceparent(event.traceparent):
+        raise InvalidEvent("traceparent must have the form of W3C Trace Context, version 00")
+
+
+def check_id(value: object) -> str:
+    """Return `value` if it can be an event's id: 1 to 256 printable characters without line breaks."""
+    if not isinstance(value, str) or not value or len(value.encode("utf-8", "replace")) > 256:
+        raise InvalidEvent("id must be text of 1 to 256 bytes")
+    if _ID_FORBIDDEN.search(value) or value != value.strip() or not _encodable(value):
+        raise InvalidEvent("id must not contain control characters, nor begin or end with a space")
+    return value
+
+
+def check_priority(value: object) -> int:
+    """Return `value` if it is a priority: a whole number from 1 (low) to 10 (high, goes first)."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 10:
+        raise InvalidEvent(f"priority must be a whole number from 1 (low) to 10 (high), not {str(value)[:20]}")
+    return value
+
+
+def is_traceparent(value: str) -> bool:
+    """Whether `value` has the form of a W3C `traceparent` header."""
+    return bool(_TRACEPARENT.fullmatch(value))
+
+
+def is_time(value: str) -> bool:
+    """Whether `value` is an RFC 3339 date and time with a zone."""
+    try:
+        return parse_time(value) is not None
+    except ValueError:
+        return False
+
+
+def parse_time(value: str) -> datetime:
+    """Parse an RFC 3339 time; raise ValueError when it has no zone or is not one."""
+    parsed = datetime.fromisoformat(value)
+    if parsed.tzinfo is None or "T" not in value.upper():
+        raise ValueError("no time zone")
+    return parsed
+
+
+def format_time(milliseconds: int) -> str:
+    """Format milliseconds since the Unix epoch as RFC 3339 in UTC with milliseconds."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{milliseconds % 1000:03d}Z"
+
+
+def type_of(subject: str) -> str:
+    """The CloudEvents type for a subject published without one: `agent.events.custom.a` → `openclaw.custom.a`."""
+    return "openclaw." + subject.removeprefix(PREFIX)
+
+
+def _encodable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

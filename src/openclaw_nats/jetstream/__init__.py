@@ -1,0 +1,1 @@
+"""NATS JetStream: the only folder that imports the `nats` package."""

@@ -1,0 +1,242 @@
+"""One connection to NATS that is always either usable or coming back.
+
+A request that is under way when the connection breaks fails at once with Unavailable instead of waiting for its
+timeout: the sidecar can then answer 503 and the spool keeps the events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import secrets
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import nats
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from openclaw_nats.errors import StreamConflict, Unavailable
+from openclaw_nats.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+REQUEST_TIMEOUT = 5.0
+_RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where NATS is and who we are there. Secrets are never shown by `repr`."""
+
+    servers: tuple[str, ...]
+    user: str = ""
+    password: str = ""
+    credentials_file: str = ""
+    tls_ca_file: str = ""
+
+    def __repr__(self) -> str:
+        return f"Options(servers={self.servers!r}, user={self.user!r})"
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Options:
+        """The options that the settings ask for."""
+        return cls(
+            servers=tuple(part.strip() for part in settings["nats.url"].split(",")),
+            user=settings["nats.user"],
+            password=settings.nats_password(),
+            credentials_file=settings["nats.credentials_file"],
+            tls_ca_file=settings["nats.tls_ca_file"],
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments for nats-py's `connect`."""
+        found: dict[str, Any] = {"servers": list(self.servers)}
+        if self.user:
+            found |= {"user": self.user, "password": self.password}
+        if self.credentials_file:
+            found["user_credentials"] = self.credentials_file
+        if self.tls_ca_file:
+            found["tls"] = ssl.create_default_context(cafile=self.tls_ca_file)
+        return found
+
+
+class Connection:
+    """The link to NATS: `run` keeps it up, `request` uses it, the public attributes tell how it is."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._client: Client | None = None
+        self._inbox = f"_INBOX.{secrets.token_hex(8)}"
+        self._tokens = itertools.count()
+        self._waiting: dict[str, asyncio.Future[Msg]] = {}
+        self._closed = asyncio.Event()
+        self.on_connect: Callable[[], Awaitable[None]] | None = None
+        self.since = time.time()
+        self.last_error = ""
+        self.ready = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server can be spoken to at this moment."""
+        return self._client is not None and self._client.is_connected
+
+    @property
+    def server_version(self) -> str:
+        """The server's version, such as `2.15.1`; empty while there was no connection yet."""
+        info = self._client._server_info if self._client else {}
+        return str(info.get("version", ""))
+
+    @property
+    def max_payload(self) -> int:
+        """The largest message in bytes that the server takes, headers included."""
+        return int(self._client.max_payload) if self._client else 1024 * 1024
+
+    @property
+    def client(self) -> Client:
+        """The connected client; raise Unavailable when there is none."""
+        if self._client is None or not self._client.is_connected:
+            raise Unavailable(
+                f"NATS at {self._options.servers[0]} is not reachable: {self.last_error or 'connecting'}",
+                hint="`openclaw-nats status` shows what is down.",
+            )
+        return self._client
+
+    async def run(self) -> None:
+        """Keep the connection up until cancelled, also when the server refuses us or closes for good."""
+        attempt = 0
+        while True:
+            self._closed.clear()
+            try:
+                await self._connect()
+                attempt = 0
+                await self._closed.wait()
+            except (NatsError, OSError, asyncio.TimeoutError, ValueError) as error:
+                self._note_error(error)
+            finally:
+                await self._drop()
+            await asyncio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
+            attempt += 1
+
+    async def request(self, subject: str, body: bytes, headers: dict[str, str] | None = None) -> Msg:
+        """Publish and return the server's reply; raise Unavailable on no reply, no responder or a lost connection."""
+        reply = await self.start_request(subject, body, headers)
+        return await self.finish_request(reply)
+
+    async def start_request(self, subject: str, body: bytes, headers: dict[str, str] | None) -> asyncio.Future[Msg]:
+        """Send a request and return the future of its reply, so that many can be under way at once."""
+        client = self.client
+        token = str(next(self._tokens))
+        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self._waiting[token] = future
+        future.add_done_callback(lambda _: self._waiting.pop(token, None))
+        try:
+            await client.publish(subject, body, reply=f"{self._inbox}.{token}", headers=headers)
+        except (NatsError, OSError) as error:
+            future.cancel()
+            raise Unavailable(f"NATS did not take a message: {error}") from error
+        return future
+
+    async def finish_request(self, future: asyncio.Future[Msg]) -> Msg:
+        """Wait for the reply of a started request."""
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT):
+                reply = await future
+        except TimeoutError:
+            raise Unavailable(f"NATS did not answer within {REQUEST_TIMEOUT:g} s") from None
+        if reply.headers and reply.headers.get("Status") == "503":
+            raise Unavailable("JetStream does not answer: no responders", hint="Is JetStream on at this NATS server?")
+        return reply
+
+    async def api(self, operation: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Call JetStream's API (`$JS.API.<operation>`) and return the answer, `error` included."""
+        body = json.dumps(request).encode() if request is not None else b""
+        answer: dict[str, Any] = json.loads((await self.request(f"$JS.API.{operation}", body)).data)
+        return answer
+
+    async def close(self) -> None:
+        """Close the connection for good."""
+        await self._drop()
+
+    async def _connect(self) -> None:
+        client = await asyncio.wait_for(
+            nats.connect(
+                **self._options.arguments(),
+                name="openclaw-nats sidecar",
+                allow_reconnect=True,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.5,
+                connect_timeout=5,
+                ping_interval=5,
+                max_outstanding_pings=2,
+                error_cb=self._on_error,
+                disconnected_cb=self._on_disconnect,
+                reconnected_cb=self._on_reconnect,
+                closed_cb=self._on_closed,
+            ),
+            timeout=10,
+        )
+        self._client = client
+        await client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
+        await self._announce()
+
+    async def _announce(self) -> None:
+        self.since, self.last_error = time.time(), ""
+        log.info("nats.connected", server=self._options.servers[0], version=self.server_version)
+        if self.on_connect is None:
+            self.ready = True
+            return
+        try:
+            await self.on_connect()
+            self.ready = True
+        except (Unavailable, StreamConflict) as error:
+            self._note_error(error)
+
+    async def _drop(self) -> None:
+        client, self._client, self.ready = self._client, None, False
+        self._fail_waiting()
+        if client is not None and not client.is_closed:
+            try:
+                await asyncio.wait_for(client.close(), 2)
+            except (NatsError, OSError, asyncio.TimeoutError) as error:
+                log.debug("nats.close_failed", error=str(error))
+
+    def _fail_waiting(self) -> None:
+        for future in list(self._waiting.values()):
+            if not future.done():
+                future.set_exception(Unavailable("the connection to NATS broke before it answered"))
+
+    async def _on_reply(self, message: Msg) -> None:
+        future = self._waiting.get(message.subject.rsplit(".", 1)[1])
+        if future is not None and not future.done():
+            future.set_result(message)
+
+    async def _on_error(self, error: Exception) -> None:
+        self._note_error(error)
+
+    async def _on_disconnect(self) -> None:
+        if self.connected or self._client is None:
+            return
+        self.since = time.time()
+        self.ready = False
+        self.last_error = self.last_error or "the connection was lost"
+        self._fail_waiting()
+        log.warning("nats.disconnected", error=self.last_error)
+
+    async def _on_reconnect(self) -> None:
+        await self._announce()
+
+    async def _on_closed(self) -> None:
+        self._closed.set()
+
+    def _note_error(self, error: BaseException) -> None:
+        text = str(error) or type(error).__name__
+        if text != self.last_error:
+            log.warning("nats.error", error=text)
+        self.last_error = text

@@ -1,0 +1,197 @@
+"""The events stream as an append-only log: atomic batches in, ordered reading out.
+
+Wire facts (nats-server 2.15.1; ADR-50 of the NATS architecture): a batch is up to 1000 messages with the headers
+`Nats-Batch-Id` and `Nats-Batch-Sequence`, the last one with `Nats-Batch-Commit: 1`; its acknowledgement carries the
+last sequence and the count. One duplicate id rejects the whole batch (error 10201), then each message goes alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeout
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from openclaw_nats.errors import InvalidInput, TooLarge, Unavailable
+from openclaw_nats.events.ids import uuid7
+from openclaw_nats.events.subjects import EVERYTHING
+from openclaw_nats.jetstream.connection import Connection
+from openclaw_nats.jetstream.streams import EVENTS, Streams
+from openclaw_nats.events.messages import Message, Stored, StoredMessage
+
+MAX_BATCH = 1000
+HEADER_ROOM = 1024
+_PIPELINE = 256
+_FETCH = 256
+_DUPLICATE_IN_BATCH = 10201
+_MESSAGE_TOO_LARGE = 10054
+
+
+class JetStreamEventLog:
+    """The port EventLog on a JetStream stream."""
+
+    def __init__(self, connection: Connection, streams: Streams) -> None:
+        self._connection = connection
+        self._streams = streams
+
+    @property
+    def max_body(self) -> int:
+        """The largest body in bytes that the server can store, with room left for our headers."""
+        return self._connection.max_payload - HEADER_ROOM
+
+    async def append(self, messages: Sequence[Message]) -> list[Stored | InvalidInput]:
+        """Store messages in order; see EventLog.append. A message that can't ever be stored gets its InvalidInput."""
+        if not self._connection.ready:
+            self._connection.client  # noqa: B018  (says why, if that is the reason)
+            raise Unavailable(self._streams.problem or "the stream is not ready yet")
+        results: list[Stored | InvalidInput] = []
+        for start in range(0, len(messages), MAX_BATCH):
+            chunk = messages[start : start + MAX_BATCH]
+            stored = await self._append_batch(chunk) if self._streams.atomic and len(chunk) > 1 else None
+            results += stored if stored is not None else await self._append_singly(chunk)
+        return results
+
+    async def _append_batch(self, messages: Sequence[Message]) -> list[Stored | InvalidInput] | None:
+        batch = uuid7(int(time.time() * 1000))
+        client = self._connection.client
+        last = len(messages)
+        try:
+            for position, message in enumerate(messages[:-1], 1):
+                headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(position), "Nats-Msg-Id": message.id}
+                await client.publish(message.subject, message.body, headers=headers)
+        except (NatsError, OSError) as error:
+            raise Unavailable(f"NATS did not take a batch: {error}") from error
+        headers = {
+            "Nats-Batch-Id": batch,
+            "Nats-Batch-Sequence": str(last),
+            "Nats-Msg-Id": messages[-1].id,
+            "Nats-Batch-Commit": "1",
+        }
+        answer = _parse(await self._connection.request(messages[-1].subject, messages[-1].body, headers))
+        if "error" in answer:
+            if answer["error"].get("code") == 503:
+                raise _unavailable(answer["error"])
+            return None
+        if answer.get("count") != last:
+            raise Unavailable("JetStream acknowledged another number of messages than the batch had")
+        first = answer["seq"] - last + 1
+        return [Stored(first + offset, False) for offset in range(last)]
+
+    async def _append_singly(self, messages: Sequence[Message]) -> list[Stored | InvalidInput]:
+        results: list[Stored | InvalidInput] = []
+        for start in range(0, len(messages), _PIPELINE):
+            replies: list[asyncio.Future[Msg]] = []
+            try:
+                for message in messages[start : start + _PIPELINE]:
+                    headers = {"Nats-Msg-Id": message.id}
+                    replies.append(await self._connection.start_request(message.subject, message.body, headers))
+                results += [_result(_parse(await self._connection.finish_request(reply))) for reply in replies]
+            finally:
+                for reply in replies:
+                    reply.cancel()  # no effect on an answered one; the others' answers no longer matter
+        return results
+
+    async def ids_since(self, start_time: float, ids: frozenset[str]) -> frozenset[str]:
+        """Which of `ids` the stream holds since `start_time`; see EventLog.ids_since."""
+        found: set[str] = set()
+        async for message in self.read(subject=EVERYTHING, since=start_time, limit=None, follow=False, bodies=False):
+            if message is not None and message.headers.get("Nats-Msg-Id", "") in ids:
+                found.add(message.headers["Nats-Msg-Id"])
+        return frozenset(found)
+
+    async def read(
+        self, *, subject: str, since: float | None, limit: int | None, follow: bool, bodies: bool = True
+    ) -> AsyncIterator[StoredMessage | None]:
+        """Yield stored messages; see EventLog.read."""
+        try:
+            async for message in self._read(subject, since, limit, follow, bodies):
+                yield message
+        except (NatsError, OSError) as error:
+            raise Unavailable(f"the stream can't be read: {error or type(error).__name__}") from error
+
+    async def _read(
+        self, subject: str, since: float | None, limit: int | None, follow: bool, bodies: bool
+    ) -> AsyncIterator[StoredMessage | None]:
+        subscription = await self._reader(subject, since, bodies)
+        try:
+            remaining = (await subscription.consumer_info()).num_pending or 0
+            skip = max(0, remaining - limit) if limit is not None else 0
+            while remaining or follow:
+                try:
+                    messages = await subscription.fetch(_FETCH if follow else min(_FETCH, remaining), timeout=1)
+                except NatsTimeout:
+                    if not follow:
+                        return
+                    yield None
+                    continue
+                for message in messages:
+                    remaining = max(0, remaining - 1)
+                    if skip:
+                        skip -= 1
+                    else:
+                        yield _stored_message(message)
+        finally:
+            await _drop(subscription)
+
+    async def _reader(self, subject: str, since: float | None, bodies: bool) -> JetStreamContext.PullSubscription:
+        start: dict[str, Any] = {"deliver_policy": DeliverPolicy.ALL}
+        if since is not None:
+            moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since)) + f"{since % 1:.6f}"[1:] + "Z"
+            start = {"deliver_policy": DeliverPolicy.BY_START_TIME, "opt_start_time": moment}
+        config = ConsumerConfig(
+            ack_policy=AckPolicy.NONE,
+            inactive_threshold=30.0,
+            mem_storage=True,
+            num_replicas=1,
+            headers_only=not bodies,
+            **start,
+        )
+        return await self._connection.client.jetstream().pull_subscribe(subject, stream=EVENTS, config=config)
+
+
+async def _drop(subscription: JetStreamContext.PullSubscription) -> None:
+    try:
+        await subscription.unsubscribe()
+    except (NatsError, OSError):
+        return  # the connection is gone, and the server drops an idle reader after 30 s
+
+
+def _parse(reply: Msg) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = json.loads(reply.data)
+    except ValueError as error:
+        raise Unavailable("JetStream's acknowledgement could not be read") from error
+    return answer
+
+
+def _result(answer: dict[str, Any]) -> Stored | InvalidInput:
+    error = answer.get("error")
+    if error is None:
+        return Stored(answer["seq"], bool(answer.get("duplicate")))
+    if error.get("err_code") == _MESSAGE_TOO_LARGE:
+        return TooLarge("the event is larger than the stream's max_msg_size")
+    raise _unavailable(error)
+
+
+def _unavailable(error: dict[str, Any]) -> Unavailable:
+    text = f"JetStream refused: {error.get('description')} (error {error.get('err_code')})"
+    return Unavailable(text, retry_after=5, hint="`openclaw-nats status` shows the stream's limits and the disk.")
+
+
+def _stored_message(message: Msg) -> StoredMessage:
+    meta = message.metadata
+    return StoredMessage(
+        sequence=meta.sequence.stream,
+        subject=message.subject,
+        headers=dict(message.headers or {}),
+        body=message.data,
+        time=int(meta.timestamp.timestamp() * 1e9),
+        pending=meta.num_pending,
+    )

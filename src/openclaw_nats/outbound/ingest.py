@@ -1,0 +1,211 @@
+"""Ingest: check → filter → redact → group commit. The only way in for events that arrive over HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from openclaw_nats.errors import Filtered, InvalidEvent, InvalidInput, InvalidSubject, TooLarge
+from openclaw_nats.events import envelope
+from openclaw_nats.events.envelope import Event
+from openclaw_nats.events.ids import uuid7
+from openclaw_nats.events.subjects import check_subject
+from openclaw_nats.outbound.filters import SubjectFilter
+from openclaw_nats.outbound.meters import IngestMeters
+from openclaw_nats.outbound.publisher import GroupCommitPublisher
+from openclaw_nats.outbound.redaction import Redactor
+from openclaw_nats.events.messages import Message, Stored
+from openclaw_nats.ports import EventLog
+
+_RAW_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class Meta(msgspec.Struct, rename="camel"):
+    """Optional tracing fields of a publish request."""
+
+    priority: Any = None
+    trace_id: str = ""
+    correlation_id: str = ""
+
+
+class PublishRequest(msgspec.Struct, rename="camel"):
+    """The body of `POST /api/publish`."""
+
+    subject: str
+    payload: msgspec.Raw
+    id: str | None = None
+    type: str | None = None
+    priority: Any = None
+    session_key: str = ""
+    meta: Meta = msgspec.field(default_factory=Meta)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became of one published event."""
+
+    id: str
+    subject: str
+    sequence: int
+    duplicate: bool
+
+
+@dataclass
+class BatchOutcome:
+    """What became of a batch; `rejected` holds (index, why) of the events that can never be stored."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    filtered: int = 0
+    rejected: list[tuple[int, InvalidInput]] = field(default_factory=list)
+
+
+class Ingest:
+    """Takes events in. Every method returns after JetStream's acknowledgement, or raises Unavailable."""
+
+    def __init__(
+        self,
+        *,
+        publisher: GroupCommitPublisher,
+        log: EventLog,
+        subject_filter: SubjectFilter,
+        redactor: Redactor | None,
+        meters: IngestMeters,
+        gateway_id: str,
+        duplicate_window: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._publisher = publisher
+        self._log = log
+        self._filter = subject_filter
+        self._redactor = redactor
+        self._meters = meters
+        self._gateway_id = gateway_id
+        self._window = duplicate_window
+        self._clock = clock
+
+    async def publish(self, request: PublishRequest) -> Published:
+        """Make an event of a publish request and store it; raise InvalidInput or Unavailable."""
+        event = self._event_of(request)
+        message = self._prepare(event, envelope.encode(event))
+        if message is None:
+            raise Filtered(
+                f"the operator's filter keeps {event.subject} out", hint="See filter.allow and filter.block in config."
+            )
+        with self._meters.latency.time():
+            result = (await self._publisher.publish([message]))[0]
+        if not isinstance(result, Stored):
+            raise result
+        self._meters.stored(int(not result.duplicate), int(result.duplicate))
+        return Published(event.id, event.subject, result.sequence, result.duplicate)
+
+    async def ingest(self, documents: Sequence[bytes], retry_since: float | None = None) -> BatchOutcome:
+        """Store a batch of CloudEvents; an event that is wrong does not cost the others.
+
+        `retry_since` says that some of them may have been stored by an earlier try that began then (Unix time). When
+        that is longer ago than the stream's deduplication window, the stream itself is searched for them.
+        """
+        outcome = BatchOutcome()
+        messages: list[Message] = []
+        places: list[int] = []
+        for index, document in enumerate(documents):
+            try:
+                message = self._prepare(envelope.decode(document), document)
+            except InvalidInput as error:
+                outcome.rejected.append((index, error))
+                continue
+            if message is None:
+                outcome.filtered += 1
+            else:
+                messages.append(message)
+                places.append(index)
+        messages, places = await self._drop_stored(messages, places, retry_since, outcome)
+        if messages:
+            with self._meters.latency.time():
+                results = await self._publisher.publish(messages)
+            _sort(results, places, outcome)
+        self._meters.stored(outcome.accepted, outcome.duplicates)
+        self._meters.filtered.inc(outcome.filtered)
+        outcome.rejected.sort(key=lambda item: item[0])
+        return outcome
+
+    def _event_of(self, request: PublishRequest) -> Event:
+        milliseconds = int(self._clock() * 1000)
+        check_subject(request.subject)
+        priority = request.meta.priority if request.priority is None else request.priority
+        trace = _short(request.meta.trace_id, "meta.traceId")
+        event = Event(
+            specversion="1.0",
+            id=uuid7(milliseconds) if request.id is None else request.id,
+            source=f"openclaw://{self._gateway_id}/api",
+            type=request.type or envelope.type_of(request.subject),
+            subject=request.subject,
+            time=envelope.format_time(milliseconds),
+            gatewayid=self._gateway_id,
+            sessionkey=_short(request.session_key, "sessionKey"),
+            correlationid=_short(request.meta.correlation_id, "meta.correlationId"),
+            traceparent=_traceparent(trace),
+            traceid=trace,
+            priority=envelope.DEFAULT_PRIORITY if priority is None else envelope.check_priority(priority),
+            data=request.payload,
+        )
+        envelope.check(event)
+        return event
+
+    def _prepare(self, event: Event, document: bytes) -> Message | None:
+        if not self._filter.allows(event.subject):
+            return None
+        if self._redactor is not None and event.data:
+            data = bytes(event.data)
+            masked = self._redactor.redact(data)
+            if masked != data:
+                fields = _RAW_FIELDS.decode(document)
+                fields["data"] = msgspec.Raw(masked)
+                document = msgspec.json.encode(fields)
+                self._meters.redacted.inc()
+        limit = min(envelope.MAX_EVENT_BYTES + 4096, self._log.max_body)
+        if len(document) > limit:
+            raise TooLarge(f"the event is {len(document)} bytes long; the limit is {limit}")
+        return Message(event.subject, event.id, document)
+
+    async def _drop_stored(
+        self, messages: list[Message], places: list[int], retry_since: float | None, outcome: BatchOutcome
+    ) -> tuple[list[Message], list[int]]:
+        if not messages or retry_since is None or self._clock() - retry_since < self._window * 0.9:
+            return messages, places
+        stored = await self._log.ids_since(retry_since - 5, frozenset(message.id for message in messages))
+        left = [(message, place) for message, place in zip(messages, places, strict=True) if message.id not in stored]
+        outcome.duplicates += len(messages) - len(left)
+        return [message for message, _ in left], [place for _, place in left]
+
+
+def _sort(results: Sequence[Stored | InvalidInput], places: Sequence[int], outcome: BatchOutcome) -> None:
+    for place, result in zip(places, results, strict=True):
+        if not isinstance(result, Stored):
+            outcome.rejected.append((place, result))
+        elif result.duplicate:
+            outcome.duplicates += 1
+        else:
+            outcome.accepted += 1
+
+
+def _short(value: str, name: str) -> str:
+    if len(value) > 512 or any(ord(character) < 32 for character in value):
+        raise InvalidEvent(f"{name} must be at most 512 printable characters")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidSubject(f"{name} is not valid Unicode") from None
+    return value
+
+
+def _traceparent(trace_id: str) -> str:
+    """A traceparent for a W3C trace id; empty for an id of another kind, which `traceid` keeps as it is."""
+    if len(trace_id) != 32 or set(trace_id) - set("0123456789abcdef") or set(trace_id) == {"0"}:
+        return ""
+    span = trace_id[16:] if set(trace_id[16:]) != {"0"} else "1".zfill(16)
+    return f"00-{trace_id}-{span}-01"

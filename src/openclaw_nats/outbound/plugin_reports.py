@@ -1,0 +1,63 @@
+"""What the plugin says of itself, every few seconds: versions, spool, hooks it may not use."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from openclaw_nats.outbound.meters import SpoolMeters
+
+STALE_SECONDS = 45.0
+
+
+class SpoolReport(msgspec.Struct, rename="camel"):
+    """The spool: waiting events and bytes, age in seconds of the oldest, events dropped and rejected since start."""
+
+    events: int = 0
+    bytes: int = 0
+    oldest_seconds: float = 0.0
+    dropped: int = 0
+    rejected: int = 0
+
+
+class PluginReport(msgspec.Struct, rename="camel"):
+    """One report. `problems` are sentences for the operator, such as a permission that hooks lack."""
+
+    plugin_version: str
+    gateway_version: str = ""
+    gateway_id: str = ""
+    pid: int = 0
+    started_at: str = ""
+    conversation_access: bool | None = None
+    events: int = 0
+    handler_errors: int = 0
+    last_error: str = ""
+    problems: list[str] = msgspec.field(default_factory=list)
+    spool: SpoolReport = msgspec.field(default_factory=SpoolReport)
+
+
+class PluginReports:
+    """The last report and when it came."""
+
+    def __init__(self, meters: SpoolMeters) -> None:
+        self._meters = meters
+        self.last: PluginReport | None = None
+        self.received_at = 0.0
+        self.since = 0.0
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the plugin has reported recently enough to be called running."""
+        return self.last is not None and time.time() - self.received_at < STALE_SECONDS
+
+    def receive(self, report: PluginReport) -> None:
+        """Take a report over."""
+        if not self.fresh or self.last is None or self.last.started_at != report.started_at:
+            self.since = time.time()
+        self.last, self.received_at = report, time.time()
+        self._meters.events.set(report.spool.events)
+        self._meters.bytes.set(report.spool.bytes)
+        self._meters.oldest.set(report.spool.oldest_seconds)
+        self._meters.dropped.set(report.spool.dropped)
+        self._meters.reported.set(self.received_at)

@@ -1,0 +1,157 @@
+"""What is really reachable, each part with its last error."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from openclaw_nats import __version__
+from openclaw_nats.errors import Unavailable
+from openclaw_nats.events.envelope import format_time
+from openclaw_nats.jetstream.connection import Connection
+from openclaw_nats.jetstream.streams import Streams, supports_atomic
+from openclaw_nats.outbound.meters import IngestMeters
+from openclaw_nats.outbound.plugin_reports import PluginReports
+from openclaw_nats.settings import Settings
+
+PROBE_SECONDS = 10.0
+_PROBE_TIMEOUT = 3.0
+
+
+class GatewayProbe:
+    """Asks the Gateway's `/healthz` every PROBE_SECONDS."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.reachable = False
+        self.since = time.time()
+        self.last_error = "not asked yet"
+
+    async def run(self) -> None:
+        """Probe until cancelled."""
+        while True:
+            error = await self._probe()
+            if (not error) != self.reachable:
+                self.reachable, self.since = not error, time.time()
+            self.last_error = error
+            await asyncio.sleep(PROBE_SECONDS if self.reachable else 2.0)
+
+    async def _probe(self) -> str:
+        parts = urlsplit(self._url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT):
+                reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=parts.scheme == "https")
+                try:
+                    writer.write(f"GET /healthz HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode())
+                    status = (await reader.readline()).split(b" ")
+                finally:
+                    writer.close()
+        except TimeoutError:
+            return f"{self._url} did not answer within {_PROBE_TIMEOUT:g} s"
+        except OSError as error:
+            return f"{self._url}: {error.strerror or error}"
+        except ValueError as error:
+            return f"{self._url}: {error}"
+        code = status[1].decode("ascii", "replace") if len(status) > 1 else "no HTTP"
+        return "" if code[:1] in "24" else f"{self._url}/healthz answered {code}"
+
+
+class Health:
+    """Puts the report of `/api/health` together."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        connection: Connection,
+        streams: Streams,
+        gateway: GatewayProbe,
+        reports: PluginReports,
+        meters: IngestMeters,
+    ) -> None:
+        self._settings = settings
+        self._connection = connection
+        self._streams = streams
+        self._gateway = gateway
+        self._reports = reports
+        self._meters = meters
+        self._started = time.time()
+        self.task_errors: dict[str, str] = {}
+
+    async def report(self) -> dict[str, Any]:
+        """The whole report; `status` is up when events can be stored."""
+        nats = await self._nats()
+        up = nats["reachable"] and nats["stream"] is not None
+        return {
+            "status": "up" if up else "down",
+            "nats": nats,
+            "sidecar": {
+                "reachable": True,
+                "since": _time(self._started),
+                "lastError": "; ".join(f"{task}: {error}" for task, error in self.task_errors.items()),
+                "version": __version__,
+                "eventsLastMinute": self._meters.last_minute(),
+                "capture": self._settings["capture.default"],
+            },
+            "gateway": {
+                "reachable": self._gateway.reachable,
+                "since": _time(self._gateway.since),
+                "lastError": self._gateway.last_error,
+                "version": self._reports.last.gateway_version if self._reports.last else "",
+                "url": self._settings["gateway.url"],
+            },
+            "plugin": self._plugin(),
+        }
+
+    async def _nats(self) -> dict[str, Any]:
+        connection = self._connection
+        stream, error = None, self._streams.problem or connection.last_error
+        if connection.ready:
+            try:
+                state = await self._streams.state()
+                stream = {key: state[key] for key in ("messages", "bytes", "first_seq", "last_seq")}
+            except Unavailable as problem:
+                error = str(problem)
+        version = connection.server_version
+        notes = [] if not version or supports_atomic(version) else [f"nats-server {version} is older than 2.12: slower"]
+        return {
+            "reachable": connection.connected,
+            "since": _time(connection.since),
+            "lastError": error,
+            "version": version,
+            "url": self._settings["nats.url"].rpartition("@")[2],
+            "stream": stream,
+            "atomicBatches": self._streams.atomic,
+            "notes": notes,
+        }
+
+    def _plugin(self) -> dict[str, Any]:
+        report, reports = self._reports.last, self._reports
+        if report is None:
+            error = "no report since the sidecar started: is the plugin installed and the Gateway running?"
+            return {"reachable": False, "since": _time(self._started), "lastError": error, "version": "", "problems": []}
+        return {
+            "reachable": reports.fresh,
+            "since": _time(reports.since if reports.fresh else reports.received_at),
+            "lastError": report.last_error if reports.fresh else "it stopped reporting",
+            "version": report.plugin_version,
+            "gatewayVersion": report.gateway_version,
+            "conversationAccess": report.conversation_access,
+            "problems": report.problems,
+            "events": report.events,
+            "handlerErrors": report.handler_errors,
+            "spool": {
+                "events": report.spool.events,
+                "bytes": report.spool.bytes,
+                "oldestSeconds": report.spool.oldest_seconds,
+                "dropped": report.spool.dropped,
+                "rejected": report.spool.rejected,
+            },
+        }
+
+
+def _time(seconds: float) -> str:
+    return format_time(int(seconds * 1000))

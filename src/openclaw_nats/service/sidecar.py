@@ -1,0 +1,195 @@
+"""The sidecar process: everything is put together here, once, in the order in which an event flows.
+
+Stop order: the HTTP server first (requests under way get their answer), then the tasks (publisher, connection).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import socket
+import sys
+from dataclasses import dataclass
+
+import structlog
+import uvicorn
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+from starlette.applications import Starlette
+
+from openclaw_nats import __version__
+from openclaw_nats.api import openapi
+from openclaw_nats.api.app import build_app
+from openclaw_nats.api.history_endpoints import HistoryEndpoints
+from openclaw_nats.api.http_protocol import limited
+from openclaw_nats.api.ingest_endpoints import IngestEndpoints
+from openclaw_nats.api.operation_endpoints import OperationEndpoints
+from openclaw_nats.errors import OpenClawNatsError, SettingsError, StreamConflict, Unavailable
+from openclaw_nats.jetstream.connection import Connection, Options
+from openclaw_nats.jetstream.event_log import JetStreamEventLog
+from openclaw_nats.jetstream.streams import Streams
+from openclaw_nats.outbound.filters import SubjectFilter
+from openclaw_nats.outbound.ingest import Ingest
+from openclaw_nats.outbound.meters import IngestMeters, SpoolMeters
+from openclaw_nats.outbound.plugin_reports import PluginReports
+from openclaw_nats.outbound.publisher import GroupCommitPublisher
+from openclaw_nats.outbound.redaction import Redactor
+from openclaw_nats.service import logs
+from openclaw_nats.service.files import write_private
+from openclaw_nats.service.health import GatewayProbe, Health
+from openclaw_nats.service.tasks import keep_running
+from openclaw_nats.settings import Settings, load
+
+log = structlog.get_logger(__name__)
+
+KEEP_STREAMS_SECONDS = 30.0
+
+
+@dataclass
+class Sidecar:
+    """The parts that have a life of their own; `app` answers, `tasks` run beside it."""
+
+    app: Starlette
+    connection: Connection
+    streams: Streams
+    publisher: GroupCommitPublisher
+    gateway: GatewayProbe
+    health: Health
+
+    async def run_tasks(self) -> None:
+        """Run every task until cancelled."""
+        runs = {
+            "nats": self.connection.run,
+            "publisher": self.publisher.run,
+            "gateway-probe": self.gateway.run,
+            "streams": self._keep_streams,
+        }
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, run in runs.items():
+                    group.create_task(keep_running(name, run, self.health.task_errors), name=name)
+        finally:
+            await self.connection.close()
+
+    async def _keep_streams(self) -> None:
+        """Look at the streams again and again: somebody may delete or change them, or free a full disk."""
+        while True:
+            await asyncio.sleep(KEEP_STREAMS_SECONDS if self.connection.ready else 1.0)
+            if not self.connection.connected:
+                continue
+            try:
+                await self.streams.ensure()
+                self.connection.ready, self.connection.last_error = True, ""
+            except (Unavailable, StreamConflict) as error:
+                self.connection.ready, self.connection.last_error = False, str(error)
+
+
+def build(settings: Settings) -> Sidecar:
+    """Wire the sidecar; raise SettingsError when something needed (the API key, say) is missing."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    meters = IngestMeters(registry)
+    reports = PluginReports(SpoolMeters(registry))
+    connection = Connection(Options.from_settings(settings))
+    streams = Streams(connection, settings)
+    connection.on_connect = streams.ensure
+    Gauge("openclaw_nats_nats_up", "Whether events can be stored", registry=registry).set_function(
+        lambda: float(connection.ready)
+    )
+    event_log = JetStreamEventLog(connection, streams)
+    publisher = GroupCommitPublisher(event_log, meters.group_size.observe)
+    redactor = Redactor(patterns=settings["redaction.patterns"], keys=settings["redaction.keys"])
+    ingest = Ingest(
+        publisher=publisher,
+        log=event_log,
+        subject_filter=SubjectFilter(settings["filter.allow"], settings["filter.block"]),
+        redactor=redactor if settings["redaction.enabled"] else None,
+        meters=meters,
+        gateway_id=settings.gateway_id,
+        duplicate_window=settings["stream.duplicate_window"],
+    )
+    gateway = GatewayProbe(settings["gateway.url"])
+    health = Health(
+        settings=settings, connection=connection, streams=streams, gateway=gateway, reports=reports, meters=meters
+    )
+    app = build_app(
+        api_key=settings.api_key(),
+        ingest=IngestEndpoints(ingest, meters),
+        history=HistoryEndpoints(event_log),
+        operations=OperationEndpoints(
+            health=health.report, registry=registry, reports=reports, openapi=openapi.document()
+        ),
+        meters=meters,
+    )
+    return Sidecar(app, connection, streams, publisher, gateway, health)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the sidecar's socket; raise SettingsError that says who may be in the way."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise SettingsError(
+            f"the sidecar can't listen on {host} port {port}: {error.strerror}",
+            hint="Another program has it: choose a port with `openclaw-nats config set sidecar.port <port>`.",
+        ) from None
+    return listener
+
+
+async def serve(settings: Settings) -> None:
+    """Run the sidecar until SIGTERM or SIGINT."""
+    sidecar = build(settings)
+    host = settings["sidecar.host"]
+    listener = listen(host, settings["sidecar.port"])
+    write_private(settings.home / "plugin.json", json.dumps(settings.for_plugin(), indent=2) + "\n")
+    if not _is_loopback(host):
+        log.warning("sidecar.listens_beyond_loopback", host=host)
+    config = uvicorn.Config(
+        sidecar.app,
+        http=limited(settings["sidecar.max_connections"]),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=3,
+        backlog=1024,
+    )
+    tasks = asyncio.create_task(sidecar.run_tasks(), name="sidecar-tasks")
+    log.info("sidecar.started", version=__version__, host=host, port=settings["sidecar.port"])
+    try:
+        await uvicorn.Server(config).serve(sockets=[listener])
+    finally:
+        tasks.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await tasks
+        log.info("sidecar.stopped")
+
+
+def main() -> None:
+    """Entry point of the process; prints a one-line error and exits 1 when it can't start."""
+    try:
+        settings = load()
+        logs.configure(settings["log.level"], settings.home / "logs" / "sidecar.log")
+        import uvloop
+
+        uvloop.run(serve(settings))
+    except OpenClawNatsError as error:
+        print(f"Error: {error}" + (f"\nTry: {error.hint}" if error.hint else ""), file=sys.stderr)
+        sys.exit(1)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+"""Settings: read once, checked, frozen. Nobody else reads the environment or `config.toml`.
+
+Order, the later wins: default, `config.toml`, environment. Each setting `section.name` can be given as
+`OPENCLAW_NATS_SECTION_NAME`; three have the names that the upstream tool used (`ALIASES`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from openclaw_nats.errors import InvalidSubject, SettingsError
+from openclaw_nats.events.subjects import EVERYTHING, check_pattern
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|TiB)?")
+_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+CAPTURE_MODES = ("metadata", "payload")
+
+
+def parse_duration(value: object) -> float:
+    """Seconds of a duration such as `500ms`, `30s`, `10m`, `2h`, `7d`; raise ValueError otherwise."""
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not match:
+        raise ValueError("a duration such as 30s, 10m, 2h or 7d")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def parse_size(value: object) -> int:
+    """Bytes of a size such as `256MiB` or `4GiB`; raise ValueError otherwise."""
+    match = _SIZE.fullmatch(str(value).strip())
+    if not match:
+        raise ValueError("a size such as 256MiB or 4GiB")
+    return int(match[1]) * _BYTES[match[2] or "B"]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or any(ord(character) < 32 for character in value):
+        raise ValueError("one line of text")
+    return value
+
+
+def _url(*schemes: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        text = _text(value)
+        for part in text.split(",") if text else []:
+            if not re.fullmatch(rf"({'|'.join(schemes)})://[^\s/]+(/.*)?", part.strip()):
+                raise ValueError(f"an address that begins with {schemes[0]}://")
+        return text.rstrip("/")
+
+    return parse
+
+
+def _port(value: object) -> int:
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,5}", str(value)) or not 0 < int(str(value)) < 65536:
+        raise ValueError("a port from 1 to 65535")
+    return int(str(value))
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}", str(value)) or int(str(value)) < 1:
+        raise ValueError("a whole number of 1 or more")
+    return int(str(value))
+
+
+def _flag(value: object) -> bool:
+    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    if str(value).lower() not in words:
+        raise ValueError("true or false")
+    return words[str(value).lower()]
+
+
+def _one_of(*words: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value not in words:
+            raise ValueError("one of " + ", ".join(words))
+        return str(value)
+
+    return parse
+
+
+def _list(value: object) -> list[Any]:
+    if isinstance(value, str):
+        value = json.loads(value) if value.startswith("[") else [part.strip() for part in value.split(",") if part]
+    if not isinstance(value, list):
+        raise ValueError("a list")
+    return value
+
+
+def _patterns(value: object) -> tuple[str, ...]:
+    try:
+        return tuple(check_pattern(pattern) for pattern in _list(value))
+    except InvalidSubject as error:
+        raise ValueError(f"a list of subject patterns ({error})") from None
+
+
+def _regexes(value: object) -> tuple[str, ...]:
+    found = _list(value)
+    for pattern in found:
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise ValueError(f"a list of regular expressions ({pattern!r}: {error})") from None
+    return tuple(found)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(_text(name) for name in _list(value))
+
+
+def _capture_rules(value: object) -> tuple[tuple[str, str], ...]:
+    rules = []
+    for rule in _list(value):
+        if not isinstance(rule, dict) or set(rule) != {"subjects", "mode"} or rule["mode"] not in CAPTURE_MODES:
+            raise ValueError('a list of {subjects = "<pattern>", mode = "metadata" or "payload"}')
+        rules.append((_patterns([rule["subjects"]])[0], rule["mode"]))
+    return tuple(rules)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the registry: how a setting is named, read and explained."""
+
+    name: str
+    default: Any
+    parse: Callable[[object], Any]
+    help: str
+
+
+REGISTRY: tuple[Setting, ...] = (
+    Setting("sidecar.url", "http://127.0.0.1:3104", _url("http", "https"), "Where plugin and CLI reach the sidecar."),
+    Setting("sidecar.host", "127.0.0.1", _text, "Address the sidecar listens on. Beyond loopback only if you say so."),
+    Setting("sidecar.port", 3104, _port, "Port the sidecar listens on."),
+    Setting("sidecar.max_connections", 512, _whole, "Open HTTP connections; one more is answered 503 and closed."),
+    Setting("gateway.url", "http://127.0.0.1:18789", _url("http", "https"), "Where the OpenClaw Gateway listens."),
+    Setting("gateway.id", "", _text, "Name of this Gateway in events; empty means the host's name."),
+    Setting("nats.url", "nats://127.0.0.1:4222", _url("nats", "tls", "ws", "wss"), "NATS servers, comma-separated."),
+    Setting("nats.managed", True, _flag, "Whether `up` runs nats-server itself. `setup --nats-url` turns it off."),
+    Setting("nats.user", "", _text, "User name at NATS (a managed server gets `openclaw-nats`)."),
+    Setting("nats.password_file", "", _text, "File (0600) with the password for nats.user."),
+    Setting("nats.credentials_file", "", _text, "NATS credentials file (.creds) for an existing NATS."),
+    Setting("nats.tls_ca_file", "", _text, "PEM file with the private CA of an existing NATS."),
+    Setting("durability", "always", _one_of("always", "interval"), "Managed nats-server: fsync each ack, or every 2 m."),
+    Setting("stream.max_age", "7d", parse_duration, "How long the stream keeps events."),
+    Setting("stream.max_bytes", "4GiB", parse_size, "How large the stream may grow; then the oldest go first."),
+    Setting("stream.duplicate_window", "10m", parse_duration, "Within this time one id is stored once."),
+    Setting("stream.replicas", 1, _whole, "Copies of the stream in a NATS cluster."),
+    Setting("capture.default", "metadata", _one_of(*CAPTURE_MODES), "metadata: no content. payload: prompts, text, …"),
+    Setting("capture.rules", (), _capture_rules, "Exceptions; the first whose subjects match decides."),
+    Setting("filter.allow", (EVERYTHING,), _patterns, "Only events on these subjects leave the Gateway."),
+    Setting("filter.block", (), _patterns, "Events on these subjects never leave the Gateway; stronger than allow."),
+    Setting("redaction.enabled", True, _flag, "Replace secrets in event data by [redacted] before they are stored."),
+    Setting("redaction.patterns", (), _regexes, "Further regular expressions whose matches are secrets."),
+    Setting("redaction.keys", (), _names, "Further names of fields whose text is secret."),
+    Setting("spool.max_bytes", "256MiB", parse_size, "Disk that the plugin may use while the sidecar is away."),
+    Setting("log.level", "info", _one_of("debug", "info", "warning", "error"), "How much the sidecar logs."),
+)
+ALIASES = {"NATS_SIDECAR_URL": "sidecar.url", "NATS_SERVERS": "nats.url", "OPENCLAW_GATEWAY_URL": "gateway.url"}
+API_KEY_VARIABLE = "NATS_PLUGIN_API_KEY"
+_BY_NAME = {setting.name: setting for setting in REGISTRY}
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting: `stream.max_age` → `OPENCLAW_NATS_STREAM_MAX_AGE`."""
+    return "OPENCLAW_NATS_" + name.replace(".", "_").upper()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of one installation, parsed: durations in seconds, sizes in bytes."""
+
+    home: Path
+    values: Mapping[str, Any]
+    origins: Mapping[str, str]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    @property
+    def gateway_id(self) -> str:
+        """The Gateway's name in events."""
+        return str(self["gateway.id"]) or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "gateway"
+
+    @property
+    def api_key_file(self) -> Path:
+        """Where the API key lies, mode 0600."""
+        return self.home / "api-key"
+
+    def api_key(self) -> str:
+        """The API key; raise SettingsError if there is none, so that nothing ever runs without one."""
+        key = os.environ.get(API_KEY_VARIABLE, "").strip() or _read(self.api_key_file)
+        if len(key) < 16:
+            raise SettingsError(
+                f"no API key: {self.api_key_file} is missing or its key is shorter than 16 characters",
+                hint="Run `openclaw-nats setup`, which makes one.",
+            )
+        return key
+
+    def nats_password(self) -> str:
+        """The password for `nats.user`, from its file; empty if none is set."""
+        path = self["nats.password_file"]
+        return _read(Path(path)) if path else ""
+
+    def for_plugin(self) -> dict[str, Any]:
+        """What the plugin needs to know, as it stands in `plugin.json`. Holds no secret."""
+        return {
+            "sidecarUrl": self["sidecar.url"],
+            "gatewayId": self.gateway_id,
+            "capture": {
+                "default": self["capture.default"],
+                "rules": [{"subjects": subjects, "mode": mode} for subjects, mode in self["capture.rules"]],
+            },
+            "filter": {"allow": list(self["filter.allow"]), "block": list(self["filter.block"])},
+            "spoolMaxBytes": self["spool.max_bytes"],
+        }
+
+
+def state_dir(environment: Mapping[str, str] = os.environ) -> Path:
+    """OpenClaw's state directory: `$OPENCLAW_STATE_DIR`, else `~/.openclaw`."""
+    given = environment.get("OPENCLAW_STATE_DIR", "").strip()
+    return Path(given).expanduser().absolute() if given else Path.home() / ".openclaw"
+
+
+def load(home: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read `config.toml` in `home` (default `$OPENCLAW_STATE_DIR/nats`) and the environment; raise SettingsError."""
+    home = home or state_dir(environment) / "nats"
+    path = home / "config.toml"
+    raw: dict[str, tuple[Any, str]] = {setting.name: (setting.default, "default") for setting in REGISTRY}
+    for name, value in _flatten(_toml(path)).items():
+        if name not in _BY_NAME:
+            raise SettingsError(f"{path}: there is no setting {name!r}", hint=_nearest(name))
+        raw[name] = (value, str(path))
+    for name in raw:
+        if (given := environment.get(variable_of(name))) is not None:
+            raw[name] = (given, variable_of(name))
+    for variable, name in ALIASES.items():
+        if given := environment.get(variable, "").strip():
+            raw[name] = (given, variable)
+    values = {name: _parse(name, value, origin) for name, (value, origin) in raw.items()}
+    return Settings(home, values, {name: origin for name, (_, origin) in raw.items()})
+
+
+def check_value(name: str, text: str) -> Any:
+    """Parse one setting given as text, as `config set` takes it; return what belongs into TOML."""
+    if name not in _BY_NAME:
+        raise SettingsError(f"there is no setting {name!r}", hint=_nearest(name))
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    _parse(name, value, "the command line")
+    return value
+
+
+def _parse(name: str, value: Any, origin: str) -> Any:
+    setting = _BY_NAME[name]
+    if origin == "default" and not isinstance(value, str):
+        return value
+    try:
+        return setting.parse(value)
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"{name} is {value!r} (from {origin}), but must be {error}") from None
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}", hint="Mend that line, or move the file away.") from None
+    except OSError as error:
+        raise SettingsError(f"{path} can't be read: {error.strerror}") from None
+
+
+def _flatten(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat.update(_flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return flat
+
+
+def _nearest(name: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, list(_BY_NAME), 1, 0.4)
+    return f"Did you mean {close[0]}?" if close else "`openclaw-nats config` lists all of them."
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
