@@ -1,0 +1,195 @@
+// What the plugin is, once per process: memory, spool and uploader, shared by all copies of its module. A Gateway
+// evaluates a plugin's module twice (2026.9) and registers it several times (2026.3, 2026.6), so the one instance
+// hangs on globalThis; nothing is opened before the first event or the service's start.
+import path from "node:path";
+import { uuid7 } from "./ids.js";
+import { Memory } from "./memory.js";
+import { changedAt, homeOf, readApiKey, readSettings } from "./settings.js";
+import { Spool } from "./spool.js";
+import { PREFIX, policyOf } from "./subjects.js";
+import { Uploader } from "./uploader.js";
+
+export const VERSION = "0.1.0";
+const KEY = Symbol.for("openclaw-nats.bus.v1");
+const REPORT_MS = 10_000;
+const MAX_LINE_BYTES = 900 * 1024;
+const MAX_TEXT = 200_000;
+const EVENT_NAMES = { agentId: "agentid", sessionKey: "sessionkey", sessionId: "sessionid", runId: "runid" };
+
+/** The one bus of this process. */
+export function sharedBus(pluginConfig) {
+  globalThis[KEY] ??= new Bus(homeOf(pluginConfig));
+  return globalThis[KEY];
+}
+
+export class Bus {
+  constructor(home, now = Date.now) {
+    this.home = home;
+    this.now = now;
+    this.memory = new Memory(now);
+    this.settings = readSettings(home);
+    this.settingsChangedAt = changedAt(home);
+    this.policy = policyOf(this.settings);
+    this.spool = new Spool({
+      dir: path.join(home, "spool"),
+      maxBytes: this.settings.spoolMaxBytes,
+      makeOverflow: (dropped, reason) => this.lineOf({ subject: "spool.overflow", data: { dropped, reason } }, "metadata"),
+      now,
+    });
+    this.uploader = new Uploader({
+      spool: this.spool,
+      home,
+      settings: () => this.settings,
+      apiKey: () => readApiKey(home),
+    });
+    this.startedAt = new Date(now()).toISOString();
+    this.events = 0;
+    this.handlerErrors = 0;
+    this.lastHandlerError = "";
+    this.gatewayVersion = "";
+    this.conversationAccess = null;
+    this.hasAgentEvents = false;
+    this.running = false;
+    this.reporter = null;
+  }
+
+  /** Record what a hook's row returned. Never throws: a mistake here must not cost the Gateway a turn. */
+  record(made) {
+    try {
+      for (const one of Array.isArray(made) ? made : [made]) if (one) this.recordOne(one);
+    } catch (error) {
+      this.noteHandlerError(error);
+    }
+  }
+
+  recordOne(made) {
+    const mode = this.policy(PREFIX + made.subject);
+    if (mode === "block") return;
+    this.spool.append(this.lineOf(made, mode));
+    this.events += 1;
+  }
+
+  noteHandlerError(error) {
+    this.handlerErrors += 1;
+    this.lastHandlerError = String(error?.message ?? error).slice(0, 200);
+  }
+
+  /** One event as a line of JSON: a CloudEvent. */
+  lineOf(made, mode) {
+    const milliseconds = this.now();
+    const event = {
+      specversion: "1.0",
+      id: uuid7(milliseconds),
+      source: `openclaw://${this.settings.gatewayId}`,
+      type: `openclaw.${made.type ?? made.subject}`,
+      subject: PREFIX + made.subject,
+      time: new Date(milliseconds).toISOString(),
+      gatewayid: this.settings.gatewayId,
+    };
+    for (const name in EVENT_NAMES) {
+      if (made[name]) event[EVENT_NAMES[name]] = String(made[name]).slice(0, 512);
+    }
+    const trace = made.trace;
+    if (trace?.traceId && trace.spanId) event.traceparent = `00-${trace.traceId}-${trace.spanId}-${trace.traceFlags ?? "00"}`;
+    event.data = made.data;
+    if (mode !== "payload" || !made.content) return JSON.stringify(event);
+    return withContent(event, made.content);
+  }
+
+  /** Called by the Gateway when it starts the plugin's service. */
+  async start() {
+    if (this.running) return;
+    this.running = true;
+    try {
+      await this.spool.recover();
+    } catch (error) {
+      this.spool.lastError = `the spool can't be read: ${error.message}`;
+    }
+    this.uploader.start();
+    this.reporter = setInterval(() => this.tick(), REPORT_MS);
+    this.reporter.unref?.();
+    this.tick();
+  }
+
+  /** Called when the Gateway stops the service; what is not sent by then stays on disk. */
+  async stop() {
+    if (!this.running) return;
+    this.running = false;
+    clearInterval(this.reporter);
+    await this.uploader.stop();
+  }
+
+  tick() {
+    this.reloadSettings();
+    this.spool
+      .refresh()
+      .catch((error) => {
+        this.spool.lastError = `the spool can't be read: ${error.message}`;
+      })
+      .then(() => {
+        this.uploader.kick();
+        return this.uploader.request("/api/plugin/report", JSON.stringify(this.report()), { "content-type": "application/json" });
+      })
+      .catch(() => {}); // the uploader tells of an unreachable sidecar; the next report comes in REPORT_MS
+  }
+
+  reloadSettings() {
+    const changed = changedAt(this.home);
+    if (changed === this.settingsChangedAt) return;
+    this.settingsChangedAt = changed;
+    this.settings = readSettings(this.home);
+    this.policy = policyOf(this.settings);
+    this.spool.maxBytes = this.settings.spoolMaxBytes;
+  }
+
+  /** What `openclaw-nats status` shows of the plugin. */
+  report() {
+    const problems = [];
+    if (this.conversationAccess === false) {
+      problems.push(
+        "hooks.allowConversationAccess is not set for this plugin: llm.output events are missing. Run `openclaw-nats setup`.",
+      );
+    }
+    if (this.memory.old) {
+      problems.push(
+        "This Gateway (older than 2026.6) has no hooks for session.new, session.reset, model calls, cron jobs, pairing, " +
+          "skills and subagent progress: these events can't be sent.",
+      );
+    }
+    for (const text of [this.settings.problem, this.spool.lastError]) if (text) problems.push(text);
+    return {
+      pluginVersion: VERSION,
+      gatewayVersion: this.gatewayVersion,
+      gatewayId: this.settings.gatewayId,
+      pid: process.pid,
+      startedAt: this.startedAt,
+      conversationAccess: this.conversationAccess,
+      events: this.events,
+      handlerErrors: this.handlerErrors,
+      lastError: this.uploader.lastError || this.lastHandlerError,
+      problems,
+      spool: { ...this.spool.stats(), rejected: this.uploader.rejected },
+    };
+  }
+}
+
+function withContent(event, content) {
+  const plain = event.data;
+  const seen = new WeakSet();
+  const clip = (key, value) => {
+    if (typeof value === "string" && value.length > MAX_TEXT) return `${value.slice(0, MAX_TEXT)}… [${value.length} characters]`;
+    if (typeof value === "bigint") return String(value);
+    if (value !== null && typeof value === "object") {
+      if (seen.has(value)) return "[repeated]";
+      seen.add(value);
+    }
+    return value;
+  };
+  try {
+    const line = JSON.stringify({ ...event, data: { ...plain, ...content() } }, clip);
+    if (Buffer.byteLength(line) <= MAX_LINE_BYTES) return line;
+  } catch {
+    // a getter that throws or a toJSON that fails: the event goes without its content, and says so
+  }
+  return JSON.stringify({ ...event, data: { ...plain, contentDropped: true } });
+}

@@ -1,0 +1,50 @@
+// Registration only: which hooks and services the Gateway gets. What happens then is in hooks.js and bus.js.
+import { sharedBus } from "./bus.js";
+import { HOOKS, onAgentEvent } from "./hooks.js";
+
+const ID = "openclaw-nats";
+
+export default {
+  id: ID,
+  name: "NATS event bus",
+  description: "Sends every lifecycle event of this Gateway to NATS JetStream through the openclaw-nats sidecar",
+
+  register(api) {
+    const bus = sharedBus(api.pluginConfig);
+    bus.gatewayVersion ||= String(api.runtime?.version ?? "");
+    bus.conversationAccess = conversationAccess(api) ?? bus.conversationAccess;
+
+    const handle = (make) => (event, ctx) => {
+      // Returns nothing, so that no hook's result is changed; throws nothing, awaits nothing.
+      try {
+        bus.record(make(event, ctx, bus.memory));
+      } catch (error) {
+        bus.noteHandlerError(error);
+      }
+    };
+    for (const [hook, make] of Object.entries(HOOKS)) api.on(hook, handle(make));
+
+    const subscribe = api.agent?.events?.registerAgentEventSubscription;
+    if (typeof subscribe === "function") {
+      bus.memory.old = false;
+      bus.hasAgentEvents = true;
+      const onEvent = handle((event) => onAgentEvent(event, bus.memory));
+      api.agent.events.registerAgentEventSubscription({ id: `${ID}-lifecycle`, streams: ["lifecycle"], handle: onEvent });
+    } else if (!bus.hasAgentEvents && api.registrationMode !== "discovery") {
+      bus.memory.old = true;
+    }
+
+    api.registerService({
+      id: ID,
+      start: () => bus.start(),
+      stop: () => bus.stop(),
+    });
+  },
+};
+
+/** Whether hooks that see conversations may be used: true, false, or null where the Gateway does not ask (2026.3). */
+function conversationAccess(api) {
+  if (typeof api.agent?.events?.registerAgentEventSubscription !== "function") return null;
+  const entries = api.config?.plugins?.entries;
+  return entries ? entries[ID]?.hooks?.allowConversationAccess === true : undefined;
+}

@@ -1,0 +1,266 @@
+// The uploader: sends what is in the spool to the sidecar, in order, one batch at a time, and moves the
+// acknowledged offset only after a complete and plausible 200. Everything else is tried again; nothing is skipped but
+// an event that the sidecar itself has refused, which is kept in rejected.ndjson and counted.
+import fs from "node:fs";
+import http from "node:http";
+import https from "node:https";
+import path from "node:path";
+
+const BATCH_EVENTS = 1000;
+const BATCH_BYTES = 4 * 1024 * 1024;
+const LINE_BYTES = 2 * 1024 * 1024;
+const LINGER_MS = 15;
+const TIMEOUT_MS = 15_000;
+const BACKOFF_MS = [200, 500, 1000, 2000, 5000, 10_000, 20_000];
+const REJECTED_BYTES = 8 * 1024 * 1024;
+const OURS = "urn:openclaw-nats:problem:";
+
+export class Uploader {
+  constructor({ spool, home, settings, apiKey, timeoutMs = TIMEOUT_MS, random = Math.random }) {
+    this.spool = spool;
+    this.home = home;
+    this.settings = settings; // () => current settings
+    this.apiKey = apiKey; // () => current key
+    this.timeoutMs = timeoutMs;
+    this.random = random;
+    this.running = false;
+    this.failures = 0;
+    this.sent = 0;
+    this.rejected = 0;
+    this.lastError = "";
+    this.limit = BATCH_EVENTS;
+    this.retrySince = null;
+    this.timer = null;
+    this.idle = Promise.resolve();
+    this.agent = null;
+  }
+
+  /** Begin to send. */
+  start() {
+    this.running = true;
+    this.spool.onAppend = () => this.kick();
+    this.kick(0);
+  }
+
+  /** Send once more what is there, for at most `graceMs`, then stop. What is left stays on disk. */
+  async stop(graceMs = 1500) {
+    const deadline = Date.now() + graceMs;
+    while (this.running && !this.failures && this.spool.stats().events > 0 && Date.now() < deadline) {
+      this.kick(0);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    this.running = false;
+    clearTimeout(this.timer);
+    this.spool.onAppend = () => {};
+    this.agent?.destroy();
+    this.agent = null;
+    await Promise.race([this.idle, new Promise((resolve) => setTimeout(resolve, 200).unref())]);
+  }
+
+  /** Send soon: a short pause lets events of the same moment share a batch. */
+  kick(delay = LINGER_MS) {
+    if (!this.running || this.timer || this.busy) return;
+    this.timer = setTimeout(() => {
+      this.timer = null;
+      this.busy = true;
+      this.idle = this.drain().finally(() => {
+        this.busy = false;
+      });
+    }, delay);
+    this.timer.unref?.();
+  }
+
+  async drain() {
+    let wait = 0;
+    try {
+      while (this.running && (await this.sendBatch()));
+      this.failures = 0;
+    } catch (error) {
+      this.lastError = error.message;
+      const base = BACKOFF_MS[Math.min(this.failures, BACKOFF_MS.length - 1)];
+      wait = Math.max(base * (0.5 + this.random()), error.retryAfterMs ?? 0);
+      this.failures += 1;
+    }
+    if (wait) setTimeout(() => this.kick(0), wait).unref?.();
+    else if (this.spool.segments.some((segment) => segment.size > segment.acked && !segment.stuck)) this.kick(250);
+  }
+
+  /** Send one batch; false when nothing is waiting. Throws when it has to be tried again. */
+  async sendBatch() {
+    const batch = await this.nextBatch();
+    if (!batch) return false;
+    if (this.retrySince === null && batch.segment.recovered && !batch.segment.asked) {
+      this.retrySince = timeOf(batch.lines[0]); // an earlier process may have sent it and died before the answer
+    }
+    batch.segment.asked = true;
+    const attempted = this.retrySince ?? new Date().toISOString();
+    let outcome;
+    try {
+      outcome = await this.post(batch.lines);
+    } catch (error) {
+      if (!error.definite) this.retrySince = attempted;
+      if (!error.tooMuch) throw error;
+      if (batch.lines.length > 1) {
+        this.limit = Math.ceil(batch.lines.length / 2);
+        return true;
+      }
+      outcome = { rejected: [{ index: 0, error: error.message }] };
+    }
+    for (const { index, error } of outcome.rejected) this.keepRejected(batch.lines[index], error);
+    await this.acknowledge(batch);
+    this.retrySince = null;
+    this.limit = Math.min(BATCH_EVENTS, this.limit * 2);
+    this.sent += batch.lines.length;
+    this.failures = 0;
+    this.lastError = "";
+    return true;
+  }
+
+  async nextBatch() {
+    for (const segment of [...this.spool.segments]) {
+      if (segment.acked >= segment.size) {
+        if (!segment.writing) this.spool.remove(segment);
+        continue;
+      }
+      this.spool.inUse = segment;
+      const { lines, bytes } = await readLines(segment, this.limit);
+      if (lines.length) return { segment, lines, bytes };
+      segment.stuck = segment.writing; // half a line that its process is still writing
+      if (!segment.writing) this.spool.remove(segment); // a torn last line: its handler never returned
+    }
+    this.spool.inUse = null;
+    return null;
+  }
+
+  async acknowledge({ segment, lines, bytes }) {
+    segment.acked += bytes;
+    segment.ackedEvents += lines.length;
+    segment.ackedTime = Date.parse(timeOf(lines[lines.length - 1])) || segment.firstTime;
+    for (const line of lines) {
+      if (line.includes('"type":"openclaw.spool.overflow"')) segment.ackedCarried += JSON.parse(line).data.dropped;
+    }
+    this.spool.inUse = null;
+    if (segment.acked >= segment.size && !segment.writing) {
+      this.spool.remove(segment);
+      return;
+    }
+    const file = `${segment.path}.ack`;
+    try {
+      await fs.promises.writeFile(`${file}.new`, String(segment.acked), { mode: 0o600 });
+      await fs.promises.rename(`${file}.new`, file);
+    } catch (error) {
+      this.lastError = `${file} can't be written: ${error.message}`; // sent again after a restart, and deduplicated
+    }
+  }
+
+  keepRejected(line, error) {
+    this.rejected += 1;
+    const file = path.join(this.home, "spool", "rejected.ndjson");
+    try {
+      if ((fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0) < REJECTED_BYTES) {
+        fs.appendFileSync(file, JSON.stringify({ error, event: line }) + "\n", { mode: 0o600 });
+      }
+    } catch (failure) {
+      this.lastError = `${file} can't be written: ${failure.message}`;
+    }
+  }
+
+  /** POST lines as NDJSON and return the sidecar's outcome; throws with what to do about it. */
+  async post(lines) {
+    const headers = { "content-type": "application/x-ndjson" };
+    if (this.retrySince) headers["openclaw-nats-retry-since"] = this.retrySince;
+    const { status, body, retryAfter } = await this.request("/api/events", lines.join("\n"), headers);
+    if (status === 200) return checkedOutcome(body, lines.length);
+    const ours = body.includes(OURS);
+    if (ours && (status === 413 || status === 400 || status === 422)) {
+      throw Object.assign(new Error(detailOf(body)), { tooMuch: true, definite: true });
+    }
+    const reason = status === 401 ? "the sidecar refuses the API key" : ours ? detailOf(body) : "is it our sidecar?";
+    throw Object.assign(new Error(`${this.settings().sidecarUrl} answered ${status}: ${reason}`), {
+      retryAfterMs: retryAfter * 1000 || (status === 401 ? 5000 : 0),
+      definite: status === 401,
+    });
+  }
+
+  /** Send one request with the API key; resolves to `{status, body, retryAfter}`, rejects on no complete answer. */
+  request(target, body, headers) {
+    const key = this.apiKey();
+    if (!key) return Promise.reject(Object.assign(new Error(`no API key in ${this.home}/api-key`), { definite: true }));
+    return new Promise((resolve, reject) => {
+      const url = new URL(target, this.settings().sidecarUrl);
+      const secure = url.protocol === "https:";
+      this.agent ??= new (secure ? https : http).Agent({ keepAlive: true, maxSockets: 2 });
+      const bytes = Buffer.from(body);
+      const request = (secure ? https : http).request(url, {
+        method: "POST",
+        agent: this.agent,
+        headers: { ...headers, authorization: `Bearer ${key}`, "content-length": bytes.length },
+      });
+      const fail = (error) => {
+        clearTimeout(deadline);
+        request.destroy();
+        reject(new Error(`${url.origin}: ${error.message || error.code}`));
+      };
+      const deadline = setTimeout(() => fail(new Error(`no answer within ${this.timeoutMs} ms`)), this.timeoutMs);
+      deadline.unref?.();
+      request.on("error", fail);
+      request.on("response", (response) => {
+        const chunks = [];
+        response.on("data", (chunk) => chunks.push(chunk));
+        response.on("error", fail);
+        response.on("aborted", () => fail(new Error("the answer was cut off")));
+        response.on("end", () => {
+          clearTimeout(deadline);
+          const text = Buffer.concat(chunks).toString("utf8");
+          resolve({ status: response.statusCode, body: text, retryAfter: Number(response.headers["retry-after"]) || 0 });
+        });
+      });
+      request.end(bytes);
+    });
+  }
+}
+
+async function readLines(segment, limit) {
+  const room = Math.min(Math.max(BATCH_BYTES, LINE_BYTES), segment.size - segment.acked);
+  const buffer = Buffer.allocUnsafe(room);
+  const file = await fs.promises.open(segment.path, "r");
+  let length = 0;
+  try {
+    ({ bytesRead: length } = await file.read(buffer, 0, room, segment.acked));
+  } finally {
+    await file.close();
+  }
+  const lines = [];
+  let begin = 0;
+  while (lines.length < limit) {
+    const end = buffer.indexOf(10, begin);
+    if (end < 0 || end >= length) break;
+    lines.push(buffer.toString("utf8", begin, end));
+    begin = end + 1;
+  }
+  return { lines, bytes: begin };
+}
+
+function checkedOutcome(body, count) {
+  let outcome;
+  try {
+    outcome = JSON.parse(body);
+  } catch {
+    throw new Error("the sidecar's answer is no JSON");
+  }
+  const told = outcome?.accepted + outcome?.duplicates + (outcome?.filtered ?? 0) + outcome?.rejected?.length;
+  if (told !== count) throw new Error(`the sidecar's answer tells of ${told} events, but ${count} were sent`);
+  return outcome;
+}
+
+function detailOf(body) {
+  try {
+    return JSON.parse(body).detail;
+  } catch {
+    return "unknown error";
+  }
+}
+
+function timeOf(line) {
+  return /"time":"([^"]+)"/.exec(line)?.[1] ?? new Date().toISOString();
+}
