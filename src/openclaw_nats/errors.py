@@ -1,15 +1,15 @@
 """Every error that this project raises on purpose.
 
-    OpenClawNatsError            what happened, and what to do next (hint)
-    ├── InvalidInput             the caller's fault; repeating it cannot help
-    │   ├── InvalidSubject       a NATS subject or pattern breaks a rule
-    │   ├── InvalidEvent         an event's field is missing, malformed or of the wrong type
-    │   ├── TooLarge             over a documented size limit
-    │   └── Filtered             the operator's filter does not let this subject through
-    ├── Unavailable              JetStream can't take it now; repeat later with the same ids
-    ├── StreamConflict           a stream exists that can't serve as ours
-    ├── SettingsError            a setting is wrong: names the field, the value and what would be right
-    └── SetupError               an installer step failed
+OpenClawNatsError            what happened, and what to do next (hint)
+├── InvalidInput             the caller's fault; repeating it cannot help
+│   ├── InvalidSubject       a NATS subject or pattern breaks a rule
+│   ├── InvalidEvent         an event's field is missing, malformed or of the wrong type
+│   ├── TooLarge             over a documented size limit
+│   └── Filtered             the operator's filter does not let this subject through
+├── Unavailable              JetStream can't take it now; repeat later with the same ids
+├── StreamConflict           a stream exists that can't serve as ours
+├── SettingsError            a setting is wrong: names the field, the value and what would be right
+└── SetupError               an installer step failed
 """
 
 from __future__ import annotations

@@ -149,7 +149,9 @@ REGISTRY: tuple[Setting, ...] = (
     Setting("nats.password_file", "", _text, "File (0600) with the password for nats.user."),
     Setting("nats.credentials_file", "", _text, "NATS credentials file (.creds) for an existing NATS."),
     Setting("nats.tls_ca_file", "", _text, "PEM file with the private CA of an existing NATS."),
-    Setting("durability", "always", _one_of("always", "interval"), "Managed nats-server: fsync each ack, or every 2 m."),
+    Setting(
+        "durability", "always", _one_of("always", "interval"), "Managed nats-server: fsync each ack, or every 2 m."
+    ),
     Setting("stream.max_age", "7d", parse_duration, "How long the stream keeps events."),
     Setting("stream.max_bytes", "4GiB", parse_size, "How large the stream may grow; then the oldest go first."),
     Setting("stream.duplicate_window", "10m", parse_duration, "Within this time one id is stored once."),
@@ -277,7 +279,9 @@ def _toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}", hint="Mend that line, or move the file away.") from None
+        raise SettingsError(
+            f"{path} is not valid TOML: {error}", hint="Mend that line, or move the file away."
+        ) from None
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror}") from None
 

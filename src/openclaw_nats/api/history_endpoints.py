@@ -12,8 +12,8 @@ from starlette.responses import StreamingResponse
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.decoding import document_of
-from openclaw_nats.events.subjects import EVERYTHING, check_pattern
 from openclaw_nats.events.messages import StoredMessage
+from openclaw_nats.events.subjects import EVERYTHING, check_pattern
 from openclaw_nats.ports import EventLog
 from openclaw_nats.settings import parse_duration
 

@@ -139,8 +139,12 @@ def document() -> dict[str, Any]:
                     problems=(400, 408, 413, 415, 422),
                 )
             },
-            "/api/health": {"get": {**_operation("Up or down; with the key, each part", answer=_json(_HEALTH)), "security": []}},
-            "/metrics": {"get": _operation("Prometheus metrics", answer={"text/plain": {"schema": {"type": "string"}}})},
+            "/api/health": {
+                "get": {**_operation("Up or down; with the key, each part", answer=_json(_HEALTH)), "security": []}
+            },
+            "/metrics": {
+                "get": _operation("Prometheus metrics", answer={"text/plain": {"schema": {"type": "string"}}})
+            },
             "/api/openapi.json": {"get": _operation("This document", answer=_json({"type": "object"}))},
         },
     }
@@ -162,7 +166,10 @@ def _operation(
         answers[str(code)] = {"description": titles[0], "content": {CONTENT_TYPE: reference}}
     found: dict[str, Any] = {"summary": summary, "responses": answers}
     if body is not None:
-        found["requestBody"] = {"required": True, "content": {kind: {"schema": schema} for kind, schema in body.items()}}
+        found["requestBody"] = {
+            "required": True,
+            "content": {kind: {"schema": schema} for kind, schema in body.items()},
+        }
     if parameters:
         found["parameters"] = parameters
     return found

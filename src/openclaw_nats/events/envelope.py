@@ -80,7 +80,7 @@ def decode(document: bytes) -> Event:
 def check(event: Event) -> None:
     """Check each attribute of a parsed event; raise InvalidEvent or InvalidSubject that names the attribute."""
     if event.specversion != "1.0":
-        raise InvalidEvent(f"specversion must be \"1.0\", not {event.specversion[:20]!r}")
+        raise InvalidEvent(f'specversion must be "1.0", not {event.specversion[:20]!r}')
     check_id(event.id)
     check_subject(event.subject)
     for name in ("source", "type"):

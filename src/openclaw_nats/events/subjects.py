@@ -37,9 +37,9 @@ def check_subject(subject: object) -> str:
 def check_pattern(pattern: object) -> str:
     """Return `pattern` if it is a subject pattern under `agent.events.`; raise InvalidSubject otherwise."""
     tokens = _check_shape(pattern, "pattern")
-    for position, token in enumerate(tokens):
-        if token == ">" and position != len(tokens) - 1:
-            raise InvalidSubject(f"pattern {_show(pattern)} has > before its end", hint="> may only be the last token.")
+    if ">" in tokens[:-1]:
+        raise InvalidSubject(f"pattern {_show(pattern)} has > before its end", hint="> may only be the last token.")
+    for token in tokens:
         if token not in ("*", ">") and ("*" in token or ">" in token):
             raise InvalidSubject(
                 f"pattern {_show(pattern)} has a wildcard inside the token {token!r}",

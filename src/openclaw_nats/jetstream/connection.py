@@ -117,7 +117,7 @@ class Connection:
                 await self._connect()
                 attempt = 0
                 await self._closed.wait()
-            except (NatsError, OSError, asyncio.TimeoutError, ValueError) as error:
+            except (TimeoutError, NatsError, OSError, ValueError) as error:
                 self._note_error(error)
             finally:
                 await self._drop()
@@ -204,7 +204,7 @@ class Connection:
         if client is not None and not client.is_closed:
             try:
                 await asyncio.wait_for(client.close(), 2)
-            except (NatsError, OSError, asyncio.TimeoutError) as error:
+            except (TimeoutError, NatsError, OSError) as error:
                 log.debug("nats.close_failed", error=str(error))
 
     def _fail_waiting(self) -> None:

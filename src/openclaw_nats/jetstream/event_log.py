@@ -21,10 +21,10 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from openclaw_nats.errors import InvalidInput, TooLarge, Unavailable
 from openclaw_nats.events.ids import uuid7
+from openclaw_nats.events.messages import Message, Stored, StoredMessage
 from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.streams import EVENTS, Streams
-from openclaw_nats.events.messages import Message, Stored, StoredMessage
 
 MAX_BATCH = 1000
 HEADER_ROOM = 1024

@@ -78,7 +78,9 @@ class Streams:
         changed = _widen(found, wanted)
         if changed == found:
             return found
-        log.info("stream.adopted", stream=name, changed=sorted(key for key in changed if changed[key] != found.get(key)))
+        log.info(
+            "stream.adopted", stream=name, changed=sorted(key for key in changed if changed[key] != found.get(key))
+        )
         return await self._write("UPDATE", changed)
 
     async def _write(self, operation: str, config: dict[str, Any]) -> dict[str, Any]:

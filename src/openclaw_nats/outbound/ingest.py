@@ -13,12 +13,12 @@ from openclaw_nats.errors import Filtered, InvalidEvent, InvalidInput, InvalidSu
 from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.ids import uuid7
+from openclaw_nats.events.messages import Message, Stored
 from openclaw_nats.events.subjects import check_subject
 from openclaw_nats.outbound.filters import SubjectFilter
 from openclaw_nats.outbound.meters import IngestMeters
 from openclaw_nats.outbound.publisher import GroupCommitPublisher
 from openclaw_nats.outbound.redaction import Redactor
-from openclaw_nats.events.messages import Message, Stored
 from openclaw_nats.ports import EventLog
 
 _RAW_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])

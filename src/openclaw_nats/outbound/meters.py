@@ -65,5 +65,9 @@ class SpoolMeters:
         self.events = Gauge(gauge + "events", "Events waiting in the plugin's spool", registry=registry)
         self.bytes = Gauge(gauge + "bytes", "Bytes waiting in the plugin's spool", registry=registry)
         self.oldest = Gauge(gauge + "lag_seconds", "Age of the oldest waiting event", registry=registry)
-        self.dropped = Gauge(gauge + "dropped_events", "Events the spool had to drop since it started", registry=registry)
-        self.reported = Gauge(gauge + "reported_seconds", "When the plugin last reported (Unix time)", registry=registry)
+        self.dropped = Gauge(
+            gauge + "dropped_events", "Events the spool had to drop since it started", registry=registry
+        )
+        self.reported = Gauge(
+            gauge + "reported_seconds", "When the plugin last reported (Unix time)", registry=registry
+        )

@@ -132,7 +132,13 @@ class Health:
         report, reports = self._reports.last, self._reports
         if report is None:
             error = "no report since the sidecar started: is the plugin installed and the Gateway running?"
-            return {"reachable": False, "since": _time(self._started), "lastError": error, "version": "", "problems": []}
+            return {
+                "reachable": False,
+                "since": _time(self._started),
+                "lastError": error,
+                "version": "",
+                "problems": [],
+            }
         return {
             "reachable": reports.fresh,
             "since": _time(reports.since if reports.fresh else reports.received_at),

@@ -38,7 +38,11 @@ def configure(level: str, file: Path | None) -> None:
     logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
     logging.getLogger("nats").setLevel(logging.CRITICAL)  # the connection logs its own errors, once each
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *processors, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *processors,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import ipaddress
 import json
+import os
+import signal
 import socket
 import sys
 from dataclasses import dataclass
@@ -83,6 +85,8 @@ class Sidecar:
                 self.connection.ready, self.connection.last_error = True, ""
             except (Unavailable, StreamConflict) as error:
                 self.connection.ready, self.connection.last_error = False, str(error)
+                if isinstance(error, Unavailable):
+                    _ask_for_nats_restart()
 
 
 def build(settings: Settings) -> Sidecar:
@@ -182,6 +186,12 @@ def main() -> None:
     except OpenClawNatsError as error:
         print(f"Error: {error}" + (f"\nTry: {error.hint}" if error.hint else ""), file=sys.stderr)
         sys.exit(1)
+
+
+def _ask_for_nats_restart() -> None:
+    """NATS answers but JetStream does not: it switches itself off when the disk is full, and only a restart helps."""
+    if os.environ.get("OPENCLAW_NATS_SUPERVISED"):
+        os.kill(os.getppid(), signal.SIGUSR1)
 
 
 def _is_loopback(host: str) -> bool:

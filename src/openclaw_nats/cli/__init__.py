@@ -1,0 +1,1 @@
+"""The command `openclaw-nats`: one file a command, imports inside the commands so that each starts quickly."""

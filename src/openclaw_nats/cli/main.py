@@ -1,0 +1,75 @@
+"""The command group, and what happens to errors."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from openclaw_nats import __version__
+from openclaw_nats.cli.output import fail
+from openclaw_nats.errors import OpenClawNatsError
+
+COMMANDS = {
+    "setup": "Set everything up: NATS, the sidecar, the plugin, the service.",
+    "start": "Start the service.",
+    "stop": "Stop the service.",
+    "restart": "Stop the service, then start it.",
+    "status": "Show what runs, since when, and what is wrong.",
+    "uninstall": "Undo setup.",
+    "up": "Run nats-server and the sidecar in the foreground.",
+    "logs": "Show the logs.",
+    "events": "Print the stored events, then end.",
+    "tail": "Print events as they come.",
+    "publish": "Publish one event.",
+    "config": "Show or change settings.",
+    "demo": "Show everything with a private, real Gateway and a scripted model.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used: a start takes as long as the command needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order of an operator's day."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"openclaw_nats.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `--help`, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="openclaw-nats")
+def cli() -> None:
+    """The event bus for OpenClaw: every Gateway event in NATS JetStream."""
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 worked, 1 failed, 2 wrong usage, 3 something is down."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except OpenClawNatsError as error:
+        fail(error, as_json="--json" in sys.argv)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # `events | head` has read enough
+        sys.exit(0)

@@ -1,0 +1,113 @@
+"""`openclaw-nats setup`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from openclaw_nats.cli.options import connection_options
+from openclaw_nats.cli.output import json_option, print_json, step
+
+_HEALTH_SECONDS = 30.0
+_PLUGIN_SECONDS = 45.0
+
+
+@click.command("setup")
+@connection_options
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
+@json_option
+def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
+    """Set everything up: NATS, the sidecar, the plugin, the service. Running it again changes nothing that is right."""
+    from openclaw_nats.installer.openclaw import OpenClaw
+    from openclaw_nats.installer.setup import Options, Setup, check_nats
+
+    setup = Setup(OpenClaw.find(), Options(**given))
+    say = (lambda *_: None) if as_json else step
+    plan = [(one, one.todo()) for one in setup.steps()]
+    if dry_run:
+        for one, todo in plan:
+            say("+" if todo else "✓", one.name, todo or one.detail())
+        if as_json:
+            print_json({"plan": [{"step": one.name, "change": todo} for one, todo in plan]})
+        return
+    if any(todo for _, todo in plan) and not yes and not as_json and _interactive():
+        for one, todo in plan:
+            step("+" if todo else "✓", one.name, todo or one.detail())
+        click.confirm("Do this?", default=True, abort=True)
+    # The service comes before the plugin, so that the plugin's first events find somebody.
+    ours, openclaws = plan[:4], plan[4:]
+    changed = _apply([one for one, _ in ours], say)
+    if not setup.managed:
+        check_nats(setup.settings())
+    changed += _run_service(setup, say, restart="Settings" in changed)
+    changed += _apply([one for one, _ in openclaws], say)
+    report = _wait_for_plugin(setup, say)
+    if as_json:
+        print_json({"changed": changed, "status": report})
+    else:
+        click.echo("\nDone. `openclaw-nats tail` shows events as they come; `openclaw-nats status` how everything is.")
+
+
+def _apply(steps: Any, say: Any) -> list[str]:
+    changed = []
+    for one in steps:
+        todo = one.todo()  # asked again: an earlier step may have settled it
+        if todo:
+            say("+", one.name, todo)
+            one.apply()
+            changed.append(one.name)
+        say("✓", one.name, one.detail())
+    return changed
+
+
+def _run_service(setup: Any, say: Any, *, restart: bool) -> list[str]:
+    from openclaw_nats.cli.health import wait_until_up
+    from openclaw_nats.installer.services import service_for
+    from openclaw_nats.service.supervisor import running_pid
+
+    service = service_for(setup.where, setup.record.get("service", ""))
+    changed = ["Service"] if service.install() or setup.record.get("service") != service.kind else []
+    setup.remember_service(service.kind)
+    if running_pid(setup.where) is not None and restart:
+        service.stop()
+    if running_pid(setup.where) is None:
+        service.start()
+    wait_until_up(setup.settings(), _HEALTH_SECONDS)
+    kind = "a systemd user unit" if service.kind == "systemd" else "a background process (no systemd for users here)"
+    say("✓", "Service", f"runs as {kind}")
+    return changed
+
+
+def _wait_for_plugin(setup: Any, say: Any) -> Any:
+    """Wait until the plugin reports from a running Gateway; restart the Gateway when it does not by itself."""
+    from openclaw_nats.cli.sidecar_client import SidecarClient
+    from openclaw_nats.installer.openclaw import gateway_answers
+
+    settings = setup.settings()
+    client = SidecarClient(settings)
+    url = settings["gateway.url"]
+    if not gateway_answers(url):
+        say("!", "Gateway", f"nothing answers at {url}: events begin when the Gateway is started")
+        return client.call("GET", "/api/health")
+    began, restarted = time.monotonic(), False
+    while time.monotonic() - began < _PLUGIN_SECONDS:
+        report = client.call("GET", "/api/health")
+        if report["plugin"]["reachable"]:
+            say("✓", "Gateway", f"{report['gateway']['version']} at {url} sends its events")
+            return report
+        if not restarted and time.monotonic() - began > 15:
+            restarted = True
+            if setup.openclaw.restart_gateway():
+                say("+", "Gateway", "restarted, since it did not load the plugin by itself")
+        time.sleep(0.5)
+    say("!", "Gateway", f"it runs at {url}, but has not loaded the plugin: restart it, then see `openclaw-nats status`")
+    return client.call("GET", "/api/health")
+
+
+def _interactive() -> bool:
+    import sys
+
+    return sys.stdin.isatty() and sys.stdout.isatty()

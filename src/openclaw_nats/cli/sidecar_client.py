@@ -1,0 +1,81 @@
+"""The sidecar's API for commands: one request a connection, errors in the operator's words."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.settings import Settings
+
+
+class SidecarError(OpenClawNatsError):
+    """The sidecar could not be asked, or refused."""
+
+
+class SidecarDown(SidecarError):
+    """The sidecar does not answer."""
+
+
+class SidecarClient:
+    """Asks one sidecar, with its API key."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._parts = urlsplit(settings["sidecar.url"])
+
+    def call(self, method: str, path: str, body: Any = None, *, timeout: float = 30.0) -> Any:
+        """Send one request and return the decoded answer; raise SidecarError."""
+        response = self._send(method, path, body, timeout)
+        data = self._read(response)
+        if response.status == 503 and path == "/api/health":
+            return json.loads(data)
+        if response.status >= 400:
+            raise _refusal(response.status, data)
+        return json.loads(data) if data else None
+
+    def lines(self, path: str, query: dict[str, str], *, timeout: float | None) -> Iterator[bytes]:
+        """Send a GET and yield the answer's lines as they come, empty ones (keep-alive) left out."""
+        response = self._send("GET", f"{path}?{urlencode(query)}", None, timeout)
+        if response.status >= 400:
+            raise _refusal(response.status, self._read(response))
+        try:
+            for line in response:
+                if line.strip():
+                    yield line
+        except (OSError, http.client.HTTPException) as error:
+            raise SidecarDown(f"the sidecar broke off: {error}", hint="`openclaw-nats status` shows more.") from None
+
+    def _send(self, method: str, path: str, body: Any, timeout: float | None) -> http.client.HTTPResponse:
+        secure = self._parts.scheme == "https"
+        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        connection = kind(self._parts.hostname or "127.0.0.1", self._parts.port, timeout=timeout)
+        headers = {"Authorization": f"Bearer {self._settings.api_key()}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise SidecarDown(
+                f"the sidecar at {self._settings['sidecar.url']} does not answer: {error}",
+                hint="`openclaw-nats start` starts it; `openclaw-nats status` shows what is down.",
+            ) from None
+
+    @staticmethod
+    def _read(response: http.client.HTTPResponse) -> bytes:
+        try:
+            return response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise SidecarDown(f"the sidecar broke off: {error}") from None
+
+
+def _refusal(status: int, body: bytes) -> SidecarError:
+    try:
+        problem = json.loads(body)
+        return SidecarError(problem["detail"], hint=problem.get("hint", ""))
+    except (ValueError, KeyError, TypeError):
+        return SidecarError(f"the sidecar answered {status}", hint="Does another program listen on its port?")

@@ -1,0 +1,107 @@
+"""`openclaw-nats status`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from openclaw_nats.cli.output import json_option, print_json, step, table
+
+DOWN = 3
+
+
+@click.command("status")
+@json_option
+def command(as_json: bool) -> None:
+    """Show NATS, sidecar, Gateway and plugin: reachable, since when, version, last error. Exit code 3: one is down."""
+    report = collect()
+    if as_json:
+        print_json(report)
+    else:
+        _show(report)
+    if not all(report[part]["reachable"] for part in ("nats", "sidecar", "gateway", "plugin")):
+        sys.exit(DOWN)
+
+
+def collect() -> dict[str, Any]:
+    """The sidecar's health report; without a sidecar, what can be found out without it."""
+    from openclaw_nats.cli.sidecar_client import SidecarClient, SidecarDown
+    from openclaw_nats.settings import load
+
+    settings = load()
+    try:
+        report: dict[str, Any] = SidecarClient(settings).call("GET", "/api/health", timeout=10)
+    except SidecarDown as error:
+        report = _without_sidecar(settings, str(error))
+    report["plugin"]["problems"] = list(report["plugin"].get("problems", [])) + _plugin_problems(report)
+    report["home"] = str(settings.home)
+    return report
+
+
+def _without_sidecar(settings: Any, error: str) -> dict[str, Any]:
+    from openclaw_nats.installer.openclaw import gateway_answers
+    from openclaw_nats.service.locations import Locations
+    from openclaw_nats.service.supervisor import running_pid
+
+    running = running_pid(Locations(settings.home)) is not None
+    advice = "the service runs: see `openclaw-nats logs`" if running else "not running: `openclaw-nats start`"
+    unknown = {"reachable": False, "since": "", "version": "", "lastError": "unknown while the sidecar is down"}
+    answers = gateway_answers(settings["gateway.url"])
+    return {
+        "status": "down",
+        "sidecar": {"reachable": False, "since": "", "version": "", "lastError": f"{error} ({advice})"},
+        "nats": dict(unknown),
+        "gateway": unknown | {"reachable": answers, "lastError": "" if answers else "does not answer"},
+        "plugin": dict(unknown),
+    }
+
+
+def _plugin_problems(report: dict[str, Any]) -> list[str]:
+    """What OpenClaw's configuration lacks, also while the plugin itself can't tell."""
+    from openclaw_nats.errors import SetupError
+    from openclaw_nats.installer.openclaw import OpenClaw
+
+    try:
+        openclaw = OpenClaw.find()
+        entry, blocked = openclaw.plugin_entry(), openclaw.blocked()
+    except SetupError as error:
+        return [] if report["plugin"]["reachable"] else [str(error)]
+    if blocked:
+        return [blocked]
+    if not entry:
+        return [] if report["plugin"]["reachable"] else ["the plugin is not installed: run `openclaw-nats setup`"]
+    problems = []
+    if entry.get("enabled") is False:
+        problems.append("the plugin is disabled in OpenClaw: run `openclaw-nats setup`")
+    wants_access = report["plugin"].get("conversationAccess") is not None
+    if wants_access and entry.get("hooks", {}).get("allowConversationAccess") is not True:
+        problems.append(
+            "plugins.entries.openclaw-nats.hooks.allowConversationAccess is not set: llm.output events are missing. "
+            "Run `openclaw-nats setup`."
+        )
+    told = report["plugin"].get("problems", [])
+    return [] if any("allowConversationAccess" in text for text in told) else problems
+
+
+def _show(report: dict[str, Any]) -> None:
+    rows = []
+    for part in ("nats", "sidecar", "gateway", "plugin"):
+        shown = report[part]
+        since = str(shown.get("since", ""))[:19].replace("T", " ")
+        state = "up" if shown["reachable"] else "DOWN"
+        rows.append([part, state, since, shown.get("version", ""), shown.get("lastError", "") or "-"])
+    table(["part", "state", "since (UTC)", "version", "last error"], rows)
+    sidecar, plugin, nats = report["sidecar"], report["plugin"], report["nats"]
+    click.echo("")
+    if sidecar["reachable"]:
+        click.echo(f"Events in the last minute: {sidecar['eventsLastMinute']}")
+    if stream := nats.get("stream"):
+        click.echo(f"Stream: {stream['messages']} events, {stream['bytes'] / 1e6:.1f} MB")
+    if spool := plugin.get("spool"):
+        lost = f", {spool['dropped']} lost" if spool["dropped"] else ""
+        refused = f", {spool['rejected']} refused (spool/rejected.ndjson)" if spool["rejected"] else ""
+        click.echo(f"Spool: {spool['events']} events waiting, oldest {spool['oldestSeconds']:.0f} s{lost}{refused}")
+    for text in [*nats.get("notes", []), *plugin.get("problems", [])]:
+        step("!", text)

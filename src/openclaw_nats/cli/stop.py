@@ -1,0 +1,32 @@
+"""`openclaw-nats stop`."""
+
+from __future__ import annotations
+
+import click
+
+from openclaw_nats.cli.output import json_option, print_json, step
+
+
+@click.command("stop")
+@json_option
+def command(as_json: bool) -> None:
+    """Stop the service. Until it is started again the plugin keeps events in its spool."""
+    was_running = stop()
+    if as_json:
+        print_json({"stopped": was_running})
+    else:
+        step("✓", "openclaw-nats is stopped" if was_running else "openclaw-nats was not running")
+
+
+def stop() -> bool:
+    """Stop the service of this installation; True when it was running."""
+    from openclaw_nats.installer.services import service_for
+    from openclaw_nats.installer.setup import read_record
+    from openclaw_nats.service.locations import Locations
+    from openclaw_nats.service.supervisor import running_pid
+    from openclaw_nats.settings import load
+
+    where = Locations(load().home)
+    was_running = running_pid(where) is not None
+    service_for(where, read_record(where).get("service", "")).stop()
+    return was_running

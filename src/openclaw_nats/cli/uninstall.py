@@ -1,0 +1,33 @@
+"""`openclaw-nats uninstall`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from openclaw_nats.cli.output import json_option, print_json, step
+
+
+@click.command("uninstall")
+@click.option("--purge", is_flag=True, help="Delete our state too: events, settings, key.")
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
+@json_option
+def command(as_json: bool, yes: bool, purge: bool) -> None:
+    """Undo setup: the service, the plugin, our entries in OpenClaw's configuration."""
+    from openclaw_nats.installer.openclaw import OpenClaw
+    from openclaw_nats.installer.setup import uninstall
+    from openclaw_nats.service.locations import Locations
+
+    openclaw = OpenClaw.find()
+    where = Locations(openclaw.state_dir / "nats")
+    if not yes and not as_json and sys.stdin.isatty():
+        question = f"Remove openclaw-nats from {openclaw.state_dir}"
+        click.confirm(question + (", and delete all its events?" if purge else "?"), abort=True)
+    done = uninstall(openclaw, where, purge=purge)
+    if as_json:
+        print_json({"done": done})
+    for line in [] if as_json else done:
+        step("✓", line)
+    if not done and not as_json:
+        step("✓", "there was nothing to remove")

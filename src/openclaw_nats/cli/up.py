@@ -1,0 +1,37 @@
+"""`openclaw-nats up`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import click
+
+from openclaw_nats.cli.options import connection_options
+
+
+@click.command("up")
+@connection_options
+@click.option("--quiet", is_flag=True, help="Do not wait for health nor say when it is up (services use this).")
+def command(quiet: bool, **given: Any) -> None:
+    """Run nats-server and the sidecar in the foreground until Ctrl-C; restart what ends."""
+    from openclaw_nats.installer import config_file, nats_server
+    from openclaw_nats.installer.foreground import prepare
+    from openclaw_nats.service.supervisor import Supervisor
+    from openclaw_nats.settings import load
+
+    changes = prepare(**given)
+    home = load().home
+    if changes:
+        config_file.set_values(home / "config.toml", changes)
+    settings = load()
+    settings.api_key()
+    binary = nats_server.find()[0] if settings["nats.managed"] else None
+
+    def say(line: str) -> None:
+        click.echo(f"{time.strftime('%H:%M:%S')} {line}", err=True)
+
+    if not quiet:
+        click.echo(f"sidecar {settings['sidecar.url']}, NATS {settings['nats.url'].rpartition('@')[2]}, state {home}")
+    asyncio.run(Supervisor(settings, binary, say).run())

@@ -1,0 +1,1 @@
+"""Setting up and taking down: OpenClaw's side, nats-server, the service."""

@@ -1,0 +1,170 @@
+"""Running `openclaw-nats up` in the background: a systemd user unit where there is one, else a detached process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from openclaw_nats.errors import SetupError
+from openclaw_nats.service.locations import Locations
+from openclaw_nats.service.supervisor import running_pid
+
+_START_SECONDS = 10.0
+_STOP_SECONDS = 30.0
+_PASSED_ON = ("OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH")
+
+UNIT = """\
+[Unit]
+Description=openclaw-nats: event bus for OpenClaw ({home})
+After=network.target
+
+[Service]
+ExecStart={python} -m openclaw_nats up --quiet
+{environment}Restart=always
+RestartSec=2
+KillMode=mixed
+TimeoutStopSec=30
+NoNewPrivileges=yes
+PrivateTmp=yes
+LockPersonality=yes
+RestrictSUIDSGID=yes
+RestrictRealtime=yes
+SystemCallArchitectures=native
+UMask=0077
+
+[Install]
+WantedBy=default.target
+"""
+
+
+class SystemdUser:
+    """A unit of the user's systemd. Its name tells installations in other state directories apart."""
+
+    kind = "systemd"
+
+    def __init__(self, where: Locations) -> None:
+        self._where = where
+        default = Path.home() / ".openclaw" / "nats"
+        suffix = "" if where.home == default else "-" + hashlib.sha256(str(where.home).encode()).hexdigest()[:8]
+        self.unit = f"openclaw-nats{suffix}.service"
+        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+        self.path = base / "systemd" / "user" / self.unit
+
+    @staticmethod
+    def available() -> bool:
+        """Whether a systemd user manager answers."""
+        if sys.platform != "linux" or not shutil.which("systemctl"):
+            return False
+        done = subprocess.run(["systemctl", "--user", "show-environment"], capture_output=True, timeout=10, check=False)
+        return done.returncode == 0
+
+    def text(self) -> str:
+        """The unit file's text."""
+        lines = [f'Environment="{name}={value}"\n' for name in _PASSED_ON if (value := os.environ.get(name))]
+        return UNIT.format(home=self._where.home, python=sys.executable, environment="".join(lines))
+
+    def install(self) -> bool:
+        """Write the unit; True when it changed."""
+        if self.path.exists() and self.path.read_text() == self.text():
+            return False
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(self.text())
+        self._systemctl("daemon-reload")
+        self._systemctl("enable", self.unit)
+        return True
+
+    def start(self) -> None:
+        """Start the unit."""
+        self._systemctl("start", self.unit)
+
+    def stop(self) -> None:
+        """Stop the unit."""
+        self._systemctl("stop", self.unit)
+
+    def remove(self) -> None:
+        """Stop the unit and delete it."""
+        if self.path.exists():
+            self._systemctl("disable", "--now", self.unit)
+            self.path.unlink()
+            self._systemctl("daemon-reload")
+
+    def _systemctl(self, *arguments: str) -> None:
+        done = subprocess.run(
+            ["systemctl", "--user", *arguments], capture_output=True, text=True, timeout=60, check=False
+        )
+        if done.returncode != 0:
+            raise SetupError(
+                f"`systemctl --user {' '.join(arguments)}` failed: {done.stderr.strip()[-300:]}",
+                hint=f"`journalctl --user -u {self.unit}` shows its log.",
+            )
+
+
+class Detached:
+    """A process of its own session, for containers and hosts without a user systemd. It does not survive a reboot."""
+
+    kind = "detached"
+
+    def __init__(self, where: Locations) -> None:
+        self._where = where
+
+    def install(self) -> bool:
+        """There is nothing to install."""
+        return False
+
+    def start(self) -> None:
+        """Start `up` in the background and return when it holds its lock; raise SetupError with its last words."""
+        if running_pid(self._where) is not None:
+            return
+        self._where.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        log_path = self._where.logs / "up.log"
+        with log_path.open("ab") as log:
+            begin = log.tell()
+            process = subprocess.Popen(
+                [sys.executable, "-m", "openclaw_nats", "up", "--quiet"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd="/",
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            if running_pid(self._where) is not None:
+                return
+            if process.poll() is not None:
+                break
+            time.sleep(0.05)
+        with log_path.open("rb") as log:
+            log.seek(begin)
+            words = log.read().decode("utf-8", "replace").strip()
+        raise SetupError(f"openclaw-nats did not start: {words[-500:] or 'no message'}", hint=f"See {log_path}.")
+
+    def stop(self) -> None:
+        """Stop it and wait until it has gone."""
+        pid = running_pid(self._where)
+        if pid is None:
+            return
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while running_pid(self._where) is not None:
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+                deadline += _STOP_SECONDS
+            time.sleep(0.05)
+
+    def remove(self) -> None:
+        """Stop it."""
+        self.stop()
+
+
+def service_for(where: Locations, kind: str = "") -> SystemdUser | Detached:
+    """The service of this installation: of the kind recorded at setup, else what this machine has."""
+    if kind == "systemd" or (not kind and SystemdUser.available()):
+        return SystemdUser(where)
+    return Detached(where)

@@ -1,0 +1,336 @@
+"""Setup and uninstall as a list of steps, each of which changes only what is not yet right and knows its undoing."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from openclaw_nats import __version__
+from openclaw_nats.errors import SetupError
+from openclaw_nats.installer import config_file, nats_server
+from openclaw_nats.installer.openclaw import PLUGIN_ID, OpenClaw
+from openclaw_nats.installer.services import service_for
+from openclaw_nats.plugin_files import plugin_dir
+from openclaw_nats.service.files import write_private
+from openclaw_nats.service.locations import Locations
+from openclaw_nats.service.nats_config import USER
+from openclaw_nats.service.supervisor import running_pid
+from openclaw_nats.settings import Settings, load
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the operator asked `setup` or `up` for; None means: keep what is configured, else the default."""
+
+    sidecar_port: int | None = None
+    nats_port: int | None = None
+    nats_url: str | None = None
+    gateway_url: str | None = None
+
+
+@dataclass
+class Step:
+    """One thing that setup sees to. `todo` says what would change (empty: it is right already); `apply` does it."""
+
+    name: str
+    todo: Callable[[], str]
+    apply: Callable[[], None]
+    detail: Callable[[], str] = field(default=lambda: "")
+
+
+class Setup:
+    """The steps of `setup`, in order, for one OpenClaw installation."""
+
+    def __init__(self, openclaw: OpenClaw, options: Options) -> None:
+        self.openclaw = openclaw
+        self.options = options
+        self.where = Locations(openclaw.state_dir / "nats")
+        self.record = read_record(self.where)
+        self._values: dict[str, str] | None = None
+        self.config_changed = False
+
+    def steps(self) -> list[Step]:
+        """All steps; the service and the check of the running Gateway are the command's own."""
+        return [
+            Step("OpenClaw", lambda: "", lambda: None, lambda: f"{self.openclaw.version}, {self.openclaw.config_path}"),
+            Step("NATS", self._nats_todo, self._apply_nats, self._nats_detail),
+            Step("API key", self._key_todo, self._apply_key, lambda: str(self.where.api_key)),
+            Step("Settings", self._settings_todo, self._apply_settings, lambda: str(self.where.config)),
+            Step("Plugin", self._plugin_todo, self._apply_plugin, lambda: str(self.openclaw.installed_plugin())),
+            Step("Plugin's configuration", self._entry_todo, self._apply_entry, self._entry_detail),
+        ]
+
+    def settings(self) -> Settings:
+        """The settings as they are now."""
+        return load(self.where.home)
+
+    # NATS ------------------------------------------------------------------------------------------------------
+
+    @property
+    def managed(self) -> bool:
+        """Whether we run nats-server ourselves."""
+        if self.options.nats_url is not None:
+            return False
+        return self.options.nats_port is not None or bool(self.settings()["nats.managed"])
+
+    def _nats_todo(self) -> str:
+        if not self.managed or self.where.nats_password.exists():
+            return ""
+        binary, version = nats_server.find()
+        return f"run nats-server {version} ({binary}) on port {self._nats_port()} with a password of its own"
+
+    def _apply_nats(self) -> None:
+        write_private(self.where.nats_password, secrets.token_urlsafe(24) + "\n")
+
+    def _nats_detail(self) -> str:
+        if not self.managed:
+            return f"uses {self.options.nats_url or self.settings()['nats.url']}"
+        binary, version = nats_server.find()
+        return f"nats-server {version} ({binary})"
+
+    def _nats_port(self) -> int:
+        if self.options.nats_port is not None:
+            return self.options.nats_port
+        configured = urlsplit(str(self.settings()["nats.url"]).split(",")[0]).port or 4222
+        return configured if self._chosen("nats.url") else _free_port(configured)
+
+    # Settings --------------------------------------------------------------------------------------------------
+
+    def _key_todo(self) -> str:
+        return "" if self.where.api_key.exists() else f"make an API key in {self.where.api_key} (only you can read it)"
+
+    def _apply_key(self) -> None:
+        write_private(self.where.api_key, secrets.token_urlsafe(32) + "\n")
+
+    def _chosen(self, name: str) -> bool:
+        return self.settings().origins[name] != "default"
+
+    def _wanted(self) -> dict[str, str]:
+        if self._values is not None:
+            return self._values
+        options, settings = self.options, self.settings()
+        values: dict[str, str] = {}
+        if self.managed:
+            values["nats.managed"] = "true"
+            values["nats.url"] = f"nats://127.0.0.1:{self._nats_port()}"
+            values["nats.user"] = USER
+            values["nats.password_file"] = str(self.where.nats_password)
+        elif options.nats_url is not None:
+            values["nats.managed"] = "false"
+            values["nats.url"] = options.nats_url
+        port = options.sidecar_port
+        if port is None and not self._chosen("sidecar.port"):
+            port = _free_port(int(settings["sidecar.port"]))
+        if port is not None:
+            values["sidecar.port"] = str(port)
+            values["sidecar.url"] = f"http://127.0.0.1:{port}"
+        if options.gateway_url is not None or not self._chosen("gateway.url"):
+            values["gateway.url"] = options.gateway_url or self.openclaw.gateway_url()
+        self._values = values
+        return values
+
+    def _settings_todo(self) -> str:
+        now = self.settings()
+        wanted = self._wanted()
+        changes = [f"{name} = {value}" for name, value in wanted.items() if not self._is_set(now, name, value)]
+        return f"write {', '.join(changes)}" if changes else ""
+
+    def _is_set(self, now: Settings, name: str, value: str) -> bool:
+        return str(now[name]).lower() == value.lower() and self._chosen(name)
+
+    def _apply_settings(self) -> None:
+        now = self.settings()
+        changes = {name: value for name, value in self._wanted().items() if not self._is_set(now, name, value)}
+        self.config_changed = config_file.set_values(self.where.config, changes)
+        settings = self.settings()
+        write_private(self.where.plugin_settings, json.dumps(settings.for_plugin(), indent=2) + "\n")
+
+    # OpenClaw --------------------------------------------------------------------------------------------------
+
+    def _plugin_todo(self) -> str:
+        if self.openclaw.plugin_is_current(plugin_dir()):
+            return ""
+        return f"install the plugin {PLUGIN_ID} {__version__} through `openclaw plugins install`"
+
+    def _apply_plugin(self) -> None:
+        self._keep_original()
+        staged = self.where.staged_plugin
+        shutil.rmtree(staged, ignore_errors=True)
+        shutil.copytree(plugin_dir(), staged, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
+        self.openclaw.install_plugin(staged)
+
+    def _entry_todo(self) -> str:
+        if problem := self.openclaw.blocked():
+            raise SetupError(problem, hint="Change that, then run `openclaw-nats setup` again.")
+        wanted, entry = self.openclaw.wanted_entry(self.where.home), self.openclaw.plugin_entry()
+        missing = {key: value for key, value in wanted.items() if entry.get(key) != value}
+        if not missing:
+            return ""
+        return f"set plugins.entries.{PLUGIN_ID} in OpenClaw's configuration: {json.dumps(missing)}"
+
+    def _apply_entry(self) -> None:
+        self._keep_original()
+        self.openclaw.configure_plugin(self.where.home)
+        self._save({"openclawConfigAfter": _digest(self.openclaw.config())})
+
+    def _entry_detail(self) -> str:
+        if self.openclaw.asks_conversation_access:
+            return "enabled, with access to conversation hooks"
+        return "enabled (this version has no switch for conversation hooks)"
+
+    def _keep_original(self) -> None:
+        """Keep the configuration as it was before us, byte for byte, for uninstall."""
+        if "openclawConfig" in self.record:
+            return
+        path = self.openclaw.config_path
+        if path.exists():
+            write_private(self.where.openclaw_backup, path.read_bytes().decode("utf-8", "surrogateescape"))
+        self._save({"openclawConfig": str(path), "existed": path.exists()})
+
+    def _save(self, values: dict[str, Any]) -> None:
+        self.record |= values
+        write_private(self.where.setup_record, json.dumps(self.record, indent=2) + "\n")
+
+    def remember_service(self, kind: str) -> None:
+        """Note how the service runs, for `start`, `stop` and `uninstall`."""
+        self._save({"service": kind, "version": __version__})
+
+
+def read_record(where: Locations) -> dict[str, Any]:
+    """What setup has noted; empty when it never ran."""
+    try:
+        found = json.loads(where.setup_record.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def uninstall(openclaw: OpenClaw, where: Locations, *, purge: bool) -> list[str]:
+    """Undo setup: service, plugin, OpenClaw's configuration; with `purge` our state too. Returns what was done."""
+    record = read_record(where)
+    done = []
+    if record.get("service") or running_pid(where) is not None:
+        service = service_for(where, record.get("service", ""))
+        service.remove()
+        done.append(f"stopped the service ({service.kind})")
+    if openclaw.plugin_entry() or openclaw.installed_plugin().exists():
+        openclaw.uninstall_plugin()
+        done.append("removed the plugin from OpenClaw")
+    done += _restore_config(openclaw, where, record)
+    for path in (where.setup_record, where.openclaw_backup, where.plugin_settings):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(where.staged_plugin, ignore_errors=True)
+    if purge and where.home.exists():
+        shutil.rmtree(where.home)
+        done.append(f"deleted {where.home} with its events")
+    elif where.home.exists():
+        done.append(f"kept {where.home} (events, settings, key); `uninstall --purge` deletes it")
+    return done
+
+
+def _restore_config(openclaw: OpenClaw, where: Locations, record: dict[str, Any]) -> list[str]:
+    path = openclaw.config_path
+    if not record.get("openclawConfig") or not path.exists():
+        return []
+    _drop_leftovers(openclaw)
+    if not record.get("existed"):
+        return ["OpenClaw had no configuration file before; what it wrote meanwhile was kept"]
+    if not where.openclaw_backup.exists():
+        return []
+    import json5
+
+    original = where.openclaw_backup.read_bytes()
+    before = json5.loads(original.decode("utf-8", "replace"))
+    if _meaning(openclaw.config()) != _meaning(before):
+        return [f"{path} was changed by others meanwhile: our entries were removed, the rest was kept"]
+    if path.read_bytes() == original:
+        return ["OpenClaw's configuration is byte for byte as it was"]
+    mode = path.stat().st_mode & 0o777
+    temporary = path.with_name(path.name + ".openclaw-nats")
+    temporary.write_bytes(original)
+    temporary.chmod(mode)
+    temporary.replace(path)
+    return ["OpenClaw's configuration is byte for byte as it was"]
+
+
+def _drop_leftovers(openclaw: OpenClaw) -> None:
+    """Some versions leave an `enabled: false` entry, or our id in a list, after uninstalling."""
+    plugins = openclaw.config().get("plugins", {})
+    if PLUGIN_ID in (plugins.get("allow") or []):
+        openclaw.set_config("plugins.allow", [name for name in plugins["allow"] if name != PLUGIN_ID])
+    if PLUGIN_ID in plugins.get("entries", {}):
+        openclaw.run("config", "unset", f"plugins.entries.{PLUGIN_ID}")
+
+
+def _meaning(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without what OpenClaw itself writes at every change, and without empty shells."""
+    return {
+        key: kept for key, value in config.items() if key not in ("meta", "wizard") and not _empty(kept := _trim(value))
+    }
+
+
+def _trim(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: kept for key, item in value.items() if not _empty(kept := _trim(item))}
+    return value
+
+
+def _empty(value: Any) -> bool:
+    return value in ({}, [])
+
+
+def _digest(config: dict[str, Any]) -> str:
+    import hashlib
+
+    return hashlib.sha256(json.dumps(_meaning(config), sort_keys=True).encode()).hexdigest()
+
+
+def _free_port(preferred: int) -> int:
+    """`preferred` when nothing listens there, else the next free one: installations live side by side."""
+    for port in range(preferred, preferred + 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise SetupError(
+        f"no free port from {preferred} to {preferred + 99}", hint="Name one with --sidecar-port or --nats-port."
+    )
+
+
+def check_nats(settings: Settings) -> None:
+    """Try the configured NATS; raise SetupError that says what is wrong with it."""
+    import asyncio
+
+    from openclaw_nats.jetstream.connection import Connection
+    from openclaw_nats.jetstream.connection import Options as NatsOptions
+
+    async def attempt() -> str:
+        connection = Connection(NatsOptions.from_settings(settings))
+        task = asyncio.create_task(connection.run())
+        try:
+            for _ in range(50):
+                if connection.connected:
+                    answer = await connection.api("INFO")
+                    return str(answer["error"]["description"]) if "error" in answer else ""
+                if connection.last_error:
+                    return connection.last_error
+                await asyncio.sleep(0.1)
+            return "no answer within 5 s"
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    problem = asyncio.run(attempt())
+    if problem:
+        raise SetupError(
+            f"NATS at {settings['nats.url'].rpartition('@')[2]} can't be used: {problem}",
+            hint="Check the address, the credentials (nats.user, nats.password_file, …) and JetStream.",
+        )

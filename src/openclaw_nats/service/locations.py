@@ -1,0 +1,61 @@
+"""Where things lie under the state directory `$OPENCLAW_STATE_DIR/nats`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Locations:
+    """The files of one installation; several live side by side, each under its own `home`."""
+
+    home: Path
+
+    @property
+    def config(self) -> Path:
+        return self.home / "config.toml"
+
+    @property
+    def api_key(self) -> Path:
+        return self.home / "api-key"
+
+    @property
+    def nats_password(self) -> Path:
+        return self.home / "nats-password"
+
+    @property
+    def nats_config(self) -> Path:
+        return self.home / "nats-server.conf"
+
+    @property
+    def jetstream(self) -> Path:
+        return self.home / "jetstream"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def lock(self) -> Path:
+        return self.home / "run" / "up.lock"
+
+    @property
+    def state(self) -> Path:
+        return self.home / "run" / "up.json"
+
+    @property
+    def setup_record(self) -> Path:
+        return self.home / "setup.json"
+
+    @property
+    def openclaw_backup(self) -> Path:
+        return self.home / "openclaw.json.before"
+
+    @property
+    def plugin_settings(self) -> Path:
+        return self.home / "plugin.json"
+
+    @property
+    def staged_plugin(self) -> Path:
+        return self.home / "plugin"

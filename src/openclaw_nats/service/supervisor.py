@@ -1,0 +1,204 @@
+"""`openclaw-nats up`: nats-server and sidecar as children, restarted with backoff, stopped in order.
+
+Order of start: nats-server, then the sidecar (which waits for it by itself). Order of stop: the sidecar first, so that
+requests under way still get JetStream's answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from openclaw_nats.errors import SetupError
+from openclaw_nats.service import nats_config
+from openclaw_nats.service.files import write_private
+from openclaw_nats.service.locations import Locations
+from openclaw_nats.settings import Settings
+
+_BACKOFF = (0.1, 0.5, 1.0, 2.0, 5.0)
+_HEALTHY_SECONDS = 30.0
+_STOP_SECONDS = 8.0
+_NATS_RESTART_SECONDS = 10.0
+_MIN_FREE_BYTES = 32 << 20
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Child:
+    """One supervised process."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    process: asyncio.subprocess.Process | None = None
+    attempt: int = 0
+    restarts: int = 0
+    error_lines: list[str] = field(default_factory=list)
+
+
+class Supervisor:
+    """Runs the children until told to stop. `say` gets a line for the operator on every change."""
+
+    def __init__(self, settings: Settings, nats_server: Path | None, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._where = Locations(settings.home)
+        self._say = say
+        self._stopping = asyncio.Event()
+        self._nats_restarted = 0.0
+        environment = dict(os.environ) | {"OPENCLAW_NATS_SUPERVISED": "1"}
+        self._nats = (
+            Child("nats-server", [str(nats_server), "-c", str(self._where.nats_config)], environment)
+            if nats_server
+            else None
+        )
+        self._sidecar = Child("sidecar", [sys.executable, "-m", "openclaw_nats.service.sidecar"], environment)
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT; raise SetupError when another supervisor has this state directory."""
+        with _locked(self._where):
+            self._where.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._stopping.set)
+            loop.add_signal_handler(signal.SIGUSR1, self._restart_nats)
+            if self._nats is not None:
+                self._where.jetstream.mkdir(exist_ok=True, mode=0o700)
+                write_private(self._where.nats_config, nats_config.render(self._settings))
+            children = [child for child in (self._nats, self._sidecar) if child is not None]
+            keepers = [asyncio.create_task(self._keep(child), name=child.name) for child in children]
+            await self._stopping.wait()
+            self._say("stopping")
+            for child, keeper in reversed(list(zip(children, keepers, strict=True))):
+                await _stop(child)
+                keeper.cancel()
+            await asyncio.gather(*keepers, return_exceptions=True)
+            self._where.state.unlink(missing_ok=True)
+
+    async def _keep(self, child: Child) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set():
+            started = loop.time()
+            code = await self._run_once(child)
+            if self._stopping.is_set():
+                return
+            child.attempt = 0 if loop.time() - started > _HEALTHY_SECONDS else child.attempt + 1
+            child.restarts += 1
+            wait = _BACKOFF[min(child.attempt, len(_BACKOFF) - 1)]
+            reason = f": {child.error_lines[-1]}" if child.error_lines and code > 0 else ""
+            self._say(f"{child.name} ended ({_describe(code)}){reason}; starting it again in {wait:g} s")
+            await asyncio.sleep(wait)
+
+    async def _run_once(self, child: Child) -> int:
+        try:
+            child.process = await asyncio.create_subprocess_exec(
+                *child.command,
+                env=child.environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                preexec_fn=_die_with_parent,
+                start_new_session=True,
+            )
+        except OSError as error:
+            child.error_lines = [f"{child.command[0]}: {error.strerror}"]
+            return 127
+        self._write_state()
+        child.error_lines.clear()
+        assert child.process.stderr is not None  # noqa: S101  (it was asked for)
+        async for line in child.process.stderr:
+            text = line.decode("utf-8", "replace").rstrip()
+            if text and not text.startswith("{"):  # JSON lines are in the child's own log file
+                child.error_lines = [*child.error_lines[-4:], text]
+        return await child.process.wait()
+
+    def _restart_nats(self) -> None:
+        """The sidecar asks for it (SIGUSR1): JetStream switched itself off, as it does when the disk was full."""
+        now = time.monotonic()
+        process = self._nats.process if self._nats else None
+        if process is None or process.returncode is not None or now - self._nats_restarted < _NATS_RESTART_SECONDS:
+            return
+        if shutil.disk_usage(self._where.home).free < _MIN_FREE_BYTES:
+            self._say("JetStream is off and the disk is full: free some space, it restarts by itself then")
+            return
+        self._nats_restarted = now
+        self._say("JetStream is off: restarting nats-server")
+        process.terminate()
+
+    def _write_state(self) -> None:
+        children = {
+            child.name: {"pid": child.process.pid, "restarts": child.restarts}
+            for child in (self._nats, self._sidecar)
+            if child is not None and child.process is not None
+        }
+        write_private(self._where.state, json.dumps({"pid": os.getpid(), "children": children}) + "\n")
+
+
+def running_pid(where: Locations) -> int | None:
+    """The process id of the supervisor that holds the lock; None when none runs."""
+    try:
+        with where.lock.open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read().strip() or 0) or None
+    except (FileNotFoundError, ValueError):
+        return None
+    return None
+
+
+@contextlib.contextmanager
+def _locked(where: Locations):  # type: ignore[no-untyped-def]
+    where.lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file: IO[str] = where.lock.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise SetupError(
+            f"openclaw-nats is already running for {where.home} (process {running_pid(where)})",
+            hint="`openclaw-nats stop` stops it.",
+        ) from None
+    try:
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+    finally:
+        file.close()
+
+
+async def _stop(child: Child) -> None:
+    process = child.process
+    if process is None or process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def _die_with_parent() -> None:
+    """On Linux a child gets SIGTERM when the supervisor is killed, so that no orphan keeps its port."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _describe(code: int) -> str:
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"exit code {code}"
