@@ -139,15 +139,19 @@ def document() -> dict[str, Any]:
                     problems=(400, 408, 413, 415, 422),
                 )
             },
-            "/api/health": {
-                "get": {**_operation("Up or down; with the key, each part", answer=_json(_HEALTH)), "security": []}
-            },
+            "/api/health": {"get": _health()},
             "/metrics": {
                 "get": _operation("Prometheus metrics", answer={"text/plain": {"schema": {"type": "string"}}})
             },
             "/api/openapi.json": {"get": _operation("This document", answer=_json({"type": "object"}))},
         },
     }
+
+
+def _health() -> dict[str, Any]:
+    found = _operation("Up (200) or down (503); with the key, each part", answer=_json(_HEALTH))
+    found["responses"]["503"] = {"description": "Events can't be stored now", "content": _json(_HEALTH)}
+    return {**found, "security": []}
 
 
 def _operation(

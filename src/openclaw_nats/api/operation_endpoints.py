@@ -33,10 +33,11 @@ class OperationEndpoints:
         self._openapi = msgspec.json.encode(openapi)
 
     async def health(self, request: Request) -> Response:
-        """Up or down for everybody; with the key every part with its last error."""
+        """200 up or 503 down for everybody; with the key every part with its last error."""
         report = await self._health()
         shown = report if request.scope.get("authorized") else {"status": report["status"]}
-        return Response(msgspec.json.encode(shown), media_type="application/json")
+        status = 200 if report["status"] == "up" else 503
+        return Response(msgspec.json.encode(shown), status, media_type="application/json")
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus text format."""

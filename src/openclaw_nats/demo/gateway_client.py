@@ -80,9 +80,9 @@ class GatewayClient:
             if frame["event"] == "connect.challenge":
                 self.challenged.set()
             elif frame["event"] == "chat" and frame["payload"].get("state") in _ENDS:
-                future = self._chats.get(frame["payload"].get("runId", ""))
-                if future is not None and not future.done():
-                    future.set_result(frame["payload"]["state"])
+                chat = self._chats.get(frame["payload"].get("runId", ""))
+                if chat is not None and not chat.done():
+                    chat.set_result(frame["payload"]["state"])
             return
         future, final = self._waiting.get(frame.get("id", ""), (None, False))
         if future is None or future.done():

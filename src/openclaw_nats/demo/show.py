@@ -115,11 +115,13 @@ def events_printed(demo: Demo, *, as_json: bool) -> Iterator[subprocess.Popen[by
 
 def wait_for_sidecar(url: str, seconds: float = 30.0) -> None:
     """Wait until the sidecar says that it is up; raise SetupError otherwise."""
-    deadline = time.monotonic() + seconds
+    deadline, why = time.monotonic() + seconds, ""
     while time.monotonic() < deadline:
-        with contextlib.suppress(urllib.error.URLError, OSError):
+        try:
             with urllib.request.urlopen(f"{url}/api/health", timeout=3) as answer:  # noqa: S310  (our own address)
                 if answer.status == 200:
                     return
+        except (urllib.error.URLError, OSError) as error:
+            why = str(error)
         time.sleep(0.1)
-    raise SetupError(f"the sidecar at {url} did not come up within {seconds:g} s")
+    raise SetupError(f"the sidecar at {url} did not come up within {seconds:g} s: {why}")

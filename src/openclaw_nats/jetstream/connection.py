@@ -237,6 +237,8 @@ class Connection:
 
     def _note_error(self, error: BaseException) -> None:
         text = str(error) or type(error).__name__
+        if isinstance(error, ConnectionError) and "uthorization" in self.last_error:
+            return  # the server refuses us and closes: the refusal is the news
         if text != self.last_error:
             log.warning("nats.error", error=text)
         self.last_error = text

@@ -1,0 +1,110 @@
+"""The contract of EventLog, on memory and on a real nats-server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openclaw_nats.events.messages import Message, Stored
+from openclaw_nats.jetstream.connection import Connection, Options
+from openclaw_nats.jetstream.event_log import JetStreamEventLog
+from openclaw_nats.jetstream.streams import Streams
+from openclaw_nats.settings import load
+from tests.support.memory_log import MemoryLog
+from tests.support.processes import NATS_PASSWORD, NatsServer
+
+
+@pytest.fixture(params=["memory", "jetstream", "jetstream-without-batches"])
+async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
+    if request.param == "memory":
+        yield MemoryLog()
+        return
+    server = NatsServer(tmp_path / "nats")
+    server.start()
+    connection = Connection(Options((server.url,), "openclaw-nats", NATS_PASSWORD))
+    streams = Streams(connection, load(tmp_path, {}))
+    connection.on_connect = streams.ensure
+    task = asyncio.create_task(connection.run())
+    while not connection.ready:  # noqa: ASYNC110  (there is nothing to wait on)
+        await asyncio.sleep(0.01)
+    assert streams.atomic
+    if request.param == "jetstream-without-batches":
+        streams.atomic = False  # as on a server older than 2.12
+    yield JetStreamEventLog(connection, streams)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    server.close()
+
+
+def messages(*numbers: int, subject: str = "agent.events.custom.a") -> list[Message]:
+    return [Message(subject, f"id-{number}", f'{{"n":{number}}}'.encode()) for number in numbers]
+
+
+async def bodies(log: Any, **more: Any) -> list[bytes]:
+    query = {"subject": "agent.events.>", "since": None, "limit": None, "follow": False} | more
+    return [message.body async for message in log.read(**query) if message is not None]
+
+
+async def test_messages_are_stored_in_order_with_their_sequences(log: Any) -> None:
+    assert await log.append(messages(1, 2, 3)) == [Stored(1, False), Stored(2, False), Stored(3, False)]
+    assert await log.append(messages(4)) == [Stored(4, False)]
+    assert await bodies(log) == [b'{"n":1}', b'{"n":2}', b'{"n":3}', b'{"n":4}']
+
+
+async def test_an_id_is_stored_once_and_told_with_its_first_sequence(log: Any) -> None:
+    await log.append(messages(1, 2))
+    assert await log.append(messages(2, 3)) == [Stored(2, True), Stored(3, False)]
+    assert await log.append(messages(1)) == [Stored(1, True)]
+    assert len(await bodies(log)) == 3
+
+
+async def test_more_than_one_batch_at_once(log: Any) -> None:
+    results = await log.append(messages(*range(2500)))
+    assert [result.sequence for result in results] == list(range(1, 2501))
+    assert len(await bodies(log)) == 2500
+
+
+async def test_nothing_is_fine(log: Any) -> None:
+    assert await log.append([]) == []
+    assert await bodies(log) == []
+
+
+async def test_reading_by_subject_limit_and_time(log: Any) -> None:
+    await log.append(messages(1, 2, 3) + messages(4, 5, subject="agent.events.other.b"))
+    assert await bodies(log, subject="agent.events.other.*") == [b'{"n":4}', b'{"n":5}']
+    assert await bodies(log, limit=2) == [b'{"n":4}', b'{"n":5}']
+    assert await bodies(log, subject="agent.events.custom.>", limit=1) == [b'{"n":3}']
+    assert await bodies(log, limit=0) == []
+    assert len(await bodies(log, since=time.time() - 60)) == 5
+    assert await bodies(log, since=time.time() + 60) == []
+
+
+async def test_ids_since_finds_what_is_stored_and_nothing_else(log: Any) -> None:
+    began = time.time() - 1
+    await log.append(messages(1, 2, 3))
+    assert await log.ids_since(began, frozenset({"id-2", "id-9"})) == {"id-2"}
+    assert await log.ids_since(time.time() + 5, frozenset({"id-2"})) == frozenset()
+
+
+async def test_following_brings_what_comes_later(log: Any) -> None:
+    await log.append(messages(1))
+    seen: list[bytes] = []
+
+    async def follow() -> None:
+        async for message in log.read(subject="agent.events.>", since=None, limit=None, follow=True):
+            if message is not None:
+                seen.append(message.body)
+            if len(seen) == 3:
+                return
+
+    task = asyncio.create_task(follow())
+    await asyncio.sleep(0.2)
+    await log.append(messages(2))
+    await log.append(messages(3))
+    await asyncio.wait_for(task, 10)
+    assert seen == [b'{"n":1}', b'{"n":2}', b'{"n":3}']

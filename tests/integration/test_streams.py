@@ -1,0 +1,157 @@
+"""Streams are created, adopted and kept right on a real nats-server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.jetstream import api, publish
+from tests.support.processes import NatsServer, Sidecar, event, wait_until
+
+DAY = 86_400_000_000_000
+
+
+@pytest.fixture
+def waiting(tmp_path: Path, nats: NatsServer):  # type: ignore[no-untyped-def]
+    """A sidecar that is not started yet."""
+    one = Sidecar(tmp_path / "state", nats)
+    yield one
+    one.close()
+
+
+def test_streams_are_created_as_documented(nats: NatsServer, sidecar: Sidecar) -> None:
+    config = api(nats, "STREAM.INFO.agent_events")["config"]
+    assert config["subjects"] == ["agent.events.>"]
+    assert config["storage"] == "file"
+    assert config["max_age"] == 7 * DAY
+    assert config["max_bytes"] == 4 << 30
+    assert config["duplicate_window"] == DAY // 144
+    assert config["allow_atomic"] is True
+    letters = api(nats, "STREAM.INFO.agent_dlq")["config"]
+    assert letters["subjects"] == ["agent.dlq.>"]
+    assert letters["max_age"] == 30 * DAY
+
+
+def test_an_existing_stream_is_widened_and_never_narrowed(nats: NatsServer, waiting: Sidecar) -> None:
+    theirs = {
+        "name": "agent_events",
+        "subjects": ["agent.events.custom.>", "other.>"],
+        "storage": "file",
+        "retention": "limits",
+        "max_age": 365 * DAY,
+        "max_bytes": 9 << 30,
+        "duplicate_window": DAY // 1440,
+        "description": "theirs",
+    }
+    assert "error" not in api(nats, "STREAM.CREATE.agent_events", theirs)
+    publish(nats, "agent.events.custom.old", b"old")
+    waiting.start()
+    config = api(nats, "STREAM.INFO.agent_events")["config"]
+    assert set(config["subjects"]) == {"other.>", "agent.events.>"}
+    assert config["max_age"] == 365 * DAY
+    assert config["max_bytes"] == 9 << 30
+    assert config["description"] == "theirs"
+    assert config["duplicate_window"] == DAY // 144
+    assert config["allow_atomic"] is True
+    waiting.post_events([event(1), event(2)])
+    assert [one["id"] for one in waiting.events()] == ["agent_events:1", "id-1", "id-2"]
+
+
+def test_a_stream_that_can_not_serve_is_told_in_health_and_nothing_is_accepted(
+    nats: NatsServer, waiting: Sidecar
+) -> None:
+    theirs = {"name": "agent_events", "subjects": ["agent.events.>"], "storage": "file", "retention": "workqueue"}
+    assert "error" not in api(nats, "STREAM.CREATE.agent_events", theirs)
+    waiting.start(wait=False)
+    report = wait_until(lambda: _stream_error(waiting), what="the conflict in health")
+    assert "work queue" in report
+    status, answer = waiting.publish("agent.events.custom.a", 1)
+    assert status == 503
+    assert "work queue" in answer["detail"]
+    api(nats, "STREAM.DELETE.agent_events")
+    waiting.wait_up()
+    assert waiting.publish("agent.events.custom.a", 1)[0] == 200
+
+
+def test_somebody_else_on_our_subjects_is_told(nats: NatsServer, waiting: Sidecar) -> None:
+    theirs = {"name": "THEIRS", "subjects": ["agent.events.tool.>"], "storage": "file", "retention": "limits"}
+    assert "error" not in api(nats, "STREAM.CREATE.THEIRS", theirs)
+    waiting.start(wait=False)
+    assert "overlap" in wait_until(lambda: _stream_error(waiting), what="the conflict in health")
+
+
+def test_a_changed_stream_is_put_right_while_running(nats: NatsServer, sidecar: Sidecar) -> None:
+    config = api(nats, "STREAM.INFO.agent_events")["config"]
+    assert "error" not in api(nats, "STREAM.UPDATE.agent_events", config | {"duplicate_window": DAY // 1440})
+    wait_until(
+        lambda: api(nats, "STREAM.INFO.agent_events")["config"]["duplicate_window"] == DAY // 144,
+        seconds=45,
+        what="the window to be put right",
+    )
+
+
+def test_a_full_stream_limit_with_discard_new_is_503(nats: NatsServer, waiting: Sidecar) -> None:
+    theirs = {
+        "name": "agent_events",
+        "subjects": ["agent.events.>"],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_msgs": 3,
+        "max_bytes": 1 << 20,
+    }
+    assert "error" not in api(nats, "STREAM.CREATE.agent_events", theirs)
+    waiting.start()
+    assert waiting.post_events([event(n) for n in range(3)])[1]["accepted"] == 3
+    status, headers, body = waiting.request(
+        "POST",
+        "/api/publish",
+        json.dumps({"subject": "agent.events.custom.a", "payload": 1}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    assert status == 503
+    assert int(headers["retry-after"]) >= 1
+    assert "maximum messages" in json.loads(body)["detail"]
+    assert waiting.post_events([event(8), event(9)])[0] == 503
+
+
+def test_a_smaller_max_payload_is_413_and_not_a_broken_connection(tmp_path: Path) -> None:
+    nats = NatsServer(tmp_path / "nats")
+    nats.config.write_text(nats.config.read_text().replace("max_payload: 2MB", "max_payload: 64KB"))
+    nats.start()
+    one = Sidecar(tmp_path / "state", nats)
+    one.start()
+    try:
+        assert one.publish("agent.events.custom.a", "x" * 70_000)[0] == 413
+        answer = one.post_events([event(1), event(2, data="x" * 70_000), event(3)])[1]
+        assert (answer["accepted"], [bad["index"] for bad in answer["rejected"]]) == (2, [1])
+        assert one.publish("agent.events.custom.a", "x" * 60_000)[0] == 200
+    finally:
+        one.close()
+        nats.close()
+
+
+def test_foreign_messages_are_shown_as_cloudevents(nats: NatsServer, sidecar: Sidecar) -> None:
+    publish(nats, "agent.events.custom.text", b"just text")
+    publish(nats, "agent.events.custom.bytes", b"\xff\xfe")
+    publish(nats, "agent.events.custom.json", b'{"a":1}', {"Nats-Msg-Id": "mine"})
+    publish(
+        nats, "agent.events.custom.binary", b'{"b":2}', {"ce-id": "ce-1", "ce-type": "door.opened", "ce-source": "/ha"}
+    )
+    publish(nats, "agent.events.custom.up", b'{"id":"u-1","subject":"s","payload":{"c":3},"sessionKey":"main"}')
+    wrapped = b'{"id":"q","pattern":"p","data":{"id":"u-2","subject":"s","payload":{"d":4}}}'
+    publish(nats, "agent.events.custom.wrapped", wrapped)
+    text, raw, plain, binary, up, queue = sidecar.events()
+    assert (text["data"], text["datacontenttype"]) == ("just text", "text/plain")
+    assert raw["data_base64"] == "//4="
+    assert (plain["id"], plain["data"]) == ("mine", {"a": 1})
+    assert (binary["id"], binary["type"], binary["source"]) == ("ce-1", "door.opened", "/ha")
+    assert (up["id"], up["data"], up["sessionkey"]) == ("u-1", {"c": 3}, "main")
+    assert (queue["id"], queue["data"]) == ("u-2", {"d": 4})
+
+
+def _stream_error(sidecar: Sidecar) -> str:
+    report = sidecar.get("/api/health")[1]
+    return str(report["nats"]["lastError"]) if report["status"] == "down" and report["nats"]["reachable"] else ""

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""All checks and tests, the fast ones first. Arguments go to pytest: `python3 dev.py test tests/unit -k subjects`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+def node() -> Path:
+    """Node from its wheel, as the Gateway tests use it; downloaded on the first run."""
+    from openclaw_nats.demo.provision import cache_dir, provision_node
+
+    return provision_node(cache_dir(), lambda what, seconds: None) / "bin" / "node"
+
+
+def checks() -> list[tuple[str, list[str]]]:
+    """Name and command of every check before pytest."""
+    python = sys.executable
+    tools = Path(python).parent
+    plugin_tests = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "plugin").glob("*.test.js"))
+    return [
+        ("ruff", [str(tools / "ruff"), "check", "--quiet", "."]),
+        ("ruff format", [str(tools / "ruff"), "format", "--check", "--quiet", "."]),
+        ("mypy", [str(tools / "mypy"), "--no-error-summary"]),
+        ("import-linter", [str(tools / "lint-imports"), "--no-cache"]),
+        ("plugin (node:test)", [str(node()), "--test", "--test-reporter=dot", *plugin_tests]),
+    ]
+
+
+def main() -> int:
+    """Run everything; the exit code is 1 when anything failed."""
+    arguments = sys.argv[1:]
+    failed = []
+    if not arguments:
+        for name, command in checks():
+            began = time.monotonic()
+            done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+            if done.returncode != 0:
+                failed.append(name)
+                print(done.stdout[-8000:] + done.stderr[-4000:], flush=True)
+            print(f"{'✗' if done.returncode else '✓'} {name} ({time.monotonic() - began:.0f} s)", flush=True)
+    environment = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
+    code = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environment, check=False
+    ).returncode
+    for name in failed:
+        print(f"✗ {name} failed (see above)", flush=True)
+    return 1 if failed or code else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""An event log in memory. It passes the same contract as JetStream's (tests/contract)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from openclaw_nats.errors import InvalidInput, TooLarge
+from openclaw_nats.events.messages import Message, Stored, StoredMessage
+from openclaw_nats.events.subjects import matches
+
+
+class MemoryLog:
+    """The port EventLog without a server."""
+
+    max_body = 1 << 21
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.times: list[float] = []
+        self.too_large: set[str] = set()
+
+    async def append(self, messages: Sequence[Message]) -> list[Stored | InvalidInput]:
+        results: list[Stored | InvalidInput] = []
+        for message in messages:
+            known = next((at for at, one in enumerate(self.messages, 1) if one.id == message.id), None)
+            if message.id in self.too_large:
+                results.append(TooLarge("too large"))
+            elif known is not None:
+                results.append(Stored(known, True))
+            else:
+                self.messages.append(message)
+                self.times.append(time.time())
+                results.append(Stored(len(self.messages), False))
+        return results
+
+    async def ids_since(self, start_time: float, ids: frozenset[str]) -> frozenset[str]:
+        recent = zip(self.messages, self.times, strict=True)
+        return frozenset(one.id for one, moment in recent if moment >= start_time and one.id in ids)
+
+    async def read(
+        self, *, subject: str, since: float | None, limit: int | None, follow: bool
+    ) -> AsyncIterator[StoredMessage | None]:
+        at = 0
+        chosen = [n for n, one in enumerate(self.messages) if self._fits(n, subject, since)]
+        for at in chosen[len(chosen) - limit if limit is not None and limit < len(chosen) else 0 :]:
+            yield self._stored(at)
+        at = len(self.messages)
+        while follow:
+            while at < len(self.messages):
+                if matches(subject, self.messages[at].subject):
+                    yield self._stored(at)
+                at += 1
+            yield None
+            await asyncio.sleep(0.01)
+
+    def _fits(self, at: int, subject: str, since: float | None) -> bool:
+        return matches(subject, self.messages[at].subject) and (since is None or self.times[at] >= since)
+
+    def _stored(self, at: int) -> StoredMessage:
+        one = self.messages[at]
+        return StoredMessage(at + 1, one.subject, {"Nats-Msg-Id": one.id}, one.body, int(self.times[at] * 1e9), 0)

@@ -1,0 +1,95 @@
+"""Secrets are masked, ordinary data is left alone to the byte."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openclaw_nats.outbound.redaction import MASK, Redactor
+
+REDACTOR = Redactor()
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-" + "a1B2c3D4e5F6g7H8",
+        "ghp_" + "a" * 36,
+        "github_pat_" + "a" * 22,
+        "glpat-" + "a" * 20,
+        "AKIA" + "ABCDEFGHIJKLMNOP",
+        "xoxb-" + "1234567890-abc",
+        "AIza" + "a" * 35,
+        "sk_live_" + "a" * 24,
+        "npm_" + "a" * 36,
+        "123456789:" + "A" * 35,
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlMTIz",
+        "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----",
+        "Authorization: Bearer abcdefghijklmnop",
+        "password=hunter22",
+        "https://user:hunter22@example.org/",
+    ],
+)
+def test_known_credentials_are_masked_wherever_they_stand(secret: str) -> None:
+    for data in ({"text": f"before {secret} after"}, [{"deep": [secret]}], secret):
+        masked = REDACTOR.redact(json.dumps(data).encode()).decode()
+        assert MASK in masked
+        for part in ("hunter22", "a1B2c3D4", "aaaaaaaa", "MIIE", "c2lnbmF0", "abcdefghijklmnop", "1234567890-abc"):
+            assert part not in masked
+
+
+@pytest.mark.parametrize(
+    "key", ["password", "apiKey", "api_key", "X-Api-Key", "client_secret", "Authorization", "botToken"]
+)
+def test_fields_with_a_secret_name_are_masked(key: str) -> None:
+    assert json.loads(REDACTOR.redact(json.dumps({"a": {key: "anything"}}).encode())) == {"a": {key: MASK}}
+    assert json.loads(REDACTOR.redact(json.dumps({key: ["x", 1]}).encode())) == {key: [MASK, 1]}
+
+
+def test_an_escaped_secret_is_found_too() -> None:
+    assert MASK in REDACTOR.redact(b'{"text":"\\u0073k-a1B2c3D4e5F6g7H8"}').decode()
+    assert MASK in REDACTOR.redact(b'{"p\\u0061ssword":"x"}').decode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"totalTokens": 12, "maxTokens":4}',
+        b'{"key":"C major"}',
+        b'{"token":12}',
+        b"null",
+        b"{}",
+        b'{ "a" : 1 }',
+        b'"text"',
+    ],
+)
+def test_ordinary_data_is_returned_to_the_byte(data: bytes) -> None:
+    assert REDACTOR.redact(data) is data
+
+
+def test_the_operators_own_patterns_and_keys_count() -> None:
+    own = Redactor(patterns=(r"ACME-\d{4}",), keys=("licensePlate",))
+    masked = json.loads(own.redact(b'{"a":"ACME-1234","license_plate":"AB-12","b":"ACME"}'))
+    assert masked == {"a": MASK, "license_plate": MASK, "b": "ACME"}
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=30),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+        max_leaves=10,
+    )
+)
+def test_the_shape_of_data_never_changes(data: Any) -> None:
+    masked = json.loads(REDACTOR.redact(json.dumps(data).encode()))
+    assert _shape(masked) == _shape(data)
+
+
+def _shape(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _shape(value) for key, value in data.items()}
+    return [_shape(item) for item in data] if isinstance(data, list) else type(data).__name__

@@ -1,0 +1,105 @@
+"""Settings: where a value comes from, and what a wrong one is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from openclaw_nats.errors import SettingsError
+from openclaw_nats.installer.config_file import set_values
+from openclaw_nats.settings import REGISTRY, load, parse_duration, parse_size, variable_of
+
+
+def test_defaults_are_valid_and_parsed(tmp_path: Path) -> None:
+    settings = load(tmp_path, {})
+    assert settings["sidecar.port"] == 3104
+    assert settings["stream.max_age"] == 7 * 86400
+    assert settings["stream.max_bytes"] == 4 << 30
+    assert set(settings.values) == {setting.name for setting in REGISTRY}
+    assert set(settings.origins.values()) == {"default"}
+
+
+def test_the_environment_beats_the_file_and_both_are_named(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        'durability = "interval"\n[sidecar]\nport = 4000\n[filter]\nblock = ["agent.events.a"]\n'
+    )
+    settings = load(tmp_path, {"OPENCLAW_NATS_SIDECAR_PORT": "5000", "NATS_SERVERS": "nats://h:1,nats://i:2"})
+    assert settings["sidecar.port"] == 5000
+    assert settings.origins["sidecar.port"] == "OPENCLAW_NATS_SIDECAR_PORT"
+    assert settings["nats.url"] == "nats://h:1,nats://i:2"
+    assert settings["durability"] == "interval"
+    assert settings["filter.block"] == ("agent.events.a",)
+    assert settings.origins["durability"] == str(tmp_path / "config.toml")
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("sidecar = 1", "sidecar"),
+        ("[sidecar]\nport = 0", "a port from 1 to 65535"),
+        ('[sidecar]\nport = "x"', "'x'"),
+        ("[sidecar]\nprot = 1", "sidecar.port"),
+        ('[stream]\nmax_age = "7 weeks"', "a duration"),
+        ('[capture]\ndefault = "all"', "metadata, payload"),
+        ('[[capture.rules]]\nsubjects = "nope"\nmode = "payload"', "subject patterns"),
+        ('[filter]\nallow = ["agent.>"]', "subject patterns"),
+        ('[redaction]\npatterns = ["("]', "regular expressions"),
+        ("[nats]\nurl = 'ftp://x'", "nats://"),
+        ("= broken", "not valid TOML"),
+    ],
+)
+def test_a_wrong_setting_names_the_field_and_what_would_be_right(tmp_path: Path, toml: str, words: str) -> None:
+    (tmp_path / "config.toml").write_text(toml)
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, {})
+    assert words in f"{caught.value} {caught.value.hint}"
+
+
+def test_the_key_is_needed_and_must_be_long(tmp_path: Path) -> None:
+    settings = load(tmp_path, {})
+    with pytest.raises(SettingsError, match="no API key"):
+        settings.api_key()
+    (tmp_path / "api-key").write_text("short")
+    with pytest.raises(SettingsError, match="shorter"):
+        settings.api_key()
+
+
+def test_durations_and_sizes() -> None:
+    assert [parse_duration(text) for text in ("500ms", "30s", "10m", "2h", "7d")] == [0.5, 30, 600, 7200, 604800]
+    assert [parse_size(text) for text in ("10", "1KiB", "256MiB", "4GiB")] == [10, 1024, 256 << 20, 4 << 30]
+    for bad in ("", "5", "-1s", "1w", None, 5):
+        with pytest.raises(ValueError, match="duration"):
+            parse_duration(bad)
+
+
+def test_every_setting_has_one_variable() -> None:
+    variables = [variable_of(setting.name) for setting in REGISTRY]
+    assert len(set(variables)) == len(variables)
+
+
+def test_setting_values_keeps_comments_and_order(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(
+        "# mine\n[sidecar]\nport = 1 # why\n\n[filter]\nblock = [\n  'agent.events.a',\n]\nallow = ['agent.events.>']\n"
+    )
+    assert set_values(path, {"sidecar.port": "4000", "filter.block": '["agent.events.b"]', "stream.max_age": "1d"})
+    text = path.read_text()
+    assert text.startswith("# mine\n[sidecar]\nport = 4000\n")
+    settings = load(tmp_path, {})
+    assert settings["sidecar.port"] == 4000
+    assert settings["filter.block"] == ("agent.events.b",)
+    assert settings["filter.allow"] == ("agent.events.>",)
+    assert settings["stream.max_age"] == 86400
+    assert not set_values(path, {"sidecar.port": "4000"})
+
+
+def test_a_wrong_value_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("[sidecar]\nport = 1\n")
+    with pytest.raises(SettingsError):
+        set_values(path, {"sidecar.port": "4000", "capture.default": "everything"})
+    with pytest.raises(SettingsError, match="no setting"):
+        set_values(path, {"sidecar.prot": "4000"})
+    assert path.read_text() == "[sidecar]\nport = 1\n"
+    assert path.stat().st_mode & 0o777 != 0o777
