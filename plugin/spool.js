@@ -62,7 +62,7 @@ export class Spool {
     segment.events += 1;
     segment.lastTime = this.now();
     segment.firstTime ??= segment.lastTime;
-    if (line.includes(OVERFLOW_TYPE)) segment.carried += JSON.parse(line).data.dropped;
+    if (line.includes(OVERFLOW_TYPE)) segment.carried += JSON.parse(line).data.dropped - 1;
     this.totalBytes += bytes.length;
   }
 
@@ -197,7 +197,10 @@ export class Spool {
   }
 }
 
-/** A segment's state. `acked` counts bytes; `carried` the losses that overflow events inside it tell of. */
+/**
+ * A segment's state. `acked` counts bytes; `carried` the losses that overflow events inside it tell of, less one each:
+ * when such an event is lost itself, what it told is lost with it, but the event is no loss of its own.
+ */
 function newSegment(file, fields) {
   return {
     path: file,
@@ -250,7 +253,7 @@ function count(segment, text) {
   segment.events = segment.ackedEvents + lines.length;
   segment.carried = segment.ackedCarried;
   for (const line of lines) {
-    if (line.includes(OVERFLOW_TYPE)) segment.carried += Number(/"dropped":(\d+)/.exec(line)?.[1] ?? 0);
+    if (line.includes(OVERFLOW_TYPE)) segment.carried += Number(/"dropped":(\d+)/.exec(line)?.[1] ?? 1) - 1;
   }
 }
 

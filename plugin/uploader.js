@@ -137,7 +137,7 @@ export class Uploader {
     segment.ackedEvents += lines.length;
     segment.ackedTime = Date.parse(timeOf(lines[lines.length - 1])) || segment.firstTime;
     for (const line of lines) {
-      if (line.includes('"type":"openclaw.spool.overflow"')) segment.ackedCarried += JSON.parse(line).data.dropped;
+      if (line.includes('"type":"openclaw.spool.overflow"')) segment.ackedCarried += JSON.parse(line).data.dropped - 1;
     }
     this.spool.inUse = null;
     if (segment.acked >= segment.size && !segment.writing) {
