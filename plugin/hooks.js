@@ -24,6 +24,8 @@ function agentOf(sessionKey) {
   return typeof sessionKey === "string" ? /^agent:([^:]+):/.exec(sessionKey)?.[1] : undefined;
 }
 
+const isInternal = (sessionKey) => typeof sessionKey === "string" && sessionKey.includes(":internal-session-effects:");
+
 const short = (value) => (value === undefined || value === null ? undefined : String(value).slice(0, ERROR_CHARACTERS));
 
 /** Whether a tool call failed, and how: it threw, returned an error result, or its command did not exit with 0. */
@@ -232,6 +234,7 @@ export const HOOKS = {
   message_sent: (event, ctx, memory) => message("sent", event, ctx, memory),
   before_compaction: (event, ctx, memory) => {
     const facts = common(event, ctx, memory);
+    if (isInternal(facts.sessionKey)) return undefined; // a copy that the Gateway works on; the session itself tells it
     if (!memory.compactionStarts(facts.sessionKey ?? facts.sessionId)) return undefined; // may come twice
     return {
       ...facts,
@@ -241,6 +244,7 @@ export const HOOKS = {
   },
   after_compaction: (event, ctx, memory) => {
     const facts = common(event, ctx, memory);
+    if (isInternal(facts.sessionKey)) return undefined;
     if (!memory.compactionEnds(facts.sessionKey ?? facts.sessionId)) return undefined;
     return {
       ...facts,
