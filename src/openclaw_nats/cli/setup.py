@@ -21,10 +21,12 @@ _PLUGIN_SECONDS = 45.0
 @json_option
 def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
     """Set everything up: NATS, the sidecar, the plugin, the service. Running it again changes nothing that is right."""
-    from openclaw_nats.installer.openclaw import OpenClaw
+    from openclaw_nats.installer.openclaw import OpenClaw, gateway_answers
     from openclaw_nats.installer.setup import Options, Setup, check_nats
 
     setup = Setup(OpenClaw.find(), Options(**given))
+    # Asked before anything changes: a Gateway of 2026.3 restarts itself when it sees a new plugin.
+    was_running = gateway_answers(setup.gateway_url())
     say = (lambda *_: None) if as_json else step
     plan = [(one, one.todo()) for one in setup.steps()]
     if dry_run:
@@ -44,7 +46,7 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
         check_nats(setup.settings())
     changed += _run_service(setup, say, restart="Settings" in changed)
     changed += _apply([one for one, _ in openclaws], say)
-    report = _wait_for_plugin(setup, say)
+    report = _wait_for_plugin(setup, say, was_running=was_running)
     if as_json:
         print_json({"changed": changed, "status": report})
     else:
@@ -81,15 +83,14 @@ def _run_service(setup: Any, say: Any, *, restart: bool) -> list[str]:
     return changed
 
 
-def _wait_for_plugin(setup: Any, say: Any) -> Any:
+def _wait_for_plugin(setup: Any, say: Any, *, was_running: bool) -> Any:
     """Wait until the plugin reports from a running Gateway; restart the Gateway when it does not by itself."""
     from openclaw_nats.cli.sidecar_client import SidecarClient
-    from openclaw_nats.installer.openclaw import gateway_answers
 
     settings = setup.settings()
     client = SidecarClient(settings)
     url = settings["gateway.url"]
-    if not gateway_answers(url):
+    if not was_running:
         say("!", "Gateway", f"nothing answers at {url}: events begin when the Gateway is started")
         return client.call("GET", "/api/health")
     began, restarted = time.monotonic(), False

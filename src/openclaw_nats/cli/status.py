@@ -28,6 +28,8 @@ def command(as_json: bool) -> None:
 def collect() -> dict[str, Any]:
     """The sidecar's health report; without a sidecar, what can be found out without it."""
     from openclaw_nats.cli.sidecar_client import SidecarClient, SidecarDown
+    from openclaw_nats.installer.setup import read_record
+    from openclaw_nats.service.locations import Locations
     from openclaw_nats.settings import load
 
     settings = load()
@@ -36,6 +38,10 @@ def collect() -> dict[str, Any]:
     except SidecarDown as error:
         report = _without_sidecar(settings, str(error))
     report["plugin"]["problems"] = list(report["plugin"].get("problems", [])) + _plugin_problems(report)
+    # A Gateway of 2026.3 does not tell its plugins which version it is; setup has noted it.
+    report["gateway"]["version"] = report["gateway"].get("version") or read_record(Locations(settings.home)).get(
+        "openclawVersion", ""
+    )
     report["home"] = str(settings.home)
     return report
 

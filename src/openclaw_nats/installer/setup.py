@@ -70,6 +70,12 @@ class Setup:
         """The settings as they are now."""
         return load(self.where.home)
 
+    def gateway_url(self) -> str:
+        """Where the Gateway is, as asked for, as configured before, or as OpenClaw's configuration says."""
+        if self.options.gateway_url is not None:
+            return self.options.gateway_url
+        return str(self.settings()["gateway.url"]) if self._chosen("gateway.url") else self.openclaw.gateway_url()
+
     # NATS ------------------------------------------------------------------------------------------------------
 
     @property
@@ -131,7 +137,7 @@ class Setup:
             values["sidecar.port"] = str(port)
             values["sidecar.url"] = f"http://127.0.0.1:{port}"
         if options.gateway_url is not None or not self._chosen("gateway.url"):
-            values["gateway.url"] = options.gateway_url or self.openclaw.gateway_url()
+            values["gateway.url"] = self.gateway_url()
         self._values = values
         return values
 
@@ -198,8 +204,10 @@ class Setup:
         write_private(self.where.setup_record, json.dumps(self.record, indent=2) + "\n")
 
     def remember_service(self, kind: str) -> None:
-        """Note how the service runs, for `start`, `stop` and `uninstall`."""
-        self._save({"service": kind, "version": __version__})
+        """Note how the service runs, for `start`, `stop` and `uninstall`, and which OpenClaw this is, for `status`."""
+        wanted = {"service": kind, "version": __version__, "openclawVersion": self.openclaw.version}
+        if any(self.record.get(name) != value for name, value in wanted.items()):
+            self._save(wanted)
 
 
 def read_record(where: Locations) -> dict[str, Any]:

@@ -1,0 +1,212 @@
+"""setup, status and uninstall on a real, running Gateway, as an operator uses them: through the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openclaw_nats.demo.gateway import Gateway, free_port
+from openclaw_nats.demo.gateway_client import connected
+from tests.gateway.world import only, prefix
+from tests.support.processes import wait_until
+
+pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
+
+
+class Install:
+    """A running Gateway without us, and our command on it."""
+
+    def __init__(self, folder: Path, version: str) -> None:
+        self.gateway = Gateway(prefix(version), folder / "openclaw")
+        self.home = self.gateway.state / "nats"
+        self.ports = ["--sidecar-port", str(free_port()), "--nats-port", str(free_port())]
+
+    def run(self, *arguments: str, code: int = 0, **environment: str) -> str:
+        """Run `openclaw-nats` without a terminal; return what it printed on stdout."""
+        done = subprocess.run(
+            [sys.executable, "-m", "openclaw_nats", *arguments],
+            env=self.gateway.env() | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        assert done.returncode == code, f"{arguments}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def json(self, *arguments: str, code: int = 0) -> Any:
+        """The same with --json, decoded."""
+        return json.loads(self.run(*arguments, "--json", code=code))
+
+    def events(self, *arguments: str) -> list[dict[str, Any]]:
+        """`events --json`, decoded."""
+        return [json.loads(line) for line in self.run("events", "--json", *arguments).splitlines()]
+
+    def turn(self, message: str) -> None:
+        """Run a turn on the Gateway."""
+        import asyncio
+
+        async def one() -> None:
+            async with connected(self.gateway) as client:
+                await client.turn(message)
+
+        asyncio.run(one())
+
+
+@pytest.fixture(scope="module", params=["2026.9.6", "2026.3.1"])
+def install(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
+    one = Install(tmp_path_factory.mktemp("setup"), request.param)
+    one.gateway.start()
+    yield one
+    one.run("uninstall", "--purge", "--yes")
+    # A Gateway of 2026.3 replaces its own process when a plugin comes or goes.
+    subprocess.run(["pkill", "-KILL", "-f", str(one.gateway.state)], check=False)
+    one.gateway.close()
+
+
+def test_a_dry_run_prints_the_plan_and_changes_nothing(install: Install) -> None:
+    before = install.gateway.config_path.read_bytes()
+    plan = {step["step"]: step["change"] for step in install.json("setup", "--dry-run", *install.ports)["plan"]}
+    assert "nats-server" in plan["NATS"]
+    assert plan["API key"]
+    assert "plugin" in plan["Plugin"]
+    assert install.gateway.config_path.read_bytes() == before
+    assert not install.home.exists()
+
+
+def test_setup_on_a_running_gateway_delivers_events_within_seconds(install: Install) -> None:
+    install.gateway.config["before"] = install.gateway.config_path.read_bytes()
+    out = install.run("setup", "--yes", *install.ports)
+    assert "sends its events" in out, out
+    install.turn('!call exec {"command":"exit 3"}')
+    wait_until(lambda: any("run_ended" in one["subject"] for one in install.events()), what="the turn's events")
+    assert only(install.events(), "tool.exec.failed")["data"]["error"]
+
+
+def test_secrets_are_for_the_owner_only(install: Install) -> None:
+    for name in ("api-key", "nats-password", "nats-server.conf", "config.toml", "logs/sidecar.log"):
+        assert (install.home / name).stat().st_mode & 0o077 == 0, name
+    key = (install.home / "api-key").read_text().strip()
+    password = (install.home / "nats-password").read_text().strip()
+    for path in (install.home / "logs").iterdir():
+        assert key not in path.read_text()
+        assert password not in path.read_text()
+    listing = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    assert key not in listing
+    assert password not in listing
+
+
+def test_nats_refuses_who_has_no_password(install: Install) -> None:
+    import asyncio
+
+    import nats
+
+    url = install.json("status")["nats"]["url"]
+
+    async def attempt() -> None:
+        client = await nats.connect(url, allow_reconnect=False, connect_timeout=3)
+        await client.close()
+
+    with pytest.raises(Exception, match=r"(?i)authorization|reset"):
+        asyncio.run(attempt())
+
+
+def test_setup_again_changes_nothing(install: Install) -> None:
+    config, files = install.gateway.config_path.read_bytes(), _files(install.home)
+    assert install.json("setup", "--yes", *install.ports)["changed"] == []
+    assert install.gateway.config_path.read_bytes() == config
+    assert _files(install.home) == files
+
+
+def test_status_says_how_everything_is(install: Install) -> None:
+    report = install.json("status")
+    for part in ("nats", "sidecar", "gateway", "plugin"):
+        assert report[part]["reachable"] is True, report
+        assert report[part]["since"]
+        assert report[part]["version"]
+    assert report["sidecar"]["eventsLastMinute"] >= 0
+    assert "up" in install.run("status")
+
+
+def test_publish_events_and_filters_through_the_command(install: Install) -> None:
+    answer = install.json("publish", "agent.events.custom.cli", '{"a":1}', "--id", "cli-1", "--priority", "9")
+    assert answer["duplicate"] is False
+    assert install.json("publish", "agent.events.custom.cli", '{"a":1}', "--id", "cli-1")["duplicate"] is True
+    found = install.events("--subject", "agent.events.custom.>", "--since", "1h", "--limit", "5")
+    assert [(one["id"], one["data"], one["priority"]) for one in found] == [("cli-1", {"a": 1}, 9)]
+    install.run("publish", "agent.events..x", "{}", code=1)
+    install.run("publish", "agent.events.x", "{", code=2)
+
+
+def test_missing_conversation_access_is_told_and_setup_mends_it(install: Install) -> None:
+    if install.gateway.old:
+        assert any("2026.6" in text for text in install.json("status")["plugin"]["problems"])
+        return
+    openclaw = str(install.gateway.prefix.openclaw)
+    path = "plugins.entries.openclaw-nats.hooks.allowConversationAccess"
+    subprocess.run([openclaw, "config", "unset", path], env=install.gateway.env(), check=True, capture_output=True)
+    problems = install.json("status")["plugin"]["problems"]
+    assert any("allowConversationAccess" in text for text in problems), problems
+    assert install.json("setup", "--yes", *install.ports)["changed"] == ["Plugin's configuration"]
+    wait_until(lambda: install.json("status")["plugin"]["problems"] == [], 40, "the problem to be gone")
+
+
+def test_stop_keeps_events_in_the_spool_and_start_delivers_them(install: Install) -> None:
+    install.run("stop")
+    assert install.json("status", code=3)["sidecar"]["reachable"] is False
+    install.turn("while it is stopped")
+    count = sum("run_ended" in path.read_text() for path in (install.home / "spool").glob("*.ndjson"))
+    assert count >= 1
+    before = len(_run_ends(install, start=True))
+    wait_until(lambda: len(_run_ends(install)) > before or before >= 2, 40, "the spooled events")
+    assert len({one["id"] for one in install.events()}) == len(install.events())
+
+
+def test_settings_reach_the_plugin_without_a_restart_of_the_gateway(install: Install) -> None:
+    install.run("config", "set", "filter.block", '["agent.events.tool.>"]')
+    install.run("config", "set", "capture.default", "payload")
+    wait_until(lambda: install.json("status")["plugin"]["reachable"], 40, "the plugin to report again")
+    import time
+
+    time.sleep(11)  # the plugin looks for changed settings every 10 s
+    before = len(install.events())
+    install.turn('!call exec {"command":"echo hidden"}\n!say captured reply')
+    wait_until(lambda: any("run_ended" in one["subject"] for one in install.events()[before:]), what="the turn")
+    later = install.events()[before:]
+    assert not [one for one in later if ".tool." in one["subject"]]
+    wait_until(
+        lambda: any(one["data"].get("assistantTexts") == ["captured reply"] for one in install.events()[before:]),
+        what="the reply in llm.output",
+    )
+
+
+def test_uninstall_restores_openclaws_configuration(install: Install) -> None:
+    install.run("uninstall", "--yes")
+    entry = json.loads(install.gateway.config_path.read_text()).get("plugins", {}).get("entries", {})
+    assert "openclaw-nats" not in entry
+    assert not (install.gateway.state / "extensions" / "openclaw-nats").exists()
+    assert (install.home / "api-key").exists()
+    if not install.gateway.old:  # a Gateway of 2026.3 restarts itself and writes its own defaults into the file
+        assert install.gateway.config_path.read_bytes() == install.gateway.config["before"]
+    assert "not running" in install.run("stop")
+    install.run("uninstall", "--purge", "--yes")
+    assert not install.home.exists()
+
+
+def _files(home: Path) -> dict[str, int]:
+    stable = [home / name for name in ("api-key", "nats-password", "config.toml", "plugin.json", "setup.json")]
+    return {path.name: os.stat(path).st_mtime_ns for path in stable}
+
+
+def _run_ends(install: Install, *, start: bool = False) -> list[dict[str, Any]]:
+    if start:
+        install.run("start")
+    return [one for one in install.events() if "run_ended" in one["subject"]]
