@@ -8,6 +8,7 @@ import fs from "node:fs";
 import path from "node:path";
 
 const SEGMENT_BYTES = 4 * 1024 * 1024;
+const RELEASE_BYTES = 256 * 1024;
 const OVERFLOW_TYPE = '"type":"openclaw.spool.overflow"';
 const NAME = /^(\d{13})-(\d+)-(\d{6})\.ndjson$/;
 
@@ -111,6 +112,32 @@ export class Spool {
     if (lost <= 0) return;
     this.dropped += lost;
     this.write(this.makeOverflow(lost, "the spool is full"));
+  }
+
+  /**
+   * Give an acknowledged segment's space back. The one being written is closed for that when it has grown, or when
+   * the disk is full: otherwise it would keep the very space that the next events need.
+   */
+  release(segment) {
+    const own = segment === this.active;
+    if (segment.writing && !own) return;
+    if (own && segment.size < RELEASE_BYTES && !this.unwritten) return;
+    if (own) {
+      fs.closeSync(this.fd);
+      this.fd = null;
+      this.active = null;
+    }
+    this.remove(segment);
+    if (this.unwritten) this.tryTelling();
+  }
+
+  tryTelling() {
+    try {
+      this.tellUnwritten();
+      this.onAppend();
+    } catch (error) {
+      this.lastError = `the spool can't be written: ${error.message}`;
+    }
   }
 
   /** Forget a segment and delete its files. */

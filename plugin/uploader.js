@@ -140,10 +140,8 @@ export class Uploader {
       if (line.includes('"type":"openclaw.spool.overflow"')) segment.ackedCarried += JSON.parse(line).data.dropped - 1;
     }
     this.spool.inUse = null;
-    if (segment.acked >= segment.size && !segment.writing) {
-      this.spool.remove(segment);
-      return;
-    }
+    if (segment.acked >= segment.size) this.spool.release(segment);
+    if (!this.spool.segments.includes(segment)) return;
     const file = `${segment.path}.ack`;
     try {
       await fs.promises.writeFile(`${file}.new`, String(segment.acked), { mode: 0o600 });

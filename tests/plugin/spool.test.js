@@ -114,3 +114,16 @@ test("a spool that can't be opened counts and says why", () => {
   assert.equal(spool.dropped, 1);
   assert.match(spool.lastError, /ENOTDIR|EEXIST/);
 });
+
+test("the segment being written gives its space back once it is acknowledged and has grown", () => {
+  const dir = folder();
+  const spool = make(dir, 16 << 20);
+  for (let n = 0; n < 400; n += 1) spool.append(line(n, 1000));
+  const [segment] = spool.segments;
+  segment.acked = segment.size;
+  spool.release(segment);
+  assert.equal(fs.existsSync(segment.path), false);
+  assert.equal(spool.append(line("next")), true);
+  assert.deepEqual(written(dir).map((event) => event.id), ["next"]);
+  assert.equal(spool.totalBytes, spool.segments[0].size);
+});
