@@ -54,6 +54,10 @@ class Unavailable(OpenClawNatsError):
         self.retry_after = retry_after
 
 
+class NoAnswer(Unavailable):
+    """JetStream is connected, but did not answer in time."""
+
+
 class StreamConflict(OpenClawNatsError):
     """A stream of that name or subject exists and can't be adopted without narrowing it."""
 

@@ -239,7 +239,7 @@ def load(home: Path | None = None, environment: Mapping[str, str] = os.environ) 
     raw: dict[str, tuple[Any, str]] = {setting.name: (setting.default, "default") for setting in REGISTRY}
     for name, value in _flatten(_toml(path)).items():
         if name not in _BY_NAME:
-            raise SettingsError(f"{path}: there is no setting {name!r}", hint=_nearest(name))
+            raise SettingsError(f"{path}: there is no setting {name!r}", hint=nearest(name))
         raw[name] = (value, str(path))
     for name in raw:
         if (given := environment.get(variable_of(name))) is not None:
@@ -254,7 +254,7 @@ def load(home: Path | None = None, environment: Mapping[str, str] = os.environ) 
 def check_value(name: str, text: str) -> Any:
     """Parse one setting given as text, as `config set` takes it; return what belongs into TOML."""
     if name not in _BY_NAME:
-        raise SettingsError(f"there is no setting {name!r}", hint=_nearest(name))
+        raise SettingsError(f"there is no setting {name!r}", hint=nearest(name))
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -293,7 +293,8 @@ def _flatten(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _nearest(name: str) -> str:
+def nearest(name: str) -> str:
+    """A hint for a setting that does not exist."""
     import difflib
 
     close = difflib.get_close_matches(name, list(_BY_NAME), 1, 0.4)

@@ -48,11 +48,11 @@ def set_command(as_json: bool, name: str, value: str) -> None:
 def get_command(as_json: bool, name: str) -> None:
     """Print one setting."""
     from openclaw_nats.errors import SettingsError
-    from openclaw_nats.settings import load
+    from openclaw_nats.settings import load, nearest
 
     settings = load()
     if name not in settings.values:
-        raise SettingsError(f"there is no setting {name!r}", hint="`openclaw-nats config` lists all of them.")
+        raise SettingsError(f"there is no setting {name!r}", hint=nearest(name))
     if as_json:
         print_json({"name": name, "value": settings[name], "from": settings.origins[name]})
     else:

@@ -22,7 +22,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from openclaw_nats.errors import StreamConflict, Unavailable
+from openclaw_nats.errors import NoAnswer, StreamConflict, Unavailable
 from openclaw_nats.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -149,7 +149,7 @@ class Connection:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 reply = await future
         except TimeoutError:
-            raise Unavailable(f"NATS did not answer within {REQUEST_TIMEOUT:g} s") from None
+            raise NoAnswer(f"NATS did not answer within {REQUEST_TIMEOUT:g} s") from None
         if reply.headers and reply.headers.get("Status") == "503":
             raise Unavailable("JetStream does not answer: no responders", hint="Is JetStream on at this NATS server?")
         return reply

@@ -19,7 +19,7 @@ from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from openclaw_nats.errors import InvalidInput, TooLarge, Unavailable
+from openclaw_nats.errors import InvalidInput, NoAnswer, TooLarge, Unavailable
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message, Stored, StoredMessage
 from openclaw_nats.events.subjects import EVERYTHING
@@ -30,7 +30,7 @@ MAX_BATCH = 1000
 HEADER_ROOM = 1024
 _PIPELINE = 256
 _FETCH = 256
-_DUPLICATE_IN_BATCH = 10201
+_STALLED_AFTER = 2
 _MESSAGE_TOO_LARGE = 10054
 
 
@@ -40,6 +40,12 @@ class JetStreamEventLog:
     def __init__(self, connection: Connection, streams: Streams) -> None:
         self._connection = connection
         self._streams = streams
+        self.unanswered = 0
+
+    @property
+    def stalled(self) -> bool:
+        """Whether JetStream keeps still although it is connected. It does after a full disk, until it is restarted."""
+        return self.unanswered >= _STALLED_AFTER
 
     @property
     def max_body(self) -> int:
@@ -53,10 +59,20 @@ class JetStreamEventLog:
             raise Unavailable(self._streams.problem or "the stream is not ready yet")
         results: list[Stored | InvalidInput] = []
         for start in range(0, len(messages), MAX_BATCH):
-            chunk = messages[start : start + MAX_BATCH]
-            stored = await self._append_batch(chunk) if self._streams.atomic and len(chunk) > 1 else None
-            results += stored if stored is not None else await self._append_singly(chunk)
+            try:
+                results += await self._append(messages[start : start + MAX_BATCH])
+            except NoAnswer:
+                self.unanswered += 1
+                raise
+            self.unanswered = 0
         return results
+
+    async def _append(self, messages: Sequence[Message]) -> list[Stored | InvalidInput]:
+        if self._streams.atomic and len(messages) > 1:
+            stored = await self._append_batch(messages)
+            if stored is not None:
+                return stored
+        return await self._append_singly(messages)
 
     async def _append_batch(self, messages: Sequence[Message]) -> list[Stored | InvalidInput] | None:
         batch = uuid7(int(time.time() * 1000))

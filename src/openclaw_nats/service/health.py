@@ -11,6 +11,7 @@ from openclaw_nats import __version__
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.jetstream.connection import Connection
+from openclaw_nats.jetstream.event_log import JetStreamEventLog
 from openclaw_nats.jetstream.streams import Streams, supports_atomic
 from openclaw_nats.outbound.meters import IngestMeters
 from openclaw_nats.outbound.plugin_reports import PluginReports
@@ -68,6 +69,7 @@ class Health:
         settings: Settings,
         connection: Connection,
         streams: Streams,
+        event_log: JetStreamEventLog,
         gateway: GatewayProbe,
         reports: PluginReports,
         meters: IngestMeters,
@@ -75,6 +77,7 @@ class Health:
         self._settings = settings
         self._connection = connection
         self._streams = streams
+        self._event_log = event_log
         self._gateway = gateway
         self._reports = reports
         self._meters = meters
@@ -84,7 +87,7 @@ class Health:
     async def report(self) -> dict[str, Any]:
         """The whole report; `status` is up when events can be stored."""
         nats = await self._nats()
-        up = nats["reachable"] and nats["stream"] is not None
+        up = nats["reachable"] and nats["stream"] is not None and not self._event_log.unanswered
         return {
             "status": "up" if up else "down",
             "nats": nats,
@@ -115,6 +118,8 @@ class Health:
                 stream = {key: state[key] for key in ("messages", "bytes", "first_seq", "last_seq")}
             except Unavailable as problem:
                 error = str(problem)
+        if self._event_log.unanswered:
+            error = f"JetStream did not acknowledge the last {self._event_log.unanswered} appends: is its disk full?"
         version = connection.server_version
         notes = [] if not version or supports_atomic(version) else [f"nats-server {version} is older than 2.12: slower"]
         return {

@@ -55,6 +55,7 @@ class Sidecar:
     app: Starlette
     connection: Connection
     streams: Streams
+    event_log: JetStreamEventLog
     publisher: GroupCommitPublisher
     gateway: GatewayProbe
     health: Health
@@ -76,10 +77,17 @@ class Sidecar:
 
     async def _keep_streams(self) -> None:
         """Look at the streams again and again: somebody may delete or change them, or free a full disk."""
+        looked = 0.0
         while True:
-            await asyncio.sleep(KEEP_STREAMS_SECONDS if self.connection.ready else 1.0)
-            if not self.connection.connected:
+            await asyncio.sleep(1.0)
+            if self.event_log.stalled:
+                log.warning("jetstream.stalled", hint="is its disk full?")
+                self.event_log.unanswered = 0
+                _ask_for_nats_restart()
+            now = asyncio.get_running_loop().time()
+            if not self.connection.connected or (self.connection.ready and now - looked < KEEP_STREAMS_SECONDS):
                 continue
+            looked = now
             try:
                 await self.streams.ensure()
                 self.connection.ready, self.connection.last_error = True, ""
@@ -115,7 +123,13 @@ def build(settings: Settings) -> Sidecar:
     )
     gateway = GatewayProbe(settings["gateway.url"])
     health = Health(
-        settings=settings, connection=connection, streams=streams, gateway=gateway, reports=reports, meters=meters
+        settings=settings,
+        connection=connection,
+        streams=streams,
+        event_log=event_log,
+        gateway=gateway,
+        reports=reports,
+        meters=meters,
     )
     app = build_app(
         api_key=settings.api_key(),
@@ -126,7 +140,7 @@ def build(settings: Settings) -> Sidecar:
         ),
         meters=meters,
     )
-    return Sidecar(app, connection, streams, publisher, gateway, health)
+    return Sidecar(app, connection, streams, event_log, publisher, gateway, health)
 
 
 def listen(host: str, port: int) -> socket.socket:

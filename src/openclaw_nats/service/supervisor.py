@@ -96,7 +96,8 @@ class Supervisor:
             child.attempt = 0 if loop.time() - started > _HEALTHY_SECONDS else child.attempt + 1
             child.restarts += 1
             wait = _BACKOFF[min(child.attempt, len(_BACKOFF) - 1)]
-            reason = f": {child.error_lines[-1]}" if child.error_lines and code > 0 else ""
+            told = [line for line in child.error_lines if line.startswith("Error:")] or child.error_lines
+            reason = f": {told[-1].removeprefix('Error: ')}" if told and code > 0 else ""
             self._say(f"{child.name} ended ({_describe(code)}){reason}; starting it again in {wait:g} s")
             await asyncio.sleep(wait)
 
@@ -129,7 +130,7 @@ class Supervisor:
         process = self._nats.process if self._nats else None
         if process is None or process.returncode is not None or now - self._nats_restarted < _NATS_RESTART_SECONDS:
             return
-        if shutil.disk_usage(self._where.home).free < _MIN_FREE_BYTES:
+        if shutil.disk_usage(self._where.jetstream).free < _MIN_FREE_BYTES:
             self._say("JetStream is off and the disk is full: free some space, it restarts by itself then")
             return
         self._nats_restarted = now
