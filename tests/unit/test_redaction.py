@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openclaw_nats.outbound.redaction import MASK, Redactor
+from openclaw_nats.outbound.redaction import _KEY_WORDS, _VALUE_PATTERNS, MASK, Redactor, _suspicious
 
 REDACTOR = Redactor()
 
@@ -69,6 +69,21 @@ def test_an_escaped_secret_is_found_too() -> None:
 )
 def test_ordinary_data_is_returned_to_the_byte(data: bytes) -> None:
     assert REDACTOR.redact(data) is data
+
+
+@pytest.mark.parametrize("pattern", _VALUE_PATTERNS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_no_rule_matches_what_the_quick_look_lets_pass(pattern: str, data: st.DataObject) -> None:
+    text = data.draw(st.from_regex(pattern, fullmatch=True) if "(?<=" not in pattern else st.just("a://b:c@d"))
+    if not all(32 <= ord(character) < 127 for character in text):
+        return
+    assert _suspicious(json.dumps({"text": text}).encode())
+
+
+@pytest.mark.parametrize("key", _KEY_WORDS)
+def test_no_secret_name_passes_the_quick_look(key: str) -> None:
+    assert _suspicious(json.dumps({key.upper(): "x"}).encode())
 
 
 def test_the_operators_own_patterns_and_keys_count() -> None:

@@ -26,7 +26,7 @@ _VALUE_PATTERNS = (
     r"\bAIza[A-Za-z0-9_\-]{30,}",
     r"\b[sr]k_(?:live|test)_[A-Za-z0-9]{16,}",
     r"\bnpm_[A-Za-z0-9]{30,}",
-    r"\b\d{8,12}:[A-Za-z0-9_\-]{34,}",
+    r"\b\d{8,12}:AA[A-Za-z0-9_\-]{32,}",
     r"\beyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}",
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
     r"(?i:\b(?:bearer|basic))\s+[A-Za-z0-9_\-.~+/]{12,}=*",
@@ -40,23 +40,34 @@ _KEY_WORDS = (
 ).split()
 
 
+# Every built-in rule needs one of these (in lower case), or an escape that hides one. Looking for plain words in
+# lowered bytes costs 3 µs; the patterns themselves cost 60.
+_HINTS = re.compile(
+    b"|".join(
+        re.escape(hint.encode())
+        for hint in (
+            "pass pwd secret token key auth cookie credential bearer otp pairing "
+            "sk- sk_ rk_ ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- akia asia xox aiza npm_ :aa eyj -----begin basic ://"
+        ).split()
+    )
+    + rb"|\\u"
+)
+
+
 class Redactor:
     """Masks secrets in JSON data; `redact` is a no-op on data without any."""
 
     def __init__(self, *, patterns: tuple[str, ...] = (), keys: tuple[str, ...] = ()) -> None:
         self._values = re.compile("|".join(f"(?:{pattern})" for pattern in (*_VALUE_PATTERNS, *patterns)))
         self._keys = frozenset(_KEY_WORDS) | {_squeeze(key) for key in keys}
-        letters = "|".join(sorted({re.escape(key) for key in self._keys}, key=len, reverse=True))
-        # Over the raw JSON, to leave most events alone: a key that may be secret, or an escape that could hide one.
-        self._maybe_key = re.compile(
-            rf'"[^"\\]{{0,40}}(?:{letters}|key|token|secret)[^"\\]{{0,12}}"\s*:|\\u'.encode(), re.IGNORECASE
-        )
+        # With patterns or keys of the operator's own, every event has to be looked at in full.
+        self._always = bool(patterns or keys)
 
     def redact(self, data: bytes) -> bytes:
         """Return JSON `data` with its secrets masked; the very same bytes when there are none."""
         if not data or data in (b"null", b"{}"):
             return data
-        if not self._maybe_key.search(data) and not self._values.search(data.decode("utf-8", "replace")):
+        if not self._always and not _suspicious(data):
             return data
         value = msgspec.json.decode(data)
         masked = self._walk(value)
@@ -83,6 +94,11 @@ class Redactor:
         if isinstance(value, list):
             return [MASK if isinstance(item, str) and item else self._walk(item) for item in value]
         return self._walk(value)
+
+
+def _suspicious(data: bytes) -> bool:
+    """Whether the raw JSON holds anything without which no rule can match: the quick way past most events."""
+    return _HINTS.search(data.lower()) is not None
 
 
 def _squeeze(key: str) -> str:
