@@ -269,7 +269,9 @@ def main() -> None:
     )
     print(text)
     if "--write" in sys.argv:
-        head = "# Benchmarks\n\nWritten by `python3 dev.py bench --write`. The reference: nats-py, awaiting each publish.\n\n"
+        head = (
+            "# Benchmarks\n\nWritten by `python3 dev.py bench --write`. Reference: nats-py, awaiting each publish.\n\n"
+        )
         (ROOT / "docs" / "benchmarks.md").write_text(head + text + "\n")
 
 

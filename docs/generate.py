@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Write the tables of README.md and docs/reference.md from the code; with --check only say whether they are right."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "src"))
+
+from openclaw_nats.api import openapi  # noqa: E402
+from openclaw_nats.cli.main import COMMANDS  # noqa: E402
+from openclaw_nats.cli.output import EXIT_CODES  # noqa: E402
+from openclaw_nats.demo.provision import cache_dir, provision_node  # noqa: E402
+from openclaw_nats.settings import ALIASES, REGISTRY, variable_of  # noqa: E402
+
+FILES = ("README.md", "docs/reference.md")
+
+
+def table(headers: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [headers, ["---"] * len(headers), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def subjects() -> str:
+    """What the plugin publishes, from its own list."""
+    node = provision_node(cache_dir(), lambda what, seconds: None) / "bin" / "node"
+    script = 'import { SUBJECTS } from "./plugin/subject-list.js"; console.log(JSON.stringify(SUBJECTS));'
+    out = subprocess.run(
+        [str(node), "--input-type=module", "-e", script], cwd=ROOT, capture_output=True, check=True
+    ).stdout
+    rows = [[f"`agent.events.{one['subject']}`", one["when"], one["data"], one["since"]] for one in json.loads(out)]
+    return table(["subject", "when", "data", "since"], rows)
+
+
+def settings() -> str:
+    """All settings with default, variable and meaning."""
+    aliases = {name: variable for variable, name in ALIASES.items()}
+    rows = []
+    for one in REGISTRY:
+        variable = f"`{variable_of(one.name)}`" + (f", `{aliases[one.name]}`" if one.name in aliases else "")
+        default = ", ".join(map(str, one.default)) if isinstance(one.default, tuple) else str(one.default)
+        rows.append([f"`{one.name}`", f"`{default}`" if default else "(empty)", variable, one.help])
+    return table(["setting", "default", "environment", "meaning"], rows)
+
+
+def endpoints() -> str:
+    """The sidecar's endpoints with the statuses they answer."""
+    rows = []
+    for path, operations in openapi.document()["paths"].items():
+        for method, operation in operations.items():
+            codes = ", ".join(sorted(operation["responses"]))
+            rows.append([f"`{method.upper()} {path}`", operation["summary"], codes])
+    return table(["endpoint", "what it does", "answers"], rows)
+
+
+def commands() -> str:
+    """The commands."""
+    return table(["command", "what it does"], [[f"`openclaw-nats {name}`", text] for name, text in COMMANDS.items()])
+
+
+def exit_codes() -> str:
+    """What exit codes mean."""
+    return table(["exit code", "meaning"], [[str(code), text] for code, text in EXIT_CODES.items()])
+
+
+PARTS = {
+    "subjects": subjects,
+    "settings": settings,
+    "endpoints": endpoints,
+    "commands": commands,
+    "exit-codes": exit_codes,
+}
+
+
+def generated(text: str) -> str:
+    """The text with every marked part made anew."""
+
+    def fill(match: re.Match[str]) -> str:
+        return f"<!-- {match[1]} -->\n{PARTS[match[1]]()}\n<!-- /{match[1]} -->"
+
+    return re.sub(r"<!-- ([a-z-]+) -->\n.*?<!-- /\1 -->", fill, text, flags=re.DOTALL)
+
+
+def main() -> int:
+    """Write, or check."""
+    stale = []
+    for name in FILES:
+        path = ROOT / name
+        text = path.read_text()
+        if generated(text) != text:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                path.write_text(generated(text))
+    if stale and "--check" in sys.argv:
+        print(f"not up to date: {', '.join(stale)}; run `python docs/generate.py`")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

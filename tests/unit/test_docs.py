@@ -1,0 +1,57 @@
+"""The docs' tables are what the code says, and the README's commands exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from openclaw_nats.cli.main import COMMANDS
+from openclaw_nats.settings import REGISTRY
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_generated_tables_are_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_command_in_the_readme_exists() -> None:
+    used = set(re.findall(r"openclaw-nats ([a-z]+)", README)) - {"is"}
+    assert used <= set(COMMANDS), used - set(COMMANDS)
+    assert set(COMMANDS) <= used
+
+
+def test_every_command_has_help_and_a_file_of_its_own() -> None:
+    for name in COMMANDS:
+        done = subprocess.run(
+            [sys.executable, "-m", "openclaw_nats", name, "--help"], capture_output=True, text=True, check=True
+        )
+        assert "Usage:" in done.stdout
+        assert (ROOT / "src" / "openclaw_nats" / "cli" / f"{name}.py").is_file()
+
+
+def test_settings_named_in_the_docs_exist() -> None:
+    names = {setting.name for setting in REGISTRY}
+    for file in (ROOT / "README.md", ROOT / "docs" / "reference.md", ROOT / "ARCHITECTURE.md"):
+        found = set(
+            re.findall(r"`((?:sidecar|nats|stream|capture|filter|redaction|spool|log)\.[a-z_]+)", file.read_text())
+        )
+        assert found - {"spool.overflow", "spool.js", "log.level"} <= names, found - names
+
+
+def test_the_first_two_commands_are_the_front_door_and_ci_runs_the_second() -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    assert [block.strip() for block in blocks[:2]] == ["python3 dev.py demo", "python3 dev.py test"]
+    assert "exec python3 dev.py test\n" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_files_linked_in_the_readme_exist() -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        if not target.startswith("https://"):
+            assert (ROOT / target).exists(), target
