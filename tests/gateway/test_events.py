@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from openclaw_nats.demo.gateway_client import MAIN, GatewayClient, GatewayError
+from openclaw_nats.events.subjects import matches, matches_any
 from tests.gateway.world import World, only, subjects
 from tests.support.telegram import Telegram
 
@@ -35,6 +38,12 @@ def world(tmp_path_factory: pytest.TempPathFactory, telegram: Telegram) -> Itera
     one.start()
     yield one
     one.close()
+
+
+def documented_subjects() -> list[str]:
+    """The subjects in the README, as patterns."""
+    readme = Path(__file__).parent.parent.parent / "README.md"
+    return re.findall(r"^\| `(agent\.events\.[^`]+)` \|", readme.read_text(), flags=re.MULTILINE)
 
 
 def turn(message: str, session: str = MAIN, key: str = "") -> Any:
@@ -290,8 +299,10 @@ def test_nothing_private_is_in_the_stream_and_every_event_is_well_formed(world: 
     events = world.events()
     assert PRIVATE not in json.dumps(events)
     assert len({event["id"] for event in events}) == len(events)
+    patterns = documented_subjects()
     for event in events:
         assert event["specversion"] == "1.0"
+        assert matches_any(patterns, event["subject"]), event["subject"]
         assert event["time"].endswith("Z")
         assert event["type"].startswith("openclaw.")
     assert world.sidecar.get("/api/health")[1]["plugin"]["handlerErrors"] == 0
@@ -305,6 +316,13 @@ def test_stopping_is_told_and_arrives_and_a_new_start_is_told_again(world: World
     events = world.settle(3)[before:]
     only(events, "gateway.startup")
     only(events, "gateway.stopped")
+
+
+def test_every_documented_subject_was_seen_but_those_named_here(world: World) -> None:
+    seen = {event["subject"] for event in world.events()}
+    unseen = {pattern for pattern in documented_subjects() if not any(matches(pattern, subject) for subject in seen)}
+    # A live skill is only changed by an operator's decision; the chaos tests fill the spool.
+    assert unseen <= {"agent.events.skill.*", "agent.events.spool.overflow"}, unseen
 
 
 async def _sleep(seconds: float) -> None:
