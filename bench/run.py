@@ -2,7 +2,8 @@
 """Benchmarks: ingest beside nats-py awaiting each publish on the same server, the hook's cost, memory, idle CPU.
 
 Every figure stands beside a reference that was measured in the same run, on the same machine, in turns. Run with
-`python3 dev.py bench` (about two minutes); `--write` also writes docs/benchmarks.md.
+`python3 dev.py bench` (about two minutes); `--gateway` adds a real Gateway's turns,
+`--write` writes docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -267,6 +268,12 @@ def main() -> None:
             table(["handler", "median", "p99"], hooks),
         ]
     )
+    if "--gateway" in sys.argv:
+        from gateway_turn import HEADERS, TURNS
+        from gateway_turn import rows as turn_rows
+
+        text += f"\n\nA Gateway's turn (model, tool, model; {TURNS} turns each, alternately):\n\n"
+        text += table(HEADERS, turn_rows())
     print(text)
     if "--write" in sys.argv:
         head = (

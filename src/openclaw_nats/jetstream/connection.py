@@ -41,8 +41,14 @@ class Options:
     credentials_file: str = ""
     tls_ca_file: str = ""
 
+    @property
+    def shown(self) -> str:
+        """The first server's address without user and password, which may stand in it."""
+        scheme, _, rest = self.servers[0].partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}"
+
     def __repr__(self) -> str:
-        return f"Options(servers={self.servers!r}, user={self.user!r})"
+        return f"Options({self.shown})"
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Options:
@@ -103,7 +109,7 @@ class Connection:
         """The connected client; raise Unavailable when there is none."""
         if self._client is None or not self._client.is_connected:
             raise Unavailable(
-                f"NATS at {self._options.servers[0]} is not reachable: {self.last_error or 'connecting'}",
+                f"NATS at {self._options.shown} is not reachable: {self.last_error or 'connecting'}",
                 hint="`openclaw-nats status` shows what is down.",
             )
         return self._client
@@ -188,7 +194,7 @@ class Connection:
 
     async def _announce(self) -> None:
         self.since, self.last_error = time.time(), ""
-        log.info("nats.connected", server=self._options.servers[0], version=self.server_version)
+        log.info("nats.connected", server=self._options.shown, version=self.server_version)
         if self.on_connect is None:
             self.ready = True
             return
