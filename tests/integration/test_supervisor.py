@@ -210,7 +210,7 @@ def test_jetstream_that_was_switched_off_by_a_full_disk_is_restarted(up: Up) -> 
         subprocess.run(["umount", "-l", str(store)], check=True)
 
 
-def test_memory_and_idle_cpu_are_small(up: Up) -> None:
+def test_the_sidecar_stays_under_its_memory_limit(up: Up) -> None:
     up.start()
     sidecar = psutil.Process(up.pids()["sidecar"])
     assert sidecar.memory_info().rss < 90 << 20
@@ -221,3 +221,18 @@ def _alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def test_uninstall_works_when_openclaw_is_gone_already(up: Up) -> None:
+    up.start()
+    assert up.process is not None
+    up.process.send_signal(signal.SIGTERM)
+    up.process.wait(15)
+    up.run("start")
+    pids = up.pids().values()
+    up.environment["PATH"] = "/usr/bin:/bin"
+    code, out = up.run("uninstall", "--purge", "--yes")
+    assert code == 0, out
+    assert "the command `openclaw` is not on PATH" in out
+    assert not up.home.exists()
+    assert not [pid for pid in pids if _alive(pid)]

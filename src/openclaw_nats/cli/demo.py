@@ -13,8 +13,6 @@ from typing import Any
 
 import click
 
-from openclaw_nats.cli.output import step
-
 
 @click.command("demo")
 @click.option("--openclaw-version", default="latest", show_default=True, help="OpenClaw release from npm.")
@@ -29,7 +27,7 @@ def command(openclaw_version: str, once: bool, as_json: bool) -> None:
 
     signal.signal(signal.SIGTERM, _interrupt)
     began = time.monotonic()
-    demo = Demo(openclaw_version, _progress(), lambda text: step("·", text))
+    demo = Demo(openclaw_version, _progress(), lambda text: click.echo(f"· {text}", err=True))
     with demo.running() as gateway:
         wait_for_sidecar(demo.sidecar_url)
         click.echo(

@@ -15,16 +15,22 @@ from openclaw_nats.cli.output import json_option, print_json, step
 @json_option
 def command(as_json: bool, yes: bool, purge: bool) -> None:
     """Undo setup: the service, the plugin, our entries in OpenClaw's configuration."""
+    from openclaw_nats.errors import SetupError
     from openclaw_nats.installer.openclaw import OpenClaw
     from openclaw_nats.installer.setup import uninstall
     from openclaw_nats.service.locations import Locations
+    from openclaw_nats.settings import state_dir
 
-    openclaw = OpenClaw.find()
-    where = Locations(openclaw.state_dir / "nats")
+    where = Locations(state_dir() / "nats")
+    openclaw, missing = None, ""
+    try:
+        openclaw = OpenClaw.find()
+    except SetupError as error:
+        missing = f"{error}: only our own parts are removed"
     if not yes and not as_json and sys.stdin.isatty():
-        question = f"Remove openclaw-nats from {openclaw.state_dir}"
+        question = f"Remove openclaw-nats from {where.home.parent}"
         click.confirm(question + (", and delete all its events?" if purge else "?"), abort=True)
-    done = uninstall(openclaw, where, purge=purge)
+    done = [*([missing] if missing else []), *uninstall(openclaw, where, purge=purge)]
     if as_json:
         print_json({"done": done})
     for line in [] if as_json else done:

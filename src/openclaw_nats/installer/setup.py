@@ -219,18 +219,22 @@ def read_record(where: Locations) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def uninstall(openclaw: OpenClaw, where: Locations, *, purge: bool) -> list[str]:
-    """Undo setup: service, plugin, OpenClaw's configuration; with `purge` our state too. Returns what was done."""
+def uninstall(openclaw: OpenClaw | None, where: Locations, *, purge: bool) -> list[str]:
+    """Undo setup: service, plugin, OpenClaw's configuration; with `purge` our state too. Returns what was done.
+
+    Without `openclaw` (it may have been removed before us) only our own parts go.
+    """
     record = read_record(where)
     done = []
     if record.get("service") or running_pid(where) is not None:
         service = service_for(where, record.get("service", ""))
         service.remove()
         done.append(f"stopped the service ({service.kind})")
-    if openclaw.plugin_entry() or openclaw.installed_plugin().exists():
-        openclaw.uninstall_plugin()
-        done.append("removed the plugin from OpenClaw")
-    done += _restore_config(openclaw, where, record)
+    if openclaw is not None:
+        if openclaw.plugin_entry() or openclaw.installed_plugin().exists():
+            openclaw.uninstall_plugin()
+            done.append("removed the plugin from OpenClaw")
+        done += _restore_config(openclaw, where, record)
     for path in (where.setup_record, where.openclaw_backup, where.plugin_settings):
         path.unlink(missing_ok=True)
     shutil.rmtree(where.staged_plugin, ignore_errors=True)

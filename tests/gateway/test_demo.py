@@ -1,0 +1,79 @@
+"""The demo, as a newcomer runs it: events of a real Gateway are printed, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.gateway.test_events import VERSION
+from tests.gateway.world import prefix
+from tests.support.processes import wait_until
+
+pytestmark = [pytest.mark.gateway, pytest.mark.timeout(300)]
+
+
+def start(folder: Path, **more: Any) -> subprocess.Popen[str]:
+    """The demo with its temporary files in a folder of this test's own."""
+    prefix(VERSION)
+    environment = dict(os.environ) | {"TMPDIR": str(folder)}
+    command = [sys.executable, "-m", "openclaw_nats", "demo", "--once", "--json", "--openclaw-version", VERSION]
+    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, text=True, **more)
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Processes that still work in the folder, and demo folders in it."""
+    running = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = " ".join(process.info["cmdline"] or [])
+        if str(folder) in words and "pytest" not in words:
+            running.append(words)
+    return running + [str(path) for path in folder.glob("openclaw-nats-demo-*")]
+
+
+def test_the_demo_shows_a_real_gateways_events_and_cleans_up() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        process = start(Path(name), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        out, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+        events = [json.loads(line) for line in out.splitlines()]
+        subjects = [event["subject"].removeprefix("agent.events.") for event in events]
+        for subject in (
+            "gateway.startup",
+            "tool.exec.completed",
+            "tool.exec.failed",
+            "tool.read.completed",
+            "session.new",
+        ):
+            assert subject in subjects, subjects
+        assert any(event["data"].get("success") is False for event in events if event["subject"].endswith("run_ended"))
+        assert len({event["id"] for event in events}) == len(events)
+        assert "a command that fails" in err
+        assert left_behind(Path(name)) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["while it starts", "while the agent works"])
+def test_an_interrupted_demo_leaves_nothing_behind(number: int, moment: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        log = folder / "err"
+        with log.open("w") as err:
+            process = start(folder, stdout=subprocess.DEVNULL, stderr=err)
+        if moment == "while it starts":
+            wait_until(lambda: list(folder.glob("openclaw-nats-demo-*/openclaw/nats")), 60, "the start")
+            time.sleep(2)
+        else:
+            wait_until(lambda: "a command that works" in log.read_text(), 120, "the first turns")
+        process.send_signal(number)
+        assert process.wait(60) != 0
+        wait_until(lambda: left_behind(folder) == [], 15, f"nothing left behind ({left_behind(folder)})")
