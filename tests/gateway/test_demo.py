@@ -61,8 +61,9 @@ def test_the_demo_shows_a_real_gateways_events_and_cleans_up() -> None:
         assert left_behind(Path(name)) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", ["while it starts", "while the agent works"])
+@pytest.mark.parametrize(
+    ("number", "moment"), [(signal.SIGINT, "while it starts"), (signal.SIGTERM, "while the agent works")]
+)
 def test_an_interrupted_demo_leaves_nothing_behind(number: int, moment: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
