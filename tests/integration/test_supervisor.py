@@ -94,6 +94,12 @@ def test_killed_children_come_back_and_events_stay(up: Up) -> None:
     assert code == 0
     assert len(str(out).splitlines()) == 2
     assert "killed by SIGKILL" in (up.state / "out").read_text()
+    code, out = up.run("logs", "-n", "5")
+    assert code == 0
+    assert "sidecar: " in out
+    assert "nats-server: " in out
+    lines = str(up.run("logs", "-n", "5", "--json")[1]).splitlines()
+    assert {json.loads(line)["log"] for line in lines} >= {"sidecar", "nats-server"}
 
 
 def test_sigterm_stops_everything_and_sigkill_leaves_no_orphan(up: Up) -> None:

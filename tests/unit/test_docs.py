@@ -11,6 +11,7 @@ from openclaw_nats.cli.main import COMMANDS
 from openclaw_nats.settings import REGISTRY
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+ORDER = ("subjects", "commands", "settings", "endpoints")
 README = (ROOT / "README.md").read_text()
 
 
@@ -23,6 +24,7 @@ def test_generated_tables_are_up_to_date() -> None:
 
 def test_every_command_in_the_readme_exists() -> None:
     used = set(re.findall(r"openclaw-nats ([a-z]+)", README)) - {"is"}
+    assert "subjects commands settings endpoints".split() == [part for part in ORDER if f"<!-- {part} -->" in README]
     assert used <= set(COMMANDS), used - set(COMMANDS)
     assert set(COMMANDS) <= used
 
@@ -33,6 +35,7 @@ def test_every_command_has_help_and_a_file_of_its_own() -> None:
             [sys.executable, "-m", "openclaw_nats", name, "--help"], capture_output=True, text=True, check=True
         )
         assert "Usage:" in done.stdout
+        assert "--json" in done.stdout, name
         assert (ROOT / "src" / "openclaw_nats" / "cli" / f"{name}.py").is_file()
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
 import click
 
 from openclaw_nats.cli.options import connection_options
+from openclaw_nats.cli.output import json_option
 
 
 @click.command("up")
 @connection_options
-@click.option("--quiet", is_flag=True, help="Do not wait for health nor say when it is up (services use this).")
-def command(quiet: bool, **given: Any) -> None:
+@click.option("--quiet", is_flag=True, help="Say nothing but what goes wrong (services use this).")
+@json_option
+def command(as_json: bool, quiet: bool, **given: Any) -> None:
     """Run nats-server and the sidecar in the foreground until Ctrl-C; restart what ends."""
     from openclaw_nats.installer import config_file, nats_server
     from openclaw_nats.installer.foreground import prepare
@@ -30,8 +33,9 @@ def command(quiet: bool, **given: Any) -> None:
     binary = nats_server.find()[0] if settings["nats.managed"] else None
 
     def say(line: str) -> None:
-        click.echo(f"{time.strftime('%H:%M:%S')} {line}", err=True)
+        moment = time.strftime("%H:%M:%S")
+        click.echo(json.dumps({"time": moment, "message": line}) if as_json else f"{moment} {line}", err=not as_json)
 
     if not quiet:
-        click.echo(f"sidecar {settings['sidecar.url']}, NATS {settings['nats.url'].rpartition('@')[2]}, state {home}")
+        say(f"sidecar {settings['sidecar.url']}, NATS {settings['nats.url'].rpartition('@')[2]}, state {home}")
     asyncio.run(Supervisor(settings, binary, say).run())
