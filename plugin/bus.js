@@ -92,8 +92,9 @@ export class Bus {
     const trace = made.trace;
     if (trace?.traceId && trace.spanId) event.traceparent = `00-${trace.traceId}-${trace.spanId}-${trace.traceFlags ?? "00"}`;
     event.data = made.data;
-    if (mode !== "payload" || !made.content) return JSON.stringify(event);
-    return withContent(event, made.content);
+    if (mode === "payload" && made.content) return withContent(event, made.content);
+    const line = JSON.stringify(event);
+    return line.length <= MAX_LINE_BYTES ? line : JSON.stringify({ ...event, data: { contentDropped: true } });
   }
 
   /** Called by the Gateway when it starts the plugin's service. */
@@ -191,5 +192,6 @@ function withContent(event, content) {
   } catch {
     // a getter that throws or a toJSON that fails: the event goes without its content, and says so
   }
-  return JSON.stringify({ ...event, data: { ...plain, contentDropped: true } });
+  const line = JSON.stringify({ ...event, data: { ...plain, contentDropped: true } });
+  return line.length <= MAX_LINE_BYTES ? line : JSON.stringify({ ...event, data: { contentDropped: true } });
 }

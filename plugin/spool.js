@@ -190,7 +190,11 @@ export class Spool {
   async refresh() {
     for (const segment of this.segments.filter((one) => one.foreign)) {
       const alive = isAlive(segment.pid);
-      const { size } = await fs.promises.stat(segment.path);
+      const size = await fs.promises.stat(segment.path).then((found) => found.size, () => null);
+      if (size === null) {
+        this.remove(segment); // deleted by hand
+        continue;
+      }
       this.totalBytes += size - segment.size;
       if (size !== segment.size) segment.counted = false;
       segment.size = size;

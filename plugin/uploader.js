@@ -31,6 +31,9 @@ export class Uploader {
     this.limit = BATCH_EVENTS;
     this.retrySince = null;
     this.timer = null;
+    this.busy = false;
+    this.again = false;
+    this.notBefore = 0;
     this.idle = Promise.resolve();
     this.agent = null;
   }
@@ -60,29 +63,30 @@ export class Uploader {
   /** Send soon: a short pause lets events of the same moment share a batch. */
   kick(delay = LINGER_MS) {
     if (!this.running || this.timer || this.busy) return;
+    const wait = Math.max(delay, this.notBefore - Date.now()); // an event that comes during a pause does not end it
     this.timer = setTimeout(() => {
       this.timer = null;
       this.busy = true;
       this.idle = this.drain().finally(() => {
         this.busy = false;
+        if (this.again) this.kick();
       });
-    }, delay);
+    }, wait);
     this.timer.unref?.();
   }
 
   async drain() {
-    let wait = 0;
+    this.notBefore = 0;
     try {
       while (this.running && (await this.sendBatch()));
       this.failures = 0;
     } catch (error) {
       this.lastError = error.message;
       const base = BACKOFF_MS[Math.min(this.failures, BACKOFF_MS.length - 1)];
-      wait = Math.max(base * (0.5 + this.random()), error.retryAfterMs ?? 0);
+      this.notBefore = Date.now() + Math.max(base * (0.5 + this.random()), error.retryAfterMs ?? 0);
       this.failures += 1;
     }
-    if (wait) setTimeout(() => this.kick(0), wait).unref?.();
-    else if (this.spool.segments.some((segment) => segment.size > segment.acked && !segment.stuck)) this.kick(250);
+    this.again = this.spool.segments.some((segment) => segment.size > segment.acked && !segment.stuck);
   }
 
   /** Send one batch; false when nothing is waiting. Throws when it has to be tried again. */

@@ -113,6 +113,12 @@ test("content is recorded only where the capture setting says so, and never make
   assert.equal(one.handlerErrors, 0);
 });
 
+test("even metadata can't make a line that the uploader could not read", () => {
+  const one = bus();
+  one.record({ subject: "message.received", data: { from: "z".repeat(3_000_000) } });
+  assert.deepEqual(spooled(one)[0].data, { contentDropped: true });
+});
+
 test("a blocked subject is not recorded, and a broken handler is counted and harms nobody", () => {
   const one = bus({ filter: { allow: ["agent.events.>"], block: ["agent.events.llm.>"] } });
   one.record({ subject: "llm.output", data: {} });

@@ -170,3 +170,13 @@ test("a try whose outcome is unknown is marked with when it began", async () => 
   assert.equal(server.headers[0]["openclaw-nats-retry-since"], undefined);
   assert.ok(Date.parse(server.headers[1]["openclaw-nats-retry-since"]) > Date.now() - 10_000);
 });
+
+test("events that come while the sidecar is away do not hurry the next try", async () => {
+  const server = await sidecar(() => ({ status: 500 }));
+  const { spool, uploader } = start(server.url);
+  uploader.random = () => 0.5;
+  const feeder = setInterval(() => spool.append(line("x")), 5);
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  clearInterval(feeder);
+  assert.ok(server.requests >= 2 && server.requests <= 5, `${server.requests}`);
+});
