@@ -18,12 +18,14 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.gateway.test_events import VERSION  # noqa: E402
-from tests.gateway.world import World, prefix  # noqa: E402
+from tests.gateway.world import PROBE, World, prefix  # noqa: E402
 
 from openclaw_nats.demo.gateway import Gateway  # noqa: E402
 from openclaw_nats.demo.gateway_client import connected  # noqa: E402
 
-TURNS = 25
+TURNS = 40
+# The tests' tool plugin is in both, so that the two differ in ours alone.
+WITH_PROBE = {"plugins": {"load": {"paths": [str(PROBE)]}, "entries": {"bus-probe": {"enabled": True}}}}
 TURN = '!call exec {"command":"true"}\n!say done'
 
 
@@ -48,7 +50,7 @@ def rows() -> list[list[str]]:
     found = []
     with tempfile.TemporaryDirectory(prefix="bench-gateway-") as name:
         world = World(Path(name) / "with", VERSION)
-        plain = Gateway(prefix(VERSION), Path(name) / "without")
+        plain = Gateway(prefix(VERSION), Path(name) / "without", config=WITH_PROBE)
         try:
             world.start()
             plain.start()

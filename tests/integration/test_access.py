@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import socket
 import time
 
 import pytest
 
-from openclaw_nats.api.http_protocol import HEAD_BYTES
+from openclaw_nats.api.http_protocol import BODY_SECONDS, HEAD_BYTES, HEAD_SECONDS
 from tests.support.processes import API_KEY, NatsServer, Sidecar, wait_until
 
 PATHS = [
@@ -130,6 +131,24 @@ def test_slow_clients_are_cut_off_and_do_not_hold_the_others(bus: Sidecar) -> No
     finally:
         for link in links:
             link.close()
+
+
+def test_a_body_that_does_not_come_is_408(bus: Sidecar) -> None:
+    head = f"POST /api/publish HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\nContent-Length: 100\r\n"
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", bus.port), timeout=BODY_SECONDS + 5) as link:
+        link.sendall(f"{head}Content-Type: application/json\r\n\r\n{{".encode())
+        assert link.recv(65536).startswith(b"HTTP/1.1 408")
+    assert BODY_SECONDS - 2 < time.monotonic() - began < BODY_SECONDS + 4
+
+
+def test_a_kept_connection_serves_many_requests_with_pauses(bus: Sidecar) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", bus.port, timeout=10)
+    for pause in (0, 0.2, HEAD_SECONDS + 1, 0):
+        time.sleep(pause)
+        connection.request("GET", "/api/health")
+        assert connection.getresponse().read() == b'{"status":"up"}'
+    connection.close()
 
 
 def test_one_connection_too_many_is_503_and_room_comes_back(tmp_path, nats: NatsServer) -> None:  # type: ignore[no-untyped-def]

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from openclaw_nats.api.auth import ApiKeyMiddleware
-from openclaw_nats.api.bodies import SlowRequest, UnsupportedMediaType
+from openclaw_nats.api.bodies import UnsupportedMediaType
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
 from openclaw_nats.api.ingest_endpoints import IngestEndpoints
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
@@ -37,17 +37,11 @@ def build_app(
 
     async def known_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, OpenClawNatsError)  # noqa: S101  (Starlette hands over what it was registered for)
-        if isinstance(error, UnsupportedMediaType):
-            name = "unsupported-media-type"
-        elif isinstance(error, SlowRequest):
-            name = "timeout"
-        else:
-            name = name_of(error)
+        unread = isinstance(error, UnsupportedMediaType)
+        name = "unsupported-media-type" if unread else name_of(error)
         if request.method == "POST":
             meters.rejected(name)
-        if name == "timeout":
-            return problem(name, str(error), headers={"Connection": "close"})
-        return problem(name, str(error), hint=error.hint) if name.startswith("unsup") else problem_for(error)
+        return problem(name, str(error), hint=error.hint) if unread else problem_for(error)
 
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -12,16 +11,11 @@ from starlette.requests import ClientDisconnect, Request
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.errors import InvalidEvent, OpenClawNatsError, TooLarge
 
-READ_SECONDS = 30.0
 T = TypeVar("T")
 
 
 class UnsupportedMediaType(OpenClawNatsError):
     """The content type is not one that the endpoint reads."""
-
-
-class SlowRequest(OpenClawNatsError):
-    """The body did not arrive in time."""
 
 
 def media_type(request: Request, allowed: Iterable[str]) -> str:
@@ -36,21 +30,18 @@ def media_type(request: Request, allowed: Iterable[str]) -> str:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body; raise TooLarge as soon as it is over `limit` bytes, SlowRequest after READ_SECONDS."""
+    """The whole body; raise TooLarge as soon as it is over `limit` bytes. Its time is limited by http_protocol."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise TooLarge(f"the body is {declared} bytes long; the limit is {limit}")
     chunks: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(READ_SECONDS):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > limit:
-                    raise TooLarge(f"the body is longer than {limit} bytes")
-                chunks.append(chunk)
-    except TimeoutError:
-        raise SlowRequest(f"the body did not arrive within {READ_SECONDS:g} s") from None
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"the body is longer than {limit} bytes")
+            chunks.append(chunk)
     except ClientDisconnect:
         raise Malformed("the client went away before its body was complete") from None
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)

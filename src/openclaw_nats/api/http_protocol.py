@@ -1,7 +1,8 @@
 """uvicorn's HTTP protocol with limits it lacks: header size, header time, connections.
 
 uvicorn's httptools protocol reads headers of any size for as long as the client likes, so a few hundred slow clients
-(slowloris) could hold every connection. Here a request's head must be complete within HEAD_SECONDS and HEAD_BYTES.
+(slowloris) could hold every connection. Here a request's head must be complete within HEAD_SECONDS and HEAD_BYTES,
+and its body within BODY_SECONDS. A timer is only set for a request that did not arrive in one piece, as nearly all do.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from openclaw_nats.api.problems import CONTENT_TYPE, PROBLEMS, body_of
 
 HEAD_BYTES = 32 * 1024
 HEAD_SECONDS = 10.0
+BODY_SECONDS = 20.0
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
@@ -26,12 +28,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Take the connection, or answer 503 when there are too many."""
         self._head_bytes = 0
         self._in_head = True
+        self._in_body = False
         self._refused = False
+        self._timer: asyncio.TimerHandle | None = None
         super().connection_made(transport)
         if len(self.connections) > self.max_connections:
             self._refuse("unavailable", "too many connections are open", "Retry-After: 1\r\n")
             return
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
+        self._timer = self.loop.call_later(HEAD_SECONDS, self._is_late, "head", HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection's timer."""
@@ -49,21 +53,29 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self._refuse("headers-too-large", f"the limit is {HEAD_BYTES} bytes")
                 return
         super().data_received(data)
+        if self._timer is None and (self._in_head or self._in_body) and not self.transport.is_closing():
+            part, seconds = ("body", BODY_SECONDS) if self._in_body else ("head", HEAD_SECONDS)
+            self._timer = self.loop.call_later(seconds, self._is_late, part, seconds)
 
     def on_message_begin(self) -> None:
-        """A request begins: its head has HEAD_SECONDS from now."""
+        """A request begins."""
         if not self._in_head:
             self._in_head = True
             self._head_bytes = 0
-            self._stop_timer()
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head is complete; the body's limits are the endpoint's."""
+        """The head is complete; the body's size is the endpoint's limit."""
         self._in_head = False
+        self._in_body = True
         self._stop_timer()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        self._in_body = False
+        self._stop_timer()
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Between two requests uvicorn's keep-alive timeout counts."""
@@ -75,13 +87,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._refuse("malformed", msg)
 
     def _stop_timer(self) -> None:
-        timer: asyncio.TimerHandle | None = getattr(self, "_head_timer", None)
-        if timer is not None:
-            timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _head_is_late(self) -> None:
-        if self._in_head and not self.transport.is_closing():
-            self._refuse("timeout", f"the request's head did not arrive within {HEAD_SECONDS:g} s")
+    def _is_late(self, part: str, seconds: float) -> None:
+        if (self._in_head or self._in_body) and not self.transport.is_closing():
+            self._refuse("timeout", f"the request's {part} did not arrive within {seconds:g} s")
 
     def _refuse(self, name: str, detail: str, extra: str = "") -> None:
         self._refused = True

@@ -135,8 +135,8 @@ def parse_time(value: str) -> datetime:
 
 def format_time(milliseconds: int) -> str:
     """Format milliseconds since the Unix epoch as RFC 3339 in UTC with milliseconds."""
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{milliseconds % 1000:03d}Z"
+    moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    return f"{moment.isoformat()[:19]}.{milliseconds % 1000:03d}Z"
 
 
 def type_of(subject: str) -> str:
