@@ -54,6 +54,7 @@ export class Uploader {
     }
     this.running = false;
     clearTimeout(this.timer);
+    this.timer = null; // it may be started again in this process: a Gateway replaces plugins while it runs
     this.spool.onAppend = () => {};
     this.agent?.destroy();
     this.agent = null;
@@ -174,7 +175,7 @@ export class Uploader {
     const { status, body, retryAfter } = await this.request("/api/events", lines.join("\n"), headers);
     if (status === 200) return checkedOutcome(body, lines.length);
     const ours = body.includes(OURS);
-    if (ours && (status === 413 || status === 400 || status === 422)) {
+    if (ours && status === 413) {
       throw Object.assign(new Error(detailOf(body)), { tooMuch: true, definite: true });
     }
     const reason = status === 401 ? "the sidecar refuses the API key" : ours ? detailOf(body) : "is it our sidecar?";

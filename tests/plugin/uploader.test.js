@@ -180,3 +180,14 @@ test("events that come while the sidecar is away do not hurry the next try", asy
   clearInterval(feeder);
   assert.ok(server.requests >= 2 && server.requests <= 5, `${server.requests}`);
 });
+
+test("it can be stopped during a pause and started again in the same process", async () => {
+  const server = await sidecar(({ number }) => (number === 1 ? { status: 500 } : undefined));
+  const { spool, uploader } = start(server.url);
+  spool.append(line(1));
+  await until(() => uploader.lastError !== "");
+  await uploader.stop();
+  spool.append(line(2));
+  uploader.start();
+  await until(() => server.stored.length === 2);
+});
