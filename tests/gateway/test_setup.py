@@ -131,6 +131,8 @@ def test_setup_again_changes_nothing(install: Install) -> None:
 
 
 def test_status_says_how_everything_is(install: Install) -> None:
+    parts = ("nats", "sidecar", "gateway", "plugin")
+    wait_until(lambda: all(install.status()[part]["reachable"] for part in parts), 15, "every part to be reachable")
     report = install.json("status")
     for part in ("nats", "sidecar", "gateway", "plugin"):
         assert report[part]["reachable"] is True, report

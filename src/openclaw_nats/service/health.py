@@ -33,11 +33,15 @@ class GatewayProbe:
     async def run(self) -> None:
         """Probe until cancelled."""
         while True:
-            error = await self._probe()
-            if (not error) != self.reachable:
-                self.reachable, self.since = not error, time.time()
-            self.last_error = error
+            await self.refresh()
             await asyncio.sleep(PROBE_SECONDS if self.reachable else 2.0)
+
+    async def refresh(self) -> None:
+        """Ask once, now."""
+        error = await self._probe()
+        if (not error) != self.reachable:
+            self.reachable, self.since = not error, time.time()
+        self.last_error = error
 
     async def _probe(self) -> str:
         parts = urlsplit(self._url)
@@ -87,6 +91,8 @@ class Health:
     async def report(self) -> dict[str, Any]:
         """The whole report; `status` is up when events can be stored."""
         nats = await self._nats()
+        if not self._gateway.reachable and self._reports.fresh:
+            await self._gateway.refresh()  # the plugin speaks, so the Gateway has come back since it was last asked
         up = nats["reachable"] and nats["stream"] is not None and not self._event_log.unanswered
         return {
             "status": "up" if up else "down",
