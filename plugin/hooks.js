@@ -245,7 +245,7 @@ export const HOOKS = {
   after_compaction: (event, ctx, memory) => {
     const facts = common(event, ctx, memory);
     if (isInternal(facts.sessionKey)) return undefined;
-    if (!memory.compactionEnds(facts.sessionKey ?? facts.sessionId)) return undefined;
+    memory.compactionEnds(facts.sessionKey ?? facts.sessionId);
     return {
       ...facts,
       subject: "context.compacted",

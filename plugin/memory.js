@@ -87,10 +87,9 @@ export class Memory {
     return true;
   }
 
-  /** True unless this session's compaction was already told to have ended. */
+  /** The next compaction of this session is a new one. */
   compactionEnds(session) {
     this.compactions.delete(session ?? "");
-    return true;
   }
 }
 

@@ -61,8 +61,7 @@ export class Spool {
     }
     segment.size += bytes.length;
     segment.events += 1;
-    segment.lastTime = this.now();
-    segment.firstTime ??= segment.lastTime;
+    segment.firstTime ??= this.now();
     if (line.includes(OVERFLOW_TYPE)) segment.carried += JSON.parse(line).data.dropped - 1;
     this.totalBytes += bytes.length;
   }

@@ -25,7 +25,6 @@ export class Uploader {
     this.random = random;
     this.running = false;
     this.failures = 0;
-    this.sent = 0;
     this.rejected = 0;
     this.lastError = "";
     this.limit = BATCH_EVENTS;
@@ -115,7 +114,6 @@ export class Uploader {
     await this.acknowledge(batch);
     this.retrySince = null;
     this.limit = Math.min(BATCH_EVENTS, this.limit * 2);
-    this.sent += batch.lines.length;
     this.failures = 0;
     this.lastError = "";
     return true;

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-
-from openclaw_nats.service.files import write_private
+from openclaw_nats.installer import credentials
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.service.nats_config import USER
 from openclaw_nats.settings import load
@@ -17,7 +15,7 @@ def prepare(
     settings = load()
     where = Locations(settings.home)
     if not where.api_key.exists():
-        write_private(where.api_key, secrets.token_urlsafe(32) + "\n")
+        credentials.make_api_key(where)
     changes: dict[str, str] = {}
     if nats_url is not None:
         changes |= {"nats.managed": "false", "nats.url": nats_url}
@@ -26,7 +24,7 @@ def prepare(
     managed = nats_url is None and (nats_port is not None or settings["nats.managed"])
     if managed and not settings["nats.password_file"]:
         if not where.nats_password.exists():
-            write_private(where.nats_password, secrets.token_urlsafe(24) + "\n")
+            credentials.make_nats_password(where)
         changes |= {"nats.user": USER, "nats.password_file": str(where.nats_password)}
     if sidecar_port is not None:
         changes |= {"sidecar.port": str(sidecar_port), "sidecar.url": f"http://127.0.0.1:{sidecar_port}"}

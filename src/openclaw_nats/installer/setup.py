@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
 import socket
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 
 from openclaw_nats import __version__
 from openclaw_nats.errors import SetupError
-from openclaw_nats.installer import config_file, nats_server
+from openclaw_nats.installer import config_file, credentials, nats_server
 from openclaw_nats.installer.openclaw import PLUGIN_ID, OpenClaw
 from openclaw_nats.installer.services import service_for
 from openclaw_nats.plugin_files import plugin_dir
@@ -53,7 +52,6 @@ class Setup:
         self.where = Locations(openclaw.state_dir / "nats")
         self.record = read_record(self.where)
         self._values: dict[str, str] | None = None
-        self.config_changed = False
 
     def steps(self) -> list[Step]:
         """All steps; the service and the check of the running Gateway are the command's own."""
@@ -92,7 +90,7 @@ class Setup:
         return f"run nats-server {version} ({binary}) on port {self._nats_port()} with a password of its own"
 
     def _apply_nats(self) -> None:
-        write_private(self.where.nats_password, secrets.token_urlsafe(24) + "\n")
+        credentials.make_nats_password(self.where)
 
     def _nats_detail(self) -> str:
         if not self.managed:
@@ -112,7 +110,7 @@ class Setup:
         return "" if self.where.api_key.exists() else f"make an API key in {self.where.api_key} (only you can read it)"
 
     def _apply_key(self) -> None:
-        write_private(self.where.api_key, secrets.token_urlsafe(32) + "\n")
+        credentials.make_api_key(self.where)
 
     def _chosen(self, name: str) -> bool:
         return self.settings().origins[name] != "default"
@@ -153,7 +151,7 @@ class Setup:
     def _apply_settings(self) -> None:
         now = self.settings()
         changes = {name: value for name, value in self._wanted().items() if not self._is_set(now, name, value)}
-        self.config_changed = config_file.set_values(self.where.config, changes)
+        config_file.set_values(self.where.config, changes)
         settings = self.settings()
         write_private(self.where.plugin_settings, json.dumps(settings.for_plugin(), indent=2) + "\n")
 
@@ -183,7 +181,6 @@ class Setup:
     def _apply_entry(self) -> None:
         self._keep_original()
         self.openclaw.configure_plugin(self.where.home)
-        self._save({"openclawConfigAfter": _digest(self.openclaw.config())})
 
     def _entry_detail(self) -> str:
         if self.openclaw.asks_conversation_access:
@@ -295,12 +292,6 @@ def _trim(value: Any) -> Any:
 
 def _empty(value: Any) -> bool:
     return value in ({}, [])
-
-
-def _digest(config: dict[str, Any]) -> str:
-    import hashlib
-
-    return hashlib.sha256(json.dumps(_meaning(config), sort_keys=True).encode()).hexdigest()
 
 
 def _free_port(preferred: int) -> int:
