@@ -2,15 +2,18 @@
 // evaluates a plugin's module twice (2026.9) and registers it several times (2026.3, 2026.6), so the one instance
 // hangs on globalThis; nothing is opened before the first event or the service's start.
 import path from "node:path";
+import { Causes } from "./causes.js";
+import { Channel } from "./channel.js";
 import { uuid7 } from "./ids.js";
 import { Memory } from "./memory.js";
+import { Runs } from "./runs.js";
 import { changedAt, homeOf, readApiKey, readSettings } from "./settings.js";
 import { Spool } from "./spool.js";
 import { PREFIX, policyOf } from "./subjects.js";
 import { Uploader } from "./uploader.js";
 
 export const VERSION = "0.1.0";
-const KEY = Symbol.for("openclaw-nats.bus.v1");
+const KEY = Symbol.for("openclaw-nats.bus.v2");
 const REPORT_MS = 10_000;
 const MAX_LINE_BYTES = 900 * 1024;
 const MAX_TEXT = 200_000;
@@ -42,6 +45,16 @@ export class Bus {
       settings: () => this.settings,
       apiKey: () => readApiKey(home),
     });
+    this.causes = new Causes(now);
+    this.runs = new Runs({ tell: (result) => this.channel.tell(result), causes: this.causes });
+    this.channel = new Channel({
+      settings: () => this.settings,
+      apiKey: () => readApiKey(home),
+      describe: () => ({ instance: this.instance, run: this.runs.canRun, wake: this.runs.canWake, wraps: this.runs.wraps }),
+      onOrder: (order) => this.order(order),
+      request: (path, body, headers) => this.uploader.request(path, body, headers),
+    });
+    this.instance = uuid7(now());
     this.startedAt = new Date(now()).toISOString();
     this.events = 0;
     this.handlerErrors = 0;
@@ -69,6 +82,14 @@ export class Bus {
     this.events += 1;
   }
 
+  /** One order of the sidecar: a run, a wake-up, or a cause to remember. */
+  order(order) {
+    if (order.op === "cause") this.causes.announce(order);
+    else if (order.op === "run" || order.op === "wake") {
+      this.runs.take(order).catch((error) => this.noteHandlerError(error));
+    }
+  }
+
   noteHandlerError(error) {
     this.handlerErrors += 1;
     this.lastHandlerError = String(error?.message ?? error).slice(0, 200);
@@ -91,6 +112,12 @@ export class Bus {
     }
     const trace = made.trace;
     if (trace?.traceId && trace.spanId) event.traceparent = `00-${trace.traceId}-${trace.spanId}-${trace.traceFlags ?? "00"}`;
+    if (made.child) this.causes.inherit(made.child);
+    const cause = this.causes.of(made.runId, made.sessionKey);
+    if (cause) {
+      event.causationid = cause.dispatch;
+      event.hops = cause.hops;
+    }
     event.data = made.data;
     if (mode === "payload" && made.content) return withContent(event, made.content);
     const line = JSON.stringify(event);
@@ -107,6 +134,8 @@ export class Bus {
       this.spool.lastError = `the spool can't be read: ${error.message}`;
     }
     this.uploader.start();
+    await this.runs.findWrapping();
+    this.channel.start();
     this.reporter = setInterval(() => this.tick(), REPORT_MS);
     this.reporter.unref?.();
     this.tick();
@@ -117,6 +146,7 @@ export class Bus {
     if (!this.running) return;
     this.running = false;
     clearInterval(this.reporter);
+    this.channel.stop();
     await this.uploader.stop();
   }
 

@@ -210,12 +210,20 @@ export const HOOKS = {
     return undefined;
   },
   after_tool_call: tool,
-  subagent_spawned: (event, ctx, memory) =>
-    subagent("subagent.spawned", event, ctx, memory, {
+  subagent_spawned: (event, ctx, memory) => ({
+    ...subagent("subagent.spawned", event, ctx, memory, {
       label: event.label,
       mode: event.mode,
       model: event.resolvedModel,
     }),
+    // What this run does goes back to whatever its parent's does (causes.js).
+    child: {
+      parentRun: ctx?.runId === event.runId ? undefined : ctx?.runId,
+      parentSession: ctx?.requesterSessionKey,
+      childRun: event.runId,
+      childSession: event.childSessionKey ?? ctx?.childSessionKey,
+    },
+  }),
   subagent_ended: (event, ctx, memory) => {
     if (!event.runId) return undefined; // resets and deletions of ordinary sessions fire it too
     return subagent("subagent.ended", event, ctx, memory, {

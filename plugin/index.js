@@ -12,6 +12,7 @@ export default {
   register(api) {
     const bus = sharedBus(api.pluginConfig);
     if (api.runtime?.version && api.runtime.version !== "unknown") bus.gatewayVersion = String(api.runtime.version);
+    if (api.registrationMode !== "discovery" && api.runtime) bus.runs.use(api.runtime);
     bus.conversationAccess = conversationAccess(api) ?? bus.conversationAccess;
 
     const handle = (make) => (event, ctx) => {

@@ -3,7 +3,7 @@ const LIMIT = 2000;
 const COMPACTION_MS = 60_000;
 
 /** A map that forgets its oldest entries. */
-class BoundedMap extends Map {
+export class BoundedMap extends Map {
   set(key, value) {
     this.delete(key);
     super.set(key, value);

@@ -5,8 +5,14 @@ OpenClawNatsError            what happened, and what to do next (hint)
 │   ├── InvalidSubject       a NATS subject or pattern breaks a rule
 │   ├── InvalidEvent         an event's field is missing, malformed or of the wrong type
 │   ├── TooLarge             over a documented size limit
-│   └── Filtered             the operator's filter does not let this subject through
-├── Unavailable              JetStream can't take it now; repeat later with the same ids
+│   ├── Filtered             the operator's filter does not let this subject through
+│   ├── InvalidRoute         a field of a route is wrong: names the field, and the position where there is one
+│   └── NotFound             nothing has that name or number
+├── Poison                   one event can't be handled for a reason of its own: it becomes a dead letter
+├── DeliveryError            a target did not take a dispatch
+│   ├── RetryLater           it may take it later
+│   └── GiveUp               it never will
+├── Unavailable              JetStream or the disk can't take it now; repeat later with the same ids
 ├── StreamConflict           a stream exists that can't serve as ours
 ├── SettingsError            a setting is wrong: names the field, the value and what would be right
 └── SetupError               an installer step failed
@@ -41,6 +47,52 @@ class TooLarge(InvalidInput):
 
 class Filtered(InvalidInput):
     """The operator's allow and block lists keep this subject out."""
+
+
+class InvalidRoute(InvalidInput):
+    """A route's field is missing, unknown or wrong."""
+
+
+class NotFound(InvalidInput):
+    """What the request names does not exist."""
+
+
+class Poison(OpenClawNatsError):
+    """An event that can't be read, or on which a condition or template fails. Trying again can't help."""
+
+
+class DeliveryError(OpenClawNatsError):
+    """A target did not take a dispatch, or it is not known whether it did."""
+
+
+class RetryLater(DeliveryError):
+    """It may work later.
+
+    `retry_after` is what the target asked for, in seconds. `scope` says whom the failure concerns: `gateway` (nothing
+    gets through to it), `target` (this session, address or subject), or `delivery` (this dispatch alone). `counts` is
+    False when the dispatch was surely not taken and its Gateway is only away: then it is never given up. `rerun` is
+    True when a run ended badly and the next try has to be a new run.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        scope: str = "target",
+        retry_after: float = 0.0,
+        counts: bool = True,
+        rerun: bool = False,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.scope = scope
+        self.retry_after = retry_after
+        self.counts = counts
+        self.rerun = rerun
+
+
+class GiveUp(DeliveryError):
+    """It can never work as it stands: the dispatch becomes a dead letter at once."""
 
 
 class Unavailable(OpenClawNatsError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from openclaw_nats.errors import InvalidInput
@@ -35,4 +36,82 @@ class EventLog(Protocol):
         `since` is seconds since the Unix epoch; `limit` keeps the newest so many. Ends when it has caught up, unless
         `follow`: then it goes on with new messages and yields None now and then while there is none. A reader does
         not change what is stored. Raises Unavailable when the log can't be read.
+        """
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """One message of the stream as a consumer hands it out; `reply` is where its acknowledgement goes."""
+
+    message: StoredMessage
+    reply: str
+
+
+class EventSource(Protocol):
+    """A durable consumer of the events stream: each message comes until it is acknowledged, also after a restart."""
+
+    async def subscribe(self, filters: Sequence[str], wanted: Sequence[tuple[str, int]]) -> None:
+        """From now on deliver messages on `filters`, which must not overlap; without any, nothing.
+
+        `wanted` are the patterns behind them, each with the sequence after which it wants messages: what one of them
+        has not seen yet comes, even if a consumer with other filters was past it. What comes twice has the same id.
+        """
+
+    async def next(self) -> list[Delivered]:
+        """Wait for messages and return them, oldest first. Raises Unavailable when the stream can't be read.
+
+        What was handed out and not acknowledged, by this process or one before it, comes again after ACK_SECONDS.
+        """
+
+    async def acknowledge(self, delivered: Sequence[Delivered]) -> None:
+        """Messages are in the inbox: they need not come again. A lost acknowledgement only makes them come again."""
+
+    async def position(self) -> tuple[str, int]:
+        """(which stream it is: when it was created, its last sequence)."""
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """One dispatch as a target gets it.
+
+    `key` is the idempotency key and, through the plugin, the run's id: a repeated parcel has the same key and the same
+    content. `hops` is what the events of the run that it starts carry. `way` is how an earlier attempt went.
+    """
+
+    key: str
+    dispatch: str
+    route: str
+    kind: str
+    text: str
+    events: int
+    hops: int
+    trusted: bool
+    confirm: str
+    agent: str = ""
+    session: str = ""
+    url: str = ""
+    secret: str = ""
+    subject: str = ""
+    content_type: str = ""
+    way: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How a dispatch ended: by which way, with which run, `ok`, `error` or `accepted`, and the end of the reply."""
+
+    way: str
+    run_id: str
+    outcome: str
+    reply: str = ""
+
+
+class Sender(Protocol):
+    """A way to one kind of target."""
+
+    async def send(self, parcel: Parcel) -> Receipt:
+        """Deliver and return the receipt: when this returns, the target has it.
+
+        Raises RetryLater when it may work later (whether the target acted is then not known, unless the error says
+        so), GiveUp when it never will. Safe to call concurrently, and again with the same key.
         """

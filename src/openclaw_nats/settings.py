@@ -142,6 +142,7 @@ REGISTRY: tuple[Setting, ...] = (
     Setting("sidecar.port", 3104, _port, "Port the sidecar listens on."),
     Setting("sidecar.max_connections", 512, _whole, "Open HTTP connections; one more is answered 503 and closed."),
     Setting("gateway.url", "http://127.0.0.1:18789", _url("http", "https"), "Where the OpenClaw Gateway listens."),
+    Setting("gateway.hook_token_file", "", _text, "File with OpenClaw's hooks.token (default: `hook-token` beside)."),
     Setting("gateway.id", "", _text, "Name of this Gateway in events; empty means the host's name."),
     Setting("nats.url", "nats://127.0.0.1:4222", _url("nats", "tls", "ws", "wss"), "NATS servers, comma-separated."),
     Setting("nats.managed", True, _flag, "Whether `up` runs nats-server itself. `setup --nats-url` turns it off."),
@@ -164,10 +165,21 @@ REGISTRY: tuple[Setting, ...] = (
     Setting("redaction.patterns", (), _regexes, "Further regular expressions whose matches are secrets."),
     Setting("redaction.keys", (), _names, "Further names of fields whose text is secret."),
     Setting("spool.max_bytes", "256MiB", parse_size, "Disk that the plugin may use while the sidecar is away."),
+    Setting(
+        "delivery.way", "auto", _one_of("auto", "plugin", "hooks"), "To the Gateway by its plugin, or /hooks/agent."
+    ),
+    Setting("delivery.run_timeout", "30m", parse_duration, "How long an agent's turn may take."),
+    Setting("delivery.max_text", "100KiB", parse_size, "Longest text of one turn; what is over it goes into the next."),
+    Setting("delivery.max_hops", 3, _whole, "Loop guard: how many deliveries deep an event may still wake agents."),
+    Setting("budget.turns_per_hour", 60, _whole, "Agent turns in an hour, all routes together; then events wait."),
+    Setting("budget.turns_per_day", 500, _whole, "Agent turns in a day, all routes together; then events wait."),
+    Setting("budget.route_turns_per_hour", 30, _whole, "Agent turns in an hour for one route; then its events wait."),
+    Setting("inbox.keep", "30d", parse_duration, "How long receipts and dead letters are kept."),
     Setting("log.level", "info", _one_of("debug", "info", "warning", "error"), "How much the sidecar logs."),
 )
 ALIASES = {"NATS_SIDECAR_URL": "sidecar.url", "NATS_SERVERS": "nats.url", "OPENCLAW_GATEWAY_URL": "gateway.url"}
 API_KEY_VARIABLE = "NATS_PLUGIN_API_KEY"
+HOOK_TOKEN_VARIABLE = "OPENCLAW_HOOK_TOKEN"  # noqa: S105  (a name)
 _BY_NAME = {setting.name: setting for setting in REGISTRY}
 
 
@@ -211,6 +223,11 @@ class Settings:
         """The password for `nats.user`, from its file; empty if none is set."""
         path = self["nats.password_file"]
         return _read(Path(path)) if path else ""
+
+    def hook_token(self) -> str:
+        """OpenClaw's `hooks.token`, read anew each time, since it may be set right while we run; empty without one."""
+        path = self["gateway.hook_token_file"] or self.home / "hook-token"
+        return os.environ.get(HOOK_TOKEN_VARIABLE, "").strip() or _read(Path(path))
 
     def for_plugin(self) -> dict[str, Any]:
         """What the plugin needs to know, as it stands in `plugin.json`. Holds no secret."""

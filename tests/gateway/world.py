@@ -35,7 +35,8 @@ class World:
             prefix(version), folder / "openclaw", plugin_paths=[plugin_dir(), PROBE], config=config or {}
         )
         self.gateway.config.setdefault("plugins", {}).setdefault("entries", {})["bus-probe"] = {"enabled": True}
-        self.sidecar = Sidecar(self.gateway.state, self.nats, sidecar_config)
+        gateway_table = f'\n[gateway]\nurl = "{self.gateway.url}"\n'
+        self.sidecar = Sidecar(self.gateway.state, self.nats, sidecar_config + gateway_table)
 
     def start(self) -> None:
         """Start all three; the Gateway last."""

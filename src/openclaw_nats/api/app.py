@@ -12,10 +12,13 @@ from starlette.routing import Route
 
 from openclaw_nats.api.auth import ApiKeyMiddleware
 from openclaw_nats.api.bodies import UnsupportedMediaType
+from openclaw_nats.api.channel_endpoints import ChannelEndpoints
+from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
 from openclaw_nats.api.ingest_endpoints import IngestEndpoints
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
 from openclaw_nats.api.problems import name_of, problem, problem_for
+from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.outbound.meters import IngestMeters
 
@@ -28,6 +31,9 @@ def build_app(
     ingest: IngestEndpoints,
     history: HistoryEndpoints,
     operations: OperationEndpoints,
+    routes: RouteEndpoints,
+    deliveries: DeliveryEndpoints,
+    channel: ChannelEndpoints,
     meters: IngestMeters,
 ) -> Starlette:
     """Put the API together."""
@@ -58,6 +64,23 @@ def build_app(
             Route("/api/publish", ingest.publish, methods=["POST"]),
             Route("/api/events", events, methods=["GET", "POST"]),
             Route("/api/plugin/report", operations.plugin_report, methods=["POST"]),
+            Route("/api/plugin/channel", channel.orders, methods=["GET"]),
+            Route("/api/plugin/results", channel.result, methods=["POST"]),
+            Route("/api/routes", routes.routes, methods=["GET", "POST"]),
+            Route("/api/routes/{name}", routes.route, methods=["GET", "PATCH", "DELETE"]),
+            Route("/api/routes/{name}/test", routes.test, methods=["POST"]),
+            Route("/api/pending", deliveries.pending, methods=["GET"]),
+            Route("/api/pending/{id}", deliveries.one_pending, methods=["GET"]),
+            Route("/api/pending/{id}/retry", deliveries.retry, methods=["POST"]),
+            Route("/api/pending/{id}/drop", deliveries.drop, methods=["POST"]),
+            Route("/api/dead", deliveries.dead, methods=["GET"]),
+            Route("/api/dead/redrive", deliveries.redrive, methods=["POST"]),
+            Route("/api/dead/drop", deliveries.drop_dead, methods=["POST"]),
+            Route("/api/dead/{id}", deliveries.one_dead, methods=["GET"]),
+            Route("/api/dead/{id}/redrive", deliveries.redrive_one, methods=["POST"]),
+            Route("/api/dead/{id}/drop", deliveries.drop, methods=["POST"]),
+            Route("/api/receipts", deliveries.receipts, methods=["GET"]),
+            Route("/api/receipts/{id}", deliveries.one_receipt, methods=["GET"]),
             Route("/api/health", operations.health, methods=["GET"]),
             Route("/api/openapi.json", operations.openapi, methods=["GET"]),
             Route("/metrics", operations.metrics, methods=["GET"]),

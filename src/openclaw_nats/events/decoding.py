@@ -7,11 +7,12 @@ Taken are: structured CloudEvents, CloudEvents in binary mode (`ce-` headers), t
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from openclaw_nats.errors import InvalidInput
+from openclaw_nats.errors import InvalidEvent, InvalidInput, TooLarge
 from openclaw_nats.events import envelope
 from openclaw_nats.events.messages import StoredMessage
 
@@ -27,6 +28,73 @@ def document_of(message: StoredMessage) -> bytes:
         except InvalidInput:
             pass  # not a CloudEvent after all: show it as what it is
     return msgspec.json.encode(_wrapped(message))
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What routing has to know of a message, and the message as a CloudEvents document."""
+
+    id: str
+    document: bytes
+    priority: int = envelope.DEFAULT_PRIORITY
+    hops: int = 0
+    runid: str = ""
+    sessionkey: str = ""
+
+
+def decode_message(message: StoredMessage) -> tuple[Decoded, str]:
+    """The message and, when it can't be delivered as an event, why (else empty). Never fails.
+
+    Text that is no JSON is an event too; bytes that are no text, JSON that breaks off, and CloudEvents with a field
+    missing or of the wrong type are not.
+    """
+    try:
+        document = _event_document(message)
+        event = envelope.decode(document)
+    except InvalidInput as error:
+        return Decoded(_id_of(message), document_of(message)), str(error)
+    return Decoded(event.id, document, event.priority, event.hops, event.runid, event.sessionkey), ""
+
+
+def _event_document(message: StoredMessage) -> bytes:
+    body = message.body
+    if len(body) > envelope.MAX_EVENT_BYTES:
+        raise TooLarge(f"the event is {len(body)} bytes long; the limit is {envelope.MAX_EVENT_BYTES}")
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidEvent(f"the event is not valid UTF-8: {error.reason} at byte {error.start}") from None
+    if b'"specversion"' in body[:4096]:
+        fields = _object(body)
+        if fields is None or "specversion" not in fields:
+            raise InvalidEvent("the event is not a CloudEvent: its JSON can't be read")
+        subject = msgspec.json.encode(message.subject)
+        if fields.get("subject") == msgspec.Raw(subject):
+            return body
+        # The subject that it was published on decides: NATS' own permissions are about that one.
+        return msgspec.json.encode({**fields, "subject": msgspec.Raw(subject)})
+    looks_like_json = body.lstrip()[:1] in (b"{", b"[") or "json" in message.headers.get("Content-Type", "")
+    if looks_like_json:
+        try:
+            msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise InvalidEvent(f"the event is not valid JSON: {str(error)[:200]}") from None
+    wrapped = _wrapped(message)
+    for name in ("priority", "hops"):
+        if str(wrapped.get(name, "")).isdigit():
+            wrapped[name] = int(wrapped[name])
+    return msgspec.json.encode(wrapped)
+
+
+def _object(body: bytes) -> dict[str, msgspec.Raw] | None:
+    try:
+        return _RAW.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _id_of(message: StoredMessage) -> str:
+    return message.headers.get("Nats-Msg-Id") or f"agent_events:{message.sequence}"
 
 
 def _wrapped(message: StoredMessage) -> dict[str, Any]:
@@ -70,6 +138,9 @@ def _upstream(body: bytes) -> dict[str, Any] | None:
         found: dict[str, Any] = {"id": msgspec.json.decode(fields["id"], type=str), "data": fields["payload"]}
         if "sessionKey" in fields:
             found["sessionkey"] = msgspec.json.decode(fields["sessionKey"], type=str)
+        meta = _RAW.decode(fields["meta"]) if "meta" in fields else {}
+        if meta.get("priority", b"") in (str(number).encode() for number in range(1, 11)):
+            found["priority"] = int(bytes(meta["priority"]))
         return found
     except msgspec.DecodeError:
         return None

@@ -68,6 +68,13 @@ def matches_any(patterns: Iterable[str], subject: str) -> bool:
     return any(matches(pattern, subject) for pattern in patterns)
 
 
+def covers(wide: str, narrow: str) -> bool:
+    """Whether every subject that the pattern `narrow` covers is covered by the pattern `wide` too."""
+    if narrow.endswith(".>") and not wide.endswith(".>"):
+        return False
+    return matches(wide, narrow)  # a wildcard of `narrow` read as a token: only the same or a wider one covers it
+
+
 def token_from_name(name: str) -> str:
     """Escape any name (a tool's, say) to one subject token of `[A-Za-z0-9_-]`, at most 64 characters, never empty."""
     return re.sub(r"[^A-Za-z0-9_\-]", "_", name)[:64] or "_"

@@ -87,6 +87,7 @@ class Connection:
         self.since = time.time()
         self.last_error = ""
         self.ready = False
+        self.epoch = 0
 
     @property
     def connected(self) -> bool:
@@ -166,6 +167,15 @@ class Connection:
         answer: dict[str, Any] = json.loads((await self.request(f"$JS.API.{operation}", body)).data)
         return answer
 
+    async def publish(self, subject: str, body: bytes, headers: dict[str, str] | None = None) -> None:
+        """Publish outside of JetStream and return when the server has it; raise Unavailable."""
+        client = self.client
+        try:
+            await client.publish(subject, body, headers=headers)
+            await client.flush(timeout=5)
+        except (TimeoutError, NatsError, OSError) as error:
+            raise Unavailable(f"NATS did not take a message: {error or type(error).__name__}") from error
+
     async def close(self) -> None:
         """Close the connection for good."""
         await self._drop()
@@ -194,6 +204,7 @@ class Connection:
 
     async def _announce(self) -> None:
         self.since, self.last_error = time.time(), ""
+        self.epoch += 1  # what was asked of the server before is forgotten there
         log.info("nats.connected", server=self._options.shown, version=self.server_version)
         if self.on_connect is None:
             self.ready = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -77,6 +78,7 @@ class Health:
         gateway: GatewayProbe,
         reports: PluginReports,
         meters: IngestMeters,
+        inbound: Callable[[], Awaitable[dict[str, Any]]],
     ) -> None:
         self._settings = settings
         self._connection = connection
@@ -85,6 +87,7 @@ class Health:
         self._gateway = gateway
         self._reports = reports
         self._meters = meters
+        self._inbound = inbound
         self._started = time.time()
         self.task_errors: dict[str, str] = {}
 
@@ -113,7 +116,14 @@ class Health:
                 "url": self._settings["gateway.url"],
             },
             "plugin": self._plugin(),
+            "delivery": await self._delivery(),
         }
+
+    async def _delivery(self) -> dict[str, Any]:
+        try:
+            return await self._inbound()
+        except Unavailable as error:
+            return {"reachable": False, "lastError": str(error)}
 
     async def _nats(self) -> dict[str, Any]:
         connection = self._connection

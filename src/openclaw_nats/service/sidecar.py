@@ -1,6 +1,7 @@
 """The sidecar process: everything is put together here, once, in the order in which an event flows.
 
-Stop order: the HTTP server first (requests under way get their answer), then the tasks (publisher, connection).
+Stop order: the HTTP server first (requests under way get their answer), then the tasks (publisher, intake, deliveries,
+connection), then the database, which the tasks write to.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ from starlette.applications import Starlette
 from openclaw_nats import __version__
 from openclaw_nats.api import openapi
 from openclaw_nats.api.app import build_app
+from openclaw_nats.api.channel_endpoints import ChannelEndpoints
+from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
 from openclaw_nats.api.http_protocol import limited
 from openclaw_nats.api.ingest_endpoints import IngestEndpoints
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
+from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.errors import OpenClawNatsError, SettingsError, StreamConflict, Unavailable
 from openclaw_nats.jetstream.connection import Connection, Options
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
@@ -40,6 +44,7 @@ from openclaw_nats.outbound.redaction import Redactor
 from openclaw_nats.service import logs
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.health import GatewayProbe, Health
+from openclaw_nats.service.inbound_parts import Inbound, build_inbound
 from openclaw_nats.service.tasks import keep_running
 from openclaw_nats.settings import Settings, load
 
@@ -59,6 +64,7 @@ class Sidecar:
     publisher: GroupCommitPublisher
     gateway: GatewayProbe
     health: Health
+    inbound: Inbound
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -67,6 +73,7 @@ class Sidecar:
             "publisher": self.publisher.run,
             "gateway-probe": self.gateway.run,
             "streams": self._keep_streams,
+            **self.inbound.runs(),
         }
         try:
             async with asyncio.TaskGroup() as group:
@@ -74,6 +81,7 @@ class Sidecar:
                     group.create_task(keep_running(name, run, self.health.task_errors), name=name)
         finally:
             await self.connection.close()
+            await self.inbound.close()
 
     async def _keep_streams(self) -> None:
         """Look at the streams again and again: somebody may delete or change them, or free a full disk."""
@@ -97,8 +105,9 @@ class Sidecar:
                     _ask_for_nats_restart()
 
 
-def build(settings: Settings) -> Sidecar:
+async def build(settings: Settings) -> Sidecar:
     """Wire the sidecar; raise SettingsError when something needed (the API key, say) is missing."""
+    api_key = settings.api_key()
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     meters = IngestMeters(registry)
@@ -121,6 +130,7 @@ def build(settings: Settings) -> Sidecar:
         gateway_id=settings.gateway_id,
         duplicate_window=settings["stream.duplicate_window"],
     )
+    inbound = build_inbound(settings, connection, event_log, registry)
     gateway = GatewayProbe(settings["gateway.url"])
     health = Health(
         settings=settings,
@@ -130,17 +140,21 @@ def build(settings: Settings) -> Sidecar:
         gateway=gateway,
         reports=reports,
         meters=meters,
+        inbound=inbound.report,
     )
     app = build_app(
-        api_key=settings.api_key(),
+        api_key=api_key,
         ingest=IngestEndpoints(ingest, meters),
         history=HistoryEndpoints(event_log),
         operations=OperationEndpoints(
             health=health.report, registry=registry, reports=reports, openapi=openapi.document()
         ),
+        routes=RouteEndpoints(inbound.book, inbound.inbox, inbound.dry_run),
+        deliveries=DeliveryEndpoints(inbound.inbox),
+        channel=ChannelEndpoints(inbound.channel),
         meters=meters,
     )
-    return Sidecar(app, connection, streams, event_log, publisher, gateway, health)
+    return Sidecar(app, connection, streams, event_log, publisher, gateway, health, inbound)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -160,9 +174,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 async def serve(settings: Settings) -> None:
     """Run the sidecar until SIGTERM or SIGINT."""
-    sidecar = build(settings)
     host = settings["sidecar.host"]
-    listener = listen(host, settings["sidecar.port"])
+    listener = listen(host, settings["sidecar.port"])  # first: who has the port has the database
+    sidecar = await build(settings)
     write_private(settings.home / "plugin.json", json.dumps(settings.for_plugin(), indent=2) + "\n")
     if not _is_loopback(host):
         log.warning("sidecar.listens_beyond_loopback", host=host)

@@ -1,0 +1,74 @@
+// Which delivery an event goes back to: the loop guard's memory. A run that a delivery started stamps all its events
+// with the delivery's id and with `hops`, how many deliveries lie between the event and the outside. Subagents of the
+// run inherit it. Events without a run id go by their session, for as long as its delivery lasts and a little longer.
+import { BoundedMap } from "./memory.js";
+
+const AFTER_MS = 10_000;
+const CHILD_MS = 3_600_000;
+const MOST_PER_SESSION = 20;
+
+export class Causes {
+  constructor(now = Date.now) {
+    this.now = now;
+    this.runs = new BoundedMap(); // run id → {dispatch, hops}
+    this.sessions = new BoundedMap(); // session key, or its beginning and a * → [{dispatch, hops, until, everyRun}]
+    this.prefixes = 0;
+  }
+
+  /** A delivery starts a run whose id and session are known. */
+  begin({ key, sessionKey, dispatch, hops }) {
+    this.runs.set(key, { dispatch, hops });
+    this.remember(sessionKey, { dispatch, hops, until: Infinity, everyRun: false });
+  }
+
+  /** That run has ended; what comes a little later in its session still belongs to it. */
+  end({ sessionKey, dispatch }) {
+    const cause = this.sessions.get(sessionKey)?.find((one) => one.dispatch === dispatch);
+    if (cause) cause.until = this.now() + AFTER_MS;
+  }
+
+  /** A delivery whose run's id is not known: for so long, every run of the session counts. */
+  announce({ session, dispatch, hops, seconds }) {
+    this.remember(session, { dispatch, hops, until: this.now() + seconds * 1000, everyRun: true });
+  }
+
+  /** A run has spawned another one. */
+  inherit({ parentRun, parentSession, childRun, childSession }) {
+    const cause = this.of(parentRun, parentSession);
+    if (!cause) return;
+    const { dispatch, hops } = cause;
+    if (childRun) this.runs.set(childRun, { dispatch, hops });
+    if (childSession && childSession !== parentSession) {
+      this.remember(childSession, { dispatch, hops, until: this.now() + CHILD_MS, everyRun: true });
+    }
+  }
+
+  /** The cause of an event, or nothing; of several the one that is furthest from the outside. */
+  of(runId, sessionKey) {
+    const byRun = runId && this.runs.get(runId);
+    if (byRun) return byRun;
+    let found;
+    for (const cause of this.ofSession(sessionKey)) {
+      if (cause.until < this.now() || (runId && !cause.everyRun)) continue;
+      if (!found || cause.hops > found.hops) found = cause;
+    }
+    return found;
+  }
+
+  remember(session, cause) {
+    if (typeof session !== "string") return;
+    if (session.endsWith("*") && !this.sessions.has(session)) this.prefixes += 1;
+    const now = this.now();
+    const others = (this.sessions.get(session) ?? []).filter((one) => one.until >= now && one.dispatch !== cause.dispatch);
+    this.sessions.set(session, [...others.slice(1 - MOST_PER_SESSION), cause]);
+  }
+
+  *ofSession(sessionKey) {
+    if (typeof sessionKey !== "string") return;
+    yield* this.sessions.get(sessionKey) ?? [];
+    if (!this.prefixes) return;
+    for (const [session, causes] of this.sessions) {
+      if (session.endsWith("*") && sessionKey.startsWith(session.slice(0, -1))) yield* causes;
+    }
+  }
+}

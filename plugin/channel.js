@@ -1,0 +1,123 @@
+// The channel: a connection to the sidecar that this side opens and holds. Orders come in as lines of JSON; what became
+// of them goes back as requests of their own (uploader.request), repeated until the sidecar has answered.
+import http from "node:http";
+import https from "node:https";
+
+const SILENCE_MS = 20_000;
+const BACKOFF_MS = [100, 250, 500, 1000, 2000];
+const RESULT_TRIES = 5;
+
+export class Channel {
+  constructor({ settings, apiKey, describe, onOrder, request, silenceMs = SILENCE_MS }) {
+    this.settings = settings; // () => current settings
+    this.apiKey = apiKey; // () => current key
+    this.describe = describe; // () => query parameters: who this is and what it can do
+    this.onOrder = onOrder;
+    this.request = request; // (path, body, headers) => Promise<{status}>
+    this.silenceMs = silenceMs;
+    this.running = false;
+    this.connected = false;
+    this.lastError = "";
+    this.failures = 0;
+    this.current = null;
+    this.timer = null;
+  }
+
+  /** Connect, and connect again whenever the connection ends. */
+  start() {
+    if (this.running) return;
+    this.running = true;
+    this.connect();
+  }
+
+  /** Close the connection; runs under way go on, and their results are kept for the next connection. */
+  stop() {
+    this.running = false;
+    clearTimeout(this.timer);
+    this.timer = null;
+    this.current?.destroy();
+    this.current = null;
+    this.connected = false;
+  }
+
+  connect() {
+    const key = this.apiKey();
+    if (!key) return this.again("no API key");
+    const url = new URL("/api/plugin/channel", this.settings().sidecarUrl);
+    for (const [name, value] of Object.entries(this.describe())) url.searchParams.set(name, value);
+    const request = (url.protocol === "https:" ? https : http).request(url, {
+      headers: { authorization: `Bearer ${key}`, accept: "application/x-ndjson" },
+      agent: false,
+    });
+    this.current = request;
+    let ended = false;
+    const end = (why) => {
+      if (ended) return;
+      ended = true;
+      clearTimeout(watchdog);
+      request.destroy();
+      if (this.current === request) this.again(why);
+    };
+    let watchdog = setTimeout(() => end("no answer"), this.silenceMs);
+    const alive = () => {
+      clearTimeout(watchdog);
+      watchdog = setTimeout(() => end("silence"), this.silenceMs);
+      watchdog.unref?.();
+    };
+    watchdog.unref?.();
+    request.on("error", (error) => end(error.message || error.code));
+    request.on("response", (response) => {
+      if (response.statusCode !== 200) {
+        response.resume();
+        return end(`the sidecar answered ${response.statusCode}`);
+      }
+      this.connected = true;
+      this.failures = 0;
+      this.lastError = "";
+      let rest = "";
+      response.setEncoding("utf8");
+      response.on("data", (chunk) => {
+        alive();
+        const lines = (rest + chunk).split("\n");
+        rest = lines.pop();
+        for (const line of lines) if (line) this.take(line);
+      });
+      response.on("error", (error) => end(error.message));
+      response.on("close", () => end("the sidecar closed the connection"));
+    });
+    request.end();
+  }
+
+  take(line) {
+    try {
+      this.onOrder(JSON.parse(line));
+    } catch (error) {
+      this.lastError = `an order could not be taken: ${error.message}`;
+    }
+  }
+
+  again(why) {
+    this.connected = false;
+    this.current = null;
+    this.lastError = why;
+    if (!this.running) return;
+    const wait = BACKOFF_MS[Math.min(this.failures, BACKOFF_MS.length - 1)];
+    this.failures += 1;
+    this.timer = setTimeout(() => this.connect(), wait * (0.5 + Math.random()));
+    this.timer.unref?.();
+  }
+
+  /** Tell the sidecar what became of a run. If it can't be told now, it asks again by sending the order once more. */
+  async tell(result) {
+    const body = JSON.stringify({ instance: this.describe().instance, ...result });
+    for (let attempt = 0; attempt < RESULT_TRIES; attempt++) {
+      try {
+        const { status } = await this.request("/api/plugin/results", body, { "content-type": "application/json" });
+        if (status < 500 && status !== 401) return;
+      } catch {
+        // the sidecar is away: tried again below
+      }
+      await new Promise((resolve) => setTimeout(resolve, 200 * 2 ** attempt).unref?.());
+    }
+  }
+}

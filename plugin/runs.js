@@ -1,0 +1,132 @@
+// Runs that the sidecar orders: each is started with `api.runtime.subagent.run`, whose idempotency key is the run's id,
+// and waited for to its end. An order that comes again is the same run: it is answered from what is known.
+import { createRequire } from "node:module";
+import fs from "node:fs";
+import { pathToFileURL } from "node:url";
+import { BoundedMap } from "./memory.js";
+import { wrapUntrusted } from "./untrusted.js";
+
+const WAIT_MS = 60_000;
+const PAUSE_MS = 1000;
+const LONGEST_MS = 24 * 3_600_000;
+const REPLY_CHARACTERS = 500;
+const WAKE_SECONDS = 60;
+
+export class Runs {
+  constructor({ tell, causes }) {
+    this.tell = tell; // (result) => Promise
+    this.causes = causes;
+    this.runtime = null; // api.runtime of the copy of the plugin that has the service
+    this.known = new BoundedMap(); // key → {status, …}, "running" until it has ended
+    this.wrap = wrapUntrusted;
+    this.wraps = "plugin";
+    this.started = 0;
+  }
+
+  /** Take over what this Gateway can do. */
+  use(runtime) {
+    this.runtime = runtime;
+  }
+
+  get canRun() {
+    return typeof this.runtime?.subagent?.run === "function" && typeof this.runtime.subagent.waitForRun === "function";
+  }
+
+  get canWake() {
+    const system = this.runtime?.system;
+    return typeof system?.enqueueSystemEvent === "function" && typeof system.requestHeartbeat === "function";
+  }
+
+  /** Use the Gateway's own safety wrapping where it offers one to plugins (2026.6 and later do). */
+  async findWrapping() {
+    try {
+      const gateway = createRequire(pathToFileURL(fs.realpathSync(process.argv[1])));
+      const module = await import(pathToFileURL(gateway.resolve("openclaw/plugin-sdk/security-runtime")).href);
+      if (typeof module.wrapExternalContent !== "function") return;
+      const wrap = (text) => module.wrapExternalContent(text, { source: "webhook", sender: "NATS", includeWarning: true });
+      if (!wrap("probe").includes("EXTERNAL_UNTRUSTED_CONTENT")) return;
+      this.wrap = wrap;
+      this.wraps = "gateway";
+    } catch {
+      // an older Gateway, or one started in another way: our own wrapping says the same
+    }
+  }
+
+  /** What the agent is told: our own line, and the events as outside data unless the operator trusts the route. */
+  messageOf({ route, dispatch, events, text, trusted }) {
+    const what = events === 1 ? "1 event" : `${events} events`;
+    const head = `[openclaw-nats] ${what} for you by route "${String(route).replace(/["\n\r]/g, "'")}" (delivery ${dispatch}).`;
+    return `${head}\n\n${trusted ? text : this.wrap(text)}`;
+  }
+
+  /** Do an order. Returns when its end was told. */
+  async take(order) {
+    const known = this.known.get(order.key);
+    if (known) {
+      if (known.status !== "running") await this.tell({ key: order.key, ...known });
+      return;
+    }
+    this.known.set(order.key, { status: "running" });
+    this.started += 1;
+    if (order.op === "wake") {
+      // The run that it leads to is the Gateway's own, with an id that nobody tells: the session has to do.
+      this.causes.announce({ ...order, session: order.sessionKey, seconds: WAKE_SECONDS });
+    } else this.causes.begin(order);
+    const result = order.op === "wake" ? this.wake(order) : await this.run(order);
+    if (order.op !== "wake") this.causes.end(order);
+    if (result.status === "refused") this.known.delete(order.key); // it never began: the next try may be taken
+    else this.known.set(order.key, result);
+    await this.tell({ key: order.key, ...result });
+  }
+
+  async run(order) {
+    let runId;
+    try {
+      const { sessionKey, key } = order;
+      const run = await this.runtime.subagent.run({
+        sessionKey,
+        message: this.messageOf(order),
+        deliver: false,
+        idempotencyKey: key,
+      });
+      runId = run?.runId ?? key;
+    } catch (error) {
+      return { status: "refused", error: short(error) };
+    }
+    this.tell({ key: order.key, status: "accepted", runId }).catch(() => {});
+    const giveUpAt = Date.now() + LONGEST_MS;
+    while (Date.now() < giveUpAt) {
+      const asked = Date.now();
+      const end = await this.runtime.subagent.waitForRun({ runId, timeoutMs: WAIT_MS }).catch((error) => ({ lost: error }));
+      if (end?.status === "ok") return { status: "ok", runId, reply: replyOf(end) };
+      if (end?.status === "error" && !end.retryableTransportError) {
+        return { status: "error", runId, error: short(end.error ?? "unknown error") };
+      }
+      if (end?.status === "timeout" && end.endedAt) return { status: "error", runId, error: "the run timed out" };
+      // Not ended yet, or the question itself was lost: asked again, but never in a tight circle.
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, PAUSE_MS - (Date.now() - asked))));
+    }
+    return { status: "timeout", runId, error: "no end was told" };
+  }
+
+  wake({ sessionKey, agentId, ...order }) {
+    const { system } = this.runtime;
+    try {
+      const taken = system.enqueueSystemEvent(this.messageOf(order), { sessionKey, contextKey: `openclaw-nats:${order.key}` });
+      if (taken === false) return { status: "refused", error: "the Gateway's queue of system events did not take it" };
+      system.requestHeartbeat({ source: "hook", intent: "immediate", reason: `hook:${order.key}`, agentId, sessionKey });
+      return { status: "accepted", runId: "" };
+    } catch (error) {
+      return { status: "refused", error: short(error) };
+    }
+  }
+}
+
+function short(error) {
+  return String(error?.message ?? error).slice(0, 500);
+}
+
+function replyOf(end) {
+  const reply = end.terminalReply?.text ?? end.terminalReply;
+  return typeof reply === "string" ? reply.slice(-REPLY_CHARACTERS) : "";
+}

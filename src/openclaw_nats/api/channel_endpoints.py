@@ -1,0 +1,42 @@
+"""The plugin's channel over HTTP: orders as an answer that goes on, results as requests."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from openclaw_nats.api.bodies import decode_json, media_type, read_body
+from openclaw_nats.api.problems import Malformed
+from openclaw_nats.api.queries import parameters
+from openclaw_nats.gateway.channel import PluginChannel, RunResult
+
+MAX_RESULT_BYTES = 64 * 1024
+_results = msgspec.json.Decoder(RunResult)
+
+
+class ChannelEndpoints:
+    """The handlers, around the channel."""
+
+    def __init__(self, channel: PluginChannel) -> None:
+        self._channel = channel
+
+    async def orders(self, request: Request) -> Response:
+        """Orders for a plugin, a JSON line each, for as long as it listens. Query: instance, run, wake, wraps."""
+        query = parameters(request, ("instance", "run", "wake", "wraps"))
+        instance = query.get("instance", "")
+        if not 8 <= len(instance) <= 64 or not instance.isprintable():
+            raise Malformed("instance must be 8 to 64 printable characters")
+        orders = self._channel.stream(
+            instance,
+            can_run=query.get("run") == "true",
+            can_wake=query.get("wake") == "true",
+            wraps=query.get("wraps", "")[:20],
+        )
+        return StreamingResponse(orders, media_type="application/x-ndjson")
+
+    async def result(self, request: Request) -> Response:
+        """What became of a run."""
+        media_type(request, ("application/json",))
+        self._channel.result(decode_json(_results, await read_body(request, MAX_RESULT_BYTES)))
+        return Response(status_code=204)

@@ -1,0 +1,164 @@
+"""`/api/pending`, `/api/dead`, `/api/receipts`: list with filters and cursor, show one, retry, drop, redrive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from openclaw_nats.api.problems import Malformed
+from openclaw_nats.api.queries import filters_of, limit_of, number_of, parameters
+from openclaw_nats.api.route_endpoints import json_body, json_response
+from openclaw_nats.events.envelope import format_time
+from openclaw_nats.inbound.inbox_service import InboxService
+from openclaw_nats.storage.rows import OPEN
+
+_FILTERS = ("route", "subject", "session", "since", "until")
+_LIST = (*_FILTERS, "limit", "cursor")
+_DEAD = ("dead",)
+
+
+class DeliveryEndpoints:
+    """The handlers, around the inbox service."""
+
+    def __init__(self, inbox: InboxService) -> None:
+        self._inbox = inbox
+
+    async def pending(self, request: Request) -> Response:
+        """What is under way: pending, sending, failed (will be tried again). `state` picks one of them."""
+        query = parameters(request, (*_LIST, "state"))
+        states: tuple[str, ...] = OPEN
+        if "state" in query:
+            if query["state"] not in OPEN:
+                raise Malformed(f"state must be one of {', '.join(OPEN)}")
+            states = (query["state"],)
+        return await self._list(query, states)
+
+    async def dead(self, request: Request) -> Response:
+        """The dead letters."""
+        return await self._list(parameters(request, _LIST), _DEAD)
+
+    async def one_pending(self, request: Request) -> Response:
+        """One delivery that is under way, with its event and its history."""
+        return json_response(_detail(await self._inbox.delivery(_number(request), OPEN)))
+
+    async def one_dead(self, request: Request) -> Response:
+        """One dead letter, with its event and its history."""
+        return json_response(_detail(await self._inbox.delivery(_number(request), _DEAD)))
+
+    async def retry(self, request: Request) -> Response:
+        """Try a failed delivery again now."""
+        await self._inbox.retry(_number(request))
+        return json_response({"retried": 1})
+
+    async def drop(self, request: Request) -> Response:
+        """Drop a delivery that waits, or a dead letter."""
+        return json_response({"dropped": await self._inbox.drop(_number(request))})
+
+    async def redrive_one(self, request: Request) -> Response:
+        """Make one dead letter wait again."""
+        return json_response({"redriven": await self._inbox.redrive({}, _number(request))})
+
+    async def redrive(self, request: Request) -> Response:
+        """Make dead letters wait again, by route, subject, session or time; at most 10,000 at once."""
+        return json_response({"redriven": await self._inbox.redrive(await _bulk(request))})
+
+    async def drop_dead(self, request: Request) -> Response:
+        """Drop dead letters, by route, subject, session or time; at most 10,000 at once."""
+        return json_response({"dropped": await self._inbox.drop_dead(await _bulk(request))})
+
+    async def receipts(self, request: Request) -> Response:
+        """What was delivered: a receipt a dispatch."""
+        query = parameters(request, ("route", "since", "until", "limit", "cursor"))
+        limit = limit_of(query)
+        cursor = query.get("cursor")
+        if cursor is not None and (len(cursor) > 64 or not cursor.isprintable()):
+            raise Malformed("cursor must be one that an answer held")
+        rows = await self._inbox.receipts(filters_of(query), cursor, limit)
+        following = rows[-1]["id"] if len(rows) == limit else None
+        return json_response({"receipts": [_receipt(row) for row in rows], "cursor": following})
+
+    async def one_receipt(self, request: Request) -> Response:
+        """One receipt with its text and what it carried."""
+        row = await self._inbox.receipt(request.path_params["id"])
+        carried = [
+            {"delivery": one["id"], "event": one["event_id"], "subject": one["subject"]} for one in row["deliveries"]
+        ]
+        return json_response({**_receipt(row), "text": row["body"], "deliveries": carried})
+
+    async def _list(self, query: dict[str, str], states: tuple[str, ...]) -> Response:
+        limit = limit_of(query)
+        cursor = number_of(query["cursor"], "cursor") if "cursor" in query else None
+        rows = await self._inbox.deliveries({**filters_of(query), "states": states}, cursor, limit)
+        following = str(rows[-1]["id"]) if len(rows) == limit else None
+        return json_response({"deliveries": [_delivery(row) for row in rows], "cursor": following})
+
+
+def _number(request: Request) -> int:
+    return number_of(request.path_params["id"], "the delivery's number")
+
+
+async def _bulk(request: Request) -> dict[str, Any]:
+    body = await json_body(request)
+    if not isinstance(body, dict) or set(body) - set(_FILTERS):
+        raise Malformed(f"the body must be an object with {', '.join(_FILTERS)} (an empty one means all)")
+    if any(not isinstance(value, str) for value in body.values()):
+        raise Malformed("every filter must be text")
+    return filters_of(body)
+
+
+def _time(seconds: float | None) -> str | None:
+    return format_time(int(seconds * 1000)) if seconds else None
+
+
+def _delivery(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "event": row["event_id"],
+        "route": row["route"],
+        "subject": row["subject"],
+        "session": row["session"],
+        "state": row["state"],
+        "reason": row["reason"],
+        "until": _time(row.get("until")),
+        "priority": row["priority"],
+        "hops": row["hops"],
+        "storedAt": _time(row["stored_at"]),
+        "arrivedAt": _time(row["arrived_at"]),
+        "changedAt": _time(row["changed_at"]),
+        "dispatch": row["dispatch_id"],
+    }
+
+
+def _detail(row: dict[str, Any]) -> dict[str, Any]:
+    first = {"at": _time(row["arrived_at"]), "state": "pending", "reason": "taken into the inbox"}
+    history = [{"at": _time(one["at"]), "state": one["state"], "reason": one["reason"]} for one in row["changes"]]
+    born_dead = bool(history) and row["changes"][0]["at"] == row["arrived_at"] and history[0]["state"] != "sending"
+    dispatch = row["dispatch"]
+    return {
+        **_delivery(row),
+        "document": msgspec.Raw(row["document"]) if row["document"] else None,
+        "history": history if born_dead else [first, *history],
+        "text": dispatch["body"] if dispatch else None,
+        "attempts": dispatch["attempts"] if dispatch else 0,
+    }
+
+
+def _receipt(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "route": row["route"],
+        "state": row["state"],
+        "outcome": row["outcome"],
+        "way": row["way"],
+        "runId": row["run_id"],
+        "reply": row["reply"],
+        "events": row["events"],
+        "attempts": row["attempts"],
+        "runs": row["runs"],
+        "hops": row["hops"],
+        "createdAt": _time(row["created_at"]),
+        "endedAt": _time(row["changed_at"]),
+    }

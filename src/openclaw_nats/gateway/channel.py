@@ -1,0 +1,192 @@
+"""The plugin's channel: the plugin's service holds a connection to the sidecar, takes runs and tells how they end.
+
+The connection is the plugin's: an HTTP answer that never ends, a JSON line an order, an empty line now and then.
+Results come back as requests of their own. A plugin that comes again as the same instance (the sidecar was restarted,
+say) is sent what is open once more and knows it by its key; a new instance means that the Gateway was restarted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import structlog
+
+from openclaw_nats.errors import DeliveryError, GiveUp, RetryLater
+from openclaw_nats.ports import Parcel, Receipt
+
+log = structlog.get_logger(__name__)
+
+KEEP_ALIVE_SECONDS = 5.0
+GRACE_SECONDS = 15.0
+WAY = "plugin"
+# What a Gateway says when a run can never be taken; everything else may pass (found with 2026.6.11 and 2026.9.6).
+_NEVER = ("unknown agent", "invalid session", "unknown session key", "agent not found", "is not configured")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class RunResult(msgspec.Struct, rename="camel"):
+    """What the plugin says of a run. `status`: accepted, ok, error, refused, or timeout (it did not end)."""
+
+    instance: str
+    key: str
+    status: str
+    run_id: str = ""
+    error: str = ""
+    reply: str = ""
+
+
+@dataclass
+class _Run:
+    parcel: Parcel
+    order: bytes
+    future: asyncio.Future[Receipt]
+    accepted: bool = False
+
+
+class PluginChannel:
+    """One plugin at a time; `connected` and `can_run` tell what it can do."""
+
+    def __init__(self, run_timeout: float, on_change: Callable[[], None]) -> None:
+        self._run_timeout = run_timeout
+        self._on_change = on_change
+        self._runs: dict[str, _Run] = {}
+        self._orders: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.connected = False
+        self.instance = ""
+        self.can_run = False
+        self.can_wake = False
+        self.wraps = ""
+        self.since = time.time()
+        self._lost = time.monotonic()
+
+    @property
+    def away_seconds(self) -> float:
+        """For how long no plugin has been connected; 0 when one is."""
+        return 0.0 if self.connected else time.monotonic() - self._lost
+
+    async def stream(self, instance: str, *, can_run: bool, can_wake: bool, wraps: str) -> AsyncIterator[bytes]:
+        """The orders for a plugin, as long as it stays connected. A newer connection ends an older one."""
+        self._orders.put_nowait(None)
+        orders = self._orders = asyncio.Queue()
+        if instance != self.instance:
+            self._fail_open("the Gateway was restarted before the run's end was known")
+        self.instance, self.can_run, self.can_wake, self.wraps = instance, can_run, can_wake, wraps
+        self.connected, self.since = True, time.time()
+        log.info("channel.connected", instance=instance, can_run=can_run)
+        for run in self._runs.values():
+            orders.put_nowait(run.order)
+        self._on_change()
+        try:
+            yield b"\n"
+            while True:
+                try:
+                    async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                        order = await orders.get()
+                except TimeoutError:
+                    yield b"\n"
+                    continue
+                if order is None:
+                    return
+                yield order
+        finally:
+            if orders is self._orders:
+                self.connected, self.since, self._lost = False, time.time(), time.monotonic()
+                log.info("channel.lost", instance=instance)
+                self._on_change()
+
+    async def watch(self) -> None:
+        """Until cancelled: give runs up whose plugin has not come back."""
+        while True:
+            await asyncio.sleep(1.0)
+            if self.away_seconds > GRACE_SECONDS:
+                self._fail_open("the plugin's connection was lost before the run's end was known")
+
+    def result(self, result: RunResult) -> bool:
+        """Take over what a plugin says of a run; False when nobody waits for it (any more)."""
+        run = self._runs.get(result.key)
+        if run is None or result.instance != self.instance:
+            return False
+        if result.status == "accepted":
+            run.accepted = True
+            if run.parcel.confirm == "accepted" or run.parcel.kind == "wake":
+                self._end(run, Receipt(WAY, result.run_id, "accepted"))
+            return True
+        self._end(run, _outcome(run.parcel, result))
+        return True
+
+    async def send(self, parcel: Parcel) -> Receipt:
+        """Have the plugin run a parcel; see Sender.send."""
+        if not self.connected:
+            raise RetryLater("the plugin is not connected", scope="gateway", counts=False)
+        run = _Run(parcel, _order(parcel), asyncio.get_running_loop().create_future())
+        self._runs[parcel.key] = run
+        self._orders.put_nowait(run.order)
+        try:
+            async with asyncio.timeout(self._run_timeout):
+                return await run.future
+        except TimeoutError:
+            raise GiveUp(
+                f"the run did not end within {self._run_timeout:g} s",
+                hint="delivery.run_timeout says how long to wait.",
+            ) from None
+        finally:
+            self._runs.pop(parcel.key, None)
+
+    def announce(self, *, session: str, dispatch: str, hops: int, seconds: float) -> None:
+        """Tell the plugin that events of a session (or, with a final *, of sessions that begin so) have a cause."""
+        if self.connected:
+            order = {"op": "cause", "session": session, "dispatch": dispatch, "hops": hops, "seconds": seconds}
+            self._orders.put_nowait(_encode(order) + b"\n")
+
+    def _fail_open(self, why: str) -> None:
+        for run in list(self._runs.values()):
+            self._end(run, RetryLater(why, scope="gateway", counts=False))
+
+    def _end(self, run: _Run, outcome: Receipt | DeliveryError) -> None:
+        if run.future.done():
+            return
+        if isinstance(outcome, Receipt):
+            run.future.set_result(outcome)
+        else:
+            run.future.set_exception(outcome)
+
+
+def _outcome(parcel: Parcel, result: RunResult) -> Receipt | DeliveryError:
+    if result.status == "ok" or (result.status == "error" and parcel.confirm != "ok"):
+        return Receipt(WAY, result.run_id, result.status, result.reply or result.error)
+    if result.status == "error":
+        return RetryLater(f"the agent's run failed: {result.error}", scope="delivery", rerun=True)
+    if result.status == "timeout":
+        return GiveUp("the run did not end in time")
+    if any(text in result.error.lower() for text in _NEVER):
+        return GiveUp(f"the Gateway refused the run: {result.error}")
+    return RetryLater(f"the Gateway did not take the run: {result.error}")
+
+
+def _order(parcel: Parcel) -> bytes:
+    order: dict[str, Any] = {
+        "op": "wake" if parcel.kind == "wake" else "run",
+        "key": parcel.key,
+        "dispatch": parcel.dispatch,
+        "route": parcel.route,
+        "agentId": parcel.agent,
+        "sessionKey": session_of(parcel),
+        "text": parcel.text,
+        "events": parcel.events,
+        "hops": parcel.hops,
+        "trusted": parcel.trusted,
+    }
+    return _encode(order) + b"\n"
+
+
+def session_of(parcel: Parcel) -> str:
+    """The session in which a parcel's run happens: an isolated agent's turn gets one of its own."""
+    if parcel.kind == "session":
+        return parcel.session
+    return f"agent:{parcel.agent}:main" if parcel.kind == "wake" else f"agent:{parcel.agent}:nats:{parcel.dispatch}"

@@ -1,0 +1,60 @@
+"""To the Gateway by the way that it offers: the plugin's service where that can run agents, else the hooks."""
+
+from __future__ import annotations
+
+from openclaw_nats.errors import RetryLater
+from openclaw_nats.gateway.channel import PluginChannel, session_of
+from openclaw_nats.gateway.hooks import Hooks
+from openclaw_nats.ports import Parcel, Receipt
+
+PLUGIN_PATIENCE_SECONDS = 60.0
+_RUN_SECONDS = 7200.0
+_CAUSE_AFTER_SECONDS = 20.0
+_UNCONFIRMED_SECONDS = 120.0
+
+
+class GatewaySender:
+    """Chooses the way for each parcel. `plugin_known`: a plugin that can run agents was here before (also an earlier
+    process of ours): then it is waited for a while before the hooks are used.
+    """
+
+    def __init__(self, channel: PluginChannel, hooks: Hooks, way: str, *, plugin_known: bool) -> None:
+        self._channel = channel
+        self._hooks = hooks
+        self._way = way
+        self.plugin_known = plugin_known
+
+    def way(self, kind: str = "session") -> str:
+        """`plugin` or `hooks` for a kind of target at this moment; empty while it is not decided."""
+        if self._way != "auto":
+            return self._way
+        if self._channel.connected:
+            able = self._channel.can_wake if kind == "wake" else self._channel.can_run
+            return "plugin" if able else "hooks"
+        if self.plugin_known and (not self._hooks.configured or self._channel.away_seconds < PLUGIN_PATIENCE_SECONDS):
+            return ""
+        return "hooks"
+
+    async def send(self, parcel: Parcel) -> Receipt:
+        """Deliver one parcel; see Sender.send."""
+        way = self.way(parcel.kind)
+        if way == "plugin":
+            return await self._channel.send(parcel)
+        if not way:
+            raise RetryLater("the plugin is not connected: is the Gateway running?", scope="gateway", counts=False)
+        # Over the hooks the run's id is not ours: the plugin knows its events by the session.
+        self._announce(parcel, _RUN_SECONDS)
+        after = _CAUSE_AFTER_SECONDS
+        try:
+            receipt = await self._hooks.send(parcel)
+            after = _UNCONFIRMED_SECONDS if receipt.outcome == "accepted" else after
+        finally:
+            self._announce(parcel, after)
+        return receipt
+
+    def _announce(self, parcel: Parcel, seconds: float) -> None:
+        sessions = [session_of(parcel)]
+        if parcel.kind == "agent":  # the Gateway's names for a hook's own session: 2026.9, and before
+            sessions = [f"agent:{parcel.agent}:cron:*", f"agent:{parcel.agent}:hook:*"]
+        for session in sessions:
+            self._channel.announce(session=session, dispatch=parcel.dispatch, hops=parcel.hops, seconds=seconds)

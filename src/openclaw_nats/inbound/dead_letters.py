@@ -1,0 +1,65 @@
+"""Dead letters go to the stream `agent_dlq` too, where other programs can see them: once each, when NATS takes them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import structlog
+
+from openclaw_nats.errors import Unavailable
+from openclaw_nats.events.envelope import format_time
+from openclaw_nats.events.messages import Message
+from openclaw_nats.events.subjects import PREFIX
+from openclaw_nats.ports import EventLog
+from openclaw_nats.storage import inbox
+from openclaw_nats.storage.database import Database
+
+log = structlog.get_logger(__name__)
+
+DLQ_PREFIX = "agent.dlq."
+_EVERY_SECONDS = 1.0
+_AT_ONCE = 10
+
+
+class DeadLetters:
+    """Publishes what has died and marks it as told; a repetition after a crash is a duplicate by its id."""
+
+    def __init__(self, database: Database, log_: EventLog) -> None:
+        self._database = database
+        self._log = log_
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            told = 0
+            try:
+                told = await self.publish()
+            except Unavailable as error:
+                log.debug("dead_letters.wait", error=str(error))
+            if told < _AT_ONCE:
+                await asyncio.sleep(_EVERY_SECONDS)
+
+    async def publish(self) -> int:
+        """Publish some dead letters; how many. Raises Unavailable."""
+        rows = await self._database.read(lambda db: inbox.untold(db, _AT_ONCE))
+        if not rows:
+            return 0
+        await self._log.append([_message(row) for row in rows])
+        await self._database.write(lambda db: inbox.tell(db, [row["id"] for row in rows]))
+        return len(rows)
+
+
+def _message(row: Any) -> Message:
+    event = msgspec.Raw(row["document"]) if row["document"] is not None else None
+    letter = {
+        "delivery": row["id"],
+        "route": row["route"],
+        "reason": row["reason"],
+        "time": format_time(int(row["changed_at"] * 1000)),
+        "event": event,
+    }
+    body = msgspec.json.encode(letter)
+    subject = DLQ_PREFIX + row["subject"].removeprefix(PREFIX)
+    return Message(subject, f"{row['event_id']}:{row['route_id']}:{int(row['changed_at'] * 1000)}", body)

@@ -1,0 +1,378 @@
+"""Delivery: what flow control releases is rendered, recorded, sent, and its outcome recorded.
+
+The order is what makes it safe: a dispatch with its key and its text is committed before it is sent for the first time,
+and its receipt after the target's answer. A process that dies between the two finds the dispatch again and asks with
+the same key; one that dies after the receipt never asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from openclaw_nats.errors import GiveUp, Poison, RetryLater, Unavailable
+from openclaw_nats.events.ids import uuid7
+from openclaw_nats.inbound.documents import Documents
+from openclaw_nats.inbound.flow_control import FlowControl, Release, Retry
+from openclaw_nats.inbound.loop_guard import LoopGuard
+from openclaw_nats.inbound.meters import InboundMeters
+from openclaw_nats.inbound.render_process import TooLong
+from openclaw_nats.inbound.rendering import Renderer
+from openclaw_nats.inbound.route import Route, Target
+from openclaw_nats.inbound.route_book import RouteBook
+from openclaw_nats.ports import Parcel, Receipt, Sender
+from openclaw_nats.storage import inbox
+from openclaw_nats.storage.database import Database
+from openclaw_nats.storage.rows import Dispatch, Waiting
+
+log = structlog.get_logger(__name__)
+
+LONGEST_SLEEP = 30.0
+_DISK_PAUSE = 1.0
+_REPLY_CHARACTERS = 500
+_BREAKER_THRESHOLD = 5
+
+
+class Deliveries:
+    """Sends what is due, as long as it runs. `wake` makes it look again."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        book: RouteBook,
+        flow: FlowControl,
+        guard: LoopGuard,
+        documents: Documents,
+        renderer: Renderer,
+        senders: Mapping[str, Sender],
+        meters: InboundMeters,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._book = book
+        self._flow = flow
+        self._guard = guard
+        self._documents = documents
+        self._renderer = renderer
+        self._senders = senders
+        self._meters = meters
+        self._clock = clock
+        self._due = asyncio.Event()
+        self.sending = 0
+
+    def load(self) -> None:
+        """Take up what the last process left: what waits, what was being sent, what the limits count."""
+        now = self._clock()
+        self._database.now(lambda db: inbox.interrupt(db, now))
+        longest = max((route.policy.rate_per for route, _ in self._book.every()), default=0.0)
+        sent: dict[tuple[int, str], list[float]] = {}
+        for route_id, key, at in self._database.now(lambda db: inbox.dispatch_times(db, now - longest)):
+            sent.setdefault((route_id, key), []).append(at)
+        for (route_id, key), times in sent.items():
+            route = self._book.get(route_id)
+            if route is not None and route.policy.rate_count:
+                self._flow.sent_before(route_id, key, times)
+        for at, route_id in self._database.now(lambda db: inbox.turn_times(db, now - 86400)):
+            self._flow.budgets.spend(at, route_id)
+        for dispatch in self._database.now(inbox.open_dispatches):
+            self._guard.started(dispatch.run_key, dispatch.hops + 1)
+            self._flow.retry(_target_of(dispatch).lane, dispatch)
+        for route_id, key, one in self._database.now(inbox.waiting):
+            self._flow.add(route_id, key, one)
+
+    def wake(self) -> None:
+        """Something may be due."""
+        self._due.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled; what is on its way then is taken up by the next process."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._due.clear()
+                decision = self._flow.release(self._clock())
+                for one in decision.releases:
+                    self.sending += 1
+                    group.create_task(self._guarded(one), name=f"deliver {one.lane}")
+                if decision.expired:
+                    await self._expire(decision.expired)
+                await self._sleep()
+
+    async def _sleep(self) -> None:
+        wake = self._flow.next_wake()
+        seconds = LONGEST_SLEEP if wake is None else min(LONGEST_SLEEP, max(0.0, wake - self._clock()))
+        try:
+            async with asyncio.timeout(seconds + 0.001):
+                await self._due.wait()
+        except TimeoutError:
+            return
+
+    async def _guarded(self, one: Release | Retry) -> None:
+        """Run one delivery; a mistake of ours must neither stop the others nor lose this one."""
+        try:
+            await (self._again(one) if isinstance(one, Retry) else self._first(one))
+        except Exception as error:
+            log.error("delivery.bug", lane=one.lane, error=repr(error), exc_info=True)
+            await self._after_bug(one, f"a mistake in openclaw-nats: {error!r}")
+        finally:
+            self.sending -= 1
+            self._flow.done(one.lane)
+            self.wake()
+
+    async def _after_bug(self, one: Release | Retry, reason: str) -> None:
+        numbers = one.dispatch.deliveries if isinstance(one, Retry) else [member.delivery for member in one.members]
+        now = self._clock()
+
+        def job(db: Any) -> list[Dispatch]:
+            inbox.end(db, numbers, "dead", reason, now)
+            left = inbox.sending_with(db, numbers)
+            for dispatch in left:
+                dispatch.due_at = now + 60
+                inbox.fail(db, dispatch, reason, now)
+            return left
+
+        for dispatch in await self._kept(job):
+            self._flow.retry(one.lane, dispatch)
+
+    async def _expire(self, expired: Sequence[Waiting]) -> None:
+        numbers = [one.delivery for one in expired]
+        now = self._clock()
+        await self._kept(lambda db: inbox.end(db, numbers, "expired", "it waited longer than expiresAfter", now))
+
+    # The first attempt -----------------------------------------------------------------------------------------
+
+    async def _first(self, release: Release) -> None:
+        route = self._book.get(release.group[0])
+        if route is None:
+            return
+        members = await self._present(route, release.members)
+        while members:
+            documents = [document for _, document in members]
+            try:
+                text = await self._renderer.render(route, documents)
+                break
+            except TooLong:
+                half = len(members) // 2
+                self._flow.put_back(release, [one for one, _ in members[half:]])
+                members = members[:half]
+            except Poison as error:
+                members = await self._without_poison(route, release, members, str(error))
+        else:
+            return
+        dispatch = self._dispatch_of(route, release, [one for one, _ in members], text)
+        if not await self._begin(dispatch, release, [one for one, _ in members], turn=route.target.is_turn):
+            return
+        self._meters.digest.observe(dispatch.events)
+        if route.target.is_turn:
+            self._meters.turn(route.name, dispatch.events)
+        await self._send(release.lane, route, dispatch)
+
+    async def _present(self, route: Route, members: Sequence[Waiting]) -> list[tuple[Waiting, dict[str, Any]]]:
+        found = await self._documents.get([one.event_id for one in members])
+        gone = [one.delivery for one in members if one.event_id not in found]
+        if gone:
+            now = self._clock()
+            await self._kept(lambda db: inbox.end(db, gone, "dead", "its event is no longer in the inbox", now))
+        return [(one, msgspec.json.decode(found[one.event_id])) for one in members if one.event_id in found]
+
+    async def _without_poison(
+        self, route: Route, release: Release, members: list[tuple[Waiting, dict[str, Any]]], reason: str
+    ) -> list[tuple[Waiting, dict[str, Any]]]:
+        bad = {0: reason} if len(members) == 1 else await self._renderer.sort_out(route, [one for _, one in members])
+        bad = bad or {place: reason for place in range(len(members))}
+        now = self._clock()
+
+        def job(db: Any) -> None:
+            for place, why in bad.items():
+                inbox.end(db, [members[place][0].delivery], "dead", f"its text can't be made: {why}", now)
+
+        await self._kept(job)
+        self._meters.ended(route.name, "dead", len(bad))
+        log.warning("delivery.poison", route=route.name, deliveries=len(bad), error=reason)
+        return [one for place, one in enumerate(members) if place not in bad]
+
+    def _dispatch_of(self, route: Route, release: Release, members: Sequence[Waiting], text: str) -> Dispatch:
+        now = self._clock()
+        return Dispatch(
+            id=uuid7(int(now * 1000)),
+            route_id=route.id,
+            route=route.name,
+            flow_key=release.group[1],
+            target=msgspec.json.encode(
+                {
+                    **route.target.document(),
+                    "trusted": route.document.trusted,
+                    "confirm": route.document.confirm,
+                    "text": route.document.template is not None,
+                }
+            ).decode(),
+            body=text,
+            events=len(members),
+            priority=max(one.priority for one in members),
+            hops=max(one.hops for one in members),
+            position=min(one.order for one in members),
+            created_at=now,
+            attempts=1,
+            deliveries=[one.delivery for one in members],
+        )
+
+    async def _begin(self, dispatch: Dispatch, release: Release, members: Sequence[Waiting], *, turn: bool) -> bool:
+        now = self._clock()
+        try:
+            await self._kept(lambda db: inbox.begin(db, dispatch, now, turn=turn))
+        except inbox.Taken:
+            numbers = [one.delivery for one in members]
+            left = await self._database.read(lambda db: inbox.still_pending(db, numbers))
+            self._flow.put_back(release, [one for one in members if one.delivery in left])
+            return False
+        return True
+
+    # Every attempt ---------------------------------------------------------------------------------------------
+
+    async def _again(self, retry: Retry) -> None:
+        dispatch = retry.dispatch
+        dispatch.attempts += 1
+        now = self._clock()
+        rerun, dispatch.rerun = dispatch.rerun, False
+        if rerun:
+            self._flow.budgets.spend(now, dispatch.route_id)
+        if not await self._kept(lambda db: inbox.begin_again(db, dispatch, now, new_run=rerun)):
+            return  # the operator dropped it
+        route = self._book.get(dispatch.route_id)
+        if route is None:
+            await self._kept(lambda db: inbox.bury(db, dispatch, "its route was removed", now))
+            return
+        await self._send(retry.lane, route, dispatch)
+
+    async def _send(self, lane: str, route: Route, dispatch: Dispatch) -> None:
+        target = _target_of(dispatch)
+        parcel = parcel_of(dispatch)
+        if target.is_turn:
+            self._guard.started(parcel.key, parcel.hops)
+        try:
+            receipt = await self._senders[target.kind].send(parcel)
+        except RetryLater as error:
+            self._meters.failures.labels(target.kind).inc()
+            await self._failed(lane, route, dispatch, error)
+        except GiveUp as error:
+            self._meters.failures.labels(target.kind).inc()
+            self._flow.breaker(lane).succeed()  # it answered; it does not want this one
+            await self._bury(dispatch, str(error))
+        else:
+            await self._delivered(lane, route, dispatch, receipt)
+
+    async def _delivered(self, lane: str, route: Route, dispatch: Dispatch, receipt: Receipt) -> None:
+        now = self._clock()
+        kept = Receipt(receipt.way, receipt.run_id, receipt.outcome, receipt.reply[:_REPLY_CHARACTERS])
+        await self._kept(lambda db: inbox.deliver(db, dispatch, kept, now))
+        self._succeeded(lane)
+        self._meters.ended(route.name, "delivered", dispatch.events)
+        self._meters.latency.observe(now - dispatch.created_at)
+
+    def _succeeded(self, lane: str) -> None:
+        self._flow.breaker(lane).succeed()
+        if self._flow.gateway.open and lane.split(" ")[0] in ("session", "agent", "wake"):
+            self._flow.gateway.succeed()
+            self._flow.gateway_changed()
+
+    async def _failed(self, lane: str, route: Route, dispatch: Dispatch, error: RetryLater) -> None:
+        now = self._clock()
+        self._note_failure(lane, route, error, now)
+        wait = 0.0
+        if error.counts:
+            dispatch.failures += 1
+        if error.scope == "delivery" and error.counts:
+            if dispatch.failures > len(route.backoff):
+                await self._bury(dispatch, f"given up after {dispatch.attempts} attempts: {error}")
+                return
+            wait = route.backoff[dispatch.failures - 1]
+        elif (
+            error.counts and now - dispatch.created_at >= sum(route.backoff) and dispatch.failures > len(route.backoff)
+        ):
+            await self._bury(dispatch, f"given up after {dispatch.attempts} attempts: {error}")
+            return
+        elif not self._flow.breaker(lane).open and not self._flow.gateway.open:
+            wait = min(2.0**dispatch.failures, 60.0)
+        if error.rerun:
+            dispatch.runs, dispatch.rerun = dispatch.runs + 1, True
+        dispatch.due_at = now + max(wait, error.retry_after)
+        if dispatch.rerun:
+            dispatch.due_at = max(dispatch.due_at, self._flow.budgets.wait(now, dispatch.route_id)[0])
+        await self._kept(lambda db: inbox.fail(db, dispatch, str(error), now))
+        log.info(
+            "delivery.failed", dispatch=dispatch.id, route=dispatch.route, attempt=dispatch.attempts, error=str(error)
+        )
+        self._flow.retry(lane, dispatch)
+
+    def _note_failure(self, lane: str, route: Route, error: RetryLater, now: float) -> None:
+        breaker, gateway = self._flow.breaker(lane), self._flow.gateway
+        if error.scope == "gateway":
+            breaker.probing = False
+            gateway.fail(now, str(error), threshold=1, retry_after=error.retry_after)
+            self._flow.gateway_changed()
+            return
+        if gateway.open and route.target.is_turn:
+            gateway.succeed()  # it answers again
+            self._flow.gateway_changed()
+        if error.scope == "target":
+            threshold = 1 if route.policy.concurrency == 1 else _BREAKER_THRESHOLD
+            breaker.fail(now, str(error), threshold=threshold, retry_after=error.retry_after)
+        else:
+            breaker.succeed()
+
+    async def _bury(self, dispatch: Dispatch, reason: str) -> None:
+        now = self._clock()
+        await self._kept(lambda db: inbox.bury(db, dispatch, reason, now))
+        self._meters.ended(dispatch.route, "dead", dispatch.events)
+        log.warning("delivery.dead", dispatch=dispatch.id, route=dispatch.route, events=dispatch.events, reason=reason)
+
+    async def _kept(self, job: Callable[[Any], Any]) -> Any:
+        """Write, and go on trying while the disk is full: what happened must not be forgotten."""
+        while True:
+            try:
+                return await self._database.write(job)
+            except Unavailable:
+                await asyncio.sleep(_DISK_PAUSE)
+
+
+def _target_of(dispatch: Dispatch) -> Target:
+    found = msgspec.json.decode(dispatch.target)
+    return Target(
+        kind=found["kind"],
+        agent=found.get("agentId", ""),
+        session=found.get("sessionKey", ""),
+        url=found.get("url", ""),
+        secret=found.get("secret", ""),
+        subject=found.get("subject", ""),
+    )
+
+
+def parcel_of(dispatch: Dispatch) -> Parcel:
+    """The dispatch as its target gets it: the same for every attempt of one run."""
+    found = msgspec.json.decode(dispatch.target)
+    target = _target_of(dispatch)
+    is_list = dispatch.body.startswith("[")
+    json_type = "application/cloudevents-batch+json" if is_list else "application/cloudevents+json"
+    return Parcel(
+        key=dispatch.run_key,
+        dispatch=dispatch.id,
+        route=dispatch.route,
+        kind=target.kind,
+        text=dispatch.body,
+        events=dispatch.events,
+        hops=dispatch.hops + 1,
+        trusted=bool(found.get("trusted")),
+        confirm=found.get("confirm", "ok"),
+        agent=target.agent,
+        session=target.session,
+        url=target.url,
+        secret=target.secret,
+        subject=target.subject,
+        content_type="text/plain; charset=utf-8" if found.get("text") else json_type,
+        way=dispatch.way,
+    )

@@ -1,0 +1,166 @@
+"""A dry run: what a route would have done with events, by the real matcher, conditions, flow control and renderer.
+
+Time is simulated: events come when they were stored, a turn takes TURN_SECONDS, and nothing is sent or kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from openclaw_nats.errors import InvalidInput, Poison
+from openclaw_nats.events.conditions import context_of
+from openclaw_nats.events.decoding import decode_message
+from openclaw_nats.events.envelope import format_time
+from openclaw_nats.events.messages import StoredMessage
+from openclaw_nats.events.subjects import check_subject, matches
+from openclaw_nats.inbound.budgets import Budgets, Limit
+from openclaw_nats.inbound.flow_control import FlowControl, Release
+from openclaw_nats.inbound.render_process import TooLong
+from openclaw_nats.inbound.rendering import Renderer
+from openclaw_nats.inbound.route import Route, compile_route, parse
+from openclaw_nats.ports import EventLog
+from openclaw_nats.storage.rows import Waiting
+
+TURN_SECONDS = 10.0
+MAX_EVENTS = 20_000
+MAX_TEXTS = 20
+MAX_SHOWN = 200
+_NO_LIMIT = 1_000_000_000
+
+
+class DryRun:
+    """Tries routes out; `route` may be one that is not saved yet."""
+
+    def __init__(
+        self, log: EventLog, renderer: Renderer, limits: tuple[Limit, ...], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._log = log
+        self._renderer = renderer
+        self._limits = limits
+        self._clock = clock
+
+    async def event(self, route: Route, event: Any) -> dict[str, Any]:
+        """What would become of one event, as JSON or a whole CloudEvent with `subject`."""
+        if not isinstance(event, dict) or "subject" not in event:
+            raise InvalidInput("event must be an object with a subject, and its data as data")
+        now = self._clock()
+        document = {
+            "specversion": "1.0",
+            "id": "dry-run",
+            "source": "dry-run",
+            "type": "dry-run",
+            "time": format_time(int(now * 1000)),
+            **event,
+        }
+        message = StoredMessage(
+            1, check_subject(event["subject"]), {}, msgspec.json.encode(document), int(now * 1e9), 0
+        )
+        return await self._report(route, [message])
+
+    async def replay(self, route: Route, seconds: float) -> dict[str, Any]:
+        """What the route would have done with what was stored in the last `seconds`."""
+        messages = []
+        found = self._log.read(subject=route.pattern, since=self._clock() - seconds, limit=MAX_EVENTS, follow=False)
+        async for message in found:
+            if message is not None:
+                messages.append(message)
+        return await self._report(route, messages)
+
+    async def _report(self, route: Route, messages: list[StoredMessage]) -> dict[str, Any]:
+        judged, documents, arrivals = _judge(route, messages)
+        turns = self._simulate(route, arrivals)
+        shown = []
+        for at, members in turns[:MAX_TEXTS]:
+            texts = [documents[one.order] for one in members]
+            shown.append(
+                {
+                    "at": format_time(int(at * 1000)),
+                    "events": [one.event_id for one in members],
+                    "text": await self._text(route, texts),
+                }
+            )
+        matched = sum(one["matched"] for one in judged)
+        return {
+            "route": route.name,
+            "target": route.target.document() | ({"secret": "***"} if route.target.secret else {}),
+            "events": len(messages),
+            "matched": matched,
+            "turns": len(turns),
+            "avoided": matched - len(turns) if matched else 0,
+            "firstTurns": shown,
+            "judged": judged[-MAX_SHOWN:],
+            "assumes": f"a turn takes {TURN_SECONDS:g} s, and no other route uses the budgets",
+        }
+
+    async def _text(self, route: Route, documents: list[dict[str, Any]]) -> str:
+        try:
+            return await self._renderer.render(route, documents)
+        except Poison as error:
+            return f"[dead letter: {error}]"
+        except TooLong:
+            return "[longer than delivery.max_text: it would go out as several turns]"
+
+    def _simulate(self, route: Route, arrivals: list[tuple[str, Waiting]]) -> list[tuple[float, list[Waiting]]]:
+        per_route = Limit(self._limits[-1].name, self._limits[-1].count, self._limits[-1].seconds)
+        flow = FlowControl(Budgets(self._limits[:-1], per_route))
+        flow.set_route(route.id, route.target.lane, route.policy, enabled=True)
+        turns: list[tuple[float, list[Waiting]]] = []
+        running: list[float] = []
+        queue = list(reversed(arrivals))
+        now = arrivals[0][1].arrived if arrivals else 0.0
+        while queue or running or flow.waiting:
+            while queue and queue[-1][1].arrived <= now:
+                flow.add(route.id, *queue.pop())
+            while running and running[0] <= now:
+                running.pop(0)
+                flow.done(route.target.lane)
+            for release in flow.release(now).releases:
+                if isinstance(release, Release):
+                    turns.append((now, release.members))
+                    running.append(now + (TURN_SECONDS if route.target.is_turn else 0.0))
+            moments = [queue[-1][1].arrived] if queue else []
+            moments += running[:1]
+            wake = flow.next_wake()
+            if wake is not None:
+                moments.append(wake)
+            later = [moment for moment in moments if moment > now]
+            if not later:
+                break
+            now = min(later)
+        return turns
+
+
+def draft(value: object) -> Route:
+    """A route that is not saved, compiled; raise InvalidRoute."""
+    return compile_route(parse(value))
+
+
+def _judge(
+    route: Route, messages: list[StoredMessage]
+) -> tuple[list[dict[str, Any]], dict[int, dict[str, Any]], list[tuple[str, Waiting]]]:
+    """(each event with the verdict, the documents of those that match by sequence, those as they arrive)."""
+    judged, documents, arrivals = [], {}, []
+    for message in messages:
+        decoded, reason = decode_message(message)
+        key: str | None = None
+        if not matches(route.pattern, message.subject):
+            reason = "the pattern does not cover its subject"
+        elif not reason:
+            document = msgspec.json.decode(decoded.document)
+            try:
+                key = route.judge(context_of(document))
+                reason = "" if key is not None else "a condition does not hold"
+            except Poison as error:
+                reason = f"dead letter: {error}"
+        judged.append({"id": decoded.id, "subject": message.subject, "matched": key is not None, "reason": reason})
+        if key is not None:
+            documents[message.sequence] = document
+            at = message.time / 1e9
+            priority = route.document.priority or decoded.priority
+            size = len(decoded.document)
+            arrivals.append((key, Waiting(0, decoded.id, message.sequence, priority, decoded.hops, size, at, at)))
+    return judged, documents, arrivals

@@ -1,0 +1,437 @@
+"""Flow control: which waiting deliveries go out, when, and together. Pure: the clock is an argument, nothing is stored.
+
+The gates, in this order: expiry → quiet hours → rate limit and batch → debounce → budget → the target's breaker and
+concurrency → priority. What waits at a gate of an agent's route goes out together, as one digest turn. All of it can
+be built again from the inbox: who waits since when, when dispatches went out, when turns were asked for.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import deque
+from dataclasses import dataclass, field
+
+from openclaw_nats.inbound.breaker import LONGEST_GATEWAY_WAIT, Breaker
+from openclaw_nats.inbound.budgets import Budgets
+from openclaw_nats.inbound.quiet_hours import QuietHours
+from openclaw_nats.storage.rows import Dispatch, Waiting
+
+GroupKey = tuple[int, str]
+MAX_DIGEST_EVENTS = 1000
+# What an event takes of a digest's text at most: its data is cut there by the default template (rendering.py).
+EVENT_TEXT = 4000
+EVENT_HEAD = 160
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A route's flow control. Seconds; 0 means: not asked for. `digest`: what waits goes out together."""
+
+    debounce: float = 0.0
+    max_wait: float = 0.0
+    batch_size: int = 0
+    batch_wait: float = 0.0
+    rate_count: int = 0
+    rate_per: float = 0.0
+    concurrency: int = 1
+    quiet: QuietHours | None = None
+    expires_after: float = 0.0
+    digest: bool = True
+    turn: bool = True
+
+
+@dataclass
+class Release:
+    """Deliveries of one group that go out together, now."""
+
+    group: GroupKey
+    lane: str
+    members: list[Waiting]
+
+
+@dataclass
+class Retry:
+    """A dispatch that is tried again, now."""
+
+    lane: str
+    dispatch: Dispatch
+
+
+@dataclass
+class Decision:
+    """What is to be done now."""
+
+    releases: list[Release | Retry] = field(default_factory=list)
+    expired: list[Waiting] = field(default_factory=list)
+
+
+@dataclass
+class Lane:
+    """The line in front of one target."""
+
+    name: str
+    breakers: tuple[Breaker, ...]
+    active: int = 0
+    ready: set[GroupKey] = field(default_factory=set)
+    retries: list[tuple[float, Dispatch, int]] = field(default_factory=list)
+
+    @property
+    def breaker(self) -> Breaker:
+        """The target's own breaker."""
+        return self.breakers[0]
+
+    def blocked_until(self, now: float) -> float:
+        """0 when a dispatch may go; else when to look again, infinity when a probe's answer decides."""
+        if all(breaker.allows(now) for breaker in self.breakers):
+            return 0.0
+        return max(
+            (breaker.open_until if now < breaker.open_until else float("inf"))
+            for breaker in self.breakers
+            if not breaker.allows(now)
+        )
+
+
+@dataclass
+class _Group:
+    key: GroupKey
+    policy: Policy
+    lane: Lane
+    enabled: bool
+    queues: dict[int, deque[Waiting]] = field(default_factory=dict)
+    count: int = 0
+    last: float = 0.0
+    sent: deque[float] = field(default_factory=deque)
+    wake: float = float("inf")
+
+    def add(self, one: Waiting) -> None:
+        self.queues.setdefault(one.priority, deque()).append(one)
+        self.count += 1
+        self.last = max(self.last, one.arrived)
+
+    def put_back(self, members: list[Waiting]) -> None:
+        for one in reversed(members):
+            self.queues.setdefault(one.priority, deque()).appendleft(one)
+        self.count += len(members)
+
+    def first(self) -> float:
+        """When the oldest of those that wait arrived."""
+        return min(queue[0].arrived for queue in self.queues.values() if queue)
+
+    def head(self) -> Waiting:
+        """Who goes first."""
+        return self.queues[max(priority for priority, queue in self.queues.items() if queue)][0]
+
+    def expire(self, now: float, expired: list[Waiting]) -> float:
+        """Take out who has waited too long; when the next one will have."""
+        after, following = self.policy.expires_after, float("inf")
+        if not after:
+            return following
+        for queue in self.queues.values():
+            while queue and queue[0].stored + after <= now:
+                expired.append(queue.popleft())
+                self.count -= 1
+            if queue:
+                following = min(following, queue[0].stored + after)
+        return following
+
+    def take(self, limit: int, room: int, now: float, expired: list[Waiting]) -> list[Waiting]:
+        """The first ones, at most `limit` and `room` bytes of text, at least one."""
+        members: list[Waiting] = []
+        after = self.policy.expires_after
+        for priority in sorted(self.queues, reverse=True):
+            queue = self.queues[priority]
+            while queue and len(members) < limit:
+                one = queue[0]
+                if after and one.stored + after <= now:
+                    expired.append(queue.popleft())
+                    self.count -= 1
+                    continue
+                room -= min(one.size, EVENT_TEXT) + EVENT_HEAD
+                if members and room < 0:
+                    return members
+                members.append(queue.popleft())
+                self.count -= 1
+        return members
+
+
+class FlowControl:
+    """Holds what waits. `release` says what goes out; every release has to be answered by `done`."""
+
+    def __init__(self, budgets: Budgets, max_text: int = 100 * 1024) -> None:
+        self.budgets = budgets
+        self.gateway = Breaker(LONGEST_GATEWAY_WAIT)
+        self._max_text = max_text
+        self._routes: dict[int, tuple[str, Policy, bool]] = {}
+        self._groups: dict[GroupKey, _Group] = {}
+        self._lanes: dict[str, Lane] = {}
+        self._heap: list[tuple[float, int, GroupKey | str]] = []
+        self._numbers = itertools.count()
+        self._dirty: set[GroupKey] = set()
+        self._dirty_lanes: set[str] = set()
+        self.waiting = 0
+
+    # What changes ----------------------------------------------------------------------------------------------
+
+    def set_route(self, route_id: int, lane: str, policy: Policy, *, enabled: bool) -> None:
+        """Add or change a route; its waiting deliveries follow the new rules at once."""
+        self._routes[route_id] = (lane, policy, enabled)
+        for key, group in self._groups.items():
+            if key[0] == route_id:
+                group.lane.ready.discard(key)
+                group.policy, group.lane, group.enabled = policy, self._lane(lane, policy), enabled
+                group.wake = float("inf")
+                self._dirty.add(key)
+
+    def remove_route(self, route_id: int) -> None:
+        """Forget a route and what waits for it."""
+        self._routes.pop(route_id, None)
+        for key in [key for key in self._groups if key[0] == route_id]:
+            group = self._groups.pop(key)
+            group.lane.ready.discard(key)
+            self.waiting -= group.count
+
+    def add(self, route_id: int, key: str, one: Waiting) -> None:
+        """A delivery waits; one of a route that is not known any more is left out."""
+        if route_id not in self._routes:
+            return
+        group = self._group((route_id, key))
+        group.add(one)
+        self.waiting += 1
+        self._dirty.add(group.key)
+
+    def put_back(self, release: Release, members: list[Waiting]) -> None:
+        """Deliveries of a release did not go out after all; they are the first again."""
+        if release.group[0] in self._routes and members:
+            self._group(release.group).put_back(members)
+            self.waiting += len(members)
+            self._dirty.add(release.group)
+
+    def discard(self, numbers: set[int]) -> None:
+        """Deliveries do not wait any more: the operator dropped them."""
+        for key, group in self._groups.items():
+            for priority, queue in group.queues.items():
+                kept = deque(one for one in queue if one.delivery not in numbers)
+                if len(kept) != len(queue):
+                    self.waiting -= len(queue) - len(kept)
+                    group.count -= len(queue) - len(kept)
+                    group.queues[priority] = kept
+                    self._dirty.add(key)
+
+    def retry(self, lane: str, dispatch: Dispatch) -> None:
+        """A dispatch waits until its `due_at` for another attempt."""
+        _, policy, _ = self._routes.get(dispatch.route_id, (lane, Policy(), True))
+        found = self._lane(lane, policy)
+        found.retries.append((dispatch.due_at, dispatch, policy.concurrency))
+        self._wake(dispatch.due_at, lane)
+        self._dirty_lanes.add(lane)
+
+    def discard_retries(self, ids: set[str]) -> None:
+        """Dispatches are not tried again."""
+        for lane in self._lanes.values():
+            lane.retries = [one for one in lane.retries if one[1].id not in ids]
+
+    def hurry(self, ids: set[str]) -> None:
+        """Dispatches are due now."""
+        for lane in self._lanes.values():
+            lane.retries = [(0.0 if one[1].id in ids else one[0], *one[1:]) for one in lane.retries]
+            self._dirty_lanes.add(lane.name)
+
+    def sent_before(self, route_id: int, key: str, times: list[float]) -> None:
+        """Dispatches that went out before a restart, oldest first: what the rate limit counts."""
+        if route_id in self._routes:
+            self._group((route_id, key)).sent.extend(times)
+
+    def done(self, lane: str) -> None:
+        """A dispatch has ended, well or not; as a probe it has said what it can."""
+        found = self._lanes[lane]
+        found.active -= 1
+        self._dirty_lanes.add(lane)
+        for breaker in found.breakers:
+            breaker.probing = False
+        if self.gateway.open:
+            self.gateway_changed()
+
+    def breaker(self, lane: str) -> Breaker:
+        """The breaker of a lane's target."""
+        return self._lanes[lane].breaker
+
+    def gateway_changed(self) -> None:
+        """The Gateway's breaker changed: every lane is looked at again."""
+        self._dirty_lanes.update(self._lanes)
+
+    # What follows ----------------------------------------------------------------------------------------------
+
+    def release(self, now: float) -> Decision:
+        """What goes out at `now`. What it returns counts as sent."""
+        decision = Decision()
+        while self._heap and self._heap[0][0] <= now:
+            _, _, key = heapq.heappop(self._heap)
+            if isinstance(key, str):
+                self._dirty_lanes.add(key)
+            elif key in self._groups:
+                self._groups[key].wake = float("inf")
+                self._dirty.add(key)
+        while self._dirty or self._dirty_lanes:
+            dirty, self._dirty = self._dirty, set()
+            for group_key in dirty:
+                self._examine(group_key, now, decision)
+            lanes, self._dirty_lanes = self._dirty_lanes, set()
+            for name in lanes:
+                if name in self._lanes:
+                    self._serve(self._lanes[name], now, decision)
+        return decision
+
+    def next_wake(self) -> float | None:
+        """When `release` has something to do, if nothing changes before; None when nothing waits for time."""
+        return self._heap[0][0] if self._heap else None
+
+    def explain(self, route_id: int, key: str, now: float) -> tuple[str, float]:
+        """Why a group waits, and until when (0: it depends on something else than time)."""
+        group = self._groups.get((route_id, key))
+        if group is None or not group.count:
+            return "", 0.0
+        until, why = self._gate(group, now)
+        if not why:
+            blocked = group.lane.blocked_until(now)
+            errors = "; ".join(breaker.last_error for breaker in group.lane.breakers if breaker.last_error)
+            if blocked:
+                return f"the target fails: {errors}", blocked if blocked != float("inf") else 0.0
+            return f"{group.lane.name} is busy", 0.0
+        return why, until if until != float("inf") else 0.0
+
+    def lanes(self) -> list[Lane]:
+        """All lanes."""
+        return list(self._lanes.values())
+
+    def _examine(self, key: GroupKey, now: float, decision: Decision) -> None:
+        group = self._groups.get(key)
+        if group is None:
+            return
+        before = len(decision.expired)
+        following = group.expire(now, decision.expired)
+        self.waiting -= len(decision.expired) - before
+        if not group.count:
+            group.lane.ready.discard(key)
+            self._forget(group, now)
+            return
+        until, why = self._gate(group, now)
+        if why:
+            group.lane.ready.discard(key)
+        else:
+            group.lane.ready.add(key)
+            self._dirty_lanes.add(group.lane.name)
+            until = float("inf")
+        wake = min(until, following)
+        if wake < group.wake:
+            group.wake = wake
+            self._wake(wake, key)
+
+    def _gate(self, group: _Group, now: float) -> tuple[float, str]:
+        """(until when the group waits, why); ("", 0) when time does not hold it."""
+        policy = group.policy
+        if not group.enabled:
+            return float("inf"), "the route is disabled"
+        if policy.quiet is not None and (until := policy.quiet.until(now)) is not None:
+            return until, f"quiet hours {policy.quiet}"
+        if policy.rate_count:
+            while group.sent and group.sent[0] <= now - policy.rate_per:
+                group.sent.popleft()
+            if len(group.sent) >= policy.rate_count:
+                until = group.sent[len(group.sent) - policy.rate_count] + policy.rate_per
+                return until, f"rate limit: {policy.rate_count} in {policy.rate_per:g} s"
+        if policy.batch_size and group.count < policy.batch_size:
+            until = min(group.first(), now) + policy.batch_wait
+            if until > now:
+                return until, f"batch: {group.count} of {policy.batch_size}"
+        if policy.debounce:
+            until = min(min(group.last, now) + policy.debounce, min(group.first(), now) + policy.max_wait)
+            if until > now:
+                return until, "debounce"
+        if policy.turn:
+            until, limit = self.budgets.wait(now, group.key[0])
+            if limit:
+                return until, f"budget {limit} is spent"
+        return 0.0, ""
+
+    def _serve(self, lane: Lane, now: float, decision: Decision) -> None:
+        while lane.ready or lane.retries:
+            blocked = lane.blocked_until(now)
+            if blocked:
+                if blocked != float("inf"):
+                    self._wake(blocked, lane.name)
+                return
+            if not self._start_one(lane, now, decision):
+                return
+
+    def _start_one(self, lane: Lane, now: float, decision: Decision) -> bool:
+        retry = min(
+            (one for one in lane.retries if one[0] <= now and lane.active < one[2]),
+            key=lambda one: (-one[1].priority, one[1].position),
+            default=None,
+        )
+        group = min(
+            (self._groups[key] for key in lane.ready if lane.active < self._groups[key].policy.concurrency),
+            key=lambda one: (-one.head().priority, one.head().order),
+            default=None,
+        )
+        if retry and group:
+            head = group.head()
+            if (-head.priority, head.order) < (-retry[1].priority, retry[1].position):
+                retry = None
+        if retry:
+            lane.retries.remove(retry)
+            decision.releases.append(Retry(lane.name, retry[1]))
+        elif group:
+            before = len(decision.expired)
+            members = self._take(group, now, decision.expired)
+            self.waiting -= len(members) + len(decision.expired) - before
+            lane.ready.discard(group.key)
+            if not members:  # all of them had expired
+                self._dirty.add(group.key)
+                return True
+            if group.policy.rate_count:
+                group.sent.append(now)
+            if group.policy.turn:
+                self.budgets.spend(now, group.key[0])
+            decision.releases.append(Release(group.key, lane.name, members))
+            self._examine(group.key, now, decision)  # is there more of it that may go at once?
+        else:
+            return False
+        lane.active += 1
+        for breaker in lane.breakers:
+            breaker.begin()
+        return True
+
+    def _take(self, group: _Group, now: float, expired: list[Waiting]) -> list[Waiting]:
+        policy = group.policy
+        # With free places in the line there is no reason to wait together; what is left over for later is a digest.
+        limit = policy.batch_size or (MAX_DIGEST_EVENTS if policy.digest else 1)
+        if policy.digest and not policy.batch_size and policy.concurrency > 1:
+            free = policy.concurrency - group.lane.active
+            limit = max(1, -(-group.count // free))
+        return group.take(limit, self._max_text, now, expired)
+
+    def _group(self, key: GroupKey) -> _Group:
+        group = self._groups.get(key)
+        if group is None:
+            lane, policy, enabled = self._routes[key[0]]
+            group = self._groups[key] = _Group(key, policy, self._lane(lane, policy), enabled)
+        return group
+
+    def _lane(self, name: str, policy: Policy) -> Lane:
+        if name not in self._lanes:
+            breakers = (Breaker(), self.gateway) if policy.turn else (Breaker(),)
+            self._lanes[name] = Lane(name, breakers)
+        return self._lanes[name]
+
+    def _forget(self, group: _Group, now: float) -> None:
+        """Drop an empty group, unless its rate limit still remembers; and a lane that nothing uses."""
+        if group.sent and group.sent[-1] > now - group.policy.rate_per:
+            self._wake(group.sent[-1] + group.policy.rate_per, group.key)
+            return
+        self._groups.pop(group.key, None)
+
+    def _wake(self, moment: float, key: GroupKey | str) -> None:
+        if moment != float("inf"):
+            heapq.heappush(self._heap, (moment, next(self._numbers), key))

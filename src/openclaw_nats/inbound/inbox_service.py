@@ -1,0 +1,138 @@
+"""What the operator does with the inbox: look, retry now, drop, redrive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from openclaw_nats.errors import InvalidInput, NotFound
+from openclaw_nats.inbound.flow_control import FlowControl
+from openclaw_nats.inbound.meters import InboundMeters
+from openclaw_nats.inbound.route_book import RouteBook
+from openclaw_nats.storage import inbox, listing
+from openclaw_nats.storage.database import Database
+from openclaw_nats.storage.rows import OPEN
+
+MAX_BULK = 10_000
+BY_OPERATOR = "dropped by the operator"
+
+
+class InboxService:
+    """Reads and steers the inbox; deliveries are named by their numbers, dispatches by their ids."""
+
+    def __init__(
+        self,
+        database: Database,
+        book: RouteBook,
+        flow: FlowControl,
+        meters: InboundMeters,
+        wake: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._book = book
+        self._flow = flow
+        self._meters = meters
+        self._wake = wake
+        self._clock = clock
+
+    async def deliveries(self, filters: dict[str, Any], cursor: int | None, limit: int) -> list[dict[str, Any]]:
+        """Deliveries, newest first; what waits says why and until when."""
+        rows = await self._database.read(lambda db: listing.deliveries(db, filters, cursor, limit))
+        now = self._clock()
+        for row in rows:
+            if row["state"] == "pending":
+                row["reason"], row["until"] = self._flow.explain(row["route_id"], row["flow_key"], now)
+        return rows
+
+    async def delivery(self, number: int, states: tuple[str, ...]) -> dict[str, Any]:
+        """One delivery with event, history and dispatch; raise NotFound."""
+        found = await self._database.read(lambda db: listing.delivery(db, number))
+        if found is None or found["state"] not in states:
+            where = f"delivery {number} is {found['state']}" if found else f"there is no delivery {number}"
+            raise NotFound(
+                where, hint="`pending` shows what is under way, `dead` what was given up, `receipts` the rest."
+            )
+        if found["state"] == "pending":
+            found["reason"], found["until"] = self._flow.explain(found["route_id"], found["flow_key"], self._clock())
+        return found
+
+    async def receipts(self, filters: dict[str, Any], cursor: str | None, limit: int) -> list[dict[str, Any]]:
+        """Receipts, newest first."""
+        return await self._database.read(lambda db: listing.receipts(db, filters, cursor, limit))
+
+    async def receipt(self, dispatch: str) -> dict[str, Any]:
+        """One receipt with what it carried; raise NotFound."""
+        found = await self._database.read(lambda db: listing.receipt(db, dispatch))
+        if found is None:
+            raise NotFound(f"there is no receipt {dispatch[:60]!r}")
+        return found
+
+    async def states(self) -> dict[str, int]:
+        """How many deliveries there are in each state."""
+        return await self._database.read(listing.states)
+
+    async def counts(self) -> dict[int, dict[str, int]]:
+        """Each route's deliveries by state, dispatches and runs."""
+        return await self._database.read(listing.counts)
+
+    async def retry(self, number: int) -> None:
+        """Try a failed delivery again now; raise NotFound, or InvalidInput when it does not wait."""
+        found = await self.delivery(number, OPEN)
+        if found["state"] != "failed":
+            raise InvalidInput(f"delivery {number} is {found['state']}: only a failed one waits for another attempt")
+        self._flow.hurry({found["dispatch_id"]})
+        self._wake()
+
+    async def drop(self, number: int) -> int:
+        """A waiting or dead delivery is not wanted any more, nor are those in the same dispatch; how many that were."""
+        found = await self.delivery(number, (*OPEN, "dead"))
+        now = self._clock()
+        if found["state"] == "sending":
+            raise InvalidInput(f"delivery {number} is being sent at this moment", hint="Wait for its outcome.")
+        if found["state"] == "failed":
+            dispatch = found["dispatch_id"]
+            if not await self._database.write(lambda db: inbox.end_dispatch(db, dispatch, "dropped", BY_OPERATOR, now)):
+                raise InvalidInput(f"delivery {number} is being sent at this moment", hint="Wait for its outcome.")
+            self._flow.discard_retries({dispatch})
+            count = len(found["dispatch"]["deliveries"])
+        elif found["state"] == "dead":
+            count = await self._database.write(lambda db: inbox.drop_dead(db, [number], BY_OPERATOR, now))
+        else:
+            count = len(await self._database.write(lambda db: inbox.end(db, [number], "dropped", BY_OPERATOR, now)))
+            self._flow.discard({number})
+        self._meters.ended(found["route"], "dropped", count)
+        self._wake()
+        return count
+
+    async def drop_dead(self, filters: dict[str, Any]) -> int:
+        """Drop dead letters in bulk; how many."""
+        now = self._clock()
+        wanted = {**filters, "states": ("dead",)}
+
+        def job(db: Any) -> int:
+            return inbox.drop_dead(db, listing.numbers(db, wanted, MAX_BULK), BY_OPERATOR, now)
+
+        return await self._database.write(job)
+
+    async def redrive(self, filters: dict[str, Any], number: int | None = None) -> int:
+        """Dead letters wait again, as if they had just come; how many. Those of a removed route stay dead."""
+        now = self._clock()
+        wanted = {**filters, "states": ("dead",)}
+
+        def job(db: Any) -> tuple[list[int], list[Any]]:
+            numbers = [number] if number is not None else listing.numbers(db, wanted, MAX_BULK)
+            known = [one for one in numbers if self._book.get(listing.route_of(db, one)) is not None]
+            revived = set(inbox.revive(db, known, "redriven by the operator", now))
+            return [one for one in known if one in revived], [
+                row for row in inbox.waiting(db) if row[2].delivery in revived
+            ]
+
+        if number is not None:
+            await self.delivery(number, ("dead",))
+        revived, rows = await self._database.write(job)
+        for route_id, key, one in rows:
+            self._flow.add(route_id, key, one)
+        self._wake()
+        return len(revived)

@@ -1,0 +1,166 @@
+"""From the stream into the inbox: decode → match routes → conditions → loop guard → commit → acknowledge."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from openclaw_nats.errors import Poison, Unavailable
+from openclaw_nats.events.conditions import context_of
+from openclaw_nats.events.decoding import Decoded, decode_message
+from openclaw_nats.events.messages import StoredMessage
+from openclaw_nats.inbound.documents import Documents
+from openclaw_nats.inbound.flow_control import FlowControl
+from openclaw_nats.inbound.loop_guard import LoopGuard
+from openclaw_nats.inbound.meters import InboundMeters
+from openclaw_nats.inbound.route import Route
+from openclaw_nats.inbound.route_book import RouteBook
+from openclaw_nats.ports import Delivered, EventSource
+from openclaw_nats.storage import inbox
+from openclaw_nats.storage.database import Database
+from openclaw_nats.storage.rows import NewDelivery, Waiting
+
+log = structlog.get_logger(__name__)
+
+MAX_WAITING = 200_000
+_PAUSE = 1.0
+
+
+class Intake:
+    """Takes messages out of the stream as long as it runs; `wake` is called when there is something to deliver."""
+
+    def __init__(
+        self,
+        *,
+        source: EventSource,
+        database: Database,
+        book: RouteBook,
+        flow: FlowControl,
+        guard: LoopGuard,
+        documents: Documents,
+        meters: InboundMeters,
+        wake: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._source = source
+        self._database = database
+        self._book = book
+        self._flow = flow
+        self._guard = guard
+        self._documents = documents
+        self._meters = meters
+        self._wake = wake
+        self._clock = clock
+        self.last_error = ""
+
+    async def run(self) -> None:
+        """Take in until cancelled. The subscription follows the routes."""
+        subscribed: list[str] | None = None
+        while True:
+            try:
+                if subscribed != self._book.patterns:
+                    subscribed = await self._subscribe()
+                if not subscribed:
+                    await self._book.changed.wait()
+                    continue
+                if self._flow.waiting >= MAX_WAITING:
+                    self.last_error = f"{self._flow.waiting} deliveries wait: new events stay in the stream"
+                    await asyncio.sleep(_PAUSE)
+                    continue
+                batch = await self._source.next()
+                if batch:
+                    await self.take(batch)
+                self.last_error = ""
+            except Unavailable as error:
+                self.last_error = str(error)
+                subscribed = None
+                await asyncio.sleep(_PAUSE)
+
+    async def _subscribe(self) -> list[str]:
+        self._book.changed.clear()
+        patterns = self._book.patterns
+        if patterns:
+            created, _ = await self._source.position()
+            await self._book.follow_stream(created)
+        await self._source.subscribe(patterns, self._book.wanted())
+        return patterns
+
+    async def take(self, batch: Sequence[Delivered]) -> None:
+        """Put messages into the inbox, then acknowledge them. Raises Unavailable when the inbox can't be written."""
+        rows: list[NewDelivery] = []
+        for one in batch:
+            rows += self._rows(one.message)
+        if rows:
+            now = self._clock()
+            numbers = await self._database.write(lambda db: inbox.add(db, rows, now))
+            self._enqueue(rows, numbers, now)
+        self._meters.events.inc(len(batch))
+        await self._source.acknowledge(batch)
+
+    def _enqueue(self, rows: Sequence[NewDelivery], numbers: Sequence[int | None], now: float) -> None:
+        for row, number in zip(rows, numbers, strict=True):
+            if number is None:
+                self._meters.duplicates.inc()
+                continue
+            self._meters.matched(row.route)
+            if row.state != "pending":
+                self._meters.ended(row.route, row.state)
+                continue
+            self._documents.keep(row.event_id, row.document)
+            self._flow.add(
+                row.route_id,
+                row.flow_key,
+                Waiting(number, row.event_id, row.sequence, row.priority, row.hops, row.size, row.stored_at, now),
+            )
+        self._wake()
+
+    def _rows(self, message: StoredMessage) -> list[NewDelivery]:
+        routes = [
+            route for route in self._book.index.routes_for(message.subject) if message.sequence > route.after_sequence
+        ]
+        if not routes:
+            return []
+        decoded, broken = decode_message(message)
+        context: dict[str, Any] | None = None
+        rows = []
+        for route in routes:
+            reason, key = broken, ""
+            if not broken and route.looks_inside:
+                if context is None:
+                    context = context_of(msgspec.json.decode(decoded.document))
+                try:
+                    judged = route.judge(context)
+                except Poison as error:
+                    judged, reason = "", str(error)
+                if judged is None:
+                    continue
+                key = judged
+            rows.append(self._row(message, decoded, route, reason, key))
+        return rows
+
+    def _row(self, message: StoredMessage, decoded: Decoded, route: Route, reason: str, key: str) -> NewDelivery:
+        hops = self._guard.hops_of(decoded.runid, decoded.hops)
+        state = "dead" if reason else "pending"
+        if not reason and hops > self._guard.max_hops:
+            state, reason = "dropped", self._guard.stop(route.name, message.subject, hops)
+        return NewDelivery(
+            event_id=decoded.id,
+            route_id=route.id,
+            route=route.name,
+            subject=message.subject,
+            session=decoded.sessionkey,
+            sequence=message.sequence,
+            state=state,
+            reason=reason,
+            flow_key=key,
+            priority=route.document.priority or decoded.priority,
+            hops=hops,
+            size=len(decoded.document),
+            stored_at=message.time / 1e9,
+            document=decoded.document,
+        )

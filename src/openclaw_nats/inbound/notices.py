@@ -1,0 +1,108 @@
+"""What the bus tells of itself as events: a budget is spent, a loop was stopped. At most one each within its time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+
+from openclaw_nats.errors import Unavailable
+from openclaw_nats.events.envelope import Event, encode, format_time, type_of
+from openclaw_nats.events.ids import uuid7
+from openclaw_nats.events.messages import Message
+from openclaw_nats.inbound.flow_control import FlowControl
+from openclaw_nats.inbound.meters import InboundMeters
+from openclaw_nats.ports import EventLog
+
+log = structlog.get_logger(__name__)
+
+BUDGET_REACHED = "agent.events.bus.budget_reached"
+LOOP_STOPPED = "agent.events.bus.loop_stopped"
+_LOOK_SECONDS = 1.0
+
+
+class Notices:
+    """Looks at the budgets, and publishes what there is to tell as soon as NATS takes it."""
+
+    def __init__(
+        self,
+        log_: EventLog,
+        flow: FlowControl,
+        meters: InboundMeters,
+        gateway_id: str,
+        route_name: Callable[[int], str],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._log = log_
+        self._flow = flow
+        self._meters = meters
+        self._gateway_id = gateway_id
+        self._route_name = route_name
+        self._clock = clock
+        self._waiting: list[Message] = []
+        self._spent: set[tuple[Any, Any]] = set()
+        self.budgets: list[dict[str, Any]] = []
+
+    async def run(self) -> None:
+        """Look and tell until cancelled."""
+        while True:
+            self.look()
+            try:
+                while self._waiting:
+                    await self._log.append([self._waiting[0]])
+                    self._waiting.pop(0)
+            except Unavailable as error:
+                log.debug("notices.wait", error=str(error))
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def look(self) -> None:
+        """Take the budgets' state over; a budget that is newly spent while something waits is told."""
+        now = self._clock()
+        self.budgets = self._flow.budgets.report(now)
+        for budget in self.budgets:
+            if "routeId" not in budget:
+                self._meters.budget.labels(budget["name"]).set(budget["used"])
+        spent = {(one["name"], one.get("routeId")): one for one in self.budgets if one["freeAt"]}
+        self._spent &= spent.keys()
+        if not self._flow.waiting:
+            return
+        for key in spent.keys() - self._spent:
+            self._spent.add(key)
+            self._budget_reached(spent[key])
+
+    def _budget_reached(self, budget: dict[str, Any]) -> None:
+        data = {
+            "budget": budget["name"],
+            "limit": budget["limit"],
+            "freeAt": format_time(int(budget["freeAt"] * 1000)),
+            "waiting": self._flow.waiting,
+        }
+        if "routeId" in budget:
+            data["route"] = self._route_name(budget["routeId"])
+        log.warning("budget.reached", **data)
+        self.tell(BUDGET_REACHED, data)
+
+    def loop_stopped(self, route: str, subject: str, hops: int) -> None:
+        """The loop guard has stopped an event. The notice is as deep as the event: it can't begin the loop anew."""
+        self.tell(LOOP_STOPPED, {"route": route, "subject": subject, "hops": hops}, hops)
+
+    def tell(self, subject: str, data: dict[str, Any], hops: int = 0) -> None:
+        """Publish an event about the bus itself, soon."""
+        milliseconds = int(self._clock() * 1000)
+        event = Event(
+            specversion="1.0",
+            id=uuid7(milliseconds),
+            source=f"openclaw://{self._gateway_id}/bus",
+            type=type_of(subject),
+            subject=subject,
+            time=format_time(milliseconds),
+            gatewayid=self._gateway_id,
+            hops=hops,
+            data=msgspec.Raw(msgspec.json.encode(data)),
+        )
+        if len(self._waiting) < 100:
+            self._waiting.append(Message(subject, event.id, encode(event)))

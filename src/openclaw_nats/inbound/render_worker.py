@@ -1,0 +1,125 @@
+"""The process that runs templates: no environment, little memory, limited time. One JSON line in, one out.
+
+    python -I -m openclaw_nats.inbound.render_worker
+
+A request is `{"template", "variables" (a list of sets), "limit"}`, an answer `{"text"}` or `{"error"}`. A template that
+runs for longer than CPU_SECONDS is interrupted; one that hangs in a single long operation is killed by the parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import resource
+import signal
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import ChainableUndefined, Template
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+CPU_SECONDS = 0.5
+MEMORY_BYTES = 768 << 20
+
+
+class OutOfTime(Exception):
+    """The template ran for too long."""
+
+
+class OutOfRoom(Exception):
+    """The template wrote too much."""
+
+
+def _show(value: Any) -> Any:
+    """Objects and lists are shown as JSON, nothing as nothing."""
+    if isinstance(value, (dict, list, bool)):
+        return json.dumps(value, ensure_ascii=False)
+    return "" if value is None else value
+
+
+class Environment(ImmutableSandboxedEnvironment):
+    """The sandbox: no attribute that leads out of it, arithmetic that is worked out at run time only."""
+
+    intercepted_binops = frozenset(["+", "-", "*", "/", "//", "%", "**"])
+
+
+def make_environment() -> Environment:
+    """The environment of every template."""
+    environment = Environment(
+        undefined=ChainableUndefined, finalize=_show, keep_trailing_newline=False, optimized=False
+    )
+    environment.globals.clear()
+    environment.globals["range"] = lambda *numbers: range(*numbers)[:10_000]
+    environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+    return environment
+
+
+@lru_cache(maxsize=256)
+def compiled(source: str) -> Template:
+    """A template, compiled once."""
+    return ENVIRONMENT.from_string(source)
+
+
+def render(source: str, sets: list[dict[str, Any]], limit: int) -> str:
+    """The texts of a template for each set of variables, at most `limit` characters; raises whatever goes wrong."""
+    with _time_limit():
+        parts: list[str] = []
+        size = 0
+        for number, variables in enumerate(sets):
+            for part in itertools.chain(["\n\n"] if number else [], compiled(source).generate(**variables)):
+                size += len(part)
+                if size > limit:
+                    raise OutOfRoom
+                parts.append(part)
+    return "".join(parts)
+
+
+@contextlib.contextmanager
+def _time_limit() -> Iterator[None]:
+    def stop(*_: Any) -> None:
+        raise OutOfTime
+
+    signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def answer(line: bytes) -> dict[str, str]:
+    """The answer to one request."""
+    request = json.loads(line)
+    try:
+        return {"text": render(request["template"], request["variables"], request["limit"])}
+    except OutOfTime:
+        return {"error": f"the template took longer than {CPU_SECONDS:g} s"}
+    except OutOfRoom:
+        return {"error": "room"}
+    except MemoryError:
+        return {"error": f"the template needed more than {MEMORY_BYTES >> 20} MiB"}
+    except RecursionError:
+        return {"error": "the template calls itself without end"}
+    except Exception as error:  # whatever a template does wrong is one line for its author
+        return {"error": f"{type(error).__name__}: {str(error)[:300]}"}
+
+
+ENVIRONMENT = make_environment()
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    out = sys.stdout.buffer
+    for line in sys.stdin.buffer:
+        out.write(json.dumps(answer(line)).encode() + b"\n")
+        out.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The target `subject`: the event goes out again on another subject, one delivery further from the outside."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from openclaw_nats.errors import GiveUp, InvalidInput, RetryLater, Unavailable
+from openclaw_nats.events.envelope import type_of
+from openclaw_nats.events.messages import Message, Stored
+from openclaw_nats.events.subjects import PREFIX
+from openclaw_nats.ports import EventLog, Parcel, Receipt
+
+WAY = "nats"
+Publish = Callable[[str, bytes], Awaitable[None]]
+
+
+class Republisher:
+    """Publishes under `agent.events.` into the stream, elsewhere as a plain NATS message."""
+
+    def __init__(self, log: EventLog, publish: Publish) -> None:
+        self._log = log
+        self._publish = publish
+
+    async def send(self, parcel: Parcel) -> Receipt:
+        """Publish one parcel; see Sender.send. In the stream the key makes a repetition a duplicate."""
+        if not parcel.subject.startswith(PREFIX):
+            await self._plain(parcel)
+            return Receipt(WAY, "", "accepted")
+        documents = [_again(one, parcel, place) for place, one in enumerate(_documents(parcel))]
+        messages = [Message(parcel.subject, one["id"], msgspec.json.encode(one)) for one in documents]
+        try:
+            results = await self._log.append(messages)
+        except Unavailable as error:
+            raise RetryLater(str(error), retry_after=error.retry_after) from None
+        for result in results:
+            if isinstance(result, InvalidInput):
+                raise GiveUp(str(result))
+        assert isinstance(results[0], Stored)  # noqa: S101  (what is no InvalidInput is stored)
+        return Receipt(WAY, str(results[0].sequence), "ok")
+
+    async def _plain(self, parcel: Parcel) -> None:
+        try:
+            await self._publish(parcel.subject, parcel.text.encode())
+        except Unavailable as error:
+            raise RetryLater(str(error), retry_after=error.retry_after) from None
+
+
+def _documents(parcel: Parcel) -> list[dict[str, Any]]:
+    if not parcel.content_type.startswith("application/cloudevents"):
+        return [{"data": parcel.text, "datacontenttype": "text/plain"}]
+    found = msgspec.json.decode(parcel.text)
+    return found if isinstance(found, list) else [found]
+
+
+def _again(document: dict[str, Any], parcel: Parcel, place: int) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "source": "openclaw-nats",
+        **document,
+        "id": f"{parcel.key}.{place}",
+        "subject": parcel.subject,
+        "type": type_of(parcel.subject),
+        "causationid": parcel.dispatch,
+        "hops": parcel.hops,
+    }

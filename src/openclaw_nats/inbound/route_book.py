@@ -1,0 +1,180 @@
+"""The routes in force: loaded from the database, changed through here, compiled once, indexed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+
+from openclaw_nats.errors import InvalidRoute, NotFound, OpenClawNatsError
+from openclaw_nats.inbound.flow_control import FlowControl
+from openclaw_nats.inbound.route import Route, RouteDocument, compile_route, parse, to_document
+from openclaw_nats.inbound.routing import RouteIndex, reduce_patterns
+from openclaw_nats.ports import EventSource
+from openclaw_nats.storage import inbox, routes
+from openclaw_nats.storage.database import Database
+from openclaw_nats.storage.routes import StoredRoute
+
+log = structlog.get_logger(__name__)
+
+MAX_ROUTES = 5000
+MASK = "***"
+
+
+class RouteBook:
+    """All routes; `index` answers who wants a subject, `patterns` what the consumer has to ask for."""
+
+    def __init__(
+        self, database: Database, source: EventSource, flow: FlowControl, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
+        self._source = source
+        self._flow = flow
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._routes: dict[int, Route] = {}
+        self._stored: dict[int, StoredRoute] = {}
+        self._by_name: dict[str, int] = {}
+        self.index = RouteIndex(())
+        self.patterns: list[str] = []
+        self.changed = asyncio.Event()
+
+    def load(self) -> None:
+        """Read the routes at the start. One that this version can't compile is kept, disabled and told."""
+        for stored in self._database.now(routes.every):
+            try:
+                self._put(stored)
+            except OpenClawNatsError as error:
+                log.error("route.unusable", route=stored.name, error=str(error))
+        self._reindex()
+
+    def get(self, route_id: int) -> Route | None:
+        """A route by number; None when it was removed."""
+        return self._routes.get(route_id)
+
+    def named(self, name: str) -> tuple[Route, StoredRoute]:
+        """A route by name; raise NotFound."""
+        if name not in self._by_name:
+            raise NotFound(f"there is no route {name[:80]!r}", hint="`openclaw-nats routes list` shows all of them.")
+        number = self._by_name[name]
+        return self._routes[number], self._stored[number]
+
+    def name_of(self, route_id: int) -> str:
+        """A route's name by its number; empty when it was removed."""
+        route = self._routes.get(route_id)
+        return route.name if route is not None else ""
+
+    def every(self) -> list[tuple[Route, StoredRoute]]:
+        """All routes by name."""
+        return [(self._routes[number], self._stored[number]) for _, number in sorted(self._by_name.items())]
+
+    def wanted(self) -> list[tuple[str, int]]:
+        """The pattern of each enabled route, and the sequence after which it wants events."""
+        routes = self._routes.values()
+        return [(route.pattern, route.after_sequence) for route in routes if route.document.enabled]
+
+    async def save(self, value: object, made_by: str = "") -> tuple[Route, bool]:
+        """Create the route, or replace the one of that name; (the route, whether it is new).
+
+        A new route is for what is stored from now on, which needs the stream's end: raises Unavailable without NATS.
+        """
+        document = parse(value)
+        compile_route(_without_mask(document))
+        async with self._lock:
+            return await self._save(document, made_by)
+
+    async def change(self, name: str, changes: object) -> Route:
+        """Change some fields of a route; null takes one back to its default."""
+        if not isinstance(changes, dict):
+            raise InvalidRoute("the changes must be a JSON object")
+        async with self._lock:
+            route, _ = self.named(name)
+            merged = {**to_document(route.document), **changes}
+            document = parse({key: value for key, value in merged.items() if value is not None})
+            compile_route(_without_mask(document))
+            if document.name != name:
+                raise InvalidRoute("name can't be changed: add a route of the new name, and remove this one")
+            return (await self._save(document, ""))[0]
+
+    async def remove(self, name: str) -> None:
+        """Remove a route; what waits for it is dropped, with that reason."""
+        async with self._lock:
+            route, _ = self.named(name)
+            now = self._clock()
+
+            def job(db: Any) -> list[str]:
+                routes.remove(db, route.id)
+                return inbox.end_route(db, route.id, "its route was removed", now)
+
+            dropped = await self._database.write(job)
+            self._flow.remove_route(route.id)
+            self._flow.discard_retries(set(dropped))
+            del self._routes[route.id], self._stored[route.id], self._by_name[name]
+            self._reindex()
+        log.info("route.removed", route=name)
+
+    async def follow_stream(self, created: str) -> None:
+        """Tell which stream there is: in a new one every sequence starts again, and every route is for all of it."""
+        if await self._database.write(lambda db: routes.follow_stream(db, created)):
+            log.warning("routes.stream_is_new")
+            for stored in await self._database.read(routes.every):
+                if stored.id in self._routes:
+                    self._put(stored)
+            self._reindex()
+
+    async def _save(self, document: RouteDocument, made_by: str) -> tuple[Route, bool]:
+        number = self._by_name.get(document.name)
+        document = self._with_secret(document, self._routes.get(number or 0))
+        old = self._routes.get(number) if number is not None else None
+        if old is None and len(self._by_name) >= MAX_ROUTES:
+            raise InvalidRoute(f"there are {MAX_ROUTES} routes already")
+        after = old.after_sequence if old is not None else 0
+        if old is None or old.pattern != document.pattern or (document.enabled and not old.document.enabled):
+            after = (await self._source.position())[1]
+        text = json.dumps(to_document(document))
+        now = self._clock()
+        stored = await self._database.write(lambda db: routes.save(db, document.name, text, after, made_by, now))
+        route = self._put(stored)
+        self._reindex()
+        log.info("route.saved", route=document.name, new=old is None)
+        return route, old is None
+
+    @staticmethod
+    def _with_secret(document: RouteDocument, old: Route | None) -> RouteDocument:
+        """A route that was read and comes back has its secret masked: it keeps the one that it has."""
+        target = document.target
+        if not isinstance(target, dict) or target.get("secret") != MASK:
+            return document
+        if old is None or not old.target.secret:
+            raise InvalidRoute(f"target.secret is {MASK!r}, which stands for a secret that this route does not have")
+        return msgspec.structs.replace(document, target={**target, "secret": old.target.secret})
+
+    def _put(self, stored: StoredRoute) -> Route:
+        route = compile_route(parse(json.loads(stored.document)), stored.id, stored.after_sequence)
+        self._routes[stored.id] = route
+        self._stored[stored.id] = stored
+        self._by_name[stored.name] = stored.id
+        self._flow.set_route(stored.id, route.target.lane, route.policy, enabled=route.document.enabled)
+        return route
+
+    def _reindex(self) -> None:
+        enabled = [route for route in self._routes.values() if route.document.enabled]
+        self.index = RouteIndex(enabled)
+        patterns = reduce_patterns(route.pattern for route in enabled)
+        if patterns != self.patterns:
+            self.patterns = patterns
+        self.changed.set()
+
+
+def _without_mask(document: RouteDocument) -> RouteDocument:
+    target = document.target
+    if isinstance(target, dict) and target.get("secret") == MASK:
+        return msgspec.structs.replace(
+            document, target={key: value for key, value in target.items() if key != "secret"}
+        )
+    return document

@@ -1,0 +1,236 @@
+"""The durable consumer of the events stream: the port EventSource with a pull loop of our own.
+
+Facts (nats-server 2.15.1, JetStream wire API): a pull request is answered by messages and ended by a status message
+(404, 408, 409); with `idle_heartbeat` the server says that it is alive by status 100. A consumer whose filter changes
+goes on from where it was, past messages that only the new filter covers: so it is made anew, from the right sequence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import re
+import secrets
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from openclaw_nats.errors import Unavailable
+from openclaw_nats.events.messages import StoredMessage
+from openclaw_nats.events.subjects import covers
+from openclaw_nats.jetstream.connection import Connection
+from openclaw_nats.jetstream.streams import EVENTS
+from openclaw_nats.ports import Delivered
+
+log = structlog.get_logger(__name__)
+
+ACK_SECONDS = 10
+_BATCH = 256
+_MAX_ACK_PENDING = 2048
+_EXPIRES_SECONDS = 30
+_HEARTBEAT_SECONDS = 5
+_SILENCE_SECONDS = 12.0
+_WAIT_SECONDS = 0.5
+_NOT_FOUND = (10014, 10059)
+
+
+class JetStreamSource:
+    """The consumer of one Gateway's sidecar."""
+
+    def __init__(self, connection: Connection, gateway_id: str) -> None:
+        self._connection = connection
+        self.name = "openclaw-nats-" + re.sub(r"[^A-Za-z0-9_-]", "-", gateway_id)
+        self._prefix = f"_INBOX.{secrets.token_hex(8)}"
+        self._tokens = itertools.count()
+        self._buffer: deque[Delivered] = deque()
+        self._open: dict[str, int] = {}
+        self._arrived = asyncio.Event()
+        self._subscription: Subscription | None = None
+        self._epoch = -1
+        self._heard = 0.0
+        self._broken = ""
+
+    async def subscribe(self, filters: Sequence[str], wanted: Sequence[tuple[str, int]]) -> None:
+        """See EventSource.subscribe."""
+        await self._forget()
+        found = await self._info()
+        if not filters:
+            if found is not None:
+                await self._api(f"CONSUMER.DELETE.{EVENTS}.{self.name}")
+            return
+        if found is None or _filters_of(found) != sorted(filters):
+            start = await self._start(found, wanted)
+            if found is not None:
+                await self._api(f"CONSUMER.DELETE.{EVENTS}.{self.name}")
+            await self._create(filters, start)
+            log.info("consumer.created", consumer=self.name, filters=len(filters), start=start)
+        self._epoch = self._connection.epoch
+        try:
+            client = self._connection.client
+            self._subscription = await client.subscribe(f"{self._prefix}.*", cb=self._on_message)
+        except (NatsError, OSError) as error:
+            raise Unavailable(f"the consumer can't be opened: {error}") from error
+        self._heard = time.monotonic()
+
+    async def next(self) -> list[Delivered]:
+        """See EventSource.next; returns an empty list when nothing has come for a moment."""
+        if self._epoch != self._connection.epoch or not self._connection.connected:
+            raise Unavailable("the connection to NATS was lost: the consumer is opened again")
+        if self._broken:
+            raise Unavailable(f"the consumer has to be opened again: {self._broken}")
+        if time.monotonic() - self._heard > _SILENCE_SECONDS:
+            raise Unavailable("the consumer keeps still: it is opened again")
+        await self._ask()
+        if not self._buffer:
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout(_WAIT_SECONDS):
+                    await self._arrived.wait()
+            except TimeoutError:
+                return []
+        taken = [self._buffer.popleft() for _ in range(min(_BATCH, len(self._buffer)))]
+        return taken
+
+    async def acknowledge(self, delivered: Sequence[Delivered]) -> None:
+        """See EventSource.acknowledge."""
+        try:
+            client = self._connection.client
+            for one in delivered:
+                await client.publish(one.reply, b"+ACK")
+        except (NatsError, OSError) as error:
+            raise Unavailable(f"messages could not be acknowledged: {error}") from error
+
+    async def position(self) -> tuple[str, int]:
+        """See EventSource.position."""
+        answer = await self._api(f"STREAM.INFO.{EVENTS}")
+        return str(answer["created"]), int(answer["state"]["last_seq"])
+
+    async def _start(self, found: dict[str, Any] | None, wanted: Sequence[tuple[str, int]]) -> int:
+        """The first sequence that a consumer for `wanted` has to deliver."""
+        handled, old = 0, []
+        if found is not None:
+            old = _filters_of(found)
+            _, last = await self.position()
+            found = await self._info() or found  # after the position, so that "nothing is left" holds up to there
+            idle = not found["num_pending"] and not found["num_ack_pending"]
+            handled = last if idle else int(found["ack_floor"]["stream_seq"])
+        starts = [
+            max(after, handled) if any(covers(filter_, pattern) for filter_ in old) else after
+            for pattern, after in wanted
+        ]
+        return min(starts) + 1
+
+    async def _create(self, filters: Sequence[str], start: int) -> None:
+        config = {
+            "durable_name": self.name,
+            "name": self.name,
+            "ack_policy": "explicit",
+            "ack_wait": ACK_SECONDS * 1_000_000_000,
+            "max_ack_pending": _MAX_ACK_PENDING,
+            "max_deliver": -1,
+            "replay_policy": "instant",
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": start,
+            "filter_subjects": list(filters),
+            "description": "openclaw-nats: events for the routes",
+        }
+        await self._api(f"CONSUMER.CREATE.{EVENTS}.{self.name}", {"stream_name": EVENTS, "config": config})
+
+    async def _info(self) -> dict[str, Any] | None:
+        answer = await self._connection.api(f"CONSUMER.INFO.{EVENTS}.{self.name}")
+        if answer.get("error", {}).get("err_code") in _NOT_FOUND:
+            return None
+        return _checked(answer)
+
+    async def _api(self, operation: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
+        return _checked(await self._connection.api(operation, request))
+
+    async def _forget(self) -> None:
+        """Close what was open: messages that lie here come again."""
+        subscription, self._subscription = self._subscription, None
+        self._buffer.clear()
+        self._open.clear()
+        self._broken = ""
+        if subscription is not None:
+            try:
+                await subscription.unsubscribe()
+            except (NatsError, OSError):
+                return  # its connection is gone, and the subscription with it
+
+    async def _ask(self) -> None:
+        """Keep the server at work: ask again when half of what was asked for has come."""
+        if sum(self._open.values()) + len(self._buffer) > _BATCH // 2:
+            return
+        token = str(next(self._tokens))
+        self._open[token] = _BATCH
+        request = {
+            "batch": _BATCH,
+            "expires": _EXPIRES_SECONDS * 1_000_000_000,
+            "idle_heartbeat": _HEARTBEAT_SECONDS * 1_000_000_000,
+        }
+        try:
+            client = self._connection.client
+            await client.publish(
+                f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS}.{self.name}",
+                json.dumps(request).encode(),
+                reply=f"{self._prefix}.{token}",
+            )
+        except (NatsError, OSError) as error:
+            raise Unavailable(f"the consumer can't be asked: {error}") from error
+
+    async def _on_message(self, message: Msg) -> None:
+        self._heard = time.monotonic()
+        if message.reply.startswith("$JS.ACK."):
+            self._buffer.append(Delivered(_stored(message), message.reply))
+            for token in self._open:  # the messages of all requests come in one stream; the oldest is filled first
+                self._open[token] -= 1
+                if self._open[token] <= 0:
+                    del self._open[token]
+                break
+            self._arrived.set()
+            return
+        status = (message.headers or {}).get("Status", "")
+        if status == "100":
+            return
+        self._open.pop(message.subject.rsplit(".", 1)[1], None)
+        text = (message.headers or {}).get("Description", "")
+        if status == "503" or (status == "409" and "Deleted" in text):
+            self._broken = text or "no responders"
+        self._arrived.set()
+
+
+def _filters_of(info: dict[str, Any]) -> list[str]:
+    config = info["config"]
+    single = config.get("filter_subject")
+    return sorted(config.get("filter_subjects") or ([single] if single else []))
+
+
+def _checked(answer: dict[str, Any]) -> dict[str, Any]:
+    if "error" in answer:
+        error = answer["error"]
+        raise Unavailable(
+            f"JetStream refused: {error.get('description')} (error {error.get('err_code')})", retry_after=5
+        )
+    return answer
+
+
+def _stored(message: Msg) -> StoredMessage:
+    # $JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<consumer sequence>.<time>.<pending>, or from a newer server
+    # with domain and account after ACK and a token at the end (NATS ADR-15).
+    tokens = message.reply.split(".")
+    at = 5 if len(tokens) == 9 else 7
+    return StoredMessage(
+        sequence=int(tokens[at]),
+        subject=message.subject,
+        headers=dict(message.headers or {}),
+        body=message.data,
+        time=int(tokens[at + 2]),
+        pending=int(tokens[at + 3]),
+    )

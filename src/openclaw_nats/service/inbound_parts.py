@@ -1,0 +1,238 @@
+"""The way in, put together: consumer → intake → inbox → flow control → delivery → the ways to the targets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import structlog
+from prometheus_client import CollectorRegistry
+
+from openclaw_nats.errors import Unavailable
+from openclaw_nats.gateway.channel import PluginChannel
+from openclaw_nats.gateway.hooks import Hooks
+from openclaw_nats.gateway.sender import GatewaySender
+from openclaw_nats.gateway.webhook import Webhooks
+from openclaw_nats.inbound.budgets import Budgets, Limit
+from openclaw_nats.inbound.dead_letters import DeadLetters
+from openclaw_nats.inbound.delivery import Deliveries
+from openclaw_nats.inbound.documents import Documents
+from openclaw_nats.inbound.dry_run import DryRun
+from openclaw_nats.inbound.flow_control import FlowControl
+from openclaw_nats.inbound.inbox_service import InboxService
+from openclaw_nats.inbound.intake import Intake
+from openclaw_nats.inbound.loop_guard import LoopGuard
+from openclaw_nats.inbound.meters import InboundMeters
+from openclaw_nats.inbound.notices import Notices
+from openclaw_nats.inbound.render_process import RenderProcesses
+from openclaw_nats.inbound.rendering import Renderer
+from openclaw_nats.inbound.republish import Republisher
+from openclaw_nats.inbound.route import TURN_KINDS
+from openclaw_nats.inbound.route_book import RouteBook
+from openclaw_nats.jetstream.connection import Connection
+from openclaw_nats.jetstream.consumer import JetStreamSource
+from openclaw_nats.jetstream.event_log import JetStreamEventLog
+from openclaw_nats.ports import Sender
+from openclaw_nats.settings import Settings
+from openclaw_nats.storage import inbox
+from openclaw_nats.storage.database import Database
+
+log = structlog.get_logger(__name__)
+
+_HOUSEKEEPING_SECONDS = 5.0
+_PURGE_SECONDS = 600.0
+_DAY = 86400.0
+_KNOWN_PLUGIN = "plugin can run agents"
+
+
+@dataclass
+class Inbound:
+    """The parts of the way in; `runs` are the tasks that it needs."""
+
+    settings: Settings
+    database: Database
+    book: RouteBook
+    flow: FlowControl
+    guard: LoopGuard
+    intake: Intake
+    deliveries: Deliveries
+    channel: PluginChannel
+    hooks: Hooks
+    sender: GatewaySender
+    inbox: InboxService
+    dry_run: DryRun
+    notices: Notices
+    dead_letters: DeadLetters
+    meters: InboundMeters
+    processes: RenderProcesses
+    session: aiohttp.ClientSession
+
+    def runs(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Every task, by name."""
+        return {
+            "intake": self.intake.run,
+            "deliveries": self.deliveries.run,
+            "plugin-channel": self.channel.watch,
+            "dead-letters": self.dead_letters.run,
+            "notices": self.notices.run,
+            "housekeeping": self._keep_house,
+        }
+
+    async def close(self) -> None:
+        """After the tasks: close what they used, the database last."""
+        await self.session.close()
+        await self.processes.close()
+        await asyncio.to_thread(self.database.close)
+
+    async def report(self) -> dict[str, Any]:
+        """The part of `/api/health` that tells of deliveries."""
+        states = await self.inbox.states()
+        open_breakers = [
+            {"target": lane.name, "lastError": lane.breaker.last_error}
+            for lane in self.flow.lanes()
+            if lane.breaker.open
+        ]
+        way = self.sender.way()
+        error = self._error()
+        return {
+            "reachable": not error,
+            "lastError": error,
+            "way": way,
+            "routes": len(self.book.every()),
+            "counts": states,
+            "waiting": self.flow.waiting,
+            "sending": self.deliveries.sending,
+            "openBreakers": open_breakers,
+            "budgets": self.notices.budgets,
+            "loopGuard": {"maxHops": self.guard.max_hops, "stopped": self.guard.stopped, "last": self.guard.last},
+            "plugin": {
+                "connected": self.channel.connected,
+                "canRun": self.channel.can_run,
+                "canWake": self.channel.can_wake,
+                "wrapping": self.channel.wraps,
+            },
+        }
+
+    def _error(self) -> str:
+        if self.database.last_error:
+            return self.database.last_error
+        if self.flow.gateway.open:
+            return self.flow.gateway.last_error
+        if self.intake.last_error and self.book.patterns:
+            return self.intake.last_error
+        wants_gateway = any(route.target.kind in TURN_KINDS for route, _ in self.book.every())
+        if wants_gateway and self.sender.way() == "hooks" and not self.hooks.configured:
+            return "no way to the agent: the plugin is not connected, and no hook token is set"
+        return ""
+
+    async def _keep_house(self) -> None:
+        purged = 0.0
+        while True:
+            self.meters.waiting.set(self.flow.waiting)
+            self.meters.loops.set(self.guard.stopped)
+            self.meters.open_breakers.set(sum(lane.breaker.open for lane in self.flow.lanes()))
+            now = time.time()
+            try:
+                if self.channel.connected and self.channel.can_run and not self.sender.plugin_known:
+                    await self.database.write(lambda db: inbox.set_fact(db, _KNOWN_PLUGIN, "yes"))
+                    self.sender.plugin_known = True
+                if now - purged > _PURGE_SECONDS and await self._purge(now):
+                    purged = now
+            except Unavailable as error:
+                log.debug("housekeeping.wait", error=str(error))
+            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+
+    async def _purge(self, now: float) -> bool:
+        """Forget what is too old; False when there is more of it."""
+        before = now - self.settings["inbox.keep"]
+        return await self.database.write(lambda db: inbox.purge(db, before, now - 2 * _DAY)) < inbox.PURGE_AT_ONCE
+
+
+def build_inbound(
+    settings: Settings, connection: Connection, event_log: JetStreamEventLog, registry: CollectorRegistry
+) -> Inbound:
+    """Wire the way in and take up what the last process left; needs a running event loop."""
+    database = Database(settings.home / "sidecar.db")
+    meters = InboundMeters(registry)
+    limits = (
+        Limit("budget.turns_per_hour", settings["budget.turns_per_hour"], 3600),
+        Limit("budget.turns_per_day", settings["budget.turns_per_day"], _DAY),
+        Limit("budget.route_turns_per_hour", settings["budget.route_turns_per_hour"], 3600),
+    )
+    flow = FlowControl(Budgets(limits[:2], limits[2]), settings["delivery.max_text"])
+    guard = LoopGuard(settings["delivery.max_hops"])
+    source = JetStreamSource(connection, settings.gateway_id)
+    book = RouteBook(database, source, flow)
+    book.load()
+    documents = Documents(database)
+    processes = RenderProcesses()
+    renderer = Renderer(processes, settings["delivery.max_text"])
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+    )
+    timeout = settings["delivery.run_timeout"]
+    parts: dict[str, Deliveries] = {}
+
+    def gateway_is_back() -> None:
+        if channel.connected:
+            flow.gateway.try_now()
+            flow.gateway_changed()
+        parts["deliveries"].wake()
+
+    channel = PluginChannel(timeout, gateway_is_back)
+    hooks = Hooks(settings["gateway.url"], settings.hook_token, session, timeout)
+    known = bool(database.now(lambda db: inbox.fact(db, _KNOWN_PLUGIN)))
+    sender = GatewaySender(channel, hooks, settings["delivery.way"], plugin_known=known)
+    senders: dict[str, Sender] = {
+        **dict.fromkeys(TURN_KINDS, sender),
+        "webhook": Webhooks(session),
+        "subject": Republisher(event_log, connection.publish),
+    }
+    deliveries = parts["deliveries"] = Deliveries(
+        database=database,
+        book=book,
+        flow=flow,
+        guard=guard,
+        documents=documents,
+        renderer=renderer,
+        senders=senders,
+        meters=meters,
+    )
+    deliveries.load()
+    notices = Notices(event_log, flow, meters, settings.gateway_id, book.name_of)
+    guard.on_stop = notices.loop_stopped
+    intake = Intake(
+        source=source,
+        database=database,
+        book=book,
+        flow=flow,
+        guard=guard,
+        documents=documents,
+        meters=meters,
+        wake=deliveries.wake,
+    )
+    return Inbound(
+        settings=settings,
+        database=database,
+        book=book,
+        flow=flow,
+        guard=guard,
+        intake=intake,
+        deliveries=deliveries,
+        channel=channel,
+        hooks=hooks,
+        sender=sender,
+        inbox=InboxService(database, book, flow, meters, deliveries.wake),
+        dry_run=DryRun(event_log, renderer, limits),
+        notices=notices,
+        dead_letters=DeadLetters(database, event_log),
+        meters=meters,
+        processes=processes,
+        session=session,
+    )

@@ -1,0 +1,337 @@
+"""The inbox's SQL: every function runs in one transaction on the connection that it is given.
+
+States of a delivery: pending → sending → delivered, or sending → failed → sending …, and in the end dead; dropped (by
+the operator, the loop guard or because its route was removed) and expired end it too.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from openclaw_nats.ports import Receipt
+from openclaw_nats.storage.rows import Dispatch, NewDelivery, Waiting
+
+PURGE_AT_ONCE = 5000
+_INSERT_EVENT = "INSERT INTO events (id, document) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_INSERT_DELIVERY = """
+INSERT INTO deliveries (event_id, route_id, route, subject, session, sequence, state, reason, flow_key, priority, hops,
+                        size, stored_at, arrived_at, changed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (event_id, route_id) DO NOTHING RETURNING id"""
+_CHANGED = "INSERT INTO changes (delivery_id, at, state, reason) VALUES (?, ?, ?, ?)"
+_INSERT_DISPATCH = """
+INSERT INTO dispatches (id, route_id, route, flow_key, target, body, events, priority, hops, position, state, attempts,
+                        created_at, changed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'sending', 1, ?, ?)"""
+
+
+def add(db: sqlite3.Connection, rows: Sequence[NewDelivery], now: float) -> list[int | None]:
+    """Insert deliveries with their events; the number of each, or None for one that is there already."""
+    numbers: list[int | None] = []
+    seen = set()
+    for row in rows:
+        if row.event_id not in seen:
+            db.execute(_INSERT_EVENT, (row.event_id, row.document))
+            seen.add(row.event_id)
+        values = (
+            *(row.event_id, row.route_id, row.route, row.subject, row.session, row.sequence, row.state, row.reason),
+            *(row.flow_key, row.priority, row.hops, row.size, row.stored_at, now, now),
+        )
+        found = db.execute(_INSERT_DELIVERY, values).fetchone()
+        numbers.append(found[0] if found else None)
+        if found and row.state != "pending":
+            db.execute(_CHANGED, (found[0], now, row.state, row.reason))
+    return numbers
+
+
+def waiting(db: sqlite3.Connection) -> list[tuple[int, str, Waiting]]:
+    """(route, flow key, delivery) of everything that waits, in the order in which it came."""
+    sql = """SELECT id, event_id, route_id, flow_key, sequence, priority, hops, size, stored_at, arrived_at
+             FROM deliveries WHERE state = 'pending' ORDER BY id"""
+    return [
+        (
+            row["route_id"],
+            row["flow_key"],
+            Waiting(
+                row["id"],
+                row["event_id"],
+                row["sequence"],
+                row["priority"],
+                row["hops"],
+                row["size"],
+                row["stored_at"],
+                row["arrived_at"],
+            ),
+        )
+        for row in db.execute(sql)
+    ]
+
+
+def documents(db: sqlite3.Connection, ids: Iterable[str]) -> dict[str, bytes]:
+    """The events' documents by id; one that was purged is missing."""
+    found: dict[str, bytes] = {}
+    wanted = list(ids)
+    for start in range(0, len(wanted), 500):
+        part = wanted[start : start + 500]
+        marks = ",".join("?" * len(part))
+        rows = db.execute(f"SELECT id, document FROM events WHERE id IN ({marks})", part)  # noqa: S608  (marks only)
+        found |= {row["id"]: row["document"] for row in rows}
+    return found
+
+
+def begin(db: sqlite3.Connection, dispatch: Dispatch, now: float, *, turn: bool) -> bool:
+    """Record a new dispatch as being sent; raise Taken, and keep nothing, when one of its deliveries went meanwhile."""
+    taken = 0
+    for start in range(0, len(dispatch.deliveries), 500):
+        part = dispatch.deliveries[start : start + 500]
+        marks = ",".join("?" * len(part))
+        sql = f"""UPDATE deliveries SET state = 'sending', dispatch_id = ?, changed_at = ?, reason = ''
+                  WHERE id IN ({marks}) AND state = 'pending'"""  # noqa: S608  (marks only)
+        taken += db.execute(sql, (dispatch.id, now, *part)).rowcount
+    if taken != len(dispatch.deliveries):
+        raise Taken
+    values = (
+        *(dispatch.id, dispatch.route_id, dispatch.route, dispatch.flow_key, dispatch.target, dispatch.body),
+        *(dispatch.events, dispatch.priority, dispatch.hops, dispatch.position, dispatch.created_at, now),
+    )
+    db.execute(_INSERT_DISPATCH, values)
+    reason = f"dispatch {dispatch.id}, attempt 1"
+    db.executemany(_CHANGED, [(number, now, "sending", reason) for number in dispatch.deliveries])
+    if turn:
+        db.execute("INSERT INTO turns (at, route_id) VALUES (?, ?)", (now, dispatch.route_id))
+    return True
+
+
+def still_pending(db: sqlite3.Connection, numbers: Iterable[int]) -> set[int]:
+    """Which of the deliveries are pending."""
+    found = set()
+    for number in numbers:
+        if db.execute("SELECT 1 FROM deliveries WHERE id = ? AND state = 'pending'", (number,)).fetchone():
+            found.add(number)
+    return found
+
+
+class Taken(Exception):
+    """A delivery is no longer pending: the operator dropped it, say."""
+
+
+def begin_again(db: sqlite3.Connection, dispatch: Dispatch, now: float, *, new_run: bool) -> bool:
+    """Record another attempt of a dispatch; False when the operator ended it meanwhile."""
+    done = db.execute(
+        "UPDATE dispatches SET state = 'sending', attempts = ?, runs = ?, changed_at = ? "
+        "WHERE id = ? AND state = 'failed'",
+        (dispatch.attempts, dispatch.runs, now, dispatch.id),
+    ).rowcount
+    if not done:
+        return False
+    _move(db, dispatch.id, now, "sending", f"dispatch {dispatch.id}, attempt {dispatch.attempts}")
+    if new_run:
+        db.execute("INSERT INTO turns (at, route_id) VALUES (?, ?)", (now, dispatch.route_id))
+    return True
+
+
+def deliver(db: sqlite3.Connection, dispatch: Dispatch, receipt: Receipt, now: float) -> None:
+    """Record the receipt of a dispatch."""
+    db.execute(
+        "UPDATE dispatches SET state = 'delivered', reason = '', way = ?, run_id = ?, outcome = ?, reply = ?, "
+        "changed_at = ? WHERE id = ?",
+        (receipt.way, receipt.run_id, receipt.outcome, receipt.reply, now, dispatch.id),
+    )
+    _move(db, dispatch.id, now, "delivered", f"{receipt.outcome} by {receipt.way}")
+
+
+def fail(db: sqlite3.Connection, dispatch: Dispatch, reason: str, now: float) -> None:
+    """Record a failed attempt that will be repeated at `dispatch.due_at`."""
+    db.execute(
+        "UPDATE dispatches SET state = 'failed', reason = ?, failures = ?, runs = ?, due_at = ?, changed_at = ?, "
+        "way = ? WHERE id = ?",
+        (reason, dispatch.failures, dispatch.runs, dispatch.due_at, now, dispatch.way, dispatch.id),
+    )
+    _move(db, dispatch.id, now, "failed", reason)
+
+
+def bury(db: sqlite3.Connection, dispatch: Dispatch, reason: str, now: float) -> None:
+    """Record that a dispatch is given up: its deliveries are dead letters."""
+    db.execute(
+        "UPDATE dispatches SET state = 'dead', reason = ?, outcome = 'given up', changed_at = ? WHERE id = ?",
+        (reason, now, dispatch.id),
+    )
+    _move(db, dispatch.id, now, "dead", reason)
+
+
+def end(db: sqlite3.Connection, numbers: Iterable[int], state: str, reason: str, now: float) -> list[int]:
+    """Move waiting deliveries to an end state; those that were still waiting."""
+    ended = []
+    for number in numbers:
+        done = db.execute(
+            "UPDATE deliveries SET state = ?, reason = ?, changed_at = ? WHERE id = ? AND state = 'pending'",
+            (state, reason, now, number),
+        ).rowcount
+        if done:
+            db.execute(_CHANGED, (number, now, state, reason))
+            ended.append(number)
+    return ended
+
+
+def end_dispatch(db: sqlite3.Connection, dispatch_id: str, state: str, reason: str, now: float) -> bool:
+    """Move a dispatch that waits for another attempt to an end state; False when it does not wait."""
+    done = db.execute(
+        "UPDATE dispatches SET state = ?, reason = ?, changed_at = ? WHERE id = ? AND state = 'failed'",
+        (state, reason, now, dispatch_id),
+    ).rowcount
+    if done:
+        _move(db, dispatch_id, now, state, reason)
+    return bool(done)
+
+
+def end_route(db: sqlite3.Connection, route_id: int, reason: str, now: float) -> list[str]:
+    """Drop what waits for a removed route; the dispatches that were waiting for another attempt."""
+    numbers = [
+        row["id"]
+        for row in db.execute("SELECT id FROM deliveries WHERE route_id = ? AND state = 'pending'", (route_id,))
+    ]
+    end(db, numbers, "dropped", reason, now)
+    failed = db.execute("SELECT id FROM dispatches WHERE route_id = ? AND state = 'failed'", (route_id,)).fetchall()
+    for row in failed:
+        end_dispatch(db, row["id"], "dropped", reason, now)
+    return [row["id"] for row in failed]
+
+
+def revive(db: sqlite3.Connection, numbers: Iterable[int], reason: str, now: float) -> list[int]:
+    """Dead letters become pending again, arrived now; the numbers of those whose event is still there."""
+    revived = []
+    for number in numbers:
+        done = db.execute(
+            """UPDATE deliveries SET state = 'pending', reason = '', dispatch_id = NULL, told = 0,
+               arrived_at = ?, stored_at = ?, changed_at = ?
+               WHERE id = ? AND state = 'dead' AND EXISTS (SELECT 1 FROM events WHERE id = event_id)""",
+            (now, now, now, number),
+        ).rowcount
+        if done:
+            db.execute(_CHANGED, (number, now, "pending", reason))
+            revived.append(number)
+    return revived
+
+
+_FIELDS = (
+    "id route_id route flow_key target body events priority hops position created_at attempts failures runs way due_at"
+)
+
+
+def _dispatches(db: sqlite3.Connection, where: str, values: Iterable[object] = ()) -> list[Dispatch]:
+    sql = f"SELECT * FROM dispatches WHERE {where} ORDER BY position"  # noqa: S608  (our own text)
+    found = []
+    for row in db.execute(sql, tuple(values)).fetchall():
+        numbers = [one[0] for one in db.execute("SELECT id FROM deliveries WHERE dispatch_id = ?", (row["id"],))]
+        found.append(Dispatch(**{name: row[name] for name in _FIELDS.split()}, deliveries=numbers))
+    return found
+
+
+def open_dispatches(db: sqlite3.Connection) -> list[Dispatch]:
+    """Dispatches that were being sent when the last process ended, or wait for another attempt."""
+    return _dispatches(db, "state IN ('sending', 'failed')")
+
+
+def sending_with(db: sqlite3.Connection, numbers: Iterable[int]) -> list[Dispatch]:
+    """The dispatches being sent that carry one of these deliveries."""
+    found: dict[str, Dispatch] = {}
+    for number in numbers:
+        where = "state = 'sending' AND id = (SELECT dispatch_id FROM deliveries WHERE id = ?)"
+        found |= {one.id: one for one in _dispatches(db, where, (number,))}
+    return list(found.values())
+
+
+def interrupt(db: sqlite3.Connection, now: float) -> None:
+    """At the start: what was being sent when the last process ended failed with an unknown outcome, and is due."""
+    for row in db.execute("SELECT id FROM dispatches WHERE state = 'sending'").fetchall():
+        reason = "the sidecar ended before the answer came; it is asked again with the same key"
+        db.execute(
+            "UPDATE dispatches SET state = 'failed', due_at = 0, reason = ?, changed_at = ? WHERE id = ?",
+            (reason, now, row["id"]),
+        )
+        _move(db, row["id"], now, "failed", reason)
+
+
+def drop_dead(db: sqlite3.Connection, numbers: Iterable[int], reason: str, now: float) -> int:
+    """Dead letters are not wanted any more; how many there were."""
+    dropped = 0
+    for number in numbers:
+        done = db.execute(
+            "UPDATE deliveries SET state = 'dropped', reason = ?, changed_at = ? WHERE id = ? AND state = 'dead'",
+            (reason, now, number),
+        ).rowcount
+        if done:
+            db.execute(_CHANGED, (number, now, "dropped", reason))
+            dropped += 1
+    return dropped
+
+
+def untold(db: sqlite3.Connection, limit: int) -> list[sqlite3.Row]:
+    """Dead letters that are not yet in the dead-letter stream, with their events."""
+    return db.execute(
+        """SELECT d.id, d.event_id, d.route, d.route_id, d.subject, d.reason, d.changed_at, e.document
+           FROM deliveries d LEFT JOIN events e ON e.id = d.event_id
+           WHERE d.state = 'dead' AND d.told = 0 ORDER BY d.id LIMIT ?""",
+        (limit,),
+    ).fetchall()
+
+
+def tell(db: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    """Mark dead letters as published."""
+    db.executemany("UPDATE deliveries SET told = 1 WHERE id = ?", [(number,) for number in numbers])
+
+
+def dispatch_times(db: sqlite3.Connection, since: float) -> list[tuple[int, str, float]]:
+    """(route, flow key, time) of every dispatch since then: what the rate limits count."""
+    sql = "SELECT route_id, flow_key, created_at FROM dispatches WHERE created_at >= ? ORDER BY created_at"
+    return [tuple(row) for row in db.execute(sql, (since,))]
+
+
+def turn_times(db: sqlite3.Connection, since: float) -> list[tuple[float, int]]:
+    """(time, route) of every agent run since then: what the budgets count."""
+    return [tuple(row) for row in db.execute("SELECT at, route_id FROM turns WHERE at >= ? ORDER BY at", (since,))]
+
+
+def purge(db: sqlite3.Connection, before: float, turns_before: float) -> int:
+    """Forget what ended before then; the number of deliveries that were forgotten."""
+    gone = db.execute(
+        "SELECT id FROM deliveries WHERE changed_at < ? AND state NOT IN ('pending', 'sending', 'failed') LIMIT ?",
+        (before, PURGE_AT_ONCE),
+    ).fetchall()
+    for row in gone:
+        db.execute("DELETE FROM changes WHERE delivery_id = ?", (row["id"],))
+        db.execute("DELETE FROM deliveries WHERE id = ?", (row["id"],))
+    db.execute("DELETE FROM turns WHERE at < ?", (turns_before,))
+    if gone:
+        db.execute("DELETE FROM events WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE event_id = events.id)")
+        db.execute(
+            "DELETE FROM dispatches WHERE changed_at < ? AND state NOT IN ('sending', 'failed') "
+            "AND NOT EXISTS (SELECT 1 FROM deliveries WHERE dispatch_id = dispatches.id)",
+            (before,),
+        )
+    return len(gone)
+
+
+def fact(db: sqlite3.Connection, name: str) -> str:
+    """A remembered fact; empty when there is none."""
+    row = db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+    return str(row[0]) if row else ""
+
+
+def set_fact(db: sqlite3.Connection, name: str, value: str) -> None:
+    """Remember a fact."""
+    db.execute(
+        "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = ?", (name, value, value)
+    )
+
+
+def _move(db: sqlite3.Connection, dispatch_id: str, now: float, state: str, reason: str) -> None:
+    db.execute(
+        "INSERT INTO changes (delivery_id, at, state, reason) SELECT id, ?, ?, ? FROM deliveries WHERE dispatch_id = ?",
+        (now, state, reason, dispatch_id),
+    )
+    db.execute(
+        "UPDATE deliveries SET state = ?, reason = ?, changed_at = ? WHERE dispatch_id = ?",
+        (state, reason, now, dispatch_id),
+    )

@@ -1,0 +1,109 @@
+"""What the API lists: deliveries, receipts, counts. Reading only."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from openclaw_nats.storage.rows import ENDED, OPEN
+
+_DELIVERY = (
+    "id, event_id, route_id, route, subject, session, flow_key, state, reason, priority, hops, stored_at, arrived_at, "
+    "changed_at, dispatch_id, (SELECT due_at FROM dispatches WHERE id = dispatch_id AND state = 'failed') AS until"
+)
+
+
+def deliveries(db: sqlite3.Connection, filters: dict[str, Any], cursor: int | None, limit: int) -> list[dict[str, Any]]:
+    """Deliveries, newest first, before number `cursor`. Filters: states, route, subject, session, since, until."""
+    where, values = _where(filters)
+    if cursor is not None:
+        where.append("id < ?")
+        values.append(cursor)
+    sql = f"SELECT {_DELIVERY} FROM deliveries WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"  # noqa: S608
+    return [dict(row) for row in db.execute(sql, (*values, limit))]
+
+
+def delivery(db: sqlite3.Connection, number: int) -> dict[str, Any] | None:
+    """One delivery with its event, its history and its dispatch; None when there is no such number."""
+    row = db.execute(f"SELECT {_DELIVERY} FROM deliveries WHERE id = ?", (number,)).fetchone()  # noqa: S608
+    if row is None:
+        return None
+    found = dict(row)
+    document = db.execute("SELECT document FROM events WHERE id = ?", (row["event_id"],)).fetchone()
+    found["document"] = document[0] if document else None
+    changes = db.execute("SELECT at, state, reason FROM changes WHERE delivery_id = ? ORDER BY rowid", (number,))
+    found["changes"] = [dict(one) for one in changes]
+    found["dispatch"] = receipt(db, row["dispatch_id"]) if row["dispatch_id"] else None
+    return found
+
+
+def numbers(db: sqlite3.Connection, filters: dict[str, Any], limit: int) -> list[int]:
+    """The numbers of the deliveries that the filters let through, oldest first."""
+    where, values = _where(filters)
+    sql = f"SELECT id FROM deliveries WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"  # noqa: S608
+    return [row[0] for row in db.execute(sql, (*values, limit))]
+
+
+def route_of(db: sqlite3.Connection, number: int) -> int:
+    """The number of a delivery's route; 0 when there is no such delivery."""
+    row = db.execute("SELECT route_id FROM deliveries WHERE id = ?", (number,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def receipts(db: sqlite3.Connection, filters: dict[str, Any], cursor: str | None, limit: int) -> list[dict[str, Any]]:
+    """Delivered dispatches, newest first, before id `cursor`. Filters: route, since, until."""
+    where, values = ["state = 'delivered'"], []
+    for name, test in (("route", "route = ?"), ("since", "changed_at >= ?"), ("until", "changed_at <= ?")):
+        if filters.get(name) is not None:
+            where.append(test)
+            values.append(filters[name])
+    if cursor is not None:
+        where.append("id < ?")
+        values.append(cursor)
+    sql = f"SELECT * FROM dispatches WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"  # noqa: S608
+    return [dict(row) for row in db.execute(sql, (*values, limit))]
+
+
+def receipt(db: sqlite3.Connection, dispatch_id: str) -> dict[str, Any] | None:
+    """One dispatch with the numbers and ids of what it carried."""
+    row = db.execute("SELECT * FROM dispatches WHERE id = ?", (dispatch_id,)).fetchone()
+    if row is None:
+        return None
+    carried = db.execute(
+        "SELECT id, event_id, subject FROM deliveries WHERE dispatch_id = ? ORDER BY id", (dispatch_id,)
+    )
+    return {**dict(row), "deliveries": [dict(one) for one in carried]}
+
+
+def counts(db: sqlite3.Connection) -> dict[int, dict[str, int]]:
+    """For each route the number of deliveries by state, `dispatches` that were sent and `turns` asked for."""
+    found: dict[int, dict[str, int]] = {}
+    for row in db.execute("SELECT route_id, state, count(*) FROM deliveries GROUP BY route_id, state"):
+        found.setdefault(row[0], {})[row[1]] = row[2]
+    for row in db.execute("SELECT route_id, count(*), sum(runs) FROM dispatches GROUP BY route_id"):
+        found.setdefault(row[0], {}).update(dispatches=row[1], runs=row[2])
+    return found
+
+
+def states(db: sqlite3.Connection) -> dict[str, int]:
+    """The number of deliveries in each state."""
+    found = {state: 0 for state in OPEN + ENDED}
+    found |= {row[0]: row[1] for row in db.execute("SELECT state, count(*) FROM deliveries GROUP BY state")}
+    return found
+
+
+def _where(filters: dict[str, Any]) -> tuple[list[str], list[Any]]:
+    states = filters["states"]
+    where, values = [f"state IN ({','.join('?' * len(states))})"], list(states)
+    tests = {
+        "route": "route = ?",
+        "subject": "subject = ?",
+        "session": "session = ?",
+        "since": "changed_at >= ?",
+        "until": "changed_at <= ?",
+    }
+    for name, test in tests.items():
+        if filters.get(name) is not None:
+            where.append(test)
+            values.append(filters[name])
+    return where, values

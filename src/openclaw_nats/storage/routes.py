@@ -1,0 +1,56 @@
+"""The routes' SQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from openclaw_nats.storage.inbox import fact, set_fact
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRoute:
+    """A route as it is stored; `document` is JSON. Events up to `after_sequence` of the stream are not for it."""
+
+    id: int
+    name: str
+    document: str
+    after_sequence: int
+    made_by: str
+    created_at: float
+    updated_at: float
+
+
+def every(db: sqlite3.Connection) -> list[StoredRoute]:
+    """All routes by name."""
+    return [StoredRoute(*row) for row in db.execute("SELECT * FROM routes ORDER BY name")]
+
+
+def save(
+    db: sqlite3.Connection, name: str, document: str, after_sequence: int, made_by: str, now: float
+) -> StoredRoute:
+    """Create the route or replace its document; what it is for (`after_sequence`) is the caller's to decide."""
+    row = db.execute(
+        """INSERT INTO routes (name, document, after_sequence, made_by, created_at, updated_at)
+           VALUES (?, ?, ?, ?, ?, ?)
+           ON CONFLICT (name) DO UPDATE SET document = excluded.document, after_sequence = excluded.after_sequence,
+           updated_at = excluded.updated_at RETURNING *""",
+        (name, document, after_sequence, made_by, now, now),
+    ).fetchone()
+    return StoredRoute(*row)
+
+
+def remove(db: sqlite3.Connection, route_id: int) -> None:
+    """Remove a route."""
+    db.execute("DELETE FROM routes WHERE id = ?", (route_id,))
+
+
+def follow_stream(db: sqlite3.Connection, created: str) -> bool:
+    """Note which stream the sequences are of; when it is another one than before, they start again. True if so."""
+    known = fact(db, "stream")
+    if known == created:
+        return False
+    set_fact(db, "stream", created)
+    if known:
+        db.execute("UPDATE routes SET after_sequence = 0")
+    return bool(known)

@@ -1,0 +1,74 @@
+"""What the inbox holds, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+OPEN = ("pending", "sending", "failed")
+ENDED = ("delivered", "dead", "dropped", "expired")
+STATES = OPEN + ENDED
+
+
+@dataclass(slots=True)
+class NewDelivery:
+    """One event for one route, as the intake found it. Times are seconds since the Unix epoch."""
+
+    event_id: str
+    route_id: int
+    route: str
+    subject: str
+    session: str
+    sequence: int
+    state: str
+    reason: str
+    flow_key: str
+    priority: int
+    hops: int
+    size: int
+    stored_at: float
+    document: bytes
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A delivery that waits to go out. `order` is the event's place in the stream; `arrived` when the inbox took it."""
+
+    delivery: int
+    event_id: str
+    order: int
+    priority: int
+    hops: int
+    size: int
+    stored: float
+    arrived: float
+
+
+@dataclass(slots=True)
+class Dispatch:
+    """One request to a target. `runs` counts the agent runs that it took, `rerun` says that the next attempt
+    is a new one; `due_at` is when it may be tried again.
+    """
+
+    id: str
+    route_id: int
+    route: str
+    flow_key: str
+    target: str
+    body: str
+    events: int
+    priority: int
+    hops: int
+    position: int
+    created_at: float
+    attempts: int = 0
+    failures: int = 0
+    runs: int = 1
+    way: str = ""
+    due_at: float = 0.0
+    rerun: bool = False
+    deliveries: list[int] = field(default_factory=list)
+
+    @property
+    def run_key(self) -> str:
+        """The idempotency key of its present run: its id, and for a second run after a failed one a number."""
+        return self.id if self.runs == 1 else f"{self.id}-{self.runs}"
