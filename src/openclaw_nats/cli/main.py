@@ -23,6 +23,10 @@ COMMANDS = {
     "events": "Print the stored events, then end.",
     "tail": "Print events as they come.",
     "publish": "Publish one event.",
+    "routes": "List and change routes: which events wake which agent.",
+    "pending": "List, retry or drop what is under way.",
+    "dead": "List, redrive or drop what was given up.",
+    "receipts": "List what was delivered.",
     "config": "Show or change settings.",
     "demo": "Show everything with a private, real Gateway and a scripted model.",
 }

@@ -10,18 +10,19 @@ import click
 from openclaw_nats.cli.output import json_option, print_json, step, table
 
 DOWN = 3
+PARTS = ("nats", "sidecar", "gateway", "plugin", "delivery")
 
 
 @click.command("status")
 @json_option
 def command(as_json: bool) -> None:
-    """Show NATS, sidecar, Gateway and plugin: reachable, since when, version, last error. Exit code 3: one is down."""
+    """Show every part: reachable, since when, which version, its last error. Exit code 3: one is down."""
     report = collect()
     if as_json:
         print_json(report)
     else:
         _show(report)
-    if not all(report[part]["reachable"] for part in ("nats", "sidecar", "gateway", "plugin")):
+    if not all(report[part]["reachable"] for part in PARTS):
         sys.exit(DOWN)
 
 
@@ -61,6 +62,7 @@ def _without_sidecar(settings: Any, error: str) -> dict[str, Any]:
         "nats": dict(unknown),
         "gateway": unknown | {"reachable": answers, "lastError": "" if answers else "does not answer"},
         "plugin": dict(unknown),
+        "delivery": dict(unknown),
     }
 
 
@@ -93,7 +95,7 @@ def _plugin_problems(report: dict[str, Any]) -> list[str]:
 
 def _show(report: dict[str, Any]) -> None:
     rows = []
-    for part in ("nats", "sidecar", "gateway", "plugin"):
+    for part in PARTS:
         shown = report[part]
         since = str(shown.get("since", ""))[:19].replace("T", " ")
         state = "up" if shown["reachable"] else "DOWN"
@@ -109,5 +111,27 @@ def _show(report: dict[str, Any]) -> None:
         lost = f", {spool['dropped']} lost" if spool["dropped"] else ""
         refused = f", {spool['rejected']} refused (spool/rejected.ndjson)" if spool["rejected"] else ""
         click.echo(f"Spool: {spool['events']} events waiting, oldest {spool['oldestSeconds']:.0f} s{lost}{refused}")
+    _show_delivery(report["delivery"])
     for text in [*nats.get("notes", []), *plugin.get("problems", [])]:
         step("!", text)
+
+
+def _show_delivery(delivery: dict[str, Any]) -> None:
+    if "counts" not in delivery:
+        return
+    counts = ", ".join(f"{count} {state}" for state, count in delivery["counts"].items() if count)
+    click.echo(
+        f"Deliveries: {delivery['routes']} routes, by {delivery['way'] or 'nothing yet'}; {counts or 'none yet'}"
+    )
+    for budget in delivery["budgets"]:
+        if budget["freeAt"]:
+            step(
+                "!", f"{budget['name']} ({budget['limit']}) is spent: events wait", "`openclaw-nats config` changes it"
+            )
+    for broken in delivery["openBreakers"]:
+        step("!", f"{broken['target']} gets nothing at present", broken["lastError"])
+    if stopped := delivery["loopGuard"]["stopped"]:
+        last = delivery["loopGuard"]["last"]
+        step(
+            "!", f"the loop guard stopped {stopped} deliveries", f"the last of route {last['route']}, {last['subject']}"
+        )

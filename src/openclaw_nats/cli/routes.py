@@ -1,0 +1,314 @@
+"""`openclaw-nats routes`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from openclaw_nats.cli.output import json_option, print_json, step, table
+
+
+@click.group("routes", invoke_without_command=True)
+@json_option
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """List and change routes: which events wake which agent."""
+    if context.invoked_subcommand is None:
+        _list(as_json=as_json)
+
+
+@command.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List the routes with what became of their events."""
+    _list(as_json=as_json)
+
+
+@command.command("show")
+@click.argument("name")
+@json_option
+def show_command(as_json: bool, name: str) -> None:
+    """Show one route, whole."""
+    route = _client().call("GET", _path(name))
+    if as_json:
+        print_json(route)
+        return
+    for key, value in route.items():
+        if key != "counts":
+            click.echo(f"{key:15} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    click.echo("counts          " + ", ".join(f"{key} {value}" for key, value in route["counts"].items() if value))
+
+
+def _route_options(command: Any) -> Any:
+    for option in (
+        click.option("--when", metavar="CEL", help="Only events on which this expression is true."),
+        click.option("--template", metavar="TEXT", help="Jinja2 template of the turn's text (@FILE reads a file)."),
+        click.option("--payload", metavar="JSON", help="Object merged into each event's data."),
+        click.option("--priority", type=click.IntRange(1, 10), help="1 low … 10 high, instead of the event's own."),
+        click.option("--debounce", metavar="DURATION", help="Wait until nothing has come for so long."),
+        click.option("--batch", metavar="SIZE/WAIT", help="Up to SIZE events a turn, waiting WAIT for them: 50/10s."),
+        click.option("--rate", metavar="COUNT/PER", help="At most COUNT turns in PER: 20/1h."),
+        click.option("--quiet", metavar="FROM-TO[@ZONE]", help="Hold events then: 22:00-07:00@Europe/Amsterdam."),
+        click.option("--concurrency", type=click.IntRange(1, 1000), help="Turns at the same time (default 1)."),
+        click.option("--expires-after", metavar="DURATION", help="Older events are not delivered any more."),
+        click.option("--trusted/--untrusted", default=None, help="Whether the agent may take events as instructions."),
+        click.option("--set", "fields", multiple=True, metavar="FIELD=JSON", help='Any field: --set flow={"key":"…"}'),
+    ):
+        command = option(command)
+    return command
+
+
+@command.command("add")
+@click.argument("name")
+@click.argument("pattern")
+@click.argument("target")
+@_route_options
+@json_option
+def add_command(as_json: bool, name: str, pattern: str, target: str, **given: Any) -> None:
+    """Add the route NAME (or replace it): events on PATTERN go to TARGET.
+
+    TARGET is main, a session key, agent:ID (an isolated turn), wake[:ID], a https:// address, subject:SUBJECT, or JSON.
+    """
+    body = {"name": name, "pattern": pattern, "target": _target(target), **_fields(given)}
+    route = _client().call("POST", "/api/routes", body)
+    _done(route, f"route {name}: {pattern} → {_shown(route)}", as_json=as_json)
+
+
+@command.command("edit")
+@click.argument("name")
+@click.option("--pattern", help="Other subjects.")
+@click.option("--target", help="Another target.")
+@_route_options
+@json_option
+def edit_command(as_json: bool, name: str, pattern: str | None, target: str | None, **given: Any) -> None:
+    """Change fields of the route NAME; what is not named stays. --set FIELD=null takes one back to its default."""
+    client = _client()
+    changes = _fields(given)
+    if "flow" in changes and isinstance(changes["flow"], dict):
+        changes["flow"] = {**client.call("GET", _path(name)).get("flow", {}), **changes["flow"]}
+    changes |= {"pattern": pattern} if pattern else {}
+    changes |= {"target": _target(target)} if target else {}
+    if not changes:
+        raise click.UsageError("Nothing to change was given.")
+    _done(client.call("PATCH", _path(name), changes), f"changed route {name}", as_json=as_json)
+
+
+@command.command("enable")
+@click.argument("name")
+@json_option
+def enable_command(as_json: bool, name: str) -> None:
+    """Enable the route NAME: it takes what is stored from now on."""
+    _done(_client().call("PATCH", _path(name), {"enabled": True}), f"enabled route {name}", as_json=as_json)
+
+
+@command.command("disable")
+@click.argument("name")
+@json_option
+def disable_command(as_json: bool, name: str) -> None:
+    """Disable the route NAME: it takes no events, and what waits for it is held."""
+    _done(_client().call("PATCH", _path(name), {"enabled": False}), f"disabled route {name}", as_json=as_json)
+
+
+@command.command("remove")
+@click.argument("name")
+@json_option
+def remove_command(as_json: bool, name: str) -> None:
+    """Remove the route NAME; what waits for it is dropped."""
+    _client().call("DELETE", _path(name))
+    _done({"removed": name}, f"removed route {name}", as_json=as_json)
+
+
+@command.command("test")
+@click.argument("name")
+@click.option("--event", metavar="JSON", help='An event: {"subject": …, "data": …} (@FILE reads a file).')
+@click.option("--since", metavar="DURATION", help="What was stored in the last 2h, 1d … (default 1h).")
+@click.option("--with", "draft", metavar="FILE", help="Try the route in this JSON file instead of the saved one.")
+@json_option
+def test_command(as_json: bool, name: str, event: str | None, since: str | None, draft: str | None) -> None:
+    """Dry run of the route NAME: what would match, when it would go out, as how many turns, with which text."""
+    body: dict[str, Any] = {"event": _json(event, "--event")} if event else {"since": since or "1h"}
+    if draft:
+        body["route"] = _json(f"@{draft}", "--with")
+    report = _client().call("POST", f"{_path(name)}/test", body)
+    if as_json:
+        print_json(report)
+        return
+    step("✓", f"{report['matched']} of {report['events']} events match, {report['turns']} turns")
+    for turn in report["firstTurns"]:
+        click.echo(click.style(f"\n{turn['at']}  {len(turn['events'])} events", bold=True))
+        click.echo(turn["text"])
+    failed = [one for one in report["judged"] if one["reason"].startswith("dead letter")]
+    for one in failed[:10]:
+        step("✗", one["subject"], one["reason"])
+    click.echo(f"\n(It assumes that {report['assumes']}.)")
+
+
+@command.command("apply")
+@click.option("-f", "--file", "file", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--prune", is_flag=True, help="Remove routes that the file does not name.")
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
+@click.option("--dry-run", is_flag=True, help="Only show the differences.")
+@json_option
+def apply_command(as_json: bool, file: Path, prune: bool, yes: bool, dry_run: bool) -> None:
+    """Make the routes as a TOML file says ([[route]] tables), after showing the differences."""
+    from openclaw_nats.cli.routes_file import differences, read
+
+    client = _client()
+    wanted = read(file)
+    changes = differences(wanted, client.call("GET", "/api/routes")["routes"], prune=prune)
+    if as_json and dry_run:
+        print_json({"changes": [change.as_json() for change in changes]})
+        return
+    if not as_json:
+        for change in changes:
+            step(change.mark, change.name, change.text)
+        if not changes:
+            step("✓", "nothing to change")
+    if dry_run or not changes:
+        if as_json:
+            print_json({"changes": []})
+        return
+    if not yes and not as_json:
+        click.confirm("Do this?", default=False, abort=True)
+    for change in changes:
+        if change.mark == "-":
+            client.call("DELETE", _path(change.name))
+        else:
+            client.call("POST", "/api/routes", change.route)
+    if as_json:
+        print_json({"changes": [change.as_json() for change in changes]})
+    else:
+        step("✓", f"{len(changes)} routes changed")
+
+
+def _list(*, as_json: bool) -> None:
+    routes = _client().call("GET", "/api/routes")["routes"]
+    if as_json:
+        print_json({"routes": routes})
+        return
+    if not routes:
+        click.echo("No routes yet. `openclaw-nats routes add NAME PATTERN TARGET` adds one.")
+        return
+    rows = []
+    for route in routes:
+        counts = route["counts"]
+        waiting = counts["pending"] + counts["sending"] + counts["failed"]
+        name = route["name"] + ("" if route["enabled"] else " (disabled)") + (" (trusted)" if route["trusted"] else "")
+        numbers = (counts["matched"], counts["turns"], counts["absorbed"], counts["delivered"], waiting, counts["dead"])
+        rows.append([name, route["pattern"], _shown(route), *map(str, numbers)])
+    table(["ROUTE", "PATTERN", "TARGET", "MATCHED", "TURNS", "ABSORBED", "DELIVERED", "WAITING", "DEAD"], rows)
+
+
+def _shown(route: dict[str, Any]) -> str:
+    target = route["resolvedTarget"]
+    return f"{target['kind']} {target.get('sessionKey') or target.get('url') or target.get('subject') or target['agentId']}"
+
+
+def _done(answer: Any, text: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(answer)
+    else:
+        step("✓", text)
+
+
+def _client() -> Any:
+    from openclaw_nats.cli.sidecar_client import SidecarClient
+    from openclaw_nats.settings import load
+
+    return SidecarClient(load())
+
+
+def _path(name: str) -> str:
+    from urllib.parse import quote
+
+    return f"/api/routes/{quote(name, safe='')}"
+
+
+def _text(text: str, option: str) -> str:
+    """The text itself, or what is in the file that it names after an @."""
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text()
+    except OSError as error:
+        raise click.BadParameter(f"{text[1:]} can't be read: {error.strerror}", param_hint=option) from None
+
+
+def _json(text: str, option: str) -> Any:
+    try:
+        return json.loads(_text(text, option))
+    except ValueError as error:
+        raise click.BadParameter(f"not valid JSON: {error}", param_hint=option) from None
+
+
+def _target(text: str) -> Any:
+    if text.startswith("{"):
+        return _json(text, "TARGET")
+    if text.startswith(("http://", "https://")):
+        return {"kind": "webhook", "url": text}
+    kind, _, rest = text.partition(":")
+    if kind == "wake":
+        return {"kind": "wake", **({"agentId": rest} if rest else {})}
+    if kind == "subject":
+        return {"kind": "subject", "subject": rest}
+    if kind == "agent" and ":" not in rest:
+        return {"kind": "agent", "agentId": rest}
+    return text
+
+
+def _fields(given: dict[str, Any]) -> dict[str, Any]:
+    """The route's fields that the options name."""
+    found: dict[str, Any] = {}
+    fields = {"when": "when", "priority": "priority", "trusted": "trusted", "expires_after": "expiresAfter"}
+    for name, field in fields.items():
+        if given[name] is not None:
+            found[field] = given[name]
+    if given["template"] is not None:
+        found["template"] = _text(given["template"], "--template")
+    if given["payload"] is not None:
+        found["payload"] = _json(given["payload"], "--payload")
+    if flow := _flow(given):
+        found["flow"] = flow
+    for text in given["fields"]:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise click.BadParameter("write FIELD=JSON", param_hint="--set")
+        found[name] = _json(value, "--set")
+    return found
+
+
+def _flow(given: dict[str, Any]) -> dict[str, Any]:
+    flow: dict[str, Any] = {}
+    if given["debounce"]:
+        flow["debounce"] = given["debounce"]
+    if given["batch"]:
+        size, wait = _pair(given["batch"], "--batch", "50/10s")
+        flow["batch"] = {"size": _whole(size, "--batch"), "wait": wait}
+    if given["rate"]:
+        count, per = _pair(given["rate"], "--rate", "20/1h")
+        flow["rate"] = {"count": _whole(count, "--rate"), "per": per}
+    if given["concurrency"]:
+        flow["concurrency"] = given["concurrency"]
+    if given["quiet"]:
+        hours, _, zone = given["quiet"].partition("@")
+        start, dash, end = hours.partition("-")
+        if not dash:
+            raise click.BadParameter("write FROM-TO, such as 22:00-07:00", param_hint="--quiet")
+        flow["quietHours"] = {"from": start, "to": end, **({"timezone": zone} if zone else {})}
+    return flow
+
+
+def _pair(text: str, option: str, example: str) -> tuple[str, str]:
+    first, slash, second = text.partition("/")
+    if not slash:
+        raise click.BadParameter(f"write it like {example}", param_hint=option)
+    return first, second
+
+
+def _whole(text: str, option: str) -> int:
+    if not text.isdigit():
+        raise click.BadParameter(f"{text!r} is no whole number", param_hint=option)
+    return int(text)
