@@ -204,7 +204,8 @@ def _list(*, as_json: bool) -> None:
 
 def _shown(route: dict[str, Any]) -> str:
     target = route["resolvedTarget"]
-    return f"{target['kind']} {target.get('sessionKey') or target.get('url') or target.get('subject') or target['agentId']}"
+    where = target.get("sessionKey") or target.get("url") or target.get("subject") or target["agentId"]
+    return f"{target['kind']} {where}"
 
 
 def _done(answer: Any, text: str, *, as_json: bool) -> None:
