@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from typing import Any
 
@@ -20,6 +21,18 @@ def api(server: NatsServer, operation: str, request: object = None) -> dict[str,
 def publish(server: NatsServer, subject: str, body: bytes, headers: dict[str, str] | None = None) -> dict[str, Any]:
     """Publish to a stream and return the acknowledgement."""
     return json.loads(asyncio.run(_request(server, subject, body, headers)))
+
+
+def read(server: NatsServer, stream: str) -> list[dict[str, Any]]:
+    """The messages of a stream: subject, data, headers; empty when there are none."""
+    state = api(server, f"STREAM.INFO.{stream}")["state"]
+    found = []
+    for sequence in range(state["first_seq"], state["last_seq"] + 1):
+        answer = api(server, f"STREAM.MSG.GET.{stream}", {"seq": sequence})
+        if "message" in answer:
+            message = answer["message"]
+            found.append({"subject": message["subject"], "data": base64.b64decode(message.get("data", ""))})
+    return found
 
 
 async def _request(server: NatsServer, subject: str, body: bytes, headers: dict[str, str] | None) -> bytes:

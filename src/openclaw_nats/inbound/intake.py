@@ -61,6 +61,7 @@ class Intake:
     async def run(self) -> None:
         """Take in until cancelled. The subscription follows the routes."""
         subscribed: list[str] | None = None
+        failures = 0
         while True:
             try:
                 if subscribed != self._book.patterns:
@@ -75,11 +76,12 @@ class Intake:
                 batch = await self._source.next()
                 if batch:
                     await self.take(batch)
-                self.last_error = ""
+                self.last_error, failures = "", 0
             except Unavailable as error:
                 self.last_error = str(error)
                 subscribed = None
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(min(_PAUSE, 0.1 * 2**failures))
+                failures += 1
 
     async def _subscribe(self) -> list[str]:
         self._book.changed.clear()

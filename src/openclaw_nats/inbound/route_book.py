@@ -43,6 +43,7 @@ class RouteBook:
         self.index = RouteIndex(())
         self.patterns: list[str] = []
         self.changed = asyncio.Event()
+        self.on_change: Callable[[], None] = lambda: None
 
     def load(self) -> None:
         """Read the routes at the start. One that this version can't compile is kept, disabled and told."""
@@ -169,6 +170,7 @@ class RouteBook:
         if patterns != self.patterns:
             self.patterns = patterns
         self.changed.set()
+        self.on_change()
 
 
 def _without_mask(document: RouteDocument) -> RouteDocument:

@@ -205,6 +205,7 @@ def build_inbound(
         meters=meters,
     )
     deliveries.load()
+    book.on_change = deliveries.wake
     notices = Notices(event_log, flow, meters, settings.gateway_id, book.name_of)
     guard.on_stop = notices.loop_stopped
     intake = Intake(

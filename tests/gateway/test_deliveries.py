@@ -1,0 +1,180 @@
+"""Events in, on a real Gateway: wake, agent and session land where they should, over both ways in; bursts; the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from openclaw_nats.demo.gateway_client import connected
+from tests.gateway.world import World
+from tests.support.inbound import ROOMY
+from tests.support.processes import wait_until
+
+pytestmark = [pytest.mark.gateway, pytest.mark.timeout(400)]
+
+CONFIG: dict[str, Any] = {
+    "hooks": {"allowRequestSessionKey": True, "allowedSessionKeyPrefixes": ["agent:", "hook:"]},
+    "agents": {"list": [{"id": "main"}, {"id": "ops"}], "defaults": {"heartbeat": {"every": "24h"}}},
+}
+
+
+class Gateway(World):
+    """A world with routes."""
+
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        status, _, answer = self.sidecar.request(method, path, data, {"Content-Type": "application/json"})
+        return status, json.loads(answer) if answer else None
+
+    def route(self, name: str, pattern: str, target: Any, **more: Any) -> None:
+        status, answer = self.call("POST", "/api/routes", {"name": name, "pattern": pattern, "target": target, **more})
+        assert status in (200, 201), answer
+
+    def health(self) -> dict[str, Any]:
+        return dict(self.sidecar.get("/api/health")[1]["delivery"])
+
+    def ended(self, count: int, seconds: float = 90) -> dict[str, int]:
+        """Wait until so many deliveries have ended."""
+
+        def done() -> dict[str, int] | None:
+            states = self.health()["counts"]
+            open_ = states["pending"] + states["sending"] + states["failed"]
+            return states if not open_ and sum(states.values()) >= count else None
+
+        return dict(wait_until(done, seconds, f"{count} deliveries to end"))
+
+    def transcript(self, session: str) -> str:
+        """What stands in a session's transcript, as the Gateway tells it."""
+
+        async def read() -> Any:
+            async with connected(self.gateway) as client:
+                return await client.request("chat.history", {"sessionKey": session, "limit": 200})
+
+        return json.dumps(asyncio.run(read()))
+
+
+@pytest.fixture(scope="module", params=[("2026.9.6", "plugin"), ("2026.9.6", "hooks"), ("2026.3.1", "hooks")], ids=str)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    version, way = request.param
+    choice = f'[delivery]\nway = "{way}"\n' if (version, way) == ("2026.9.6", "hooks") else ""
+    one = Gateway(tmp_path_factory.mktemp("deliveries"), version, json.loads(json.dumps(CONFIG)), ROOMY + choice)
+    try:
+        one.start()
+        (one.sidecar.home / "hook-token").write_text(one.gateway.hook_token)
+        wait_until(lambda: one.health()["plugin"]["connected"], 30, "the plugin's channel")
+        assert one.health()["way"] == way  # without a setting it follows from what the Gateway can do
+        yield one
+    finally:
+        one.close()
+
+
+def test_each_target_lands_where_it_should(world: Gateway) -> None:
+    old = world.gateway.old
+    world.route("named", "agent.events.custom.named.>", {"kind": "session", "sessionKey": "agent:ops:alarms"})
+    world.route("isolated", "agent.events.custom.isolated.>", {"kind": "agent", "agentId": "ops"})
+    world.route("main", "agent.events.custom.main.>", "main")
+    world.route("wake", "agent.events.custom.wake.>", {"kind": "wake"})
+    for name in ("named", "isolated", "main"):
+        assert world.sidecar.publish(f"agent.events.custom.{name}.x", {"word": f"landed-{name}"})[0] == 200
+        world.ended({"named": 1, "isolated": 2, "main": 3}[name])
+    assert world.sidecar.publish("agent.events.custom.wake.x", {"word": "landed-wake"})[0] == 200
+    assert world.ended(4)["delivered"] == 4
+    receipts = {one["route"]: one for one in world.call("GET", "/api/receipts")[1]["receipts"]}
+    assert {one["outcome"] for name, one in receipts.items() if name != "wake"} == {"accepted" if old else "ok"}
+    assert receipts["wake"]["outcome"] == "accepted"
+    prompts = wait_until(
+        lambda: (
+            (found := world.prompts())
+            and all(f"landed-{name}" in str(found) for name in ("named", "main", "isolated"))
+            and found
+        ),
+        60,
+        "the prompts",
+    )
+    for name in ("named", "isolated", "main"):
+        prompt = next(one for one in prompts if f"landed-{name}" in one)
+        assert "UNTRUSTED" in prompt or "outside data" in prompt
+    wait_until(lambda: any("landed-wake" in one for one in world.prompts()), 90, "the wake-up's prompt")
+    assert "landed-named" in wait_until(lambda: world.transcript("agent:ops:alarms"), what="the transcript")
+    main = world.transcript("agent:main:main")
+    assert "landed-main" in main
+    assert "landed-named" not in main
+    assert "landed-isolated" not in main
+
+
+def test_events_of_a_delivered_run_carry_its_delivery_and_hops(world: Gateway) -> None:
+    world.route("hops", "agent.events.custom.hops.>", "agent:ops:hops")
+    assert world.sidecar.publish("agent.events.custom.hops.x", {"word": "hops"})[0] == 200
+    ended = wait_until(
+        lambda: [
+            one
+            for one in world.events()
+            if one["subject"] == "agent.events.agent.run_ended" and one.get("sessionkey") == "agent:ops:hops"
+        ],
+        60,
+        "the end of the run",
+    )
+    assert ended[0]["hops"] == 1
+    receipt = next(one for one in world.call("GET", "/api/receipts")[1]["receipts"] if one["route"] == "hops")
+    assert ended[0]["causationid"] == receipt["id"]
+
+
+def test_a_burst_of_1000_events_is_at_most_25_turns_with_each_event_once(world: Gateway) -> None:
+    world.route("burst", "agent.events.custom.burst.>", "agent:main:burst", flow={"batch": {"size": 50, "wait": "5s"}})
+    before = sum(world.health()["counts"].values())
+    lines = [
+        {
+            "specversion": "1.0",
+            "id": f"burst-{number}",
+            "source": "test",
+            "type": "test",
+            "subject": "agent.events.custom.burst.x",
+            "data": {"mark": f"b{number}b"},
+        }
+        for number in range(1000)
+    ]
+    assert world.sidecar.post_events(lines)[1]["accepted"] == 1000
+    world.ended(before + 1000, 240)
+    receipts = [one for one in world.call("GET", "/api/receipts?limit=1000")[1]["receipts"] if one["route"] == "burst"]
+    assert len(receipts) <= 25
+    assert sum(one["events"] for one in receipts) == 1000
+
+    def marks() -> Counter[str] | None:
+        turns = [prompt for prompt in world.prompts() if '"mark":' in prompt]
+        counted = Counter(mark for prompt in turns for mark in set(re.findall(r'"mark":"(b\d+b)"', prompt)))
+        return counted if len(counted) == 1000 else None
+
+    counted = wait_until(marks, 120, "all marks in the model's log")
+    assert set(counted.values()) == {1}
+    assert len({prompt for prompt in world.prompts() if '"mark":' in prompt}) <= 25
+    spans = sorted((one["createdAt"], one["endedAt"]) for one in receipts)
+    assert all(earlier[1] <= later[0] for earlier, later in zip(spans, spans[1:], strict=False))  # one at a time
+    route = world.call("GET", "/api/routes/burst")[1]["counts"]
+    assert (route["matched"], route["turns"], route["turnsAvoided"]) == (1000, len(receipts), 1000 - len(receipts))
+
+
+def test_the_classic_loop_ends_after_max_hops_and_says_so(world: Gateway) -> None:
+    for name in ("named", "isolated", "main", "wake", "hops", "burst"):
+        world.call("DELETE", f"/api/routes/{name}")
+    world.route("loop", "agent.events.>", "main", flow={"debounce": "1s", "maxWait": "3s"})
+    assert world.sidecar.publish("agent.events.custom.spark", {"word": "spark"})[0] == 200
+    wait_until(lambda: world.health()["loopGuard"]["stopped"] > 0, 120, "the loop guard")
+    time.sleep(5)
+    turns = world.call("GET", "/api/routes/loop")[1]["counts"]["turns"]
+    time.sleep(12)
+    assert world.call("GET", "/api/routes/loop")[1]["counts"]["turns"] == turns  # it has stopped
+    assert turns <= 12
+    health = world.health()
+    assert health["loopGuard"]["last"]["route"] == "loop"
+    assert health["loopGuard"]["last"]["hops"] > 3
+    assert health["counts"]["dropped"] > 0
+    assert any(one["subject"] == "agent.events.bus.loop_stopped" for one in world.events())
+    assert "loop_guard.stopped" in (world.sidecar.home / "logs" / "sidecar.log").read_text()
+    world.call("DELETE", "/api/routes/loop")
