@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import time
@@ -101,7 +102,7 @@ def test_each_target_lands_where_it_should(world: Gateway) -> None:
     for name in ("named", "isolated", "main"):
         prompt = next(one for one in prompts if f"landed-{name}" in one)
         assert "UNTRUSTED" in prompt or "outside data" in prompt
-    wait_until(lambda: any("landed-wake" in one for one in world.prompts()), 90, "the wake-up's prompt")
+    wait_until(lambda: any("landed-wake" in one for one in world.prompts("new")), 90, "the wake-up's prompt")
     assert "landed-named" in wait_until(lambda: world.transcript("agent:ops:alarms"), what="the transcript")
     main = world.transcript("agent:main:main")
     assert "landed-main" in main
@@ -155,7 +156,7 @@ def test_a_burst_of_1000_events_is_at_most_25_turns_with_each_event_once(world: 
     assert set(counted.values()) == {1}
     assert len({prompt for prompt in world.prompts() if '"mark":' in prompt}) <= 25
     spans = sorted((one["createdAt"], one["endedAt"]) for one in receipts)
-    assert all(earlier[1] <= later[0] for earlier, later in zip(spans, spans[1:], strict=False))  # one at a time
+    assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans))  # one at a time
     route = world.call("GET", "/api/routes/burst")[1]["counts"]
     assert (route["matched"], route["turns"], route["turnsAvoided"]) == (1000, len(receipts), 1000 - len(receipts))
 

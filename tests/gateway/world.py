@@ -81,9 +81,9 @@ class World:
             time.sleep(0.1)
         return self.settle()[before:]
 
-    def prompts(self) -> list[str]:
-        """What the model was asked."""
-        return [json.loads(line)["user"] for line in self.gateway.model_log.read_text().splitlines()]
+    def prompts(self, part: str = "user") -> list[str]:
+        """What the model was asked; with part "new" also what the Gateway added to it."""
+        return [json.loads(line)[part] for line in self.gateway.model_log.read_text().splitlines()]
 
 
 def subjects(events: list[dict[str, Any]]) -> list[str]:

@@ -50,6 +50,15 @@ def newest_request(messages: list[dict[str, Any]]) -> tuple[str, int]:
     return _TIME.sub("", text_of(messages[newest]["content"])), done
 
 
+def new_text(messages: list[dict[str, Any]]) -> str:
+    """Everything that came after the model's last words, what the Gateway added on its own included."""
+    start = 0
+    for index, message in enumerate(messages):
+        if message["role"] == "assistant":
+            start = index + 1
+    return "\n".join(text_of(message["content"]) for message in messages[start:] if message["role"] != "tool")
+
+
 def find(text: str, word: str) -> str | None:
     """What follows `!word` in the text."""
     match = re.search(rf"^!{word} (.*)$", text, re.MULTILINE)
@@ -78,8 +87,9 @@ class Handler(BaseHTTPRequestHandler):
         text, done = newest_request(messages)
         calls = _CALL.findall(text)
         tools = [tool["function"]["name"] for tool in body.get("tools", [])]
+        line = {"time": time.time(), "user": text, "new": new_text(messages), "results": done, "tools": tools}
         with self.lock:
-            self.log.write(json.dumps({"time": time.time(), "user": text, "results": done, "tools": tools}) + "\n")
+            self.log.write(json.dumps(line) + "\n")
             self.log.flush()
         if (status := find(text, "fail")) is not None and done >= len(calls):
             self._json(int(status), {"error": {"message": f"scripted error {status}", "type": "scripted"}})
