@@ -1,0 +1,123 @@
+"""The text of a turn: the default list, templates with their limits, payloads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from openclaw_nats.errors import Poison
+from openclaw_nats.inbound.render_process import RenderProcesses, TooLong
+from openclaw_nats.inbound.rendering import Renderer, default_text, with_payload
+from openclaw_nats.inbound.route import Route, compile_route, parse
+
+
+def event(number: int, data: Any = None) -> dict[str, Any]:
+    return {
+        "id": f"e{number}",
+        "subject": "agent.events.custom.door",
+        "time": f"2026-11-22T10:00:0{number}.000Z",
+        "data": data,
+    }
+
+
+def route(template: str, **more: Any) -> Route:
+    return compile_route(
+        parse({"name": "door", "pattern": "agent.events.>", "target": "main", "template": template, **more}), 1
+    )
+
+
+@pytest.fixture
+async def renderer() -> AsyncIterator[Renderer]:
+    processes = RenderProcesses()
+    yield Renderer(processes, 2000)
+    await processes.close()
+
+
+def test_the_default_lists_subject_time_and_data() -> None:
+    assert default_text("door", [event(1, {"n": 1})]) == (
+        'Event on route "door":\nagent.events.custom.door 2026-11-22T10:00:01.000Z {"n":1}'
+    )
+    assert default_text("door", [event(1, "on"), event(2)]).split("\n") == [
+        '2 events on route "door", 2026-11-22T10:00:01.000Z to 2026-11-22T10:00:02.000Z:',
+        "1. agent.events.custom.door 2026-11-22T10:00:01.000Z on",
+        "2. agent.events.custom.door 2026-11-22T10:00:02.000Z",
+    ]
+
+
+def test_a_payload_is_merged_as_upstream_does() -> None:
+    assert with_payload(event(1, {"a": 1, "b": 2}), {"b": 3})["data"] == {"a": 1, "b": 3}
+    assert with_payload(event(1, 5), {"b": 3})["data"] == {"value": 5, "b": 3}
+    assert with_payload(event(1), {"b": 3})["data"] == {"b": 3}
+
+
+async def test_a_template_for_one_event_is_rendered_for_each_of_a_digest(renderer: Renderer) -> None:
+    text = await renderer.render(route("Door {{ data.n }} ({{ count }})"), [event(1, {"n": 1}), event(2, {"n": 2})])
+    assert text == "Door 1 (2)\n\nDoor 2 (2)"
+
+
+async def test_a_template_over_all_events_is_rendered_once(renderer: Renderer) -> None:
+    text = await renderer.render(
+        route("{{ events|length }}: {% for e in events %}{{ e.data.n }} {% endfor %}", payload={"x": 1}),
+        [event(1, {"n": 1}), event(2, {"n": 2})],
+    )
+    assert text == "2: 1 2 "
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ 1 // 0 }}", "ZeroDivisionError"),
+        ("{% for i in range(10000) %}{% for j in range(10000) %}{% endfor %}{% endfor %}", "took longer than 0.5 s"),
+        ("{{ 'x' * 10000000000 }}", "MiB"),
+        ("{{ data.n.missing.deeper() }}", "has no attribute 'missing'"),
+        ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "unsafe"),
+        ("{{ events.append(1) }}", "unsafe"),
+        ("{{ 'x' * 3000 }}", "longer than 2000 bytes"),
+    ],
+)
+async def test_a_template_that_goes_wrong_is_poison_with_its_reason(
+    renderer: Renderer, template: str, message: str
+) -> None:
+    with pytest.raises(Poison) as raised:
+        await renderer.render(route(template), [event(1, {"n": 1})])
+    assert message in str(raised.value)
+
+
+async def test_the_sandbox_gives_nothing_away(renderer: Renderer) -> None:
+    text = await renderer.render(
+        route("{{ data.__class__ }}{{ [].append.__globals__ }}|{{ self }}|{{ config }}|{{ data.missing }}"),
+        [event(1, {"n": 1})],
+    )
+    assert "class" not in text.replace("TemplateReference", "")
+    assert text.startswith("|")
+
+
+async def test_a_hanging_template_does_not_delay_others(renderer: Renderer) -> None:
+    looping = route("{% for i in range(10000) %}{% for j in range(10000) %}{% endfor %}{% endfor %}")
+    with pytest.raises(Poison):
+        await renderer.render(looping, [event(1)])
+    began = time.monotonic()
+    import asyncio
+
+    slow = [asyncio.create_task(renderer.render(looping, [event(1)])) for _ in range(4)]
+    await asyncio.sleep(0.05)
+    other = compile_route(parse({"name": "x", "pattern": "agent.events.>", "target": "main", "template": "ok"}), 2)
+    assert await renderer.render(other, [event(1)]) == "ok"
+    assert time.monotonic() - began < 1.5
+    assert all(isinstance(result, Poison) for result in await asyncio.gather(*slow, return_exceptions=True))
+
+
+async def test_the_one_event_that_fails_is_found(renderer: Renderer) -> None:
+    bad = await renderer.sort_out(
+        route("{{ 10 // data.n }}"), [event(1, {"n": 1}), event(2, {"n": 0}), event(3, {"n": 5})]
+    )
+    assert list(bad) == [1]
+    assert "ZeroDivisionError" in bad[1]
+
+
+async def test_a_digest_that_is_too_long_asks_for_fewer(renderer: Renderer) -> None:
+    with pytest.raises(TooLong):
+        await renderer.render(route("{{ data.n }}"), [event(1, {"n": "x" * 1500}), event(2, {"n": "y" * 1500})])
