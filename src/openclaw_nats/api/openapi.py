@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from openclaw_nats import __version__
+from openclaw_nats.api import openapi_inbound
 from openclaw_nats.api.ingest_endpoints import BATCH_TYPES, NDJSON, RETRY_HEADER
 from openclaw_nats.api.problems import CONTENT_TYPE, PROBLEMS
 from openclaw_nats.events.subjects import MAX_BYTES
@@ -139,6 +140,7 @@ def document() -> dict[str, Any]:
                     problems=(400, 408, 413, 415, 422),
                 )
             },
+            **openapi_inbound.paths(_operation, _parameter, _json),
             "/api/health": {"get": _health()},
             "/metrics": {
                 "get": _operation("Prometheus metrics", answer={"text/plain": {"schema": {"type": "string"}}})

@@ -81,7 +81,7 @@ class RouteEndpoints:
 
     async def _one(self, name: str) -> dict[str, Any]:
         route, stored = self._book.named(name)
-        counts = await self._inbox.counts()
+        counts = await self._inbox.counts(route.id)
         return view(route, stored, counts.get(route.id, {}))
 
 

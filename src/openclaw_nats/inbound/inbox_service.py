@@ -73,9 +73,9 @@ class InboxService:
         """How many deliveries there are in each state."""
         return await self._database.read(listing.states)
 
-    async def counts(self) -> dict[int, dict[str, int]]:
-        """Each route's deliveries by state, dispatches and runs."""
-        return await self._database.read(listing.counts)
+    async def counts(self, route_id: int | None = None) -> dict[int, dict[str, int]]:
+        """Each route's (or one's) deliveries by state, dispatches and runs."""
+        return await self._database.read(lambda db: listing.counts(db, route_id))
 
     async def retry(self, number: int) -> None:
         """Try a failed delivery again now; raise NotFound, or InvalidInput when it does not wait."""

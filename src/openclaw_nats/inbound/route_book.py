@@ -40,10 +40,23 @@ class RouteBook:
         self._routes: dict[int, Route] = {}
         self._stored: dict[int, StoredRoute] = {}
         self._by_name: dict[str, int] = {}
-        self.index = RouteIndex(())
-        self.patterns: list[str] = []
+        self._index = RouteIndex(())
+        self._patterns: list[str] = []
+        self._stale = False
         self.changed = asyncio.Event()
         self.on_change: Callable[[], None] = lambda: None
+
+    @property
+    def index(self) -> RouteIndex:
+        """Who wants a subject."""
+        self._refresh()
+        return self._index
+
+    @property
+    def patterns(self) -> list[str]:
+        """What the consumer has to ask for."""
+        self._refresh()
+        return self._patterns
 
     def load(self) -> None:
         """Read the routes at the start. One that this version can't compile is kept, disabled and told."""
@@ -164,13 +177,17 @@ class RouteBook:
         return route
 
     def _reindex(self) -> None:
-        enabled = [route for route in self._routes.values() if route.document.enabled]
-        self.index = RouteIndex(enabled)
-        patterns = reduce_patterns(route.pattern for route in enabled)
-        if patterns != self.patterns:
-            self.patterns = patterns
+        """The routes have changed. The index is made when it is needed, once for many changes."""
+        self._stale = True
         self.changed.set()
         self.on_change()
+
+    def _refresh(self) -> None:
+        if self._stale:
+            self._stale = False
+            enabled = [route for route in self._routes.values() if route.document.enabled]
+            self._index = RouteIndex(enabled)
+            self._patterns = reduce_patterns(route.pattern for route in enabled)
 
 
 def _without_mask(document: RouteDocument) -> RouteDocument:

@@ -8,7 +8,6 @@ from openclaw_nats.events.subjects import EVERYTHING, MAX_TOKENS, covers
 from openclaw_nats.inbound.route import Route
 
 MAX_FILTERS = 64
-MANY = 256
 _CACHE = 8192
 
 
@@ -66,34 +65,45 @@ def reduce_patterns(patterns: Iterable[str]) -> list[str]:
     Patterns that overlap without one covering the other (`a.*.c` and `a.b.*`) are widened to one that covers both;
     more than MAX_FILTERS are widened too, since a consumer that asks for a little too much is harmless.
     """
-    left = sorted(set(patterns))
+    left = set(patterns)
     depth = MAX_TOKENS
-    while len(left) > MANY:
+    while len(left) > MAX_FILTERS and depth > 2:
+        reduced = _without_covered(left)
+        if len(reduced) <= MAX_FILTERS:
+            break
         depth -= 1
-        left = sorted({_cut(pattern, depth) for pattern in left})
-    left = _disjoint(left)
-    while len(left) > MAX_FILTERS:
-        depth -= 1
-        left = _disjoint(sorted({_cut(pattern, depth) for pattern in left}))
-    return left
-
-
-def _disjoint(patterns: list[str]) -> list[str]:
-    left = _without_covered(patterns)
+        left = {_cut(pattern, depth) for pattern in reduced}
+    left = _without_covered(left)
     while (pair := _overlapping(left)) is not None:
-        left = _without_covered(sorted({*(one for one in left if one not in pair), _common(*pair)}))
-    return left
+        left = _without_covered((left - set(pair)) | {_common(*pair)})
+    return sorted(left)
 
 
-def _without_covered(patterns: list[str]) -> list[str]:
-    return [one for one in patterns if not any(other != one and covers(other, one) for other in patterns)]
+def _without_covered(patterns: set[str]) -> set[str]:
+    """Without those that another one covers. Only a pattern with * has to be compared with all others."""
+    starred = [one for one in patterns if "*" in one]
+    return {
+        one
+        for one in patterns
+        if not any(prefix in patterns for prefix in _prefixes(one))
+        and not any(other != one and covers(other, one) for other in starred)
+    }
 
 
-def _overlapping(patterns: list[str]) -> tuple[str, str] | None:
-    wild = [one for one in patterns if "*" in one or one.endswith(">")]
-    for one in wild:
+def _prefixes(pattern: str) -> list[str]:
+    """The patterns with a final > and no * that cover it: of `a.b.c` these are `a.>` and `a.b.>`."""
+    tokens = pattern.split(".")
+    return [".".join([*tokens[:length], ">"]) for length in range(1, len(tokens) - (tokens[-1] == ">"))]
+
+
+def _overlapping(patterns: set[str]) -> tuple[str, str] | None:
+    """Two patterns that have a subject in common; without a * in one of them there is none, once none is covered."""
+    for one in patterns:
+        if "*" not in one:
+            continue
+        tokens = one.split(".")
         for other in patterns:
-            if one != other and _overlap(one.split("."), other.split(".")):
+            if one != other and _overlap(tokens, other.split(".")):
                 return one, other
     return None
 

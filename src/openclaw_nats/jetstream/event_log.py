@@ -162,6 +162,7 @@ class JetStreamEventLog:
     async def _reader(self, subject: str, since: float | None, bodies: bool) -> JetStreamContext.PullSubscription:
         start: dict[str, Any] = {"deliver_policy": DeliverPolicy.ALL}
         if since is not None:
+            since = max(0.0, since)  # Go, which the server is written in, reads no year before 0
             moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since)) + f"{since % 1:.6f}"[1:] + "Z"
             start = {"deliver_policy": DeliverPolicy.BY_START_TIME, "opt_start_time": moment}
         config = ConsumerConfig(

@@ -75,12 +75,15 @@ def receipt(db: sqlite3.Connection, dispatch_id: str) -> dict[str, Any] | None:
     return {**dict(row), "deliveries": [dict(one) for one in carried]}
 
 
-def counts(db: sqlite3.Connection) -> dict[int, dict[str, int]]:
-    """For each route the number of deliveries by state, `dispatches` that were sent and `turns` asked for."""
+def counts(db: sqlite3.Connection, route_id: int | None = None) -> dict[int, dict[str, int]]:
+    """For each route (or one) the number of deliveries by state, `dispatches` that were sent, and their `runs`."""
     found: dict[int, dict[str, int]] = {}
-    for row in db.execute("SELECT route_id, state, count(*) FROM deliveries GROUP BY route_id, state"):
+    where, values = ("", ()) if route_id is None else (" WHERE route_id = ?", (route_id,))
+    by_state = f"SELECT route_id, state, count(*) FROM deliveries{where} GROUP BY route_id, state"  # noqa: S608
+    for row in db.execute(by_state, values):
         found.setdefault(row[0], {})[row[1]] = row[2]
-    for row in db.execute("SELECT route_id, count(*), sum(runs) FROM dispatches GROUP BY route_id"):
+    sent = f"SELECT route_id, count(*), sum(runs) FROM dispatches{where} GROUP BY route_id"  # noqa: S608
+    for row in db.execute(sent, values):
         found.setdefault(row[0], {}).update(dispatches=row[1], runs=row[2])
     return found
 

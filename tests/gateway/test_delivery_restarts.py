@@ -1,0 +1,83 @@
+"""Deliveries through the plugin while sidecar or Gateway die in the middle of a turn."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.gateway.test_deliveries import CONFIG, Gateway
+from tests.support.inbound import ROOMY
+from tests.support.processes import wait_until
+
+pytestmark = [pytest.mark.gateway, pytest.mark.timeout(300)]
+
+SLOW = "{{ data.word }}\n!wait 4000\n!say done"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    one = Gateway(tmp_path_factory.mktemp("restarts"), "2026.9.6", json.loads(json.dumps(CONFIG)), ROOMY)
+    try:
+        one.start()
+        wait_until(lambda: one.health()["plugin"]["connected"], 30, "the plugin's channel")
+        one.route("slow", "agent.events.custom.slow.>", "agent:main:slow", template=SLOW, trusted=True)
+        one.route("quick", "agent.events.custom.quick.>", "agent:main:quick")
+        yield one
+    finally:
+        one.close()
+
+
+def asked(world: Gateway, word: str) -> int:
+    """How often the model was asked about it."""
+    return sum(word in prompt for prompt in world.prompts())
+
+
+def begin_slow_turn(world: Gateway, word: str) -> None:
+    assert world.sidecar.publish("agent.events.custom.slow.x", {"word": word})[0] == 200
+    wait_until(lambda: asked(world, word) == 1, 30, "the turn to begin")
+
+
+def receipts(world: Gateway, route: str) -> int:
+    return sum(one["route"] == route for one in world.call("GET", "/api/receipts?limit=1000")[1]["receipts"])
+
+
+def test_a_sidecar_killed_in_the_middle_of_a_turn_gets_its_receipt_and_makes_no_second_turn(world: Gateway) -> None:
+    before = receipts(world, "slow")
+    begin_slow_turn(world, "sidecar-dies")
+    world.sidecar.kill()
+    time.sleep(0.5)
+    world.sidecar.start()
+    wait_until(lambda: receipts(world, "slow") == before + 1, 60, "the receipt")
+    time.sleep(2)
+    assert asked(world, "sidecar-dies") == 1
+
+
+def test_a_sidecar_that_is_away_when_the_turn_ends_asks_again_with_the_same_key(world: Gateway) -> None:
+    before = receipts(world, "slow")
+    begin_slow_turn(world, "ends-meanwhile")
+    world.sidecar.kill()
+    time.sleep(12)  # the turn has ended, and the plugin has given up telling
+    world.sidecar.start()
+    wait_until(lambda: receipts(world, "slow") == before + 1, 60, "the receipt")
+    time.sleep(2)
+    assert asked(world, "ends-meanwhile") == 1
+
+
+def test_a_gateway_killed_in_the_middle_of_a_turn_loses_nothing_and_repeats_no_receipt(world: Gateway) -> None:
+    assert world.sidecar.publish("agent.events.custom.quick.x", {"word": "has-a-receipt"})[0] == 200
+    wait_until(lambda: receipts(world, "quick") == 1, 60, "the first receipt")
+    before = receipts(world, "slow")
+    begin_slow_turn(world, "gateway-dies")
+    assert world.sidecar.publish("agent.events.custom.slow.x", {"word": "comes-after"})[0] == 200
+    world.gateway.stop(signal.SIGKILL)
+    time.sleep(1)
+    world.gateway.start()
+    wait_until(lambda: receipts(world, "slow") == before + 2, 120, "both receipts")
+    assert asked(world, "has-a-receipt") == 1
+    assert asked(world, "gateway-dies") >= 1  # the Gateway may take a killed turn up itself, and then it comes twice
+    assert asked(world, "comes-after") == 1
+    assert world.health()["counts"]["dead"] == 0
