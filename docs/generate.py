@@ -12,10 +12,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
+from prometheus_client import CollectorRegistry  # noqa: E402
+
 from openclaw_nats.api import openapi  # noqa: E402
 from openclaw_nats.cli.main import COMMANDS  # noqa: E402
 from openclaw_nats.cli.output import EXIT_CODES  # noqa: E402
 from openclaw_nats.demo.provision import cache_dir, provision_node  # noqa: E402
+from openclaw_nats.inbound.meters import InboundMeters  # noqa: E402
+from openclaw_nats.outbound.meters import IngestMeters, SpoolMeters  # noqa: E402
 from openclaw_nats.settings import ALIASES, REGISTRY, variable_of  # noqa: E402
 
 FILES = ("README.md", "docs/reference.md")
@@ -54,6 +58,8 @@ def endpoints() -> str:
     rows = []
     for path, operations in openapi.document()["paths"].items():
         for method, operation in operations.items():
+            if method == "parameters":
+                continue
             codes = ", ".join(sorted(operation["responses"]))
             rows.append([f"`{method.upper()} {path}`", operation["summary"], codes])
     return table(["endpoint", "what it does", "answers"], rows)
@@ -69,7 +75,17 @@ def exit_codes() -> str:
     return table(["exit code", "meaning"], [[str(code), text] for code, text in EXIT_CODES.items()])
 
 
+def metrics() -> str:
+    """What `/metrics` counts."""
+    registry = CollectorRegistry()
+    for meters in (IngestMeters, SpoolMeters, InboundMeters):
+        meters(registry)
+    rows = [[f"`{one.name}`", one.type, one.documentation] for one in registry.collect()]
+    return table(["metric", "type", "meaning"], sorted(rows))
+
+
 PARTS = {
+    "metrics": metrics,
     "subjects": subjects,
     "settings": settings,
     "endpoints": endpoints,

@@ -58,6 +58,9 @@ def test_the_demo_shows_a_real_gateways_events_and_cleans_up() -> None:
         assert any(event["data"].get("success") is False for event in events if event["subject"].endswith("run_ended"))
         assert len({event["id"] for event in events}) == len(events)
         assert "a command that fails" in err
+        assert "20 events matched, 1 turn, 19 turns avoided; the run ended ok" in err
+        assert "the model was asked 1 time about them" in err
+        assert any(event.get("hops") == 1 and event["subject"].endswith("run_ended") for event in events)
         assert left_behind(Path(name)) == []
 
 

@@ -100,13 +100,42 @@ def test_setup_on_a_running_gateway_delivers_events_within_seconds(install: Inst
     assert only(install.events(), "tool.exec.failed")["data"]["error"]
 
 
+def test_an_event_wakes_the_agent_and_the_commands_tell(install: Install) -> None:
+    install.run("routes", "add", "door", "agent.events.custom.door.>", "agent:main:door", "--when", "data.open")
+    install.run("publish", "agent.events.custom.door.front", '{"open": true}')
+    install.run("publish", "agent.events.custom.door.front", '{"open": false}')
+    receipts = wait_until(lambda: install.json("receipts")["receipts"], 60, "the receipt")
+    assert (receipts[0]["route"], receipts[0]["events"]) == ("door", 1)
+    assert receipts[0]["way"] == ("hooks" if install.gateway.old else "plugin")
+    assert "custom.door.front" in install.run("receipts", "show", receipts[0]["id"])
+    listed = install.run("routes")
+    assert "session agent:main:door" in listed, listed
+    assert install.json("pending") == {"deliveries": [], "cursor": None}
+    assert "Nothing here." in install.run("dead")
+    tried = install.json("routes", "test", "door", "--since", "1h")
+    assert (tried["events"], tried["matched"], tried["turns"]) == (2, 1, 1)
+    install.run("routes", "remove", "door")
+
+
 def test_secrets_are_for_the_owner_only(install: Install) -> None:
-    for name in ("api-key", "nats-password", "nats-server.conf", "config.toml", "logs/sidecar.log"):
+    names = (
+        "api-key",
+        "nats-password",
+        "nats-server.conf",
+        "config.toml",
+        "logs/sidecar.log",
+        "hook-token",
+        "sidecar.db",
+    )
+    for name in names:
         assert (install.home / name).stat().st_mode & 0o077 == 0, name
     key = (install.home / "api-key").read_text().strip()
     password = (install.home / "nats-password").read_text().strip()
+    hook_token = (install.home / "hook-token").read_text().strip()
+    assert hook_token == install.gateway.hook_token
     for path in (install.home / "logs").iterdir():
         assert key not in path.read_text()
+        assert hook_token not in path.read_text()
         assert password not in path.read_text()
     listing = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
     assert key not in listing

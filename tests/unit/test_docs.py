@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
+
 from openclaw_nats.cli.main import COMMANDS
 from openclaw_nats.settings import REGISTRY
 
@@ -41,11 +43,11 @@ def test_every_command_has_help_and_a_file_of_its_own() -> None:
 
 def test_settings_named_in_the_docs_exist() -> None:
     names = {setting.name for setting in REGISTRY}
-    for file in (ROOT / "README.md", ROOT / "docs" / "reference.md", ROOT / "ARCHITECTURE.md"):
-        found = set(
-            re.findall(r"`((?:sidecar|nats|stream|capture|filter|redaction|spool|log)\.[a-z_]+)", file.read_text())
-        )
-        assert found - {"spool.overflow", "spool.js", "sidecar.py"} <= names, found - names
+    tables = "sidecar|nats|stream|capture|filter|redaction|spool|log|delivery|budget|inbox|gateway"
+    for file in ("README.md", "docs/reference.md", "docs/routes.md", "ARCHITECTURE.md"):
+        found = set(re.findall(rf"`((?:{tables})\.[a-z_]+)", (ROOT / file).read_text()))
+        others = {"spool.overflow", "spool.js", "sidecar.py", "sidecar.db", "delivery.py", "gateway.started"}
+        assert found - others <= names, found - names
 
 
 def test_the_first_two_commands_are_the_front_door_and_ci_runs_the_second() -> None:
@@ -58,3 +60,32 @@ def test_files_linked_in_the_readme_exist() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", README):
         if not target.startswith("https://"):
             assert (ROOT / target).exists(), target
+
+
+def test_the_routes_in_the_docs_are_valid(tmp_path: Path) -> None:
+    from openclaw_nats.cli.routes_file import differences, read
+    from openclaw_nats.inbound.route import RouteDocument, compile_route, parse
+
+    page = (ROOT / "docs" / "routes.md").read_text()
+    file = tmp_path / "routes.toml"
+    file.write_text(re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)[0])
+    routes = read(file)
+    for route in routes:
+        compile_route(parse(route))
+    assert [change.mark for change in differences(routes, [], prune=False)] == ["+"] * len(routes)
+    named = set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE))
+    assert {field.encode_name for field in msgspec.structs.fields(RouteDocument)} == named
+
+
+def test_every_metric_is_in_the_reference() -> None:
+    from prometheus_client import CollectorRegistry
+
+    from openclaw_nats.inbound.meters import InboundMeters
+    from openclaw_nats.outbound.meters import IngestMeters, SpoolMeters
+
+    registry = CollectorRegistry()
+    for meters in (IngestMeters, SpoolMeters, InboundMeters):
+        meters(registry)
+    names = {metric.name for metric in registry.collect()}
+    page = (ROOT / "docs" / "reference.md").read_text()
+    assert not [name for name in sorted(names) if f"`{name}`" not in page]

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,7 +24,7 @@ def command(openclaw_version: str, once: bool, as_json: bool) -> None:
 
     Downloads Node and OpenClaw on the first run (about 700 MB, a minute or two). Leaves nothing running.
     """
-    from openclaw_nats.demo.show import Demo, events_printed, run_turns, wait_for_sidecar
+    from openclaw_nats.demo.show import Demo, events_printed, run_turns, wait_for_sidecar, wake_the_agent
 
     signal.signal(signal.SIGTERM, _interrupt)
     began = time.monotonic()
@@ -34,7 +35,9 @@ def command(openclaw_version: str, once: bool, as_json: bool) -> None:
             f"✓ up after {time.monotonic() - began:.0f} s. The agent works; these are its events:\n", err=as_json
         )
         with events_printed(demo, as_json=as_json):
-            asyncio.run(run_turns(gateway, lambda what: click.secho(f"── {what}", fg="yellow", err=as_json)))
+            say = partial(_heading, as_json=as_json)
+            asyncio.run(run_turns(gateway, say))
+            asyncio.run(wake_the_agent(demo, gateway, say))
             time.sleep(1)
             if not as_json:
                 _where_next(demo)
@@ -45,6 +48,10 @@ def command(openclaw_version: str, once: bool, as_json: bool) -> None:
     click.echo("✓ the demo is gone: nothing runs, nothing was left behind but the downloads", err=as_json)
 
 
+def _heading(what: str, *, as_json: bool) -> None:
+    click.secho(f"── {what}", fg="yellow", err=as_json)
+
+
 def _where_next(demo: Any) -> None:
     command = Path(sys.executable).with_name("openclaw-nats")
     shown = "openclaw-nats" if shutil.which("openclaw-nats") == str(command) and "venv" not in str(command) else command
@@ -53,7 +60,8 @@ def _where_next(demo: Any) -> None:
         f"""
 Where to look next (while the demo runs, in another terminal):
   {state} {shown} status
-  {state} {shown} publish agent.events.custom.hello '{{"from": "me"}}'
+  {state} {shown} publish agent.events.custom.door.back '{{"open": true}}'
+  {state} {shown} receipts
 With your own OpenClaw: `openclaw-nats setup`. The README tells the rest.
 """
     )

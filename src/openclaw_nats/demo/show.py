@@ -14,6 +14,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+import aiohttp
 
 from openclaw_nats.demo.gateway import Gateway, free_port
 from openclaw_nats.demo.gateway_client import GatewayClient, GatewayError, connected
@@ -21,6 +24,7 @@ from openclaw_nats.demo.provision import Progress, provision
 from openclaw_nats.errors import SetupError
 from openclaw_nats.plugin_files import plugin_dir
 
+BURST = 20
 TURNS = (
     ("a plain question", "What can you do?\n!say I can run tools, and every step of mine becomes an event."),
     ("a command that works", '!call exec {"command":"echo hello from the agent"}\n!say The command worked.'),
@@ -93,6 +97,50 @@ async def run_turns(gateway: Gateway, say: Callable[[str], None]) -> None:
         say("/new")
         await _fresh_session(client)
         await asyncio.sleep(1.0)
+
+
+async def wake_the_agent(demo: Demo, gateway: Gateway, say: Callable[[str], None]) -> None:
+    """Events in: a burst of events on a route becomes one turn, in the session that the route names."""
+    api = Api(demo.sidecar_url, (demo.home / "api-key").read_text().strip())
+    say("events in: a route from agent.events.custom.door.> to the session agent:main:door, debounced by one second")
+    route = {"name": "door", "pattern": "agent.events.custom.door.>", "target": "agent:main:door"}
+    await api.call("POST", "/api/routes", {**route, "when": "data.open", "flow": {"debounce": "1s"}})
+    say(f"{BURST} doors open, and {BURST} close, within a moment")
+    for number in range(BURST):
+        for open_ in (True, False):
+            payload = {"door": f"door {number}", "open": open_}
+            await api.call("POST", "/api/publish", {"subject": "agent.events.custom.door.front", "payload": payload})
+    for _ in range(300):
+        found = (await api.call("GET", "/api/receipts?route=door"))["receipts"]
+        if found:
+            break
+        await asyncio.sleep(0.1)
+    counts = (await api.call("GET", "/api/routes/door"))["counts"]
+    say(
+        f"{counts['matched']} events matched, {counts['turns']} turn, {counts['turnsAvoided']} turns avoided; "
+        f"the run ended {found[0]['outcome'] if found else 'nowhere'}"
+    )
+    asked = [line for line in gateway.model_log.read_text().splitlines() if "agent.events.custom.door.front" in line]
+    say(f"the model was asked {len(asked)} time about them; what came from outside is marked as outside data")
+    await asyncio.sleep(1.0)
+
+
+class Api:
+    """The sidecar's API, for the demo."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url = url
+        self._headers = {"Authorization": f"Bearer {key}"}
+
+    async def call(self, method: str, path: str, body: Any = None) -> Any:
+        """One request; raise SetupError when it is refused."""
+        async with (
+            aiohttp.ClientSession(headers=self._headers) as session,
+            session.request(method, self._url + path, json=body) as answer,
+        ):
+            if answer.status >= 400:
+                raise SetupError(f"the sidecar answered {answer.status}: {await answer.text()}")
+            return await answer.json()
 
 
 async def _fresh_session(client: GatewayClient) -> None:

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from openclaw_nats import __version__
 from openclaw_nats.errors import SetupError
-from openclaw_nats.installer import config_file, credentials, nats_server
+from openclaw_nats.installer import config_file, credentials, gateway_hooks, nats_server
+from openclaw_nats.installer.gateway_hooks import GatewayHooks
 from openclaw_nats.installer.openclaw import PLUGIN_ID, OpenClaw
 from openclaw_nats.installer.services import service_for
 from openclaw_nats.plugin_files import plugin_dir
@@ -51,6 +52,7 @@ class Setup:
         self.options = options
         self.where = Locations(openclaw.state_dir / "nats")
         self.record = read_record(self.where)
+        self.hooks = GatewayHooks(openclaw, self.where.hook_token)
         self._values: dict[str, str] | None = None
 
     def steps(self) -> list[Step]:
@@ -62,6 +64,7 @@ class Setup:
             Step("Settings", self._settings_todo, self._apply_settings, lambda: str(self.where.config)),
             Step("Plugin", self._plugin_todo, self._apply_plugin, lambda: str(self.openclaw.installed_plugin())),
             Step("Plugin's configuration", self._entry_todo, self._apply_entry, self._entry_detail),
+            Step("Way to the agent", self.hooks.todo, self._apply_hooks, self.hooks.detail),
         ]
 
     def settings(self) -> Settings:
@@ -187,6 +190,13 @@ class Setup:
             return "enabled, with access to conversation hooks"
         return "enabled (this version has no switch for conversation hooks)"
 
+    def _apply_hooks(self) -> None:
+        self._keep_original()
+        before = self.hooks.current()
+        self.hooks.apply()
+        if self.hooks.current() != before:
+            self._save({"hooksBefore": self.record.get("hooksBefore", before), "hooksSet": self.hooks.current()})
+
     def _keep_original(self) -> None:
         """Keep the configuration as it was before us, byte for byte, for uninstall."""
         if "openclawConfig" in self.record:
@@ -231,8 +241,10 @@ def uninstall(openclaw: OpenClaw | None, where: Locations, *, purge: bool) -> li
         if openclaw.plugin_entry() or openclaw.installed_plugin().exists():
             openclaw.uninstall_plugin()
             done.append("removed the plugin from OpenClaw")
+        if gateway_hooks.restore(openclaw, record.get("hooksBefore"), record.get("hooksSet")):
+            done.append("put OpenClaw's hooks back as they were")
         done += _restore_config(openclaw, where, record)
-    for path in (where.setup_record, where.openclaw_backup, where.plugin_settings):
+    for path in (where.setup_record, where.openclaw_backup, where.plugin_settings, where.hook_token):
         path.unlink(missing_ok=True)
     shutil.rmtree(where.staged_plugin, ignore_errors=True)
     if purge and where.home.exists():

@@ -21,6 +21,10 @@ class Locations:
         return self.home / "api-key"
 
     @property
+    def hook_token(self) -> Path:
+        return self.home / "hook-token"
+
+    @property
     def nats_password(self) -> Path:
         return self.home / "nats-password"
 
