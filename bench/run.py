@@ -29,6 +29,7 @@ import uvloop
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bench.inbound import inbound as inbound_rows  # noqa: E402
 from tests.support.processes import API_KEY, NATS_PASSWORD, NatsServer, Sidecar  # noqa: E402
 
 from openclaw_nats.demo.provision import cache_dir, provision_node  # noqa: E402
@@ -274,6 +275,10 @@ def main() -> None:
 
         text += f"\n\nA Gateway's turn (model, tool, model; {TURNS} turns each, alternately):\n\n"
         text += table(HEADERS, turn_rows())
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        text += "\n\nThe way in (medians; the target answers at once; "
+        text += f"fsync of 4 KiB on this disk: {fsync_cost(Path(name)):.2f} ms):\n\n"
+        text += table(["events in", "measured", "of reference"], inbound_rows(Path(name)))
     print(text)
     if "--write" in sys.argv:
         head = (

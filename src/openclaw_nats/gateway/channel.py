@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 KEEP_ALIVE_SECONDS = 5.0
 GRACE_SECONDS = 15.0
+ACCEPT_SECONDS = 60.0
 WAY = "plugin"
 # What a Gateway says when a run can never be taken; everything else may pass (found with 2026.6.11 and 2026.9.6).
 _NEVER = ("unknown agent", "invalid session", "unknown session key", "agent not found", "is not configured")
@@ -128,15 +129,27 @@ class PluginChannel:
         self._runs[parcel.key] = run
         self._orders.put_nowait(run.order)
         try:
+            return await self._end_of(run)
+        finally:
+            self._runs.pop(parcel.key, None)
+
+    async def _end_of(self, run: _Run) -> Receipt:
+        """Wait for the run's acceptance, then for its end. Asked again later, the same key is the same run."""
+        try:
+            async with asyncio.timeout(min(ACCEPT_SECONDS, self._run_timeout)):
+                return await asyncio.shield(run.future)
+        except TimeoutError:
+            if not run.accepted:
+                raise RetryLater(
+                    f"the plugin did not take the run within {ACCEPT_SECONDS:g} s: does the Gateway hang?",
+                    scope="gateway",
+                    counts=False,
+                ) from None
+        try:
             async with asyncio.timeout(self._run_timeout):
                 return await run.future
         except TimeoutError:
-            raise GiveUp(
-                f"the run did not end within {self._run_timeout:g} s",
-                hint="delivery.run_timeout says how long to wait.",
-            ) from None
-        finally:
-            self._runs.pop(parcel.key, None)
+            raise RetryLater(f"the run has not ended within {self._run_timeout:g} s", scope="delivery") from None
 
     def announce(self, *, session: str, dispatch: str, hops: int, seconds: float) -> None:
         """Tell the plugin that events of a session (or, with a final *, of sessions that begin so) have a cause."""

@@ -1,0 +1,192 @@
+"""The plugin's channel: what is ordered, what becomes of a run when plugin, Gateway or sidecar go away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from openclaw_nats.errors import GiveUp, RetryLater
+from openclaw_nats.gateway import channel as module
+from openclaw_nats.gateway.channel import PluginChannel, RunResult
+from openclaw_nats.ports import Parcel
+
+
+def parcel(key: str = "k1", **more: Any) -> Parcel:
+    fields: dict[str, Any] = {
+        "dispatch": key,
+        "route": "r",
+        "kind": "session",
+        "text": "hello",
+        "events": 1,
+        "hops": 1,
+        "trusted": False,
+        "confirm": "ok",
+        "agent": "main",
+        "session": "agent:main:x",
+    }
+    return Parcel(key=key, **(fields | more))
+
+
+class Plugin:
+    """The other side: reads orders, tells results."""
+
+    def __init__(self, channel: PluginChannel, instance: str) -> None:
+        self.channel, self.instance = channel, instance
+        self._stream: AsyncIterator[bytes] = channel.stream(instance, can_run=True, can_wake=True, wraps="gateway")
+
+    async def orders(self, count: int) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        async with asyncio.timeout(2):
+            while len(found) < count:
+                line = await anext(self._stream)
+                if line.strip():
+                    found.append(json.loads(line))
+        return found
+
+    async def connect(self) -> None:
+        await anext(self._stream)
+
+    async def leave(self) -> None:
+        await self._stream.aclose()  # type: ignore[attr-defined]
+
+    def tell(self, status: str, key: str = "k1", **more: str) -> None:
+        self.channel.result(RunResult(instance=self.instance, key=key, status=status, **more))
+
+
+@pytest.fixture
+async def channel() -> AsyncIterator[PluginChannel]:
+    one = PluginChannel(5.0, lambda: None)
+    watch = asyncio.create_task(one.watch())
+    yield one
+    watch.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watch
+
+
+async def test_an_order_is_answered_by_the_runs_end(channel: PluginChannel) -> None:
+    plugin = Plugin(channel, "instance-1")
+    await plugin.connect()
+    sent = asyncio.create_task(channel.send(parcel()))
+    (order,) = await plugin.orders(1)
+    assert (order["op"], order["key"], order["sessionKey"], order["trusted"]) == ("run", "k1", "agent:main:x", False)
+    plugin.tell("accepted", run_id="k1")
+    await asyncio.sleep(0)
+    assert not sent.done()
+    plugin.tell("ok", run_id="k1", reply="done")
+    receipt = await sent
+    assert (receipt.way, receipt.outcome, receipt.run_id, receipt.reply) == ("plugin", "ok", "k1", "done")
+
+
+async def test_without_a_plugin_nothing_was_taken(channel: PluginChannel) -> None:
+    with pytest.raises(RetryLater) as raised:
+        await channel.send(parcel())
+    assert (raised.value.scope, raised.value.counts) == ("gateway", False)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind", "scope"),
+    [
+        ("error", "model failed", RetryLater, "delivery"),
+        ("refused", "SESSION_WORK_START_CHANGED Retry", RetryLater, "target"),
+        ("refused", "Unknown agent id", GiveUp, ""),
+    ],
+)
+async def test_what_the_plugin_tells_decides(
+    channel: PluginChannel, status: str, error: str, kind: type[Exception], scope: str
+) -> None:
+    plugin = Plugin(channel, "instance-1")
+    await plugin.connect()
+    sent = asyncio.create_task(channel.send(parcel()))
+    await plugin.orders(1)
+    plugin.tell(status, error=error)
+    with pytest.raises(kind) as raised:
+        await sent
+    if isinstance(raised.value, RetryLater):
+        assert raised.value.scope == scope
+        assert raised.value.rerun is (status == "error")
+
+
+async def test_confirm_says_what_counts(channel: PluginChannel) -> None:
+    plugin = Plugin(channel, "instance-1")
+    await plugin.connect()
+    accepted = asyncio.create_task(channel.send(parcel("a", confirm="accepted")))
+    ended = asyncio.create_task(channel.send(parcel("b", confirm="ended")))
+    woken = asyncio.create_task(channel.send(parcel("c", kind="wake")))
+    orders = await plugin.orders(3)
+    assert [order["op"] for order in orders] == ["run", "run", "wake"]
+    plugin.tell("accepted", "a")
+    plugin.tell("error", "b", error="failed")
+    plugin.tell("accepted", "c")
+    assert [(await one).outcome for one in (accepted, ended, woken)] == ["accepted", "error", "accepted"]
+
+
+async def test_the_same_instance_is_sent_what_is_open_again(channel: PluginChannel) -> None:
+    plugin = Plugin(channel, "instance-1")
+    await plugin.connect()
+    sent = asyncio.create_task(channel.send(parcel()))
+    await plugin.orders(1)
+    await plugin.leave()
+    assert not channel.connected
+    again = Plugin(channel, "instance-1")
+    await again.connect()
+    assert [order["key"] for order in await again.orders(1)] == ["k1"]
+    again.tell("ok")
+    assert (await sent).outcome == "ok"
+
+
+async def test_a_new_instance_means_that_the_runs_end_will_never_be_told(channel: PluginChannel) -> None:
+    plugin = Plugin(channel, "instance-1")
+    await plugin.connect()
+    sent = asyncio.create_task(channel.send(parcel()))
+    await plugin.orders(1)
+    restarted = Plugin(channel, "instance-2")
+    await restarted.connect()
+    with pytest.raises(RetryLater) as raised:
+        await sent
+    assert (raised.value.scope, raised.value.counts, raised.value.rerun) == ("gateway", False, False)
+    plugin.tell("ok")  # too late, and from somebody who is gone
+
+
+async def test_a_plugin_that_stays_away_is_given_up(channel: PluginChannel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.1)
+    plugin = Plugin(channel, "instance-1")
+    await plugin.connect()
+    sent = asyncio.create_task(channel.send(parcel()))
+    await plugin.orders(1)
+    await plugin.leave()
+    with pytest.raises(RetryLater):
+        await asyncio.wait_for(sent, 4)
+
+
+async def test_a_gateway_that_hangs_did_not_take_it(channel: PluginChannel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ACCEPT_SECONDS", 0.1)
+    plugin = Plugin(channel, "instance-1")
+    await plugin.connect()
+    with pytest.raises(RetryLater, match="does the Gateway hang"):
+        await channel.send(parcel())
+
+
+async def test_a_run_that_takes_too_long_is_asked_for_again_as_the_same_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    channel = PluginChannel(0.2, lambda: None)
+    plugin = Plugin(channel, "instance-1")
+    await plugin.connect()
+    sent = asyncio.create_task(channel.send(parcel()))
+    await plugin.orders(1)
+    plugin.tell("accepted")
+    with pytest.raises(RetryLater) as raised:
+        await sent
+    assert (raised.value.scope, raised.value.counts, raised.value.rerun) == ("delivery", True, False)
+
+
+async def test_causes_are_announced_only_to_somebody(channel: PluginChannel) -> None:
+    channel.announce(session="s", dispatch="d", hops=1, seconds=1)
+    plugin = Plugin(channel, "instance-1")
+    await plugin.connect()
+    channel.announce(session="s", dispatch="d2", hops=2, seconds=60)
+    (order,) = await plugin.orders(1)
+    assert order == {"op": "cause", "session": "s", "dispatch": "d2", "hops": 2, "seconds": 60}
