@@ -128,3 +128,18 @@ async def test_nobody_there_is_certainly_not_taken() -> None:
     error = await send(Target("http://127.0.0.1:9", "t", None), parcel("k3"))
     assert isinstance(error, RetryLater)
     assert (error.scope, error.counts) == ("gateway", False)
+
+
+@pytest.mark.gateway
+async def test_a_session_that_the_configuration_does_not_allow_is_kept_for_when_it_does(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    gateway = Gateway(prefix("2026.3.1"), tmp_path_factory.mktemp("strict") / "openclaw")
+    gateway.start()
+    try:
+        error = await send(Target(gateway.url, gateway.hook_token, None), parcel("k9"))
+        assert isinstance(error, RetryLater)
+        assert not error.counts
+        assert "allowRequestSessionKey" in error.hint
+    finally:
+        gateway.close()

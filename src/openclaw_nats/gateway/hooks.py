@@ -20,6 +20,8 @@ from openclaw_nats.ports import Parcel, Receipt
 
 WAY = "hooks"
 MAX_BODY = 256 * 1024
+# In the refusals of 2026.3.1 to 2026.9.6 for a session that the operator's configuration does not allow (yet).
+_NOT_ALLOWED = ("allowRequestSessionKey", "sessionKey must start with", "allowedSessionKeyPrefixes")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -150,6 +152,12 @@ def _refusal(status: int, headers: Any, answer: bytes) -> DeliveryError:
             scope="gateway",
             counts=False,
             hint="OPENCLAW_HOOK_TOKEN must equal hooks.token in OpenClaw's configuration.",
+        )
+    if status == 400 and any(word in detail for word in _NOT_ALLOWED):
+        return RetryLater(
+            f"{text}. OpenClaw's configuration does not let hooks name a session",
+            counts=False,
+            hint="Set hooks.allowRequestSessionKey and hooks.allowedSessionKeyPrefixes; `openclaw-nats setup` does it.",
         )
     if status in (404, 405):
         return RetryLater(f"{text}. Are its hooks enabled?", scope="gateway", counts=False)

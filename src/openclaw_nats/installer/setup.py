@@ -62,9 +62,10 @@ class Setup:
             Step("NATS", self._nats_todo, self._apply_nats, self._nats_detail),
             Step("API key", self._key_todo, self._apply_key, lambda: str(self.where.api_key)),
             Step("Settings", self._settings_todo, self._apply_settings, lambda: str(self.where.config)),
+            # Before the plugin: a Gateway of 2026.3 restarts itself for that one, and may miss what changes meanwhile.
+            Step("Way to the agent", self.hooks.todo, self._apply_hooks, self.hooks.detail),
             Step("Plugin", self._plugin_todo, self._apply_plugin, lambda: str(self.openclaw.installed_plugin())),
             Step("Plugin's configuration", self._entry_todo, self._apply_entry, self._entry_detail),
-            Step("Way to the agent", self.hooks.todo, self._apply_hooks, self.hooks.detail),
         ]
 
     def settings(self) -> Settings:
