@@ -71,7 +71,8 @@ class RetryLater(DeliveryError):
     `retry_after` is what the target asked for, in seconds. `scope` says whom the failure concerns: `gateway` (nothing
     gets through to it), `target` (this session, address or subject), or `delivery` (this dispatch alone). `counts` is
     False when the dispatch was surely not taken and its Gateway is only away: then it is never given up. `rerun` is
-    True when a run ended badly and the next try has to be a new run.
+    True when a run ended badly and the next try has to be a new run. `way` names the way on which the target may have
+    taken it: only there the key is known, so the next try has to go the same way.
     """
 
     def __init__(
@@ -82,9 +83,11 @@ class RetryLater(DeliveryError):
         retry_after: float = 0.0,
         counts: bool = True,
         rerun: bool = False,
+        way: str = "",
         hint: str = "",
     ) -> None:
         super().__init__(message, hint=hint)
+        self.way = way
         self.scope = scope
         self.retry_after = retry_after
         self.counts = counts

@@ -190,3 +190,24 @@ async def test_causes_are_announced_only_to_somebody(channel: PluginChannel) -> 
     channel.announce(session="s", dispatch="d2", hops=2, seconds=60)
     (order,) = await plugin.orders(1)
     assert order == {"op": "cause", "session": "s", "dispatch": "d2", "hops": 2, "seconds": 60}
+
+
+async def test_what_may_have_been_taken_on_one_way_is_asked_for_on_the_same(channel: PluginChannel) -> None:
+    """Its key is known there only: on the other way it would be a second run."""
+    from openclaw_nats.gateway.sender import GatewaySender
+
+    class Hooks:
+        configured = True
+
+        async def send(self, one: Parcel) -> Any:
+            raise RetryLater("the connection broke", way="hooks")
+
+    sender = GatewaySender(channel, Hooks(), "auto", plugin_known=False)  # type: ignore[arg-type]
+    assert sender.way() == "hooks"
+    with pytest.raises(RetryLater) as raised:
+        await sender.send(parcel())
+    plugin = Plugin(channel, "instance-1")
+    await plugin.connect()
+    assert sender.way() == "plugin"
+    with pytest.raises(RetryLater, match="the connection broke"):
+        await sender.send(parcel(way=raised.value.way))

@@ -76,7 +76,7 @@ class PluginChannel:
         self._orders.put_nowait(None)
         orders = self._orders = asyncio.Queue()
         if instance != self.instance:
-            self._fail_open("the Gateway was restarted before the run's end was known")
+            self._fail_open("the Gateway was restarted before the run's end was known", "")
         self.instance, self.can_run, self.can_wake, self.wraps = instance, can_run, can_wake, wraps
         self.connected, self.since = True, time.time()
         log.info("channel.connected", instance=instance, can_run=can_run)
@@ -106,7 +106,7 @@ class PluginChannel:
         while True:
             await asyncio.sleep(1.0)
             if self.away_seconds > GRACE_SECONDS:
-                self._fail_open("the plugin's connection was lost before the run's end was known")
+                self._fail_open("the plugin's connection was lost before the run's end was known", WAY)
 
     def result(self, result: RunResult) -> bool:
         """Take over what a plugin says of a run; False when nobody waits for it (any more)."""
@@ -144,12 +144,15 @@ class PluginChannel:
                     f"the plugin did not take the run within {ACCEPT_SECONDS:g} s: does the Gateway hang?",
                     scope="gateway",
                     counts=False,
+                    way=WAY,
                 ) from None
         try:
             async with asyncio.timeout(self._run_timeout):
                 return await run.future
         except TimeoutError:
-            raise RetryLater(f"the run has not ended within {self._run_timeout:g} s", scope="delivery") from None
+            raise RetryLater(
+                f"the run has not ended within {self._run_timeout:g} s", scope="delivery", way=WAY
+            ) from None
 
     def announce(self, *, session: str, dispatch: str, hops: int, seconds: float) -> None:
         """Tell the plugin that events of a session (or, with a final *, of sessions that begin so) have a cause."""
@@ -157,9 +160,9 @@ class PluginChannel:
             order = {"op": "cause", "session": session, "dispatch": dispatch, "hops": hops, "seconds": seconds}
             self._orders.put_nowait(_encode(order) + b"\n")
 
-    def _fail_open(self, why: str) -> None:
+    def _fail_open(self, why: str, way: str) -> None:
         for run in list(self._runs.values()):
-            self._end(run, RetryLater(why, scope="gateway", counts=False))
+            self._end(run, RetryLater(why, scope="gateway", counts=False, way=way))
 
     def _end(self, run: _Run, outcome: Receipt | DeliveryError) -> None:
         if run.future.done():

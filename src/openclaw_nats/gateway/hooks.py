@@ -86,10 +86,10 @@ class Hooks:
                 f"the Gateway at {self._url} can't be reached: {why}", scope="gateway", counts=False
             ) from None
         except TimeoutError:
-            raise RetryLater(f"the Gateway did not answer within {self._run_timeout:g} s") from None
+            raise RetryLater(f"the Gateway did not answer within {self._run_timeout:g} s", way=WAY) from None
         except (aiohttp.ClientError, OSError) as error:
             # The request may have been taken. The same key makes the repetition the same request.
-            raise RetryLater(f"the connection to the Gateway broke: {error or type(error).__name__}") from None
+            raise RetryLater(f"the connection to the Gateway broke: {error or type(error).__name__}", way=WAY) from None
 
 
 def message_of(parcel: Parcel) -> str:
@@ -131,7 +131,7 @@ def _receipt(parcel: Parcel, answer: bytes) -> Receipt:
         completion = found.get("completion") or {}
         status = str(completion.get("status", ""))
     except (msgspec.DecodeError, AttributeError):
-        raise RetryLater("the Gateway's answer broke off or is no JSON") from None
+        raise RetryLater("the Gateway's answer broke off or is no JSON", way=WAY) from None
     if not status:
         return Receipt(WAY, run_id, "accepted")
     if status == "ok" or (parcel.confirm != "ok" and status in ("error", "failed")):
@@ -164,5 +164,5 @@ def _refusal(status: int, headers: Any, answer: bytes) -> DeliveryError:
     if status in (429, 503):
         return RetryLater(text, retry_after=retry_after(headers), counts=False)
     if status in (408, 425) or status >= 500 or 300 <= status < 400:
-        return RetryLater(text, retry_after=retry_after(headers))
+        return RetryLater(text, retry_after=retry_after(headers), way=WAY)
     return GiveUp(text)

@@ -37,7 +37,7 @@ class GatewaySender:
 
     async def send(self, parcel: Parcel) -> Receipt:
         """Deliver one parcel; see Sender.send."""
-        way = self.way(parcel.kind)
+        way = parcel.way or self.way(parcel.kind)
         if way == "plugin":
             return await self._channel.send(parcel)
         if not way:

@@ -298,6 +298,7 @@ class Deliveries:
             return
         elif not self._flow.breaker(lane).open and not self._flow.gateway.open:
             wait = min(2.0**dispatch.failures, 60.0)
+        dispatch.way = error.way
         if error.rerun:
             dispatch.runs, dispatch.rerun = dispatch.runs + 1, True
         dispatch.due_at = now + max(wait, error.retry_after)

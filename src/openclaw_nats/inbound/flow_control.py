@@ -9,36 +9,14 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections import deque
 from dataclasses import dataclass, field
 
 from openclaw_nats.inbound.breaker import LONGEST_GATEWAY_WAIT, Breaker
 from openclaw_nats.inbound.budgets import Budgets
-from openclaw_nats.inbound.quiet_hours import QuietHours
+from openclaw_nats.inbound.groups import Group, GroupKey, Lane, Policy
 from openclaw_nats.storage.rows import Dispatch, Waiting
 
-GroupKey = tuple[int, str]
 MAX_DIGEST_EVENTS = 1000
-# What an event takes of a digest's text at most: its data is cut there by the default template (rendering.py).
-EVENT_TEXT = 4000
-EVENT_HEAD = 160
-
-
-@dataclass(frozen=True)
-class Policy:
-    """A route's flow control. Seconds; 0 means: not asked for. `digest`: what waits goes out together."""
-
-    debounce: float = 0.0
-    max_wait: float = 0.0
-    batch_size: int = 0
-    batch_wait: float = 0.0
-    rate_count: int = 0
-    rate_per: float = 0.0
-    concurrency: int = 1
-    quiet: QuietHours | None = None
-    expires_after: float = 0.0
-    digest: bool = True
-    turn: bool = True
 
 
 @dataclass
@@ -66,95 +44,6 @@ class Decision:
     expired: list[Waiting] = field(default_factory=list)
 
 
-@dataclass
-class Lane:
-    """The line in front of one target."""
-
-    name: str
-    breakers: tuple[Breaker, ...]
-    active: int = 0
-    ready: set[GroupKey] = field(default_factory=set)
-    retries: list[tuple[float, Dispatch, int]] = field(default_factory=list)
-
-    @property
-    def breaker(self) -> Breaker:
-        """The target's own breaker."""
-        return self.breakers[0]
-
-    def blocked_until(self, now: float) -> float:
-        """0 when a dispatch may go; else when to look again, infinity when a probe's answer decides."""
-        if all(breaker.allows(now) for breaker in self.breakers):
-            return 0.0
-        return max(
-            (breaker.open_until if now < breaker.open_until else float("inf"))
-            for breaker in self.breakers
-            if not breaker.allows(now)
-        )
-
-
-@dataclass
-class _Group:
-    key: GroupKey
-    policy: Policy
-    lane: Lane
-    enabled: bool
-    queues: dict[int, deque[Waiting]] = field(default_factory=dict)
-    count: int = 0
-    last: float = 0.0
-    sent: deque[float] = field(default_factory=deque)
-    wake: float = float("inf")
-
-    def add(self, one: Waiting) -> None:
-        self.queues.setdefault(one.priority, deque()).append(one)
-        self.count += 1
-        self.last = max(self.last, one.arrived)
-
-    def put_back(self, members: list[Waiting]) -> None:
-        for one in reversed(members):
-            self.queues.setdefault(one.priority, deque()).appendleft(one)
-        self.count += len(members)
-
-    def first(self) -> float:
-        """When the oldest of those that wait arrived."""
-        return min(queue[0].arrived for queue in self.queues.values() if queue)
-
-    def head(self) -> Waiting:
-        """Who goes first."""
-        return self.queues[max(priority for priority, queue in self.queues.items() if queue)][0]
-
-    def expire(self, now: float, expired: list[Waiting]) -> float:
-        """Take out who has waited too long; when the next one will have."""
-        after, following = self.policy.expires_after, float("inf")
-        if not after:
-            return following
-        for queue in self.queues.values():
-            while queue and queue[0].stored + after <= now:
-                expired.append(queue.popleft())
-                self.count -= 1
-            if queue:
-                following = min(following, queue[0].stored + after)
-        return following
-
-    def take(self, limit: int, room: int, now: float, expired: list[Waiting]) -> list[Waiting]:
-        """The first ones, at most `limit` and `room` bytes of text, at least one."""
-        members: list[Waiting] = []
-        after = self.policy.expires_after
-        for priority in sorted(self.queues, reverse=True):
-            queue = self.queues[priority]
-            while queue and len(members) < limit:
-                one = queue[0]
-                if after and one.stored + after <= now:
-                    expired.append(queue.popleft())
-                    self.count -= 1
-                    continue
-                room -= min(one.size, EVENT_TEXT) + EVENT_HEAD
-                if members and room < 0:
-                    return members
-                members.append(queue.popleft())
-                self.count -= 1
-        return members
-
-
 class FlowControl:
     """Holds what waits. `release` says what goes out; every release has to be answered by `done`."""
 
@@ -163,7 +52,7 @@ class FlowControl:
         self.gateway = Breaker(LONGEST_GATEWAY_WAIT)
         self._max_text = max_text
         self._routes: dict[int, tuple[str, Policy, bool]] = {}
-        self._groups: dict[GroupKey, _Group] = {}
+        self._groups: dict[GroupKey, Group] = {}
         self._lanes: dict[str, Lane] = {}
         self._heap: list[tuple[float, int, GroupKey | str]] = []
         self._numbers = itertools.count()
@@ -210,13 +99,9 @@ class FlowControl:
     def discard(self, numbers: set[int]) -> None:
         """Deliveries do not wait any more: the operator dropped them."""
         for key, group in self._groups.items():
-            for priority, queue in group.queues.items():
-                kept = deque(one for one in queue if one.delivery not in numbers)
-                if len(kept) != len(queue):
-                    self.waiting -= len(queue) - len(kept)
-                    group.count -= len(queue) - len(kept)
-                    group.queues[priority] = kept
-                    self._dirty.add(key)
+            if gone := group.discard(numbers):
+                self.waiting -= gone
+                self._dirty.add(key)
 
     def retry(self, lane: str, dispatch: Dispatch) -> None:
         """A dispatch waits until its `due_at` for another attempt."""
@@ -327,7 +212,7 @@ class FlowControl:
             group.wake = wake
             self._wake(wake, key)
 
-    def _gate(self, group: _Group, now: float) -> tuple[float, str]:
+    def _gate(self, group: Group, now: float) -> tuple[float, str]:
         """(until when the group waits, why); ("", 0) when time does not hold it."""
         policy = group.policy
         if not group.enabled:
@@ -403,7 +288,7 @@ class FlowControl:
             breaker.begin()
         return True
 
-    def _take(self, group: _Group, now: float, expired: list[Waiting]) -> list[Waiting]:
+    def _take(self, group: Group, now: float, expired: list[Waiting]) -> list[Waiting]:
         policy = group.policy
         # With free places in the line there is no reason to wait together; what is left over for later is a digest.
         limit = policy.batch_size or (MAX_DIGEST_EVENTS if policy.digest else 1)
@@ -412,11 +297,11 @@ class FlowControl:
             limit = max(1, -(-group.count // free))
         return group.take(limit, self._max_text, now, expired)
 
-    def _group(self, key: GroupKey) -> _Group:
+    def _group(self, key: GroupKey) -> Group:
         group = self._groups.get(key)
         if group is None:
             lane, policy, enabled = self._routes[key[0]]
-            group = self._groups[key] = _Group(key, policy, self._lane(lane, policy), enabled)
+            group = self._groups[key] = Group(key, policy, self._lane(lane, policy), enabled)
         return group
 
     def _lane(self, name: str, policy: Policy) -> Lane:
@@ -425,7 +310,7 @@ class FlowControl:
             self._lanes[name] = Lane(name, breakers)
         return self._lanes[name]
 
-    def _forget(self, group: _Group, now: float) -> None:
+    def _forget(self, group: Group, now: float) -> None:
         """Drop an empty group, unless its rate limit still remembers; and a lane that nothing uses."""
         if group.sent and group.sent[-1] > now - group.policy.rate_per:
             self._wake(group.sent[-1] + group.policy.rate_per, group.key)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from openclaw_nats.errors import Poison
-from openclaw_nats.inbound.flow_control import EVENT_TEXT
+from openclaw_nats.inbound.groups import EVENT_TEXT
 from openclaw_nats.inbound.render_process import RenderProcesses, TooLong
 from openclaw_nats.inbound.route import Route
 from openclaw_nats.inbound.template_check import check_template

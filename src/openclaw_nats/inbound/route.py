@@ -14,7 +14,7 @@ import msgspec
 from openclaw_nats.errors import InvalidRoute, Poison
 from openclaw_nats.events.conditions import Condition, Expression, condition_of, filter_to_cel
 from openclaw_nats.events.subjects import check_pattern, check_subject
-from openclaw_nats.inbound.flow_control import Policy
+from openclaw_nats.inbound.groups import Policy
 from openclaw_nats.inbound.quiet_hours import QuietHours
 from openclaw_nats.inbound.template_check import check_template
 from openclaw_nats.settings import parse_duration
