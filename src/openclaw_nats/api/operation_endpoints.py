@@ -16,7 +16,7 @@ from openclaw_nats.outbound.plugin_reports import PluginReport, PluginReports
 
 MAX_REPORT_BYTES = 64 * 1024
 
-HealthCheck = Callable[[], Awaitable[dict[str, Any]]]
+HealthCheck = Callable[[bool], Awaitable[dict[str, Any]]]
 
 _report_decoder = msgspec.json.Decoder(PluginReport)
 
@@ -34,10 +34,9 @@ class OperationEndpoints:
 
     async def health(self, request: Request) -> Response:
         """200 up or 503 down for everybody; with the key every part with its last error."""
-        report = await self._health()
-        shown = report if request.scope.get("authorized") else {"status": report["status"]}
+        report = await self._health(bool(request.scope.get("authorized")))
         status = 200 if report["status"] == "up" else 503
-        return Response(msgspec.json.encode(shown), status, media_type="application/json")
+        return Response(msgspec.json.encode(report), status, media_type="application/json")
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus text format."""

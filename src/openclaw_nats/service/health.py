@@ -91,12 +91,14 @@ class Health:
         self._started = time.time()
         self.task_errors: dict[str, str] = {}
 
-    async def report(self) -> dict[str, Any]:
-        """The whole report; `status` is up when events can be stored."""
+    async def report(self, full: bool = True) -> dict[str, Any]:
+        """The whole report, or only its `status`, which is up when events can be stored."""
         nats = await self._nats()
+        up = nats["reachable"] and nats["stream"] is not None and not self._event_log.unanswered
+        if not full:
+            return {"status": "up" if up else "down"}
         if not self._gateway.reachable and self._reports.fresh:
             await self._gateway.refresh()  # the plugin speaks, so the Gateway has come back since it was last asked
-        up = nats["reachable"] and nats["stream"] is not None and not self._event_log.unanswered
         return {
             "status": "up" if up else "down",
             "nats": nats,
