@@ -108,7 +108,7 @@ policies = st.builds(
     begin=st.sampled_from([NOON, NOON + 8 * 3600 + 3590, NOON + 17 * 3600 + 3590]),
     events=st.lists(st.tuples(st.integers(0, 60), st.sampled_from([1, 5, 5, 10])), max_size=25),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=1500, deadline=None)
 def test_it_does_what_the_model_does(policy: Policy, hourly: int, begin: float, events: list[tuple[int, int]]) -> None:
     flow, model = flow_of(policy, hourly), Model(policy, hourly)
     arrivals = sorted(events, key=lambda event: event[0])

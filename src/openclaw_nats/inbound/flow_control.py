@@ -230,7 +230,7 @@ class FlowControl:
             if until > now:
                 return until, f"batch: {group.count} of {policy.batch_size}"
         if policy.debounce:
-            until = min(min(group.last, now) + policy.debounce, min(group.first(), now) + policy.max_wait)
+            until = min(min(group.last(), now) + policy.debounce, min(group.first(), now) + policy.max_wait)
             if until > now:
                 return until, "debounce"
         if policy.turn:

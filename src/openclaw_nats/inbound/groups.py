@@ -68,7 +68,6 @@ class Group:
     enabled: bool
     queues: dict[int, deque[Waiting]] = field(default_factory=dict)
     count: int = 0
-    last: float = 0.0
     sent: deque[float] = field(default_factory=deque)
     wake: float = float("inf")
 
@@ -76,7 +75,6 @@ class Group:
         """One more waits, behind the others of its priority."""
         self.queues.setdefault(one.priority, deque()).append(one)
         self.count += 1
-        self.last = max(self.last, one.arrived)
 
     def put_back(self, members: list[Waiting]) -> None:
         """They were taken and did not go: they are the first again."""
@@ -95,6 +93,10 @@ class Group:
     def first(self) -> float:
         """When the oldest of those that wait arrived."""
         return min(queue[0].arrived for queue in self.queues.values() if queue)
+
+    def last(self) -> float:
+        """When the newest of those that wait arrived: like everything here it can be told from the inbox alone."""
+        return max(queue[-1].arrived for queue in self.queues.values() if queue)
 
     def head(self) -> Waiting:
         """Who goes first."""
