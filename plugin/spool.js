@@ -181,7 +181,15 @@ export class Spool {
     if (this.prefix !== null && name === `${this.prefix}.dropped`) return;
     if (pid !== process.pid && isAlive(pid)) return;
     const lost = Number((await fs.promises.readFile(file, "utf8")).trim()) || 0;
-    if (lost > 0 && !this.append(this.makeOverflow(lost, "the spool could not be written"))) return;
+    if (lost > 0) {
+      try {
+        this.write(this.makeOverflow(lost, "the spool could not be written"));
+        this.onAppend();
+      } catch (error) {
+        this.lastError = `the spool can't be written: ${error.message}`;
+        return; // the disk is still full: the file keeps the count, and refresh() tries again
+      }
+    }
     await fs.promises.rm(file, { force: true });
   }
 
@@ -201,6 +209,7 @@ export class Spool {
     }
     const known = new Set(this.segments.map((segment) => path.basename(segment.path)));
     for (const name of await fs.promises.readdir(this.dir)) {
+      if (name.endsWith(".dropped")) await this.recoverCounter(path.join(this.dir, name), name);
       const match = NAME.exec(name);
       if (!match || known.has(name) || name.startsWith(`${this.prefix}-`)) continue;
       const segment = await recoveredSegment(path.join(this.dir, name), match);

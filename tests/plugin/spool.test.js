@@ -106,6 +106,24 @@ test("a count that a dead process could not tell is told by the next", async () 
   assert.equal(fs.existsSync(path.join(dir, "1700000000000-999999.dropped")), false);
 });
 
+test("a dead process's count waits for room on the disk, whole, and is told as soon as there is some", async () => {
+  const dir = folder();
+  const file = path.join(dir, "1700000000000-999999.dropped");
+  fs.writeFileSync(file, "7".padEnd(16));
+  const spool = make(dir);
+  const write = spool.write;
+  spool.write = () => {
+    throw Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
+  };
+  await spool.recover();
+  assert.equal(spool.unwritten, 0); // the notice is no event of its own that was lost
+  assert.equal(fs.existsSync(file), true);
+  spool.write = write;
+  await spool.refresh();
+  assert.deepEqual(written(dir).map((event) => event.data.dropped), [7]);
+  assert.equal(fs.existsSync(file), false);
+});
+
 test("a spool that can't be opened counts and says why", () => {
   const file = path.join(folder(), "file");
   fs.writeFileSync(file, "");
