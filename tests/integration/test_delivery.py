@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -320,8 +321,28 @@ def test_retry_now_drop_and_show(bus: Bus) -> None:
     receipt = bus.call("GET", f"/api/receipts/{bus.receipts()[0]['id']}")[1]
     assert re.search(r'"n":0', receipt["text"])
     assert receipt["deliveries"][0]["delivery"] == first["id"]
+    assert [change["state"] for change in receipt["history"]] == ["sending", "failed", "sending", "delivered"]
     assert bus.call("GET", "/api/pending/999999")[0] == 404
     assert bus.call("POST", f"/api/pending/{first['id']}/retry")[0] == 404
+
+
+def test_the_consumer_asks_for_what_the_routes_want_and_for_nothing_without_routes(bus: Bus) -> None:
+    name = f"agent_events.openclaw-nats-{socket.gethostname()}"
+
+    def filters() -> list[str] | None:
+        answer = jetstream.api(bus.nats, f"CONSUMER.INFO.{name}")
+        return sorted(answer["config"]["filter_subjects"]) if "config" in answer else None
+
+    assert filters() is None
+    bus.route("a", "agent.events.custom.a.>", "main")
+    bus.route("b", "agent.events.custom.a.b", "main")
+    bus.route("c", "agent.events.tool.*.failed", "main")
+    wait_until(
+        lambda: filters() == ["agent.events.custom.a.>", "agent.events.tool.*.failed"], what="the reduced filters"
+    )
+    for route in "abc":
+        bus.call("DELETE", f"/api/routes/{route}")
+    wait_until(lambda: filters() is None, what="no consumer")
 
 
 def test_expired_events_are_not_delivered(bus: Bus) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from openclaw_nats.errors import SettingsError, Unavailable
-from openclaw_nats.storage import inbox
+from openclaw_nats.storage import inbox, routes
 from openclaw_nats.storage.database import Database, migrations
 from openclaw_nats.storage.rows import NewDelivery
 
@@ -116,3 +116,19 @@ async def test_purging_forgets_what_ended_and_keeps_what_is_open(database: Datab
     await database.write(lambda db: inbox.end(db, [1], "dropped", "why", 2.0))
     assert await database.write(lambda db: inbox.purge(db, 10.0, 10.0)) == 1
     assert set(await database.read(lambda db: inbox.documents(db, ["old", "open"]))) == {"open"}
+
+
+async def test_in_a_new_stream_ids_made_of_sequences_begin_anew(database: Database) -> None:
+    def both(db: sqlite3.Connection) -> list[str]:
+        kept = [row[0] for row in db.execute("SELECT event_id FROM deliveries ORDER BY id")]
+        assert kept == [row[0] for row in db.execute("SELECT id FROM events ORDER BY rowid")]
+        return kept
+
+    old = [delivery("agent_events:1"), delivery("agent_events:2"), delivery("of-its-own")]
+    await database.write(lambda db: inbox.add(db, old, 1.0))
+    await database.write(lambda db: inbox.end(db, [1, 3], "dropped", "why", 2.0))
+    assert not await database.write(lambda db: routes.follow_stream(db, "2026-01-01"))
+    assert not await database.write(lambda db: routes.follow_stream(db, "2026-01-01"))
+    assert await database.write(lambda db: routes.follow_stream(db, "2026-02-02"))
+    assert await database.read(both) == ["agent_events:1@2026-01-01", "agent_events:2", "of-its-own"]
+    assert None not in await database.write(lambda db: inbox.add(db, [delivery("agent_events:1")], 3.0))

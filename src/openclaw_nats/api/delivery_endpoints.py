@@ -86,7 +86,9 @@ class DeliveryEndpoints:
         carried = [
             {"delivery": one["id"], "event": one["event_id"], "subject": one["subject"]} for one in row["deliveries"]
         ]
-        return json_response({**_receipt(row), "text": row["body"], "deliveries": carried})
+        return json_response(
+            {**_receipt(row), "text": row["body"], "deliveries": carried, "history": _history(row["changes"])}
+        )
 
     async def _list(self, query: dict[str, str], states: tuple[str, ...]) -> Response:
         limit = limit_of(query)
@@ -132,9 +134,13 @@ def _delivery(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _history(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"at": _time(one["at"]), "state": one["state"], "reason": one["reason"]} for one in changes]
+
+
 def _detail(row: dict[str, Any]) -> dict[str, Any]:
     first = {"at": _time(row["arrived_at"]), "state": "pending", "reason": "taken into the inbox"}
-    history = [{"at": _time(one["at"]), "state": one["state"], "reason": one["reason"]} for one in row["changes"]]
+    history = _history(row["changes"])
     born_dead = bool(history) and row["changes"][0]["at"] == row["arrived_at"] and history[0]["state"] != "sending"
     dispatch = row["dispatch"]
     return {

@@ -59,6 +59,8 @@ def show_command(as_json: bool, receipt: str) -> None:
         return
     click.echo(f"receipt {one['id']} of route {one['route']}: {one['state']} {one['outcome']} by {one['way']}")
     click.echo(f"run {one['runId'] or '-'}, {one['attempts']} attempts, {one['createdAt']} to {one['endedAt']}")
+    for change in one["history"]:
+        click.echo(f"  {change['at']}  {change['state']:9} {change['reason']}")
     for carried in one["deliveries"]:
         click.echo(f"  {carried['delivery']:>6}  {carried['event']}  {carried['subject']}")
     click.echo(f"text:\n{one['text']}")

@@ -65,14 +65,17 @@ def receipts(db: sqlite3.Connection, filters: dict[str, Any], cursor: str | None
 
 
 def receipt(db: sqlite3.Connection, dispatch_id: str) -> dict[str, Any] | None:
-    """One dispatch with the numbers and ids of what it carried."""
+    """One dispatch with the numbers and ids of what it carried, and its history."""
     row = db.execute("SELECT * FROM dispatches WHERE id = ?", (dispatch_id,)).fetchone()
     if row is None:
         return None
     carried = db.execute(
         "SELECT id, event_id, subject FROM deliveries WHERE dispatch_id = ? ORDER BY id", (dispatch_id,)
     )
-    return {**dict(row), "deliveries": [dict(one) for one in carried]}
+    found = [dict(one) for one in carried]
+    sql = "SELECT at, state, reason FROM changes WHERE delivery_id = ? ORDER BY rowid"
+    changes = db.execute(sql, (found[0]["id"],)).fetchall() if found else []
+    return {**dict(row), "deliveries": found, "changes": [dict(one) for one in changes]}
 
 
 def counts(db: sqlite3.Connection, route_id: int | None = None) -> dict[int, dict[str, int]]:
