@@ -288,6 +288,9 @@ def test_a_budget_that_is_spent_holds_events_and_is_told(tmp_path: Path) -> None
     bus.start()
     try:
         bus.route("a", "agent.events.custom.a.>", "main", flow=ONE_EACH)
+        bus.route("poison", "agent.events.custom.p.>", "agent:main:p", template="{{ 1 // 0 }}")
+        bus.publish("p.x", {"n": 1})
+        wait_until(lambda: bus.states()["dead"] == 1, what="the poison")  # a turn that never was costs no budget
         send(bus, 5)
         wait_until(lambda: bus.states()["delivered"] == 2, what="two turns")
         told = wait_until(
@@ -296,7 +299,7 @@ def test_a_budget_that_is_spent_holds_events_and_is_told(tmp_path: Path) -> None
         )
         assert told[0]["data"]["budget"] == "budget.turns_per_hour"
         assert bus.states()["pending"] == 3
-        assert "budget budget.turns_per_hour is spent" in bus.pending()[0]["reason"]
+        assert "budget.turns_per_hour is spent" in bus.pending()[0]["reason"]
         assert bus.pending()[0]["until"]
         assert "budget.reached" in (bus.sidecar.home / "logs" / "sidecar.log").read_text()
         bus.sidecar.kill()

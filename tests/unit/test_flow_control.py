@@ -268,9 +268,20 @@ def test_a_budget_holds_turns_back_and_names_itself() -> None:
     for number in range(4):
         flow.add(1, "", one(number, NOON))
     assert released(flow, NOON) + released(flow, NOON) == [[0], [1]]
-    assert flow.explain(1, "", NOON) == ("budget hour is spent", NOON + 3600)
+    assert flow.explain(1, "", NOON) == ("hour is spent", NOON + 3600)
     assert released(flow, NOON + 3599) == []
     assert released(flow, NOON + 3600) == [[2]]
+
+
+def test_a_release_that_led_to_nothing_is_no_turn() -> None:
+    flow = flow_of(Policy(digest=False, rate_count=1, rate_per=3600), hourly=1)
+    flow.add(1, "", one(1, NOON))
+    flow.add(1, "", one(2, NOON))
+    (release,) = flow.release(NOON).releases
+    assert isinstance(release, Release)
+    flow.refund(release)
+    flow.done(release.lane)
+    assert released(flow, NOON) == [[2]]
 
 
 def test_a_disabled_route_holds_what_waits() -> None:

@@ -84,8 +84,8 @@ def shown(path: str, *, as_json: bool) -> None:
     )
     for change in one["history"]:
         click.echo(f"  {change['at']}  {change['state']:9} {change['reason']}")
-    if why := _why(one):
-        click.echo(f"  now: {why}")
+    if one["state"] == "pending" and (why := _why(one)):
+        click.echo(f"  waits: {why}")
     click.echo(f"event: {json.dumps(one['document'], ensure_ascii=False)}")
     if one["text"] is not None:
         click.echo(f"text:\n{one['text']}")

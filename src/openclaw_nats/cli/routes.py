@@ -205,7 +205,7 @@ def _list(*, as_json: bool) -> None:
 def _shown(route: dict[str, Any]) -> str:
     target = route["resolvedTarget"]
     where = target.get("sessionKey") or target.get("url") or target.get("subject") or target["agentId"]
-    return f"{target['kind']} {where}"
+    return f"{target['kind']} {where.partition('?')[0]}"
 
 
 def _done(answer: Any, text: str, *, as_json: bool) -> None:

@@ -32,6 +32,9 @@ class Webhooks:
                 await answer.read()
         except TimeoutError:
             raise RetryLater(f"{_host(parcel.url)} did not answer within {TIMEOUT_SECONDS:g} s") from None
+        except aiohttp.ClientConnectorError as error:
+            why = error.os_error.strerror or error.os_error
+            raise RetryLater(f"{_host(parcel.url)} can't be reached: {why}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise RetryLater(f"{_host(parcel.url)}: {error or type(error).__name__}") from None
         if status < 300:

@@ -44,6 +44,12 @@ class Budgets:
         for window in (*self._overall, self._route(route_id)):
             window.times.append(now)
 
+    def refund(self, route_id: int) -> None:
+        """The last turn that was counted for this route was not asked for after all."""
+        for window in (*self._overall, self._route(route_id)):
+            if window.times:
+                window.times.pop()
+
     def wait(self, now: float, route_id: int) -> tuple[float, str]:
         """(when the next turn of this route fits, the limit in the way); (0, "") when one fits now."""
         worst, name = 0.0, ""

@@ -148,8 +148,11 @@ class Deliveries:
 
     async def _first(self, release: Release) -> None:
         route = self._book.get(release.group[0])
-        if route is None:
-            return
+        if route is None or not await self._go(release, route):
+            self._flow.refund(release)
+
+    async def _go(self, release: Release, route: Route) -> bool:
+        """Render, record and send a release; False when it led to no dispatch."""
         members = await self._present(route, release.members)
         while members:
             documents = [document for _, document in members]
@@ -163,14 +166,15 @@ class Deliveries:
             except Poison as error:
                 members = await self._without_poison(route, release, members, str(error))
         else:
-            return
+            return False
         dispatch = self._dispatch_of(route, release, [one for one, _ in members], text)
         if not await self._begin(dispatch, release, [one for one, _ in members], turn=route.target.is_turn):
-            return
+            return False
         self._meters.digest.observe(dispatch.events)
         if route.target.is_turn:
             self._meters.turn(route.name, dispatch.events)
         await self._send(release.lane, route, dispatch)
+        return True
 
     async def _present(self, route: Route, members: Sequence[Waiting]) -> list[tuple[Waiting, dict[str, Any]]]:
         found = await self._documents.get([one.event_id for one in members])

@@ -26,6 +26,7 @@ class Release:
     group: GroupKey
     lane: str
     members: list[Waiting]
+    turn: bool
 
 
 @dataclass
@@ -95,6 +96,19 @@ class FlowControl:
             self._group(release.group).put_back(members)
             self.waiting += len(members)
             self._dirty.add(release.group)
+
+    def refund(self, release: Release) -> None:
+        """A release led to no dispatch: it counts neither for the budgets nor for the rate limit."""
+        if release.turn:
+            self.budgets.refund(release.group[0])
+        group = self._groups.get(release.group)
+        if group is not None and group.policy.rate_count and group.sent:
+            group.sent.pop()
+        self.changed()
+
+    def changed(self) -> None:
+        """Something that may let others go has changed: everything that waits is looked at again."""
+        self._dirty.update(self._groups)
 
     def discard(self, numbers: set[int]) -> None:
         """Deliveries do not wait any more: the operator dropped them."""
@@ -236,7 +250,7 @@ class FlowControl:
         if policy.turn:
             until, limit = self.budgets.wait(now, group.key[0])
             if limit:
-                return until, f"budget {limit} is spent"
+                return until, f"{limit} is spent"
         return 0.0, ""
 
     def _serve(self, lane: Lane, now: float, decision: Decision) -> None:
@@ -279,7 +293,7 @@ class FlowControl:
                 group.sent.append(now)
             if group.policy.turn:
                 self.budgets.spend(now, group.key[0])
-            decision.releases.append(Release(group.key, lane.name, members))
+            decision.releases.append(Release(group.key, lane.name, members, group.policy.turn))
             self._examine(group.key, now, decision)  # is there more of it that may go at once?
         else:
             return False

@@ -92,7 +92,7 @@ class Inbound:
         """The part of `/api/health` that tells of deliveries."""
         states = await self.inbox.states()
         open_breakers = [
-            {"target": lane.name, "lastError": lane.breaker.last_error}
+            {"target": lane.name.partition("?")[0], "lastError": lane.breaker.last_error}
             for lane in self.flow.lanes()
             if lane.breaker.open
         ]
