@@ -20,7 +20,6 @@ export class Runs {
     this.known = new BoundedMap(); // key → {status, …}, "running" until it has ended
     this.wrap = wrapUntrusted;
     this.wraps = "plugin";
-    this.started = 0;
   }
 
   /** Take over what this Gateway can do. */
@@ -67,7 +66,6 @@ export class Runs {
       return;
     }
     this.known.set(order.key, { status: "running" });
-    this.started += 1;
     if (order.op === "wake") {
       // The run that it leads to is the Gateway's own, with an id that nobody tells: the session has to do.
       this.causes.announce({ ...order, session: order.sessionKey, seconds: WAKE_SECONDS });

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from openclaw_nats.demo.provision import cache_dir, provision_node
-from tests.support.processes import NatsServer, Process, Sidecar, wait_until
+from tests.support.processes import NatsServer, Process, Sidecar, kill_and_restart, wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -95,14 +95,7 @@ def test_kill_9_of_sidecar_nats_and_producer_at_random_moments(
     victims = [sidecar, nats, producer] * 4
     dice.shuffle(victims)
     producer.start()
-    for victim in victims:
-        time.sleep(dice.uniform(0.1, 1.2))
-        victim.kill()
-        time.sleep(dice.uniform(0.0, 0.8))
-        if isinstance(victim, Sidecar):
-            victim.start(wait=False)
-        else:
-            victim.start()
+    kill_and_restart(victims, dice, (0.1, 1.2))
     time.sleep(1)
     sidecar.wait_up()
     assert_all_there_once(sidecar, producer)

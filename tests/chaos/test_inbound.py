@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.inbound import ROOMY, Bus
-from tests.support.processes import Sidecar, wait_until
+from tests.support.inbound import ROOMY, Bus, running_bus
+from tests.support.processes import kill_and_restart, wait_until
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -27,10 +26,8 @@ EVENTS = 5000
 
 @pytest.fixture
 def bus(tmp_path: Path) -> Iterator[Bus]:
-    one = Bus(tmp_path, ROOMY + '[delivery]\nrun_timeout = "3s"\n')
-    one.start()
-    yield one
-    one.close()
+    with running_bus(tmp_path, ROOMY + '[delivery]\nrun_timeout = "3s"\n') as one:
+        yield one
 
 
 def acted(bus: Bus) -> Counter[int]:
@@ -66,14 +63,7 @@ def test_5000_deliveries_through_random_kills(bus: Bus) -> None:
     with ThreadPoolExecutor(5) as publishers:
         step = EVENTS // 5
         futures = [publishers.submit(publish_all, bus, start, start + step) for start in range(0, EVENTS, step)]
-        for victim in victims:
-            time.sleep(dice.uniform(0.2, 1.5))
-            victim.kill()
-            time.sleep(dice.uniform(0.0, 0.8))
-            if isinstance(victim, Sidecar):
-                victim.start(wait=False)
-            else:
-                victim.start()
+        kill_and_restart(victims, dice, (0.2, 1.5))
         for future in futures:
             future.result()
     bus.sidecar.wait_up()

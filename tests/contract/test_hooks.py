@@ -16,6 +16,7 @@ from openclaw_nats.gateway.hooks import Hooks
 from openclaw_nats.ports import Parcel
 from tests.gateway.world import prefix
 from tests.support.gateway_stub import HOOK_TOKEN, GatewayStub
+from tests.support.parcels import parcel
 
 HOOKS = {"hooks": {"allowRequestSessionKey": True, "allowedSessionKeyPrefixes": ["agent:", "hook:"]}}
 
@@ -41,22 +42,6 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         log = gateway.model_log
         yield Target(gateway.url, gateway.hook_token, lambda: len(log.read_text().splitlines()) if log.exists() else 0)
         gateway.close()
-
-
-def parcel(key: str, **more: Any) -> Parcel:
-    fields: dict[str, Any] = {
-        "dispatch": key,
-        "route": "r",
-        "kind": "session",
-        "text": "hello",
-        "events": 1,
-        "hops": 1,
-        "trusted": False,
-        "confirm": "ok",
-        "agent": "main",
-        "session": "agent:main:contract",
-    }
-    return Parcel(key=key, **(fields | more))
 
 
 async def send(target: Target, one: Parcel, token: str | None = None) -> Any:

@@ -15,7 +15,7 @@ import pytest
 
 from openclaw_nats.demo.gateway_client import connected
 from tests.gateway.world import World
-from tests.support.inbound import ROOMY
+from tests.support.inbound import ROOMY, Routed
 from tests.support.processes import wait_until
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(400)]
@@ -26,30 +26,8 @@ CONFIG: dict[str, Any] = {
 }
 
 
-class Gateway(World):
+class Gateway(Routed, World):
     """A world with routes."""
-
-    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        data = None if body is None else json.dumps(body).encode()
-        status, _, answer = self.sidecar.request(method, path, data, {"Content-Type": "application/json"})
-        return status, json.loads(answer) if answer else None
-
-    def route(self, name: str, pattern: str, target: Any, **more: Any) -> None:
-        status, answer = self.call("POST", "/api/routes", {"name": name, "pattern": pattern, "target": target, **more})
-        assert status in (200, 201), answer
-
-    def health(self) -> dict[str, Any]:
-        return dict(self.sidecar.get("/api/health")[1]["delivery"])
-
-    def ended(self, count: int, seconds: float = 90) -> dict[str, int]:
-        """Wait until so many deliveries have ended."""
-
-        def done() -> dict[str, int] | None:
-            states = self.health()["counts"]
-            open_ = states["pending"] + states["sending"] + states["failed"]
-            return states if not open_ and sum(states.values()) >= count else None
-
-        return dict(wait_until(done, seconds, f"{count} deliveries to end"))
 
     def transcript(self, session: str) -> str:
         """What stands in a session's transcript, as the Gateway tells it."""
@@ -84,9 +62,9 @@ def test_each_target_lands_where_it_should(world: Gateway) -> None:
     world.route("wake", "agent.events.custom.wake.>", {"kind": "wake"})
     for name in ("named", "isolated", "main"):
         assert world.sidecar.publish(f"agent.events.custom.{name}.x", {"word": f"landed-{name}"})[0] == 200
-        world.ended({"named": 1, "isolated": 2, "main": 3}[name])
+        world.settled({"named": 1, "isolated": 2, "main": 3}[name], 90)
     assert world.sidecar.publish("agent.events.custom.wake.x", {"word": "landed-wake"})[0] == 200
-    assert world.ended(4)["delivered"] == 4
+    assert world.settled(4, 90)["delivered"] == 4
     receipts = {one["route"]: one for one in world.call("GET", "/api/receipts")[1]["receipts"]}
     assert {one["outcome"] for name, one in receipts.items() if name != "wake"} == {"accepted" if old else "ok"}
     assert receipts["wake"]["outcome"] == "accepted"
@@ -129,7 +107,7 @@ def test_events_of_a_delivered_run_carry_its_delivery_and_hops(world: Gateway) -
 
 def test_a_burst_of_1000_events_is_at_most_25_turns_with_each_event_once(world: Gateway) -> None:
     world.route("burst", "agent.events.custom.burst.>", "agent:main:burst", flow={"batch": {"size": 50, "wait": "5s"}})
-    before = sum(world.health()["counts"].values())
+    before = sum(world.states().values())
     lines = [
         {
             "specversion": "1.0",
@@ -142,7 +120,7 @@ def test_a_burst_of_1000_events_is_at_most_25_turns_with_each_event_once(world: 
         for number in range(1000)
     ]
     assert world.sidecar.post_events(lines)[1]["accepted"] == 1000
-    world.ended(before + 1000, 240)
+    world.settled(before + 1000, 240)
     receipts = [one for one in world.call("GET", "/api/receipts?limit=1000")[1]["receipts"] if one["route"] == "burst"]
     assert len(receipts) <= 25
     assert sum(one["events"] for one in receipts) == 1000

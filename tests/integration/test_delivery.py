@@ -9,14 +9,13 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
 
 from tests.support import jetstream
 from tests.support.gateway_stub import HOOK_TOKEN
-from tests.support.inbound import ROOMY, Bus
+from tests.support.inbound import ROOMY, Bus, running_bus
 from tests.support.processes import wait_until
 
 ONE_EACH = {"batch": {"size": 1}}
@@ -24,20 +23,13 @@ ONE_EACH = {"batch": {"size": 1}}
 
 @pytest.fixture
 def bus(tmp_path: Path) -> Iterator[Bus]:
-    one = Bus(tmp_path, ROOMY + '[delivery]\nrun_timeout = "2s"\n')
-    one.start()
-    yield one
-    one.close()
+    with running_bus(tmp_path, ROOMY + '[delivery]\nrun_timeout = "2s"\n') as one:
+        yield one
 
 
 def numbers(bus: Bus) -> list[int]:
     """The event numbers that were acted on, in order."""
     return [number for turn in bus.numbers() for number in turn]
-
-
-def health(bus: Bus) -> dict[str, Any]:
-    """The part of the health report that tells of deliveries."""
-    return dict(bus.sidecar.get("/api/health")[1]["delivery"])
 
 
 def send(bus: Bus, count: int, name: str = "a.x") -> None:
@@ -65,27 +57,27 @@ def test_a_gateway_that_is_away_costs_time_only(bus: Bus) -> None:
     bus.route("a", "agent.events.custom.a.>", "main")
     bus.stub.kill()
     send(bus, 50)
-    wait_until(lambda: not health(bus)["reachable"], what="unhealthy delivery")
+    wait_until(lambda: not bus.health()["reachable"], what="unhealthy delivery")
     time.sleep(3)
     assert bus.states()["dead"] == 0
     bus.stub.start()
     assert bus.settled(50)["delivered"] == 50
     assert sorted(numbers(bus)) == list(range(50))
     assert len(bus.messages()) <= 3  # what waited went out together
-    wait_until(lambda: health(bus)["reachable"], what="healthy delivery")
+    wait_until(lambda: bus.health()["reachable"], what="healthy delivery")
 
 
 def test_a_wrong_hook_token_is_told_keeps_the_events_and_heals(bus: Bus) -> None:
     (bus.sidecar.home / "hook-token").write_text("wrong")
     bus.route("a", "agent.events.custom.a.>", "main")
     send(bus, 3)
-    wait_until(lambda: "refuses the hook token" in health(bus)["lastError"], what="unhealthy delivery")
-    report = health(bus)
+    wait_until(lambda: "refuses the hook token" in bus.health()["lastError"], what="unhealthy delivery")
+    report = bus.health()
     assert not report["reachable"]
     assert report["counts"]["dead"] == 0
     (bus.sidecar.home / "hook-token").write_text(HOOK_TOKEN)
     assert bus.settled(3)["delivered"] == 3
-    assert health(bus)["reachable"]
+    assert bus.health()["reachable"]
 
 
 def test_a_failed_run_is_a_failed_delivery_and_the_next_try_a_new_run(bus: Bus) -> None:
@@ -228,7 +220,7 @@ def test_a_subject_target_republishes_one_step_further_and_a_circle_ends(bus: Bu
     assert (states["delivered"], states["dropped"]) == (4, 1)  # 0, 1, 2 and 3 hops, then no more
     events = [one for one in bus.sidecar.events() if one["subject"] == "agent.events.custom.c.again"]
     assert [one["hops"] for one in events] == [1, 2, 3, 4]
-    guard = health(bus)["loopGuard"]
+    guard = bus.health()["loopGuard"]
     assert guard["stopped"] == 1
     assert guard["last"]["route"] == "circle"
     told = wait_until(

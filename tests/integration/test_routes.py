@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support.inbound import Bus
+from tests.support.inbound import Bus, running_bus
 
 FILE = """
 [[route]]
@@ -31,10 +31,8 @@ flow = { batch = { size = 5, wait = "1s" } }
 
 @pytest.fixture(scope="module")
 def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
-    one = Bus(tmp_path_factory.mktemp("routes"))
-    one.start()
-    yield one
-    one.close()
+    with running_bus(tmp_path_factory.mktemp("routes")) as one:
+        yield one
 
 
 @pytest.fixture(autouse=True)

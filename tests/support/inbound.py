@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,46 @@ from tests.support.processes import NatsServer, Sidecar, wait_until
 ROOMY = "[budget]\nturns_per_hour = 100000\nturns_per_day = 100000\nroute_turns_per_hour = 100000\n"
 
 
-class Bus:
+class Routed:
+    """What tests ask of a sidecar that has routes."""
+
+    sidecar: Sidecar
+
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """One request to the sidecar's API, JSON both ways."""
+        data = None if body is None else json.dumps(body).encode()
+        status, _, answer = self.sidecar.request(method, path, data, {"Content-Type": "application/json"})
+        return status, json.loads(answer) if answer else None
+
+    def route(self, name: str, pattern: str, target: Any, **more: Any) -> dict[str, Any]:
+        """Save a route; fails unless it is accepted."""
+        status, answer = self.call("POST", "/api/routes", {"name": name, "pattern": pattern, "target": target, **more})
+        assert status in (200, 201), answer
+        return dict(answer)
+
+    def health(self) -> dict[str, Any]:
+        """The part of the health report that tells of deliveries."""
+        return dict(self.sidecar.get("/api/health")[1]["delivery"])
+
+    def states(self) -> dict[str, int]:
+        """How many deliveries are in each state."""
+        return dict(self.health()["counts"])
+
+    def settled(self, count: int, seconds: float = 30) -> dict[str, int]:
+        """Wait until so many deliveries have ended and none is under way."""
+
+        def done() -> dict[str, int] | None:
+            states = self.states()
+            under_way = states["pending"] + states["sending"] + states["failed"]
+            return states if not under_way and sum(states.values()) >= count else None
+
+        try:
+            return dict(wait_until(done, seconds, f"{count} ended deliveries"))
+        except AssertionError as error:
+            raise AssertionError(f"{error}; they are {self.states()}") from None
+
+
+class Bus(Routed):
     """nats-server, sidecar and Gateway-shaped server together."""
 
     def __init__(self, folder: Path, config: str = ROOMY, run_seconds: float = 0.0) -> None:
@@ -34,40 +75,11 @@ class Bus:
         self.stub.close()
         self.nats.close()
 
-    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """One request to the sidecar's API, JSON both ways."""
-        data = None if body is None else json.dumps(body).encode()
-        status, _, answer = self.sidecar.request(method, path, data, {"Content-Type": "application/json"})
-        return status, json.loads(answer) if answer else None
-
-    def route(self, name: str, pattern: str, target: Any, **more: Any) -> dict[str, Any]:
-        """Save a route; fails unless it is accepted."""
-        status, answer = self.call("POST", "/api/routes", {"name": name, "pattern": pattern, "target": target, **more})
-        assert status in (200, 201), answer
-        return dict(answer)
-
     def publish(self, name: str, data: Any = None, **more: Any) -> str:
         """Publish an event under agent.events.custom; its id."""
         status, answer = self.sidecar.publish(f"agent.events.custom.{name}", data, **more)
         assert status == 200, answer
         return str(answer["id"])
-
-    def states(self) -> dict[str, int]:
-        """How many deliveries are in each state."""
-        return dict(self.sidecar.get("/api/health")[1]["delivery"]["counts"])
-
-    def settled(self, count: int, seconds: float = 30) -> dict[str, int]:
-        """Wait until so many deliveries have ended and none is under way."""
-
-        def done() -> dict[str, int] | None:
-            states = self.states()
-            under_way = states["pending"] + states["sending"] + states["failed"]
-            return states if not under_way and sum(states.values()) >= count else None
-
-        try:
-            return dict(wait_until(done, seconds, f"{count} ended deliveries"))
-        except AssertionError as error:
-            raise AssertionError(f"{error}; they are {self.states()}") from None
 
     def dead(self) -> list[dict[str, Any]]:
         """The dead letters."""
@@ -88,3 +100,14 @@ class Bus:
     def numbers(self) -> list[list[int]]:
         """The values of `n` in the events of each turn, in order."""
         return [[int(found) for found in re.findall(r'"n":(\d+)', text)] for text in self.messages()]
+
+
+@contextlib.contextmanager
+def running_bus(folder: Path, config: str = ROOMY) -> Iterator[Bus]:
+    """A bus from its start to its end."""
+    bus = Bus(folder, config)
+    try:
+        bus.start()
+        yield bus
+    finally:
+        bus.close()

@@ -6,11 +6,12 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,18 @@ class Sidecar(Process):
             if line.startswith(name + " "):
                 return float(line.split()[-1])
         raise AssertionError(f"no metric {name}")
+
+
+def kill_and_restart(victims: Sequence[Any], dice: random.Random, pause: tuple[float, float]) -> None:
+    """kill -9 one after another, at random moments; each comes back after a moment, nobody waits for a sidecar."""
+    for victim in victims:
+        time.sleep(dice.uniform(*pause))
+        victim.kill()
+        time.sleep(dice.uniform(0.0, 0.8))
+        if isinstance(victim, Sidecar):
+            victim.start(wait=False)
+        else:
+            victim.start()
 
 
 def event(number: int | str, subject: str = "agent.events.custom.test", **more: Any) -> dict[str, Any]:

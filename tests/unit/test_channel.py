@@ -14,22 +14,7 @@ from openclaw_nats.errors import GiveUp, RetryLater
 from openclaw_nats.gateway import channel as module
 from openclaw_nats.gateway.channel import PluginChannel, RunResult
 from openclaw_nats.ports import Parcel
-
-
-def parcel(key: str = "k1", **more: Any) -> Parcel:
-    fields: dict[str, Any] = {
-        "dispatch": key,
-        "route": "r",
-        "kind": "session",
-        "text": "hello",
-        "events": 1,
-        "hops": 1,
-        "trusted": False,
-        "confirm": "ok",
-        "agent": "main",
-        "session": "agent:main:x",
-    }
-    return Parcel(key=key, **(fields | more))
+from tests.support.parcels import parcel
 
 
 class Plugin:
@@ -60,7 +45,7 @@ class Plugin:
 
 @pytest.fixture
 async def channel() -> AsyncIterator[PluginChannel]:
-    one = PluginChannel(5.0, lambda: None)
+    one = PluginChannel(5.0)
     watch = asyncio.create_task(one.watch())
     yield one
     watch.cancel()
@@ -172,7 +157,7 @@ async def test_a_gateway_that_hangs_did_not_take_it(channel: PluginChannel, monk
 
 
 async def test_a_run_that_takes_too_long_is_asked_for_again_as_the_same_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    channel = PluginChannel(0.2, lambda: None)
+    channel = PluginChannel(0.2)
     plugin = Plugin(channel, "instance-1")
     await plugin.connect()
     sent = asyncio.create_task(channel.send(parcel()))

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from openclaw_nats.cli.deliveries import client, filter_options, given, listed, page_options, shown
-from openclaw_nats.cli.output import json_option, print_json, step
+from openclaw_nats.cli.output import json_option, tell
 
 
 @click.group("dead", invoke_without_command=True)
@@ -37,10 +37,7 @@ def show_command(as_json: bool, number: int) -> None:
 def redrive_command(as_json: bool, number: int | None, everything: bool, **options: Any) -> None:
     """Make dead letters wait again: NUMBER, or all that the options let through."""
     answer = _act("redrive", number, given(**options), everything=everything)
-    if as_json:
-        print_json(answer)
-    else:
-        step("✓", f"{answer['redriven']} wait again")
+    tell(answer, f"{answer['redriven']} wait again", as_json=as_json)
 
 
 @command.command("drop")
@@ -51,10 +48,7 @@ def redrive_command(as_json: bool, number: int | None, everything: bool, **optio
 def drop_command(as_json: bool, number: int | None, everything: bool, **options: Any) -> None:
     """Drop dead letters: NUMBER, or all that the options let through."""
     answer = _act("drop", number, given(**options), everything=everything)
-    if as_json:
-        print_json(answer)
-    else:
-        step("✓", f"dropped {answer['dropped']}")
+    tell(answer, f"dropped {answer['dropped']}", as_json=as_json)
 
 
 def _act(action: str, number: int | None, options: dict[str, str], *, everything: bool) -> Any:

@@ -29,6 +29,14 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def tell(answer: Any, text: str, *, as_json: bool) -> None:
+    """What a command has done: the answer for machines, or a line for people."""
+    if as_json:
+        print_json(answer)
+    else:
+        step("✓", text)
+
+
 def step(mark: str, name: str, detail: str = "") -> None:
     """One line of progress: a mark, what, and details."""
     colours = {"✓": "green", "+": "cyan", "!": "yellow", "✗": "red"}

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from openclaw_nats.cli.deliveries import client, filter_options, given, listed, page_options, shown
-from openclaw_nats.cli.output import json_option, print_json, step
+from openclaw_nats.cli.output import json_option, tell
 
 
 @click.group("pending", invoke_without_command=True)
@@ -35,7 +35,7 @@ def show_command(as_json: bool, number: int) -> None:
 @json_option
 def retry_command(as_json: bool, number: int) -> None:
     """Try the failed delivery NUMBER again now."""
-    _told(client().call("POST", f"/api/pending/{number}/retry"), f"delivery {number} is tried again", as_json=as_json)
+    tell(client().call("POST", f"/api/pending/{number}/retry"), f"delivery {number} is tried again", as_json=as_json)
 
 
 @command.command("drop")
@@ -44,11 +44,4 @@ def retry_command(as_json: bool, number: int) -> None:
 def drop_command(as_json: bool, number: int) -> None:
     """Drop delivery NUMBER (a failed one with all that go out with it)."""
     answer = client().call("POST", f"/api/pending/{number}/drop")
-    _told(answer, f"dropped {answer['dropped']}", as_json=as_json)
-
-
-def _told(answer: Any, text: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json(answer)
-    else:
-        step("✓", text)
+    tell(answer, f"dropped {answer['dropped']}", as_json=as_json)

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from openclaw_nats.cli.output import json_option, print_json, step, table
+from openclaw_nats.cli.deliveries import client
+from openclaw_nats.cli.output import json_option, print_json, step, table, tell
 
 
 @click.group("routes", invoke_without_command=True)
@@ -32,7 +33,7 @@ def list_command(as_json: bool) -> None:
 @json_option
 def show_command(as_json: bool, name: str) -> None:
     """Show one route, whole."""
-    route = _client().call("GET", _path(name))
+    route = client().call("GET", _path(name))
     if as_json:
         print_json(route)
         return
@@ -73,8 +74,8 @@ def add_command(as_json: bool, name: str, pattern: str, target: str, **given: An
     TARGET is main, a session key, agent:ID (an isolated turn), wake[:ID], a https:// address, subject:SUBJECT, or JSON.
     """
     body = {"name": name, "pattern": pattern, "target": _target(target), **_fields(given)}
-    route = _client().call("POST", "/api/routes", body)
-    _done(route, f"route {name}: {pattern} → {_shown(route)}", as_json=as_json)
+    route = client().call("POST", "/api/routes", body)
+    tell(route, f"route {name}: {pattern} → {_shown(route)}", as_json=as_json)
 
 
 @command.command("edit")
@@ -85,15 +86,15 @@ def add_command(as_json: bool, name: str, pattern: str, target: str, **given: An
 @json_option
 def edit_command(as_json: bool, name: str, pattern: str | None, target: str | None, **given: Any) -> None:
     """Change fields of the route NAME; what is not named stays. --set FIELD=null takes one back to its default."""
-    client = _client()
+    sidecar = client()
     changes = _fields(given)
     if "flow" in changes and isinstance(changes["flow"], dict):
-        changes["flow"] = {**client.call("GET", _path(name)).get("flow", {}), **changes["flow"]}
+        changes["flow"] = {**sidecar.call("GET", _path(name)).get("flow", {}), **changes["flow"]}
     changes |= {"pattern": pattern} if pattern else {}
     changes |= {"target": _target(target)} if target else {}
     if not changes:
         raise click.UsageError("Nothing to change was given.")
-    _done(client.call("PATCH", _path(name), changes), f"changed route {name}", as_json=as_json)
+    tell(sidecar.call("PATCH", _path(name), changes), f"changed route {name}", as_json=as_json)
 
 
 @command.command("enable")
@@ -101,7 +102,7 @@ def edit_command(as_json: bool, name: str, pattern: str | None, target: str | No
 @json_option
 def enable_command(as_json: bool, name: str) -> None:
     """Enable the route NAME: it takes what is stored from now on."""
-    _done(_client().call("PATCH", _path(name), {"enabled": True}), f"enabled route {name}", as_json=as_json)
+    tell(client().call("PATCH", _path(name), {"enabled": True}), f"enabled route {name}", as_json=as_json)
 
 
 @command.command("disable")
@@ -109,7 +110,7 @@ def enable_command(as_json: bool, name: str) -> None:
 @json_option
 def disable_command(as_json: bool, name: str) -> None:
     """Disable the route NAME: it takes no events, and what waits for it is held."""
-    _done(_client().call("PATCH", _path(name), {"enabled": False}), f"disabled route {name}", as_json=as_json)
+    tell(client().call("PATCH", _path(name), {"enabled": False}), f"disabled route {name}", as_json=as_json)
 
 
 @command.command("remove")
@@ -117,8 +118,8 @@ def disable_command(as_json: bool, name: str) -> None:
 @json_option
 def remove_command(as_json: bool, name: str) -> None:
     """Remove the route NAME; what waits for it is dropped."""
-    _client().call("DELETE", _path(name))
-    _done({"removed": name}, f"removed route {name}", as_json=as_json)
+    client().call("DELETE", _path(name))
+    tell({"removed": name}, f"removed route {name}", as_json=as_json)
 
 
 @command.command("test")
@@ -132,7 +133,7 @@ def test_command(as_json: bool, name: str, event: str | None, since: str | None,
     body: dict[str, Any] = {"event": _json(event, "--event")} if event else {"since": since or "1h"}
     if draft:
         body["route"] = _json(f"@{draft}", "--with")
-    report = _client().call("POST", f"{_path(name)}/test", body)
+    report = client().call("POST", f"{_path(name)}/test", body)
     if as_json:
         print_json(report)
         return
@@ -156,9 +157,9 @@ def apply_command(as_json: bool, file: Path, prune: bool, yes: bool, dry_run: bo
     """Make the routes as a TOML file says ([[route]] tables), after showing the differences."""
     from openclaw_nats.cli.routes_file import differences, read
 
-    client = _client()
+    sidecar = client()
     wanted = read(file)
-    changes = differences(wanted, client.call("GET", "/api/routes")["routes"], prune=prune)
+    changes = differences(wanted, sidecar.call("GET", "/api/routes")["routes"], prune=prune)
     if as_json and dry_run:
         print_json({"changes": [change.as_json() for change in changes]})
         return
@@ -175,9 +176,9 @@ def apply_command(as_json: bool, file: Path, prune: bool, yes: bool, dry_run: bo
         click.confirm("Do this?", default=False, abort=True)
     for change in changes:
         if change.mark == "-":
-            client.call("DELETE", _path(change.name))
+            sidecar.call("DELETE", _path(change.name))
         else:
-            client.call("POST", "/api/routes", change.route)
+            sidecar.call("POST", "/api/routes", change.route)
     if as_json:
         print_json({"changes": [change.as_json() for change in changes]})
     else:
@@ -185,7 +186,7 @@ def apply_command(as_json: bool, file: Path, prune: bool, yes: bool, dry_run: bo
 
 
 def _list(*, as_json: bool) -> None:
-    routes = _client().call("GET", "/api/routes")["routes"]
+    routes = client().call("GET", "/api/routes")["routes"]
     if as_json:
         print_json({"routes": routes})
         return
@@ -206,20 +207,6 @@ def _shown(route: dict[str, Any]) -> str:
     target = route["resolvedTarget"]
     where = target.get("sessionKey") or target.get("url") or target.get("subject") or target["agentId"]
     return f"{target['kind']} {where.partition('?')[0]}"
-
-
-def _done(answer: Any, text: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json(answer)
-    else:
-        step("✓", text)
-
-
-def _client() -> Any:
-    from openclaw_nats.cli.sidecar_client import SidecarClient
-    from openclaw_nats.settings import load
-
-    return SidecarClient(load())
 
 
 def _path(name: str) -> str:

@@ -94,14 +94,15 @@ def _object(body: bytes) -> dict[str, msgspec.Raw] | None:
 
 
 def _id_of(message: StoredMessage) -> str:
-    return message.headers.get("Nats-Msg-Id") or f"agent_events:{message.sequence}"
+    ids = [value for name, value in message.headers.items() if name.lower() == "nats-msg-id" and value]
+    return ids[0] if ids else f"agent_events:{message.sequence}"
 
 
 def _wrapped(message: StoredMessage) -> dict[str, Any]:
     headers = {name.lower(): value for name, value in message.headers.items()}
     document: dict[str, Any] = {
         "specversion": "1.0",
-        "id": headers.get("nats-msg-id") or f"agent_events:{message.sequence}",
+        "id": _id_of(message),
         "source": "nats",
         "type": envelope.type_of(message.subject),
         "subject": message.subject,

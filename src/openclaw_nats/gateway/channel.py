@@ -53,9 +53,9 @@ class _Run:
 class PluginChannel:
     """One plugin at a time; `connected` and `can_run` tell what it can do."""
 
-    def __init__(self, run_timeout: float, on_change: Callable[[], None]) -> None:
+    def __init__(self, run_timeout: float) -> None:
         self._run_timeout = run_timeout
-        self._on_change = on_change
+        self.on_change: Callable[[], None] = lambda: None
         self._runs: dict[str, _Run] = {}
         self._orders: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.connected = False
@@ -82,7 +82,7 @@ class PluginChannel:
         log.info("channel.connected", instance=instance, can_run=can_run)
         for run in self._runs.values():
             orders.put_nowait(run.order)
-        self._on_change()
+        self.on_change()
         try:
             yield b"\n"
             while True:
@@ -99,7 +99,7 @@ class PluginChannel:
             if orders is self._orders:
                 self.connected, self.since, self._lost = False, time.time(), time.monotonic()
                 log.info("channel.lost", instance=instance)
-                self._on_change()
+                self.on_change()
 
     async def watch(self) -> None:
         """Until cancelled: give runs up whose plugin has not come back."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,11 +65,6 @@ class Budgets:
             if window.free_at(now) > now:
                 found.append({**_state(window, now), "routeId": route_id})
         return found
-
-    def last_hour(self, now: float) -> int:
-        """Turns in the last hour."""
-        times = list(self._overall[-1].times)
-        return len(times) - bisect_right(times, now - 3600)
 
     def _route(self, route_id: int) -> _Window:
         if route_id not in self._routes:

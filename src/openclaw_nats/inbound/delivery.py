@@ -23,7 +23,7 @@ from openclaw_nats.inbound.loop_guard import LoopGuard
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.render_process import TooLong
 from openclaw_nats.inbound.rendering import Renderer
-from openclaw_nats.inbound.route import Route, Target
+from openclaw_nats.inbound.route import TURN_KINDS, Route, target_from
 from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.ports import Parcel, Receipt, Sender
 from openclaw_nats.storage import inbox
@@ -82,7 +82,7 @@ class Deliveries:
             self._flow.budgets.spend(at, route_id)
         for dispatch in self._database.now(inbox.open_dispatches):
             self._guard.started(dispatch.run_key, dispatch.hops + 1)
-            self._flow.retry(_target_of(dispatch).lane, dispatch)
+            self._flow.retry(target_from(msgspec.json.decode(dispatch.target)).lane, dispatch)
         for route_id, key, one in self._database.now(inbox.waiting):
             self._flow.add(route_id, key, one)
 
@@ -254,52 +254,49 @@ class Deliveries:
         await self._send(retry.lane, route, dispatch)
 
     async def _send(self, lane: str, route: Route, dispatch: Dispatch) -> None:
-        target = _target_of(dispatch)
         parcel = parcel_of(dispatch)
-        if target.is_turn:
+        if parcel.kind in TURN_KINDS:
             self._guard.started(parcel.key, parcel.hops)
         try:
-            receipt = await self._senders[target.kind].send(parcel)
+            receipt = await self._senders[parcel.kind].send(parcel)
         except RetryLater as error:
-            self._meters.failures.labels(target.kind).inc()
+            self._meters.failures.labels(parcel.kind).inc()
             await self._failed(lane, route, dispatch, error)
         except GiveUp as error:
-            self._meters.failures.labels(target.kind).inc()
+            self._meters.failures.labels(parcel.kind).inc()
             self._flow.breaker(lane).succeed()  # it answered; it does not want this one
             await self._bury(dispatch, str(error))
         else:
-            await self._delivered(lane, route, dispatch, receipt)
+            await self._delivered(lane, dispatch, receipt, turn=parcel.kind in TURN_KINDS)
 
-    async def _delivered(self, lane: str, route: Route, dispatch: Dispatch, receipt: Receipt) -> None:
+    async def _delivered(self, lane: str, dispatch: Dispatch, receipt: Receipt, *, turn: bool) -> None:
         now = self._clock()
         kept = Receipt(receipt.way, receipt.run_id, receipt.outcome, receipt.reply[:_REPLY_CHARACTERS])
         await self._kept(lambda db: inbox.deliver(db, dispatch, kept, now))
-        self._succeeded(lane)
-        self._meters.ended(route.name, "delivered", dispatch.events)
+        self._flow.breaker(lane).succeed()
+        if turn:
+            self._gateway_answers()
+        self._meters.ended(dispatch.route, "delivered", dispatch.events)
         self._meters.latency.observe(now - dispatch.created_at)
 
-    def _succeeded(self, lane: str) -> None:
-        self._flow.breaker(lane).succeed()
-        if self._flow.gateway.open and lane.split(" ")[0] in ("session", "agent", "wake"):
+    def _gateway_answers(self) -> None:
+        if self._flow.gateway.open:
             self._flow.gateway.succeed()
             self._flow.gateway_changed()
 
     async def _failed(self, lane: str, route: Route, dispatch: Dispatch, error: RetryLater) -> None:
         now = self._clock()
         self._note_failure(lane, route, error, now)
-        wait = 0.0
+        own = error.scope == "delivery" and error.counts
         if error.counts:
             dispatch.failures += 1
-        if error.scope == "delivery" and error.counts:
-            if dispatch.failures > len(route.backoff):
+            tried_long_enough = own or now - dispatch.created_at >= sum(route.backoff)
+            if dispatch.failures > len(route.backoff) and tried_long_enough:
                 await self._bury(dispatch, f"given up after {dispatch.attempts} attempts: {error}")
                 return
+        wait = 0.0
+        if own:
             wait = route.backoff[dispatch.failures - 1]
-        elif (
-            error.counts and now - dispatch.created_at >= sum(route.backoff) and dispatch.failures > len(route.backoff)
-        ):
-            await self._bury(dispatch, f"given up after {dispatch.attempts} attempts: {error}")
-            return
         elif not self._flow.breaker(lane).open and not self._flow.gateway.open:
             wait = min(2.0**dispatch.failures, 60.0)
         dispatch.way = error.way
@@ -317,13 +314,11 @@ class Deliveries:
     def _note_failure(self, lane: str, route: Route, error: RetryLater, now: float) -> None:
         breaker, gateway = self._flow.breaker(lane), self._flow.gateway
         if error.scope == "gateway":
-            breaker.probing = False
             gateway.fail(now, str(error), threshold=1, retry_after=error.retry_after)
             self._flow.gateway_changed()
             return
-        if gateway.open and route.target.is_turn:
-            gateway.succeed()  # it answers again
-            self._flow.gateway_changed()
+        if route.target.is_turn:
+            self._gateway_answers()
         if error.scope == "target":
             threshold = 1 if route.policy.concurrency == 1 else _BREAKER_THRESHOLD
             breaker.fail(now, str(error), threshold=threshold, retry_after=error.retry_after)
@@ -345,22 +340,10 @@ class Deliveries:
                 await asyncio.sleep(_DISK_PAUSE)
 
 
-def _target_of(dispatch: Dispatch) -> Target:
-    found = msgspec.json.decode(dispatch.target)
-    return Target(
-        kind=found["kind"],
-        agent=found.get("agentId", ""),
-        session=found.get("sessionKey", ""),
-        url=found.get("url", ""),
-        secret=found.get("secret", ""),
-        subject=found.get("subject", ""),
-    )
-
-
 def parcel_of(dispatch: Dispatch) -> Parcel:
     """The dispatch as its target gets it: the same for every attempt of one run."""
     found = msgspec.json.decode(dispatch.target)
-    target = _target_of(dispatch)
+    target = target_from(found)
     is_list = dispatch.body.startswith("[")
     json_type = "application/cloudevents-batch+json" if is_list else "application/cloudevents+json"
     return Parcel(

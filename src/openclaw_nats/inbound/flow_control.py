@@ -104,11 +104,7 @@ class FlowControl:
         group = self._groups.get(release.group)
         if group is not None and group.policy.rate_count and group.sent:
             group.sent.pop()
-        self.changed()
-
-    def changed(self) -> None:
-        """Something that may let others go has changed: everything that waits is looked at again."""
-        self._dirty.update(self._groups)
+        self._dirty.update(self._groups)  # what the budget held back may go
 
     def discard(self, numbers: set[int]) -> None:
         """Deliveries do not wait any more: the operator dropped them."""
@@ -120,20 +116,21 @@ class FlowControl:
     def retry(self, lane: str, dispatch: Dispatch) -> None:
         """A dispatch waits until its `due_at` for another attempt."""
         _, policy, _ = self._routes.get(dispatch.route_id, (lane, Policy(), True))
-        found = self._lane(lane, policy)
-        found.retries.append((dispatch.due_at, dispatch, policy.concurrency))
+        self._lane(lane, policy).retries.append(dispatch)
         self._wake(dispatch.due_at, lane)
         self._dirty_lanes.add(lane)
 
     def discard_retries(self, ids: set[str]) -> None:
         """Dispatches are not tried again."""
         for lane in self._lanes.values():
-            lane.retries = [one for one in lane.retries if one[1].id not in ids]
+            lane.retries = [one for one in lane.retries if one.id not in ids]
 
     def hurry(self, ids: set[str]) -> None:
         """Dispatches are due now."""
         for lane in self._lanes.values():
-            lane.retries = [(0.0 if one[1].id in ids else one[0], *one[1:]) for one in lane.retries]
+            for dispatch in lane.retries:
+                if dispatch.id in ids:
+                    dispatch.due_at = 0.0
             self._dirty_lanes.add(lane.name)
 
     def sent_before(self, route_id: int, key: str, times: list[float]) -> None:
@@ -265,8 +262,8 @@ class FlowControl:
 
     def _start_one(self, lane: Lane, now: float, decision: Decision) -> bool:
         retry = min(
-            (one for one in lane.retries if one[0] <= now and lane.active < one[2]),
-            key=lambda one: (-one[1].priority, one[1].position),
+            (one for one in lane.retries if one.due_at <= now and lane.active < self._concurrency(one)),
+            key=lambda one: (-one.priority, one.position),
             default=None,
         )
         group = min(
@@ -276,11 +273,11 @@ class FlowControl:
         )
         if retry and group:
             head = group.head()
-            if (-head.priority, head.order) < (-retry[1].priority, retry[1].position):
+            if (-head.priority, head.order) < (-retry.priority, retry.position):
                 retry = None
         if retry:
             lane.retries.remove(retry)
-            decision.releases.append(Retry(lane.name, retry[1]))
+            decision.releases.append(Retry(lane.name, retry))
         elif group:
             before = len(decision.expired)
             members = self._take(group, now, decision.expired)
@@ -311,6 +308,10 @@ class FlowControl:
             limit = max(1, -(-group.count // free))
         return group.take(limit, self._max_text, now, expired)
 
+    def _concurrency(self, dispatch: Dispatch) -> int:
+        route = self._routes.get(dispatch.route_id)
+        return route[1].concurrency if route is not None else 1
+
     def _group(self, key: GroupKey) -> Group:
         group = self._groups.get(key)
         if group is None:
@@ -325,7 +326,7 @@ class FlowControl:
         return self._lanes[name]
 
     def _forget(self, group: Group, now: float) -> None:
-        """Drop an empty group, unless its rate limit still remembers; and a lane that nothing uses."""
+        """Drop an empty group, unless its rate limit still remembers."""
         if group.sent and group.sent[-1] > now - group.policy.rate_per:
             self._wake(group.sent[-1] + group.policy.rate_per, group.key)
             return

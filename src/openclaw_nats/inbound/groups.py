@@ -40,7 +40,7 @@ class Lane:
     breakers: tuple[Breaker, ...]
     active: int = 0
     ready: set[GroupKey] = field(default_factory=set)
-    retries: list[tuple[float, Dispatch, int]] = field(default_factory=list)
+    retries: list[Dispatch] = field(default_factory=list)
 
     @property
     def breaker(self) -> Breaker:

@@ -12,7 +12,7 @@ from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.storage import inbox, listing
 from openclaw_nats.storage.database import Database
-from openclaw_nats.storage.rows import OPEN
+from openclaw_nats.storage.rows import OPEN, Waiting
 
 MAX_BULK = 10_000
 BY_OPERATOR = "dropped by the operator"
@@ -40,10 +40,8 @@ class InboxService:
     async def deliveries(self, filters: dict[str, Any], cursor: int | None, limit: int) -> list[dict[str, Any]]:
         """Deliveries, newest first; what waits says why and until when."""
         rows = await self._database.read(lambda db: listing.deliveries(db, filters, cursor, limit))
-        now = self._clock()
         for row in rows:
-            if row["state"] == "pending":
-                row["reason"], row["until"] = self._flow.explain(row["route_id"], row["flow_key"], now)
+            self._explain(row)
         return rows
 
     async def delivery(self, number: int, states: tuple[str, ...]) -> dict[str, Any]:
@@ -54,9 +52,13 @@ class InboxService:
             raise NotFound(
                 where, hint="`pending` shows what is under way, `dead` what was given up, `receipts` the rest."
             )
-        if found["state"] == "pending":
-            found["reason"], found["until"] = self._flow.explain(found["route_id"], found["flow_key"], self._clock())
+        self._explain(found)
         return found
+
+    def _explain(self, row: dict[str, Any]) -> None:
+        """Why a delivery waits is not stored: it follows from the others that wait, and from the time."""
+        if row["state"] == "pending":
+            row["reason"], row["until"] = self._flow.explain(row["route_id"], row["flow_key"], self._clock())
 
     async def receipts(self, filters: dict[str, Any], cursor: str | None, limit: int) -> list[dict[str, Any]]:
         """Receipts, newest first."""
@@ -98,9 +100,9 @@ class InboxService:
             self._flow.discard_retries({dispatch})
             count = len(found["dispatch"]["deliveries"])
         elif found["state"] == "dead":
-            count = await self._database.write(lambda db: inbox.drop_dead(db, [number], BY_OPERATOR, now))
+            count = await self._drop(lambda db: [number], was="dead")
         else:
-            count = len(await self._database.write(lambda db: inbox.end(db, [number], "dropped", BY_OPERATOR, now)))
+            count = await self._drop(lambda db: [number], was="pending")
             self._flow.discard({number})
         self._meters.ended(found["route"], "dropped", count)
         self._wake()
@@ -108,31 +110,27 @@ class InboxService:
 
     async def drop_dead(self, filters: dict[str, Any]) -> int:
         """Drop dead letters in bulk; how many."""
-        now = self._clock()
         wanted = {**filters, "states": ("dead",)}
+        return await self._drop(lambda db: listing.numbers(db, wanted, MAX_BULK), was="dead")
 
-        def job(db: Any) -> int:
-            return inbox.drop_dead(db, listing.numbers(db, wanted, MAX_BULK), BY_OPERATOR, now)
-
-        return await self._database.write(job)
+    async def _drop(self, which: Callable[[Any], list[int]], was: str) -> int:
+        now = self._clock()
+        return len(await self._database.write(lambda db: inbox.end(db, which(db), "dropped", BY_OPERATOR, now, was)))
 
     async def redrive(self, filters: dict[str, Any], number: int | None = None) -> int:
         """Dead letters wait again, as if they had just come; how many. Those of a removed route stay dead."""
         now = self._clock()
         wanted = {**filters, "states": ("dead",)}
 
-        def job(db: Any) -> tuple[list[int], list[Any]]:
+        def job(db: Any) -> list[tuple[int, str, Waiting]]:
             numbers = [number] if number is not None else listing.numbers(db, wanted, MAX_BULK)
             known = [one for one in numbers if self._book.get(listing.route_of(db, one)) is not None]
-            revived = set(inbox.revive(db, known, "redriven by the operator", now))
-            return [one for one in known if one in revived], [
-                row for row in inbox.waiting(db) if row[2].delivery in revived
-            ]
+            return inbox.revive(db, known, "redriven by the operator", now)
 
         if number is not None:
             await self.delivery(number, ("dead",))
-        revived, rows = await self._database.write(job)
-        for route_id, key, one in rows:
+        revived = await self._database.write(job)
+        for route_id, key, one in revived:
             self._flow.add(route_id, key, one)
         self._wake()
         return len(revived)

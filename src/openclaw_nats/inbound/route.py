@@ -37,6 +37,9 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 _NEEDED = {"session": ("sessionKey",), "agent": ("agentId",), "wake": (), "webhook": ("url",), "subject": ("subject",)}
 
 
+_TARGET_KEYS = {"agent": "agentId", "session": "sessionKey", "url": "url", "secret": "secret", "subject": "subject"}
+
+
 class RouteDocument(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
     """A route as the API takes it; what is left out has its default."""
 
@@ -79,8 +82,13 @@ class Target:
 
     def document(self) -> dict[str, Any]:
         """The target as JSON, its secret included: for the inbox, not for people."""
-        names = {"agent": "agentId", "session": "sessionKey", "url": "url", "secret": "secret", "subject": "subject"}
-        return {"kind": self.kind} | {key: getattr(self, name) for name, key in names.items() if getattr(self, name)}
+        found = {key: getattr(self, name) for name, key in _TARGET_KEYS.items()}
+        return {"kind": self.kind} | {key: value for key, value in found.items() if value}
+
+
+def target_from(found: Mapping[str, Any]) -> Target:
+    """A target from what `Target.document` gave; other fields are left alone."""
+    return Target(found["kind"], **{name: found[key] for name, key in _TARGET_KEYS.items() if key in found})
 
 
 @dataclass(frozen=True)

@@ -177,15 +177,7 @@ def build_inbound(
         trust_env=False,
     )
     timeout = settings["delivery.run_timeout"]
-    parts: dict[str, Deliveries] = {}
-
-    def gateway_is_back() -> None:
-        if channel.connected:
-            flow.gateway.try_now()
-            flow.gateway_changed()
-        parts["deliveries"].wake()
-
-    channel = PluginChannel(timeout, gateway_is_back)
+    channel = PluginChannel(timeout)
     hooks = Hooks(settings["gateway.url"], settings.hook_token, session, timeout)
     known = bool(database.now(lambda db: inbox.fact(db, _KNOWN_PLUGIN)))
     sender = GatewaySender(channel, hooks, settings["delivery.way"], plugin_known=known)
@@ -194,7 +186,7 @@ def build_inbound(
         "webhook": Webhooks(session),
         "subject": Republisher(event_log, connection.publish),
     }
-    deliveries = parts["deliveries"] = Deliveries(
+    deliveries = Deliveries(
         database=database,
         book=book,
         flow=flow,
@@ -205,6 +197,14 @@ def build_inbound(
         meters=meters,
     )
     deliveries.load()
+
+    def gateway_is_back() -> None:
+        if channel.connected:
+            flow.gateway.try_now()
+            flow.gateway_changed()
+        deliveries.wake()
+
+    channel.on_change = gateway_is_back
     book.on_change = deliveries.wake
     notices = Notices(event_log, flow, meters, settings.gateway_id, book.name_of)
     guard.on_stop = notices.loop_stopped

@@ -47,7 +47,7 @@ class Database:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         try:
             self._connection = _open(path)
-            self.version = _migrate(self._connection, path)
+            _migrate(self._connection, path)
         except sqlite3.DatabaseError as error:
             raise SettingsError(
                 f"the database {path} can't be opened: {error}",
@@ -174,7 +174,7 @@ def migrations() -> list[Path]:
     return sorted(MIGRATIONS.glob("[0-9]*.sql"))
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> int:
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     current = int(connection.execute("PRAGMA user_version").fetchone()[0])
     steps = migrations()
     newest = int(steps[-1].name.split("_")[0])
@@ -188,4 +188,3 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> int:
         if number > current:
             connection.executescript(f"BEGIN;\n{step.read_text()}\nPRAGMA user_version = {number};\nCOMMIT;")
             log.info("database.migrated", version=number)
-    return newest

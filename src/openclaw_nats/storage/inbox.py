@@ -7,11 +7,13 @@ the operator, the loop guard or because its route was removed) and expired end i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from openclaw_nats.ports import Receipt
 from openclaw_nats.storage.rows import Dispatch, NewDelivery, Waiting
 
+T = TypeVar("T")
 PURGE_AT_ONCE = 5000
 _INSERT_EVENT = "INSERT INTO events (id, document) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _INSERT_DELIVERY = """
@@ -45,47 +47,50 @@ def add(db: sqlite3.Connection, rows: Sequence[NewDelivery], now: float) -> list
     return numbers
 
 
+_WAITING = "id, event_id, route_id, flow_key, sequence, priority, hops, size, stored_at, arrived_at"
+
+
+def _waiting_of(row: sqlite3.Row) -> tuple[int, str, Waiting]:
+    one = Waiting(
+        delivery=row["id"],
+        event_id=row["event_id"],
+        order=row["sequence"],
+        priority=row["priority"],
+        hops=row["hops"],
+        size=row["size"],
+        stored=row["stored_at"],
+        arrived=row["arrived_at"],
+    )
+    return row["route_id"], row["flow_key"], one
+
+
 def waiting(db: sqlite3.Connection) -> list[tuple[int, str, Waiting]]:
     """(route, flow key, delivery) of everything that waits, in the order in which it came."""
-    sql = """SELECT id, event_id, route_id, flow_key, sequence, priority, hops, size, stored_at, arrived_at
-             FROM deliveries WHERE state = 'pending' ORDER BY id"""
-    return [
-        (
-            row["route_id"],
-            row["flow_key"],
-            Waiting(
-                row["id"],
-                row["event_id"],
-                row["sequence"],
-                row["priority"],
-                row["hops"],
-                row["size"],
-                row["stored_at"],
-                row["arrived_at"],
-            ),
-        )
-        for row in db.execute(sql)
-    ]
+    sql = f"SELECT {_WAITING} FROM deliveries WHERE state = 'pending' ORDER BY id"  # noqa: S608  (our own text)
+    return [_waiting_of(row) for row in db.execute(sql)]
+
+
+def _parts(values: Iterable[T]) -> Iterator[tuple[list[T], str]]:
+    """The values in parts that a statement takes, each with its question marks."""
+    left = list(values)
+    for start in range(0, len(left), 500):
+        part = left[start : start + 500]
+        yield part, ",".join("?" * len(part))
 
 
 def documents(db: sqlite3.Connection, ids: Iterable[str]) -> dict[str, bytes]:
     """The events' documents by id; one that was purged is missing."""
     found: dict[str, bytes] = {}
-    wanted = list(ids)
-    for start in range(0, len(wanted), 500):
-        part = wanted[start : start + 500]
-        marks = ",".join("?" * len(part))
+    for part, marks in _parts(ids):
         rows = db.execute(f"SELECT id, document FROM events WHERE id IN ({marks})", part)  # noqa: S608  (marks only)
         found |= {row["id"]: row["document"] for row in rows}
     return found
 
 
-def begin(db: sqlite3.Connection, dispatch: Dispatch, now: float, *, turn: bool) -> bool:
+def begin(db: sqlite3.Connection, dispatch: Dispatch, now: float, *, turn: bool) -> None:
     """Record a new dispatch as being sent; raise Taken, and keep nothing, when one of its deliveries went meanwhile."""
     taken = 0
-    for start in range(0, len(dispatch.deliveries), 500):
-        part = dispatch.deliveries[start : start + 500]
-        marks = ",".join("?" * len(part))
+    for part, marks in _parts(dispatch.deliveries):
         sql = f"""UPDATE deliveries SET state = 'sending', dispatch_id = ?, changed_at = ?, reason = ''
                   WHERE id IN ({marks}) AND state = 'pending'"""  # noqa: S608  (marks only)
         taken += db.execute(sql, (dispatch.id, now, *part)).rowcount
@@ -100,7 +105,6 @@ def begin(db: sqlite3.Connection, dispatch: Dispatch, now: float, *, turn: bool)
     db.executemany(_CHANGED, [(number, now, "sending", reason) for number in dispatch.deliveries])
     if turn:
         db.execute("INSERT INTO turns (at, route_id) VALUES (?, ?)", (now, dispatch.route_id))
-    return True
 
 
 def still_pending(db: sqlite3.Connection, numbers: Iterable[int]) -> set[int]:
@@ -160,13 +164,15 @@ def bury(db: sqlite3.Connection, dispatch: Dispatch, reason: str, now: float) ->
     _move(db, dispatch.id, now, "dead", reason)
 
 
-def end(db: sqlite3.Connection, numbers: Iterable[int], state: str, reason: str, now: float) -> list[int]:
-    """Move waiting deliveries to an end state; those that were still waiting."""
+def end(
+    db: sqlite3.Connection, numbers: Iterable[int], state: str, reason: str, now: float, was: str = "pending"
+) -> list[int]:
+    """Move deliveries that wait (or are in another state) to an end state; those that were still in it."""
     ended = []
     for number in numbers:
         done = db.execute(
-            "UPDATE deliveries SET state = ?, reason = ?, changed_at = ? WHERE id = ? AND state = 'pending'",
-            (state, reason, now, number),
+            "UPDATE deliveries SET state = ?, reason = ?, changed_at = ? WHERE id = ? AND state = ?",
+            (state, reason, now, number, was),
         ).rowcount
         if done:
             db.execute(_CHANGED, (number, now, state, reason))
@@ -198,19 +204,18 @@ def end_route(db: sqlite3.Connection, route_id: int, reason: str, now: float) ->
     return [row["id"] for row in failed]
 
 
-def revive(db: sqlite3.Connection, numbers: Iterable[int], reason: str, now: float) -> list[int]:
-    """Dead letters become pending again, arrived now; the numbers of those whose event is still there."""
+def revive(db: sqlite3.Connection, numbers: Iterable[int], reason: str, now: float) -> list[tuple[int, str, Waiting]]:
+    """Dead letters become pending again, arrived now; those whose event is still there, as `waiting` tells them."""
     revived = []
+    sql = f"""UPDATE deliveries SET state = 'pending', reason = '', dispatch_id = NULL, told = 0,
+              arrived_at = ?, stored_at = ?, changed_at = ?
+              WHERE id = ? AND state = 'dead' AND EXISTS (SELECT 1 FROM events WHERE id = event_id)
+              RETURNING {_WAITING}"""  # noqa: S608  (our own text)
     for number in numbers:
-        done = db.execute(
-            """UPDATE deliveries SET state = 'pending', reason = '', dispatch_id = NULL, told = 0,
-               arrived_at = ?, stored_at = ?, changed_at = ?
-               WHERE id = ? AND state = 'dead' AND EXISTS (SELECT 1 FROM events WHERE id = event_id)""",
-            (now, now, now, number),
-        ).rowcount
-        if done:
+        row = db.execute(sql, (now, now, now, number)).fetchone()
+        if row is not None:
             db.execute(_CHANGED, (number, now, "pending", reason))
-            revived.append(number)
+            revived.append(_waiting_of(row))
     return revived
 
 
@@ -251,20 +256,6 @@ def interrupt(db: sqlite3.Connection, now: float) -> None:
             (reason, now, row["id"]),
         )
         _move(db, row["id"], now, "failed", reason)
-
-
-def drop_dead(db: sqlite3.Connection, numbers: Iterable[int], reason: str, now: float) -> int:
-    """Dead letters are not wanted any more; how many there were."""
-    dropped = 0
-    for number in numbers:
-        done = db.execute(
-            "UPDATE deliveries SET state = 'dropped', reason = ?, changed_at = ? WHERE id = ? AND state = 'dead'",
-            (reason, now, number),
-        ).rowcount
-        if done:
-            db.execute(_CHANGED, (number, now, "dropped", reason))
-            dropped += 1
-    return dropped
 
 
 def untold(db: sqlite3.Connection, limit: int) -> list[sqlite3.Row]:
