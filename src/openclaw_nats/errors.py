@@ -7,12 +7,16 @@ OpenClawNatsError            what happened, and what to do next (hint)
 │   ├── TooLarge             over a documented size limit
 │   ├── Filtered             the operator's filter does not let this subject through
 │   ├── InvalidRoute         a field of a route is wrong: names the field, and the position where there is one
+│   ├── InvalidSchedule      a field of a cron job or timer is wrong: names it, and the nearest right form
+│   ├── NotAllowed           the operator's limits for agents do not allow it
+│   ├── Conflict             somebody else changed the same thing at the same moment
 │   └── NotFound             nothing has that name or number
 ├── Poison                   one event can't be handled for a reason of its own: it becomes a dead letter
 ├── DeliveryError            a target did not take a dispatch
 │   ├── RetryLater           it may take it later
 │   └── GiveUp               it never will
 ├── Unavailable              JetStream or the disk can't take it now; repeat later with the same ids
+├── Unsupported              this nats-server can't do it: says from which version on it can
 ├── StreamConflict           a stream exists that can't serve as ours
 ├── SettingsError            a setting is wrong: names the field, the value and what would be right
 └── SetupError               an installer step failed
@@ -51,6 +55,18 @@ class Filtered(InvalidInput):
 
 class InvalidRoute(InvalidInput):
     """A route's field is missing, unknown or wrong."""
+
+
+class InvalidSchedule(InvalidInput):
+    """A cron job's or timer's field is missing, unknown or wrong."""
+
+
+class NotAllowed(InvalidInput):
+    """An agent asked for something that the operator's settings do not allow it."""
+
+
+class Conflict(InvalidInput):
+    """Somebody else changed it at the same moment: read it again, then repeat."""
 
 
 class NotFound(InvalidInput):
@@ -111,6 +127,10 @@ class Unavailable(OpenClawNatsError):
 
 class NoAnswer(Unavailable):
     """JetStream is connected, but did not answer in time."""
+
+
+class Unsupported(OpenClawNatsError):
+    """The nats-server is too old for it."""
 
 
 class StreamConflict(OpenClawNatsError):

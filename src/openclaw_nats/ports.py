@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from openclaw_nats.errors import InvalidInput
@@ -68,6 +68,65 @@ class EventSource(Protocol):
 
     async def position(self) -> tuple[str, int]:
         """(which stream it is: when it was created, its last sequence)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One message of the schedules stream. `time` is when it was stored, seconds since the Unix epoch."""
+
+    subject: str
+    sequence: int
+    body: bytes
+    headers: Mapping[str, str]
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """An event that is to be stored on `target` at `at` (seconds since the Unix epoch).
+
+    It lies at `subject` until then. `alone` is a pattern: it is only armed when no message is on that. `keep` is how
+    many seconds after `at` it may still fire, when the server was down at that moment; None for ever.
+    """
+
+    subject: str
+    target: str
+    at: float
+    body: bytes
+    alone: str = ""
+    keep: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class ScheduleLog(Protocol):
+    """The stream `agent_schedules`: one message a subject, no age limit, and messages that are due at a time.
+
+    What is on `agent.schedules.fired.*.*.*.<rest>` comes into the events stream as `agent.events.<rest>`, once. The
+    server does that, and fires what is due, with no sidecar at all; what was due while it was down fires when it is
+    back. Every method raises Unavailable when the server can't be asked, and Unsupported when it is too old.
+    """
+
+    async def read(self, pattern: str) -> list[Record]:
+        """All messages on a subject pattern, oldest first."""
+
+    async def last(self, pattern: str) -> Record | None:
+        """The newest message on a subject pattern."""
+
+    async def subjects(self, pattern: str) -> list[str]:
+        """The subjects that have a message."""
+
+    async def write(self, subject: str, body: bytes, *, revision: int | None = None, alone: str = "") -> int:
+        """Store a message in place of the one on that subject; its sequence.
+
+        Raises Conflict when that one's sequence is not `revision` (0: there is none), or when there is a message on the
+        pattern `alone`. Returns when it is on disk.
+        """
+
+    async def arm(self, arms: Sequence[Arm]) -> list[bool]:
+        """Arm events; False for each that was not alone. What is due in the past fires at once."""
+
+    async def purge(self, pattern: str, keep: int = 0) -> int:
+        """Remove messages but the newest `keep`; how many. What was armed there does not fire any more."""
 
 
 @dataclass(frozen=True)

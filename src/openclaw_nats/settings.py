@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from openclaw_nats.errors import InvalidSubject, SettingsError
 from openclaw_nats.events.subjects import EVERYTHING, check_pattern
@@ -113,6 +114,13 @@ def _regexes(value: object) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _timezone(value: object) -> str:
+    try:
+        return ZoneInfo(_text(value)).key
+    except (KeyError, ValueError, OSError):
+        raise ValueError("an IANA time zone such as Europe/Berlin or UTC") from None
+
+
 def _names(value: object) -> tuple[str, ...]:
     return tuple(_text(name) for name in _list(value))
 
@@ -174,6 +182,7 @@ REGISTRY: tuple[Setting, ...] = (
     Setting("budget.turns_per_hour", 60, _whole, "Agent turns in an hour, all routes together; then events wait."),
     Setting("budget.turns_per_day", 500, _whole, "Agent turns in a day, all routes together; then events wait."),
     Setting("budget.route_turns_per_hour", 30, _whole, "Agent turns in an hour for one route; then its events wait."),
+    Setting("schedules.timezone", "UTC", _timezone, "Time zone of cron jobs that name none."),
     Setting("inbox.keep", "30d", parse_duration, "How long receipts and dead letters are kept."),
     Setting("log.level", "info", _one_of("debug", "info", "warning", "error"), "How much the sidecar logs."),
 )

@@ -16,9 +16,11 @@ from openclaw_nats.api.channel_endpoints import ChannelEndpoints
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
 from openclaw_nats.api.ingest_endpoints import IngestEndpoints
+from openclaw_nats.api.names_in_paths import SlashesInNames
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
 from openclaw_nats.api.problems import name_of, problem, problem_for
 from openclaw_nats.api.route_endpoints import RouteEndpoints
+from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.outbound.meters import IngestMeters
 
@@ -34,6 +36,8 @@ def build_app(
     routes: RouteEndpoints,
     deliveries: DeliveryEndpoints,
     channel: ChannelEndpoints,
+    cron: CronEndpoints,
+    timers: TimerEndpoints,
     meters: IngestMeters,
 ) -> Starlette:
     """Put the API together."""
@@ -81,11 +85,22 @@ def build_app(
             Route("/api/dead/{id}/drop", deliveries.drop, methods=["POST"]),
             Route("/api/receipts", deliveries.receipts, methods=["GET"]),
             Route("/api/receipts/{id}", deliveries.one_receipt, methods=["GET"]),
+            Route("/api/cron", cron.jobs, methods=["GET", "POST"]),
+            Route("/api/cron/{name}", cron.job, methods=["GET", "PATCH", "DELETE"]),
+            Route("/api/cron/{name}/run", cron.run, methods=["POST"]),
+            Route("/api/cron/{name}/pause", cron.pause, methods=["POST"]),
+            Route("/api/cron/{name}/resume", cron.resume, methods=["POST"]),
+            Route("/api/cron/{name}/history", cron.history, methods=["GET"]),
+            Route("/api/timers", timers.timers, methods=["GET", "POST"]),
+            Route("/api/timers/{name}", timers.timer, methods=["GET", "DELETE"]),
             Route("/api/health", operations.health, methods=["GET"]),
             Route("/api/openapi.json", operations.openapi, methods=["GET"]),
             Route("/metrics", operations.metrics, methods=["GET"]),
         ],
-        middleware=[Middleware(ApiKeyMiddleware, api_key=api_key, open_paths=["/api/health"])],
+        middleware=[
+            Middleware(ApiKeyMiddleware, api_key=api_key, open_paths=["/api/health"]),
+            Middleware(SlashesInNames),
+        ],
         exception_handlers={OpenClawNatsError: known_error, HTTPException: http_error, Exception: bug},
     )
 

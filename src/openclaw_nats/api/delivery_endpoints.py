@@ -8,9 +8,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from openclaw_nats.api.json_answers import json_body, json_response
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.api.queries import filters_of, limit_of, number_of, parameters
-from openclaw_nats.api.route_endpoints import json_body, json_response
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.storage.rows import OPEN

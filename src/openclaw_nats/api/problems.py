@@ -8,16 +8,20 @@ import msgspec
 from starlette.responses import Response
 
 from openclaw_nats.errors import (
+    Conflict,
     Filtered,
     InvalidEvent,
     InvalidInput,
     InvalidRoute,
+    InvalidSchedule,
     InvalidSubject,
+    NotAllowed,
     NotFound,
     OpenClawNatsError,
     StreamConflict,
     TooLarge,
     Unavailable,
+    Unsupported,
 )
 
 CONTENT_TYPE = "application/problem+json"
@@ -25,16 +29,20 @@ CONTENT_TYPE = "application/problem+json"
 PROBLEMS: dict[str, tuple[int, str]] = {
     "malformed": (400, "The request can't be read"),
     "unauthorized": (401, "A valid API key is needed"),
+    "not-allowed": (403, "The operator's settings do not allow it"),
     "not-found": (404, "There is nothing here"),
     "method-not-allowed": (405, "This method can't be used here"),
     "timeout": (408, "The request came too slowly"),
+    "conflict": (409, "Somebody else changed it at the same moment"),
     "too-large": (413, "The request is too large"),
     "unsupported-media-type": (415, "This content type can't be read"),
     "invalid-event": (422, "The event is not valid"),
     "invalid-subject": (422, "The subject is not valid"),
     "invalid-route": (422, "The route is not valid"),
+    "invalid-schedule": (422, "The cron job or timer is not valid"),
     "filtered": (422, "The subject is filtered"),
     "headers-too-large": (431, "The request's headers are too large"),
+    "unsupported": (501, "This nats-server is too old for it"),
     "unavailable": (503, "JetStream can't take events now"),
 }
 
@@ -42,11 +50,15 @@ _BY_CLASS: tuple[tuple[type[OpenClawNatsError], str], ...] = (
     (InvalidSubject, "invalid-subject"),
     (InvalidEvent, "invalid-event"),
     (InvalidRoute, "invalid-route"),
+    (InvalidSchedule, "invalid-schedule"),
+    (NotAllowed, "not-allowed"),
+    (Conflict, "conflict"),
     (NotFound, "not-found"),
     (TooLarge, "too-large"),
     (Filtered, "filtered"),
     (InvalidInput, "malformed"),
     (Unavailable, "unavailable"),
+    (Unsupported, "unsupported"),
     (StreamConflict, "unavailable"),
 )
 

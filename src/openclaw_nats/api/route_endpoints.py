@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from openclaw_nats.api.bodies import decode_json, media_type, read_body
+from openclaw_nats.api.json_answers import json_body, json_response
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.dry_run import DryRun, draft
@@ -18,20 +17,6 @@ from openclaw_nats.inbound.route_book import MASK, RouteBook
 from openclaw_nats.settings import parse_duration
 from openclaw_nats.storage.routes import StoredRoute
 from openclaw_nats.storage.rows import ENDED, OPEN
-
-MAX_BODY = 256 * 1024
-_any = msgspec.json.Decoder()
-
-
-def json_response(value: Any, status: int = 200) -> Response:
-    """A JSON answer."""
-    return Response(msgspec.json.encode(value), status, media_type="application/json")
-
-
-async def json_body(request: Request) -> Any:
-    """The request's JSON."""
-    media_type(request, ("application/json",))
-    return decode_json(_any, await read_body(request, MAX_BODY))
 
 
 class RouteEndpoints:

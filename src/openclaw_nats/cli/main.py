@@ -27,6 +27,8 @@ COMMANDS = {
     "pending": "List, retry or drop what is under way.",
     "dead": "List, redrive or drop what was given up.",
     "receipts": "List what was delivered.",
+    "cron": "List and change cron jobs: events at set times.",
+    "timers": "List, set and cancel timers: one event at one time.",
     "config": "Show or change settings.",
     "demo": "Show everything with a private, real Gateway and a scripted model.",
 }

@@ -7,6 +7,7 @@ Taken are: structured CloudEvents, CloudEvents in binary mode (`ce-` headers), t
 from __future__ import annotations
 
 import base64
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ _RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 def document_of(message: StoredMessage) -> bytes:
     """The message as one line of JSON: a CloudEvents document. Never fails, whatever the message holds."""
+    message = _with_fire_time(message)
     if b'"specversion"' in message.body[:4096]:
         try:
             envelope.decode(message.body)
@@ -48,6 +50,7 @@ def decode_message(message: StoredMessage) -> tuple[Decoded, str]:
     Text that is no JSON is an event too; bytes that are no text, JSON that breaks off, and CloudEvents with a field
     missing or of the wrong type are not.
     """
+    message = _with_fire_time(message)
     try:
         document = _event_document(message)
         event = envelope.decode(document)
@@ -86,7 +89,22 @@ def _event_document(message: StoredMessage) -> bytes:
     return msgspec.json.encode(wrapped)
 
 
-def _object(body: bytes) -> dict[str, msgspec.Raw] | None:
+def _with_fire_time(message: StoredMessage) -> StoredMessage:
+    """An event that a schedule fired was written before it fired: when it did is when it was stored."""
+    if "Nats-Scheduler" not in message.headers:
+        return message
+    fields = _object(message.body) or {}
+    data = _object(fields.get("data", b"")) or {}
+    for name in ("_cron", "_timer"):
+        if (note := _object(data.get(name, b""))) and "firedAt" in note:
+            fired = msgspec.json.encode(envelope.format_time(message.time // 1_000_000))
+            data[name] = msgspec.Raw(msgspec.json.encode({**note, "firedAt": msgspec.Raw(fired)}))
+            body = msgspec.json.encode({**fields, "data": msgspec.Raw(msgspec.json.encode(data))})
+            return dataclasses.replace(message, body=body)
+    return message
+
+
+def _object(body: bytes | msgspec.Raw) -> dict[str, msgspec.Raw] | None:
     try:
         return _RAW.decode(body)
     except (msgspec.DecodeError, RecursionError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from openclaw_nats.errors import InvalidInput, NotFound
@@ -59,6 +59,10 @@ class InboxService:
         """Why a delivery waits is not stored: it follows from the others that wait, and from the time."""
         if row["state"] == "pending":
             row["reason"], row["until"] = self._flow.explain(row["route_id"], row["flow_key"], self._clock())
+
+    async def of_events(self, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """For each event id (at most 500) its deliveries: id, route, state."""
+        return await self._database.read(lambda db: listing.of_events(db, ids))
 
     async def receipts(self, filters: dict[str, Any], cursor: str | None, limit: int) -> list[dict[str, Any]]:
         """Receipts, newest first."""

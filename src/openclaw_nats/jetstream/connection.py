@@ -164,8 +164,7 @@ class Connection:
     async def api(self, operation: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
         """Call JetStream's API (`$JS.API.<operation>`) and return the answer, `error` included."""
         body = json.dumps(request).encode() if request is not None else b""
-        answer: dict[str, Any] = json.loads((await self.request(f"$JS.API.{operation}", body)).data)
-        return answer
+        return parse_reply(await self.request(f"$JS.API.{operation}", body))
 
     async def publish(self, subject: str, body: bytes, headers: dict[str, str] | None = None) -> None:
         """Publish outside of JetStream and return when the server has it; raise Unavailable."""
@@ -259,3 +258,21 @@ class Connection:
         if text != self.last_error:
             log.warning("nats.error", error=text)
         self.last_error = text
+
+
+def parse_reply(reply: Msg) -> dict[str, Any]:
+    """The JSON of a reply; raise Unavailable when it is none."""
+    try:
+        answer: dict[str, Any] = json.loads(reply.data)
+    except ValueError as error:
+        raise Unavailable("JetStream's answer could not be read") from error
+    return answer
+
+
+def checked(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer of JetStream that tells no error; raise Unavailable for one that does."""
+    if "error" in answer:
+        error = answer["error"]
+        text = f"JetStream refused: {error.get('description')} (error {error.get('err_code')})"
+        raise Unavailable(text, retry_after=5)
+    return answer

@@ -25,7 +25,7 @@ from nats.errors import Error as NatsError
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.subjects import covers
-from openclaw_nats.jetstream.connection import Connection
+from openclaw_nats.jetstream.connection import Connection, checked
 from openclaw_nats.jetstream.streams import EVENTS
 from openclaw_nats.ports import Delivered
 
@@ -147,10 +147,10 @@ class JetStreamSource:
         answer = await self._connection.api(f"CONSUMER.INFO.{EVENTS}.{self.name}")
         if answer.get("error", {}).get("err_code") in _NOT_FOUND:
             return None
-        return _checked(answer)
+        return checked(answer)
 
     async def _api(self, operation: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
-        return _checked(await self._connection.api(operation, request))
+        return checked(await self._connection.api(operation, request))
 
     async def _forget(self) -> None:
         """Close what was open: messages that lie here come again."""
@@ -210,15 +210,6 @@ def _filters_of(info: dict[str, Any]) -> list[str]:
     config = info["config"]
     single = config.get("filter_subject")
     return sorted(config.get("filter_subjects") or ([single] if single else []))
-
-
-def _checked(answer: dict[str, Any]) -> dict[str, Any]:
-    if "error" in answer:
-        error = answer["error"]
-        raise Unavailable(
-            f"JetStream refused: {error.get('description')} (error {error.get('err_code')})", retry_after=5
-        )
-    return answer
 
 
 def _stored(message: Msg) -> StoredMessage:

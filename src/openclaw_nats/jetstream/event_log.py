@@ -8,22 +8,19 @@ last sequence and the count. One duplicate id rejects the whole batch (error 102
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.errors import TimeoutError as NatsTimeout
-from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from openclaw_nats.errors import InvalidInput, NoAnswer, TooLarge, Unavailable
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message, Stored, StoredMessage
 from openclaw_nats.events.subjects import EVERYTHING
-from openclaw_nats.jetstream.connection import Connection
+from openclaw_nats.jetstream.connection import Connection, parse_reply
+from openclaw_nats.jetstream.reading import read_stream
 from openclaw_nats.jetstream.streams import EVENTS, Streams
 
 MAX_BATCH = 1000
@@ -32,7 +29,6 @@ MAX_BATCH = 1000
 _BATCH_FROM = 12
 HEADER_ROOM = 1024
 _PIPELINE = 256
-_FETCH = 256
 _STALLED_AFTER = 2
 _MESSAGE_TOO_LARGE = 10054
 
@@ -93,7 +89,7 @@ class JetStreamEventLog:
             "Nats-Msg-Id": messages[-1].id,
             "Nats-Batch-Commit": "1",
         }
-        answer = _parse(await self._connection.request(messages[-1].subject, messages[-1].body, headers))
+        answer = parse_reply(await self._connection.request(messages[-1].subject, messages[-1].body, headers))
         if "error" in answer:
             if answer["error"].get("code") == 503:
                 raise _unavailable(answer["error"])
@@ -111,7 +107,7 @@ class JetStreamEventLog:
                 for message in messages[start : start + _PIPELINE]:
                     headers = {"Nats-Msg-Id": message.id}
                     replies.append(await self._connection.start_request(message.subject, message.body, headers))
-                results += [_result(_parse(await self._connection.finish_request(reply))) for reply in replies]
+                results += [_result(parse_reply(await self._connection.finish_request(reply))) for reply in replies]
             finally:
                 for reply in replies:
                     reply.cancel()  # no effect on an answered one; the others' answers no longer matter
@@ -129,66 +125,11 @@ class JetStreamEventLog:
         self, *, subject: str, since: float | None, limit: int | None, follow: bool, bodies: bool = True
     ) -> AsyncIterator[StoredMessage | None]:
         """Yield stored messages; see EventLog.read."""
-        try:
-            async for message in self._read(subject, since, limit, follow, bodies):
-                yield message
-        except (NatsError, OSError) as error:
-            raise Unavailable(f"the stream can't be read: {error or type(error).__name__}") from error
-
-    async def _read(
-        self, subject: str, since: float | None, limit: int | None, follow: bool, bodies: bool
-    ) -> AsyncIterator[StoredMessage | None]:
-        subscription = await self._reader(subject, since, bodies)
-        try:
-            remaining = (await subscription.consumer_info()).num_pending or 0
-            skip = max(0, remaining - limit) if limit is not None else 0
-            while remaining or follow:
-                try:
-                    messages = await subscription.fetch(_FETCH if follow else min(_FETCH, remaining), timeout=1)
-                except NatsTimeout:
-                    if not follow:
-                        return
-                    yield None
-                    continue
-                for message in messages:
-                    remaining = max(0, remaining - 1)
-                    if skip:
-                        skip -= 1
-                    else:
-                        yield _stored_message(message)
-        finally:
-            await _drop(subscription)
-
-    async def _reader(self, subject: str, since: float | None, bodies: bool) -> JetStreamContext.PullSubscription:
-        start: dict[str, Any] = {"deliver_policy": DeliverPolicy.ALL}
-        if since is not None:
-            since = max(0.0, since)  # Go, which the server is written in, reads no year before 0
-            moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since)) + f"{since % 1:.6f}"[1:] + "Z"
-            start = {"deliver_policy": DeliverPolicy.BY_START_TIME, "opt_start_time": moment}
-        config = ConsumerConfig(
-            ack_policy=AckPolicy.NONE,
-            inactive_threshold=30.0,
-            mem_storage=True,
-            num_replicas=1,
-            headers_only=not bodies,
-            **start,
+        messages = read_stream(
+            self._connection, EVENTS, subject, since=since, limit=limit, follow=follow, bodies=bodies
         )
-        return await self._connection.client.jetstream().pull_subscribe(subject, stream=EVENTS, config=config)
-
-
-async def _drop(subscription: JetStreamContext.PullSubscription) -> None:
-    try:
-        await subscription.unsubscribe()
-    except (NatsError, OSError):
-        return  # the connection is gone, and the server drops an idle reader after 30 s
-
-
-def _parse(reply: Msg) -> dict[str, Any]:
-    try:
-        answer: dict[str, Any] = json.loads(reply.data)
-    except ValueError as error:
-        raise Unavailable("JetStream's acknowledgement could not be read") from error
-    return answer
+        async for message in messages:
+            yield message
 
 
 def _result(answer: dict[str, Any]) -> Stored | InvalidInput:
@@ -203,15 +144,3 @@ def _result(answer: dict[str, Any]) -> Stored | InvalidInput:
 def _unavailable(error: dict[str, Any]) -> Unavailable:
     text = f"JetStream refused: {error.get('description')} (error {error.get('err_code')})"
     return Unavailable(text, retry_after=5, hint="`openclaw-nats status` shows the stream's limits and the disk.")
-
-
-def _stored_message(message: Msg) -> StoredMessage:
-    meta = message.metadata
-    return StoredMessage(
-        sequence=meta.sequence.stream,
-        subject=message.subject,
-        headers=dict(message.headers or {}),
-        body=message.data,
-        time=int(meta.timestamp.timestamp() * 1e9),
-        pending=meta.num_pending,
-    )

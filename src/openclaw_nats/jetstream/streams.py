@@ -6,6 +6,7 @@ age, size, replicas or further subjects stays.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import structlog
@@ -20,23 +21,36 @@ log = structlog.get_logger(__name__)
 EVENTS = "agent_events"
 DEAD_LETTERS = "agent_dlq"
 DEAD_LETTER_SUBJECTS = "agent.dlq.>"
+SCHEDULES = "agent_schedules"
+SCHEDULE_SUBJECTS = "agent.schedules.>"
+FIRED = "agent.schedules.fired.*.*.*.>"
 _DEAD_LETTER_AGE = 30 * 86400
 _NOT_FOUND = 10059
 _ATOMIC_SINCE = (2, 12)
 
 
-def version_tuple(version: str) -> tuple[int, int]:
-    """(major, minor) of a server's version text; (0, 0) when it has none."""
-    parts = version.lstrip("v").split(".")
-    try:
-        return int(parts[0]), int(parts[1])
-    except (IndexError, ValueError):
-        return 0, 0
+def version_tuple(version: str) -> tuple[int, int, int]:
+    """(major, minor, patch) of a server's version text; (0, 0, 0) when it has none."""
+    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
+    return (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
 
 
 def supports_atomic(version: str) -> bool:
     """Whether a server of this version can take atomic batches (nats-server 2.12)."""
     return version_tuple(version) >= _ATOMIC_SINCE
+
+
+def schedules_problem(version: str) -> str:
+    """Why schedules can't be used with a server of this version; empty when they can.
+
+    2.12.7 and 2.12.8, run here, store what is due but refuse to pass it on to another stream; 2.12.6 and 2.14.0 do.
+    """
+    number = version_tuple(version)
+    if number < (2, 12):
+        return f"schedules need nats-server 2.12 or newer, this one is {version or 'not known yet'}"
+    if (2, 12, 7) <= number < (2, 14):
+        return f"nats-server {version} does not pass on what schedules fire: 2.14 does"
+    return ""
 
 
 class Streams:
@@ -47,10 +61,14 @@ class Streams:
         self._settings = settings
         self.atomic = False
         self.problem = ""
+        self.schedules_problem = "not connected to NATS yet"
 
     async def ensure(self) -> None:
-        """Create, adopt or put right both streams; raise StreamConflict or Unavailable."""
+        """Create, adopt or put right the streams; raise StreamConflict or Unavailable."""
+        self.schedules_problem = schedules_problem(self._connection.server_version)
         try:
+            if not self.schedules_problem:
+                await self._ensure(self._schedules_config())
             events = await self._ensure(self._events_config())
             await self._ensure(self._dead_letters_config())
         except StreamConflict as error:
@@ -65,6 +83,7 @@ class Streams:
         if "error" in answer:
             raise Unavailable(_describe(answer["error"], EVENTS))
         state: dict[str, Any] = answer["state"]
+        state["sources"] = answer.get("sources") or []
         return state
 
     async def _ensure(self, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -106,7 +125,20 @@ class Streams:
         }
         if supports_atomic(self._connection.server_version):
             config["allow_atomic"] = True
+        if not self.schedules_problem:
+            transform = {"src": FIRED, "dest": EVERYTHING}
+            config["sources"] = [{"name": SCHEDULES, "subject_transforms": [transform]}]
         return config
+
+    def _schedules_config(self) -> dict[str, Any]:
+        return {
+            **_base(SCHEDULES, SCHEDULE_SUBJECTS),
+            "max_msgs_per_subject": 1,
+            "allow_msg_schedules": True,
+            "allow_msg_ttl": True,
+            "num_replicas": self._settings["stream.replicas"],
+            "description": "Cron jobs and timers, and when they fired",
+        }
 
     def _dead_letters_config(self) -> dict[str, Any]:
         return {
@@ -149,8 +181,15 @@ def _widen(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
         changed["subjects"] = [s for s in found.get("subjects", []) if not s.startswith(covered)] + [subject]
     if wanted.get("duplicate_window", 0) > found.get("duplicate_window", 0):
         changed["duplicate_window"] = wanted["duplicate_window"]
-    if wanted.get("allow_atomic"):
-        changed["allow_atomic"] = True
+    for flag in ("allow_atomic", "allow_msg_schedules", "allow_msg_ttl"):
+        if wanted.get(flag):
+            changed[flag] = True
+    if "max_msgs_per_subject" in wanted:
+        changed["max_msgs_per_subject"] = wanted["max_msgs_per_subject"]
+    sources = list(found.get("sources") or [])
+    names = {source["name"] for source in sources}
+    if missing := [source for source in wanted.get("sources", []) if source["name"] not in names]:
+        changed["sources"] = sources + missing
     return changed
 
 

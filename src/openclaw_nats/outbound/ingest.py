@@ -90,18 +90,27 @@ class Ingest:
 
     async def publish(self, request: PublishRequest) -> Published:
         """Make an event of a publish request and store it; raise InvalidInput or Unavailable."""
-        event = self._event_of(request)
-        message = self._prepare(event, envelope.encode(event))
-        if message is None:
-            raise Filtered(
-                f"the operator's filter keeps {event.subject} out", hint="See filter.allow and filter.block in config."
-            )
+        return await self.store(self._event_of(request))
+
+    async def store(self, event: Event) -> Published:
+        """Store one event; raise InvalidInput or Unavailable."""
+        message = self.prepare(event)
         with self._meters.latency.time():
             result = (await self._publisher.publish([message]))[0]
         if not isinstance(result, Stored):
             raise result
         self._meters.stored(int(not result.duplicate), int(result.duplicate))
         return Published(event.id, event.subject, result.sequence, result.duplicate)
+
+    def prepare(self, event: Event) -> Message:
+        """An event as it is stored: checked, let through by the filter, redacted; raise InvalidInput."""
+        envelope.check(event)
+        message = self._prepare(event, envelope.encode(event))
+        if message is None:
+            raise Filtered(
+                f"the operator's filter keeps {event.subject} out", hint="See filter.allow and filter.block in config."
+            )
+        return message
 
     async def ingest(self, documents: Sequence[bytes], retry_since: float | None = None) -> BatchOutcome:
         """Store a batch of CloudEvents; an event that is wrong does not cost the others.
@@ -138,7 +147,7 @@ class Ingest:
         check_subject(request.subject)
         priority = request.meta.priority if request.priority is None else request.priority
         trace = _short(request.meta.trace_id, "meta.traceId")
-        event = Event(
+        return Event(
             specversion="1.0",
             id=uuid7(milliseconds) if request.id is None else request.id,
             source=f"openclaw://{self._gateway_id}/api",
@@ -153,8 +162,6 @@ class Ingest:
             priority=envelope.DEFAULT_PRIORITY if priority is None else envelope.check_priority(priority),
             data=request.payload,
         )
-        envelope.check(event)
-        return event
 
     def _prepare(self, event: Event, document: bytes) -> Message | None:
         if not self._filter.allows(event.subject):

@@ -79,6 +79,7 @@ class Health:
         reports: PluginReports,
         meters: IngestMeters,
         inbound: Callable[[], Awaitable[dict[str, Any]]],
+        schedules: Callable[[], Awaitable[dict[str, Any]]],
     ) -> None:
         self._settings = settings
         self._connection = connection
@@ -88,6 +89,7 @@ class Health:
         self._reports = reports
         self._meters = meters
         self._inbound = inbound
+        self._schedules = schedules
         self._started = time.time()
         self.task_errors: dict[str, str] = {}
 
@@ -119,6 +121,7 @@ class Health:
             },
             "plugin": self._plugin(),
             "delivery": await self._delivery(),
+            "schedules": await self._schedules(),
         }
 
     async def _delivery(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from openclaw_nats.api.http_protocol import limited
 from openclaw_nats.api.ingest_endpoints import IngestEndpoints
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
 from openclaw_nats.api.route_endpoints import RouteEndpoints
+from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.errors import OpenClawNatsError, SettingsError, StreamConflict, Unavailable
 from openclaw_nats.jetstream.connection import Connection, Options
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
@@ -45,6 +46,7 @@ from openclaw_nats.service import logs
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.health import GatewayProbe, Health
 from openclaw_nats.service.inbound_parts import Inbound, build_inbound
+from openclaw_nats.service.schedule_parts import Schedules, build_schedules
 from openclaw_nats.service.tasks import keep_running
 from openclaw_nats.settings import Settings, load
 
@@ -65,6 +67,7 @@ class Sidecar:
     gateway: GatewayProbe
     health: Health
     inbound: Inbound
+    schedules: Schedules
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -74,6 +77,7 @@ class Sidecar:
             "gateway-probe": self.gateway.run,
             "streams": self._keep_streams,
             **self.inbound.runs(),
+            **self.schedules.runs(),
         }
         try:
             async with asyncio.TaskGroup() as group:
@@ -131,6 +135,7 @@ async def build(settings: Settings) -> Sidecar:
         duplicate_window=settings["stream.duplicate_window"],
     )
     inbound = build_inbound(settings, connection, event_log, registry)
+    schedules = build_schedules(settings, connection, streams, ingest)
     gateway = GatewayProbe(settings["gateway.url"])
     health = Health(
         settings=settings,
@@ -141,6 +146,7 @@ async def build(settings: Settings) -> Sidecar:
         reports=reports,
         meters=meters,
         inbound=inbound.report,
+        schedules=schedules.report,
     )
     app = build_app(
         api_key=api_key,
@@ -152,9 +158,11 @@ async def build(settings: Settings) -> Sidecar:
         routes=RouteEndpoints(inbound.book, inbound.inbox, inbound.dry_run),
         deliveries=DeliveryEndpoints(inbound.inbox),
         channel=ChannelEndpoints(inbound.channel),
+        cron=CronEndpoints(schedules.cron, inbound.inbox),
+        timers=TimerEndpoints(schedules.timers),
         meters=meters,
     )
-    return Sidecar(app, connection, streams, event_log, publisher, gateway, health, inbound)
+    return Sidecar(app, connection, streams, event_log, publisher, gateway, health, inbound, schedules)
 
 
 def listen(host: str, port: int) -> socket.socket:

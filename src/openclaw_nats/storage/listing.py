@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from openclaw_nats.storage.rows import ENDED, OPEN
@@ -34,6 +35,16 @@ def delivery(db: sqlite3.Connection, number: int) -> dict[str, Any] | None:
     changes = db.execute("SELECT at, state, reason FROM changes WHERE delivery_id = ? ORDER BY rowid", (number,))
     found["changes"] = [dict(one) for one in changes]
     found["dispatch"] = receipt(db, row["dispatch_id"]) if row["dispatch_id"] else None
+    return found
+
+
+def of_events(db: sqlite3.Connection, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """For each event id (at most 500) what became of it: id, route and state of its deliveries."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    marks = ",".join("?" * len(ids))
+    sql = f"SELECT event_id, id, route, state FROM deliveries WHERE event_id IN ({marks}) ORDER BY id"  # noqa: S608
+    for row in db.execute(sql, list(ids)):
+        found.setdefault(row["event_id"], []).append({"id": row["id"], "route": row["route"], "state": row["state"]})
     return found
 
 

@@ -1,0 +1,172 @@
+"""`openclaw-nats cron`: jobs that publish an event at set times."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from openclaw_nats.cli.deliveries import client
+from openclaw_nats.cli.output import json_option, print_json, table, tell
+from openclaw_nats.cli.schedule_output import in_zone, json_of, path_of
+
+
+@click.group("cron", invoke_without_command=True)
+@json_option
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """List and change cron jobs. They fire while the sidecar is down, too."""
+    if ctx.invoked_subcommand is None:
+        _list(as_json=as_json)
+
+
+@command.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List all jobs with their next three runs."""
+    _list(as_json=as_json)
+
+
+@command.command("show")
+@click.argument("name")
+@json_option
+def show_command(as_json: bool, name: str) -> None:
+    """Show one job, its next runs and its history."""
+    job = client().call("GET", path_of("cron", name))
+    runs = client().call("GET", path_of("cron", name, "history") + "?limit=20")["runs"]
+    if as_json:
+        print_json({**job, "history": runs})
+        return
+    _show(job)
+    if not runs:
+        click.echo("It has not run yet.")
+        return
+    rows = [
+        [
+            in_zone(run["scheduledFor"], job["timezone"]),
+            "manual" if run["manual"] else run["outcome"],
+            in_zone(run["at"], job["timezone"])[15:],
+            ", ".join(f"{one['route']}: {one['state']}" for one in run["deliveries"]) or "-",
+        ]
+        for run in runs
+    ]
+    table(["RUN", "WHAT", "AT", "DELIVERIES"], rows)
+
+
+def _job_options(command: Any) -> Any:
+    for option in (
+        click.option("--timezone", metavar="ZONE", help="IANA time zone, such as Europe/Berlin."),
+        click.option("--subject", help="Subject to publish on [default: agent.events.cron.NAME]."),
+        click.option("--payload", metavar="JSON", help="The event's data (@FILE reads a file)."),
+        click.option("--priority", type=click.IntRange(1, 10), help="1 low … 10 high."),
+        click.option("--missed", metavar="POLICY", help="skip, run_once [default] or within:DURATION."),
+    ):
+        command = option(command)
+    return command
+
+
+@command.command("add")
+@click.argument("name")
+@click.argument("expression")
+@_job_options
+@click.option("--paused", is_flag=True, help="Do not let it fire yet.")
+@json_option
+def add_command(as_json: bool, name: str, expression: str, paused: bool, **given: Any) -> None:
+    """Create the job NAME, or replace it: at the times of EXPRESSION an event is published.
+
+    EXPRESSION is cron's five fields, or six with seconds first: '30 8 * * MON-FRI', '@daily'.
+    """
+    body = {"name": name, "cron": expression, **_fields(given), **({"enabled": False} if paused else {})}
+    job = client().call("POST", "/api/cron", body)
+    tell(job, f"job {name} publishes {job['subject']}; {_next(job)}", as_json=as_json)
+
+
+@command.command("edit")
+@click.argument("name")
+@click.option("--cron", "expression", help="Other times.")
+@_job_options
+@json_option
+def edit_command(as_json: bool, name: str, expression: str | None, **given: Any) -> None:
+    """Change fields of the job NAME; what is not named stays."""
+    changes = {**_fields(given), **({"cron": expression} if expression else {})}
+    if not changes:
+        raise click.UsageError("Nothing to change was given.")
+    job = client().call("PATCH", path_of("cron", name), changes)
+    tell(job, f"changed job {name}; {_next(job)}", as_json=as_json)
+
+
+@command.command("remove")
+@click.argument("name")
+@json_option
+def remove_command(as_json: bool, name: str) -> None:
+    """Remove the job NAME."""
+    client().call("DELETE", path_of("cron", name))
+    tell({"removed": name}, f"removed job {name}", as_json=as_json)
+
+
+@command.command("run")
+@click.argument("name")
+@json_option
+def run_command(as_json: bool, name: str) -> None:
+    """Fire the job NAME now, as well as at its times."""
+    fire = client().call("POST", path_of("cron", name, "run"))
+    tell(fire, f"fired job {name} as event {fire['id']}", as_json=as_json)
+
+
+@command.command("pause")
+@click.argument("name")
+@json_option
+def pause_command(as_json: bool, name: str) -> None:
+    """Let the job NAME not fire until it is resumed."""
+    tell(client().call("POST", path_of("cron", name, "pause")), f"paused job {name}", as_json=as_json)
+
+
+@command.command("resume")
+@click.argument("name")
+@json_option
+def resume_command(as_json: bool, name: str) -> None:
+    """Let the job NAME fire again, from now on."""
+    job = client().call("POST", path_of("cron", name, "resume"))
+    tell(job, f"resumed job {name}; {_next(job)}", as_json=as_json)
+
+
+def _list(*, as_json: bool) -> None:
+    jobs = client().call("GET", "/api/cron")["jobs"]
+    if as_json:
+        print_json({"jobs": jobs})
+        return
+    if not jobs:
+        click.echo("No cron jobs. `openclaw-nats cron add NAME '30 8 * * *'` makes one.")
+        return
+    rows = []
+    for job in jobs:
+        runs = [in_zone(run, job["timezone"]) for run in job["nextRuns"]] or ["paused"]
+        last = in_zone(job["lastRun"]["at"], job["timezone"]) if job["lastRun"] else "never"
+        rows.append([job["name"], job["cron"], runs[0], last, job["madeBy"] or "operator", job["subject"]])
+        rows += [["", "", run, "", "", ""] for run in runs[1:]]
+    table(["NAME", "CRON", "NEXT RUNS", "LAST RUN", "MADE BY", "SUBJECT"], rows)
+
+
+def _show(job: dict[str, Any]) -> None:
+    for key in ("name", "cron", "timezone", "subject", "missed", "enabled", "priority", "payload"):
+        if job[key] is not None:
+            value = job[key] if isinstance(job[key], str) else json.dumps(job[key], ensure_ascii=False)
+            click.echo(f"{key:10} {value}")
+    where = f" in {job['madeIn']}" if job["madeIn"] else ""
+    click.echo(f"made by    {job['madeBy'] or 'operator'}{where}")
+    for number, run in enumerate(job["nextRuns"]):
+        click.echo(f"{'' if number else 'next runs':10} {in_zone(run, job['timezone'])} ({in_zone(run)} here)")
+    if not job["nextRuns"]:
+        click.echo("next runs  none: the job is paused")
+
+
+def _next(job: dict[str, Any]) -> str:
+    return f"next run {in_zone(job['nextRuns'][0], job['timezone'])}" if job["nextRuns"] else "paused"
+
+
+def _fields(given: dict[str, Any]) -> dict[str, Any]:
+    found = {name: value for name, value in given.items() if value is not None}
+    if "payload" in found:
+        found["payload"] = json_of(found["payload"], "--payload")
+    return found

@@ -1,0 +1,67 @@
+"""`openclaw-nats timers`: one event at one time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from openclaw_nats.cli.deliveries import client
+from openclaw_nats.cli.output import json_option, print_json, table, tell
+from openclaw_nats.cli.schedule_output import in_zone, json_of, path_of
+
+
+@click.group("timers", invoke_without_command=True)
+@json_option
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """List, set and cancel timers. They fire while the sidecar is down, too."""
+    if ctx.invoked_subcommand is None:
+        _list(as_json=as_json)
+
+
+@command.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List all timers that have not fired."""
+    _list(as_json=as_json)
+
+
+@command.command("set")
+@click.argument("name")
+@click.argument("when")
+@click.option("--subject", help="Subject to publish on [default: agent.events.timer.NAME].")
+@click.option("--payload", metavar="JSON", help="The event's data (@FILE reads a file).")
+@click.option("--priority", type=click.IntRange(1, 10), help="1 low … 10 high.")
+@json_option
+def set_command(as_json: bool, name: str, when: str, **given: Any) -> None:
+    """Set the timer NAME, in place of one of that name.
+
+    WHEN is a time from now (30s, 5m, 2h, 7d) or an RFC 3339 time with a zone (2027-01-31T08:00:00+01:00).
+    """
+    body = {"name": name, **{key: value for key, value in given.items() if value is not None}}
+    if "payload" in body:
+        body["payload"] = json_of(body["payload"], "--payload")
+    timer = client().call("POST", "/api/timers", {**body, ("at" if "T" in when.upper() else "delay"): when})
+    tell(timer, f"timer {name} publishes {timer['subject']} at {in_zone(timer['at'])}", as_json=as_json)
+
+
+@command.command("cancel")
+@click.argument("name")
+@json_option
+def cancel_command(as_json: bool, name: str) -> None:
+    """Cancel the timer NAME."""
+    client().call("DELETE", path_of("timers", name))
+    tell({"cancelled": name}, f"cancelled timer {name}", as_json=as_json)
+
+
+def _list(*, as_json: bool) -> None:
+    timers = client().call("GET", "/api/timers")["timers"]
+    if as_json:
+        print_json({"timers": timers})
+        return
+    if not timers:
+        click.echo("No timers. `openclaw-nats timers set NAME 5m` sets one.")
+        return
+    rows = [[one["name"], in_zone(one["at"]), one["madeBy"] or "operator", one["subject"]] for one in timers]
+    table(["NAME", "AT", "MADE BY", "SUBJECT"], rows)

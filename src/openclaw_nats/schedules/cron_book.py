@@ -1,0 +1,163 @@
+"""Cron jobs: create, change, remove, run now, list, history. They lie in the schedules stream, for all sidecars."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+
+from openclaw_nats.errors import Conflict, InvalidSchedule, NotFound
+from openclaw_nats.events import envelope
+from openclaw_nats.events.envelope import Event
+from openclaw_nats.ports import Record, ScheduleLog
+from openclaw_nats.schedules import names
+from openclaw_nats.schedules.document import Job, JobDocument, Origin, StoredJob, compile_job, job_event, parse_job
+from openclaw_nats.schedules.keeper import Keeper, job_of
+
+log = structlog.get_logger(__name__)
+
+MAX_JOBS = 1000
+OPERATOR = Origin()
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """One entry of a job's history. `outcome` is fired, or skipped; times are seconds since the Unix epoch."""
+
+    outcome: str
+    scheduled: float
+    at: float
+    manual: bool = False
+    event_id: str = ""
+
+
+class CronBook:
+    """All cron jobs on this NATS."""
+
+    def __init__(
+        self,
+        schedule_log: ScheduleLog,
+        keeper: Keeper,
+        gateway_id: str,
+        timezone: str,
+        prepare: Callable[[Event], bytes],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._log = schedule_log
+        self._keeper = keeper
+        self._gateway_id = gateway_id
+        self._timezone = timezone
+        self._prepare = prepare
+        self._clock = clock
+
+    async def every(self) -> list[Job]:
+        """All jobs, by name."""
+        jobs = [job_of(record) for record in await self._log.read(names.JOBS)]
+        return sorted(jobs, key=lambda job: job.name)
+
+    async def named(self, name: str) -> Job:
+        """One job; raise NotFound."""
+        record = await self._log.last(names.job_subject(names.key_of(name)))
+        if record is None:
+            raise NotFound(f"there is no cron job {name[:80]!r}", hint="`openclaw-nats cron list` shows all of them.")
+        return job_of(record)
+
+    async def save(self, value: object, origin: Origin = OPERATOR) -> tuple[Job, bool]:
+        """Create the job, or replace the one of that name; (the job, whether it is new)."""
+        document = parse_job(value)
+        names.check_name(document.name)
+        record = await self._log.last(names.job_subject(names.key_of(document.name)))
+        old = job_of(record) if record is not None else None
+        if old is None and len(await self._log.subjects(names.JOBS)) >= MAX_JOBS:
+            raise InvalidSchedule(f"there are {MAX_JOBS} cron jobs already")
+        return await self._put(document, old, origin), old is None
+
+    async def change(self, name: str, changes: object) -> Job:
+        """Change some fields of a job; null takes one back to its default."""
+        if not isinstance(changes, dict):
+            raise InvalidSchedule("the changes must be a JSON object")
+        old = await self.named(name)
+        merged = {**msgspec.to_builtins(old.stored.document), **changes}
+        document = parse_job({key: value for key, value in merged.items() if value is not None})
+        if document.name != name:
+            raise InvalidSchedule("name can't be changed: add a job of the new name, and remove this one")
+        return await self._put(document, old, old.stored.origin)
+
+    async def remove(self, name: str) -> None:
+        """Remove a job; what was armed does not fire."""
+        job = await self.named(name)
+        await self._log.purge(names.job_subject(job.key))
+        await self._keeper.settle(job.key)
+        log.info("cron.removed", job=name)
+
+    async def run(self, name: str) -> Fire:
+        """Fire a job now, enabled or not; the ticks go on as they were."""
+        job, now = await self.named(name), self._clock()
+        event = job_event(job, self._gateway_id, now, now, manual=True)
+        where = names.fired("manual", job.key, int(now * 1000), job.subject)
+        await self._log.write(where, self._prepare(event))
+        return Fire("fired", now, now, True, event.id)
+
+    async def history(self, name: str, limit: int) -> list[Fire]:
+        """The newest runs of a job, newest first, skipped ones included."""
+        job = await self.named(name)
+        records = await self._log.read(names.history(job.key))
+        found = [fire for record in records if (fire := _fire(record)) is not None]
+        return sorted(found, key=lambda fire: -fire.at)[:limit]
+
+    async def last_runs(self, jobs: list[Job]) -> list[Fire | None]:
+        """The newest run of each job that fired by itself."""
+        records = await asyncio.gather(*(self._log.last(names.all_fired("cron", job.key)) for job in jobs))
+        return [None if record is None else _fire(record) for record in records]
+
+    async def _put(self, document: JobDocument, old: Job | None, origin: Origin) -> Job:
+        now = self._clock()
+        timezone = document.timezone or self._timezone
+        before = old.stored if old is not None else None
+        same_times = before is not None and (before.document.cron, before.timezone, before.document.enabled) == (
+            document.cron,
+            timezone,
+            document.enabled,
+        )
+        stored = StoredJob(
+            document=document,
+            timezone=timezone,
+            since=before.since if before is not None and same_times else now,
+            created=before.created if before is not None else now,
+            updated=now,
+            origin=origin,
+        )
+        job = compile_job(stored, 0)
+        self._prepare(job_event(job, self._gateway_id, now, now))  # refused now rather than at its first tick
+        body = msgspec.json.encode(stored)
+        if len(body) > envelope.MAX_EVENT_BYTES:
+            raise InvalidSchedule("the job is too large")
+        await self._log.purge(names.all_armed(job.key))
+        try:
+            revision = await self._log.write(
+                names.job_subject(job.key), body, revision=old.revision if old is not None else 0
+            )
+        except Conflict:
+            raise Conflict(
+                f"somebody else changed the cron job {job.name!r} at the same moment", hint="Look at it, then repeat."
+            ) from None
+        finally:
+            await self._keeper.settle(job.key)
+        log.info("cron.saved", job=job.name, new=old is None)
+        return compile_job(stored, revision)
+
+
+def _fire(record: Record) -> Fire | None:
+    _, _, outcome, kind, _, at, *_ = record.subject.split(".")
+    if outcome == "skipped":
+        note = msgspec.json.decode(record.body)
+        return Fire("skipped", float(at), float(note["at"]))
+    if outcome != "fired" or kind not in ("cron", "manual"):
+        return None
+    manual = kind == "manual"
+    event = envelope.decode(record.body)
+    return Fire("fired", int(at) / 1000 if manual else float(at), record.time, manual, event.id)

@@ -1,0 +1,254 @@
+"""Cron jobs and timers as people write them: parsed, checked, and the events that they become."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from openclaw_nats.errors import InvalidEvent, InvalidSchedule
+from openclaw_nats.events import envelope
+from openclaw_nats.events.envelope import Event, format_time
+from openclaw_nats.events.subjects import check_subject
+from openclaw_nats.schedules.cron import Cron, cron
+from openclaw_nats.schedules.names import check_name, default_subject, key_of
+from openclaw_nats.schedules.policy import DEFAULT, MissedPolicy, parse_missed
+from openclaw_nats.settings import parse_duration
+
+MAX_PAYLOAD = 256 * 1024
+MAX_DELAY = 100 * 366 * 86400.0
+_DURATIONS = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d)\s*)+")
+
+
+class JobDocument(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
+    """A cron job as the API takes it; what is left out has its default."""
+
+    name: str
+    cron: str
+    timezone: str | None = None
+    subject: str | None = None
+    payload: Any = None
+    priority: int | None = None
+    enabled: bool = True
+    missed: str = DEFAULT
+
+
+class TimerDocument(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
+    """A timer as the API takes it: `delay` (a duration), `delayMs` (milliseconds) or `at` (RFC 3339)."""
+
+    name: str
+    delay: Any = None
+    delay_ms: Any = None
+    at: Any = None
+    subject: str | None = None
+    payload: Any = None
+    priority: int | None = None
+
+
+class Origin(msgspec.Struct, rename="camel", omit_defaults=True):
+    """Who made a job or timer: `by` is empty for the operator. `hops` is how deep in deliveries the agent's run was."""
+
+    agent: str = ""
+    session: str = ""
+    hops: int = 0
+    cause: str = ""
+
+    @property
+    def by(self) -> str:
+        """`agent:<id>`, or empty for the operator."""
+        return f"agent:{self.agent}" if self.agent else ""
+
+
+class StoredJob(msgspec.Struct, rename="camel", omit_defaults=True):
+    """A job as it lies in the stream. Times are seconds; ticks up to `since` are not its own."""
+
+    document: JobDocument
+    timezone: str
+    since: float
+    created: float
+    updated: float
+    origin: Origin = msgspec.field(default_factory=Origin)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that can be worked with. `revision` is the stream's sequence of its document."""
+
+    stored: StoredJob
+    revision: int
+    cron: Cron
+    missed: MissedPolicy
+    subject: str
+
+    @property
+    def name(self) -> str:
+        """Its unique name."""
+        return self.stored.document.name
+
+    @property
+    def key(self) -> str:
+        """Its name as a token."""
+        return key_of(self.name)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it fires."""
+        return self.stored.document.enabled
+
+
+def parse_job(value: object) -> JobDocument:
+    """Check the shape of a job; raise InvalidSchedule that names the field."""
+    document: JobDocument = _convert(value, JobDocument, "a cron job")
+    return document
+
+
+def compile_job(stored: StoredJob, revision: int) -> Job:
+    """Check everything in a job; raise InvalidSchedule or InvalidSubject."""
+    document = stored.document
+    check_name(document.name)
+    compiled = cron(document.cron, stored.timezone) if isinstance(document.cron, str) else Cron(document.cron)
+    subject = check_subject(document.subject or default_subject("cron", document.name))
+    _check_rest(document.payload, document.priority)
+    return Job(stored, revision, compiled, parse_missed(document.missed), subject)
+
+
+def parse_timer(value: object) -> TimerDocument:
+    """Check the shape of a timer; raise InvalidSchedule that names the field."""
+    document: TimerDocument = _convert(value, TimerDocument, "a timer")
+    check_name(document.name)
+    check_subject(document.subject or default_subject("timer", document.name))
+    _check_rest(document.payload, document.priority)
+    return document
+
+
+def moment_of(document: TimerDocument, now: float) -> float:
+    """When a timer is due, in seconds since the Unix epoch; raise InvalidSchedule."""
+    given = [name for name in ("delay", "delay_ms", "at") if getattr(document, name) is not None]
+    if len(given) != 1:
+        raise InvalidSchedule("a timer needs one of delay, delayMs and at", hint='For example {"delay": "5m"}.')
+    if given == ["at"]:
+        at = _time(document.at)
+        if at < now - 1:
+            late = describe_duration(now - at)
+            raise InvalidSchedule(f"at is {late} ago: it would never come", hint='Use "delay" to count from now.')
+    else:
+        at = now + (_milliseconds(document.delay_ms) if document.delay is None else _delay(document.delay))
+    if at > now + MAX_DELAY:
+        raise InvalidSchedule("the timer is due in more than 100 years")
+    return at
+
+
+def describe_duration(seconds: float) -> str:
+    """A duration in the largest unit that fits: `3 days`, `12 minutes`."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' * (count != 1)}"
+    return f"{seconds:.0f} seconds"
+
+
+def job_event(job: Job, gateway_id: str, scheduled: float, fired: float, *, manual: bool = False) -> Event:
+    """The event of one run. Its id is made of the tick, so that a tick has one id whoever stores it."""
+    note: dict[str, Any] = {"jobName": job.name, "scheduledFor": _ms(scheduled), "firedAt": _ms(fired)}
+    number = f"cron:{job.key}:{_ms(scheduled)}" + (":manual" if manual else "")
+    note |= {"manual": True} if manual else {}
+    document, origin = job.stored.document, job.stored.origin
+    return _event(
+        number, "cron", gateway_id, job.subject, scheduled, document.payload, document.priority, origin, _cron=note
+    )
+
+
+def timer_event(document: TimerDocument, gateway_id: str, at: float, now: float, origin: Origin) -> Event:
+    """The event of a timer. It was set at `now`, which keeps the ids of two timers of one name apart."""
+    subject = document.subject or default_subject("timer", document.name)
+    number = f"timer:{key_of(document.name)}:{_ms(at)}:{int(now * 1000) % 1_000_000}"
+    note = {"name": document.name, "scheduledFor": _ms(at), "firedAt": _ms(at)}
+    return _event(number, "timer", gateway_id, subject, at, document.payload, document.priority, origin, _timer=note)
+
+
+def _event(
+    number: str,
+    kind: str,
+    gateway_id: str,
+    subject: str,
+    at: float,
+    payload: Any,
+    priority: int | None,
+    origin: Origin,
+    **notes: Any,
+) -> Event:
+    base = payload if isinstance(payload, dict) else ({} if payload is None else {"value": payload})
+    return Event(
+        specversion="1.0",
+        id=number,
+        source=f"openclaw://{gateway_id}/{kind}",
+        type=envelope.type_of(subject),
+        subject=subject,
+        time=_ms(at),
+        gatewayid=gateway_id,
+        agentid=origin.agent,
+        sessionkey=origin.session,
+        causationid=origin.cause,
+        hops=origin.hops,
+        priority=priority or envelope.DEFAULT_PRIORITY,
+        data=msgspec.Raw(msgspec.json.encode({**base, **notes})),
+    )
+
+
+def _convert(value: object, kind: type[Any], what: str) -> Any:
+    if not isinstance(value, dict):
+        raise InvalidSchedule(f"{what} must be a JSON object")
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        names = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
+        raise InvalidSchedule(str(error).replace("`$.", "`"), hint=f"Fields: {names}.") from None
+
+
+def _check_rest(payload: Any, priority: int | None) -> None:
+    try:
+        size = len(msgspec.json.encode(payload))
+    except (UnicodeEncodeError, RecursionError):
+        raise InvalidSchedule("payload is not valid JSON") from None
+    if size > MAX_PAYLOAD:
+        raise InvalidSchedule(f"payload is {size} bytes long; the limit is {MAX_PAYLOAD}")
+    if priority is not None:
+        try:
+            envelope.check_priority(priority)
+        except InvalidEvent as error:
+            raise InvalidSchedule(str(error)) from None
+
+
+def _delay(value: object) -> float:
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, str) and _DURATIONS.fullmatch(text):
+        return sum(parse_duration(part) for part in re.findall(r"[\d.]+(?:ms|s|m|h|d)", text))
+    near = f'Use "{value}s" or "{value}m", or delayMs.' if re.fullmatch(r"\d+", str(value)) else ""
+    raise InvalidSchedule(
+        f"delay must be a duration such as 30s, 5m, 2h or 7d, not {str(value)[:40]!r}", hint=near or 'Use "5m".'
+    )
+
+
+def _milliseconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise InvalidSchedule(f"delayMs must be a number of milliseconds, 0 or more, not {str(value)[:40]!r}")
+    return value / 1000
+
+
+def _time(value: object) -> float:
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        return envelope.parse_time(value).timestamp()
+    except (ValueError, OverflowError):
+        raise InvalidSchedule(
+            f"at must be an RFC 3339 time with a zone, not {str(value)[:40]!r}",
+            hint="For example 2027-01-31T08:00:00+01:00.",
+        ) from None
+
+
+def _ms(seconds: float) -> str:
+    return format_time(math.floor(seconds * 1000 + 0.5))

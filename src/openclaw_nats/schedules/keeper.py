@@ -1,0 +1,253 @@
+"""Keeps cron jobs armed: the next ticks of each lie in JetStream, which fires them with or without this process.
+
+A job is looked at when it was changed, after each of its ticks, at the start, and when somebody may have meddled.
+Looking at it twice, or from two sidecars at once, does no harm: for one tick the stream takes one message (names.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from openclaw_nats.errors import Conflict, InvalidInput, Unavailable, Unsupported
+from openclaw_nats.events.envelope import Event
+from openclaw_nats.ports import Arm, Record, ScheduleLog
+from openclaw_nats.schedules import names
+from openclaw_nats.schedules.cron import next_runs
+from openclaw_nats.schedules.document import Job, StoredJob, compile_job, job_event
+
+log = structlog.get_logger(__name__)
+
+AHEAD = 10
+HORIZON = 32 * 86400.0
+REFRESH_SECONDS = 15.0
+CLEAN_SECONDS = 3600.0
+KEEP_FIRED = 100
+KEEP_OTHERS = 50
+KEEP_TIMERS = 1000
+_AFTER_TICK = 1.0
+_SHORTEST_CHECK = 4.0
+_UNUSABLE_SECONDS = 60.0
+
+_decoder = msgspec.json.Decoder(StoredJob)
+
+
+class Keeper:
+    """One per sidecar; `run` must be running for jobs to go on beyond the ticks that are armed already."""
+
+    def __init__(
+        self,
+        schedule_log: ScheduleLog,
+        gateway_id: str,
+        prepare: Callable[[Event], bytes],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._log = schedule_log
+        self._gateway_id = gateway_id
+        self._prepare = prepare
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._revisions: dict[str, int] = {}
+        self._settled: dict[str, int] = {}
+        self._checks: dict[str, float] = {}
+        self._queue: list[tuple[float, str]] = []
+        self._gone: set[str] = set()
+        self.last_error = ""
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs there are."""
+        return len(self._revisions)
+
+    async def run(self) -> None:
+        """Keep all jobs armed until cancelled."""
+        refreshed = cleaned = 0.0
+        failures = 0
+        while True:
+            try:
+                now = self._clock()
+                if not 0 <= now - refreshed < REFRESH_SECONDS:
+                    await self._refresh()
+                    refreshed = now
+                if not 0 <= now - cleaned < CLEAN_SECONDS:
+                    await self._clean()
+                    cleaned = now
+                await self._look_at_due()
+                self.last_error, failures = "", 0
+                pause = min(
+                    REFRESH_SECONDS, max(0.05, (self._queue[0][0] if self._queue else now + 60) - self._clock())
+                )
+            except (Unavailable, Unsupported) as error:
+                self.last_error, refreshed = str(error), 0.0
+                pause = 10.0 if isinstance(error, Unsupported) else min(5.0, 0.2 * 2**failures)
+                failures += 1
+            await self._pause(pause)
+
+    async def settle(self, key: str) -> None:
+        """Look at one job now: make up for what was missed, arm what comes."""
+        async with self._lock:
+            await self._settle(key)
+        self._wake.set()
+
+    async def _pause(self, seconds: float) -> None:
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    def _until_due(self) -> float:
+        if not self._queue:
+            return REFRESH_SECONDS
+        return min(REFRESH_SECONDS, max(0.05, self._queue[0][0] - self._clock()))
+
+    async def _look_at_due(self) -> None:
+        while self._queue and self._queue[0][0] <= self._clock():
+            at, key = heapq.heappop(self._queue)
+            if self._checks.get(key) != at:
+                continue
+            try:
+                async with self._lock:
+                    await self._settle(key)
+            except (Unavailable, Unsupported):
+                heapq.heappush(self._queue, (at, key))
+                raise
+            except InvalidInput as error:
+                log.error("cron.unusable", job=key, error=str(error))
+                self._check_at(key, self._clock() + _UNUSABLE_SECONDS)
+
+    async def _refresh(self) -> None:
+        """Find what other sidecars have changed, and what somebody has removed."""
+        records = {record.subject.rpartition(".")[2]: record for record in await self._log.read(names.JOBS)}
+        armed: set[str] = {subject.split(".")[4] for subject in await self._log.subjects(names.TICKS)}
+        for key in armed - records.keys():
+            await self._log.purge(names.all_armed(key))
+        for key in self._revisions.keys() - records.keys():
+            self._forget(key)
+        for key, record in records.items():
+            changed = self._revisions.get(key) != record.sequence
+            self._revisions[key] = record.sequence
+            if changed or (key not in armed and key in self._checks):
+                self._check_at(key, 0.0)
+
+    async def _settle(self, key: str) -> None:
+        record = await self._log.last(names.job_subject(key))
+        job = _job_of(record)
+        if record is None or job is None:
+            self._forget(key)
+            await self._log.purge(names.all_armed(key))
+            return
+        self._revisions[key] = job.revision
+        armed = await self._armed(job)
+        if not job.enabled:
+            await self._log.purge(names.all_armed(key))
+            self._checks.pop(key, None)
+            return
+        now = self._clock()
+        await self._make_up(job, armed, now)
+        coming = next_runs(job.cron, now, AHEAD + 1)
+        await self._arm(job, coming, armed)
+        self._check_at(key, max(coming[0] + _AFTER_TICK, now + _SHORTEST_CHECK) if coming else now + HORIZON)
+
+    async def _armed(self, job: Job) -> set[int]:
+        """The ticks that are armed for the job as it is now; those of an earlier form of it are taken away."""
+        found = set()
+        for subject in await self._log.subjects(names.all_armed(job.key)):
+            tick, revision = subject.split(".")[5:7]
+            if revision == str(job.revision):
+                found.add(int(tick))
+            else:
+                await self._log.purge(subject)
+        return found
+
+    async def _make_up(self, job: Job, armed: set[int], now: float) -> None:
+        """Decide about the newest tick that should have been and about which the stream knows nothing."""
+        tick = job.cron.latest(max(job.stored.since, self._settled.get(job.key, 0)), now)
+        if tick is None:
+            return
+        if tick not in armed and await self._log.last(names.one_tick(job.key, tick)) is None:
+            newest = await self._log.last(names.all_fired("cron", job.key))
+            verdict = job.missed.verdict(tick, now, newest.time if newest else None)
+            body = self._body(job, tick, now) if verdict == "run" else _note(job, tick, now)
+            where = names.fired("cron", job.key, tick, job.subject) if verdict == "run" else None
+            try:
+                await self._log.write(where or names.skipped(job.key, tick), body, alone=names.one_tick(job.key, tick))
+                log.info("cron.missed", job=job.name, verdict=verdict, late_seconds=round(now - tick))
+            except Conflict:
+                log.debug("cron.settled_elsewhere", job=job.name)
+        if tick not in armed:
+            self._settled[job.key] = tick
+
+    async def _arm(self, job: Job, coming: list[int], armed: set[int]) -> None:
+        horizon = self._clock() + HORIZON
+        arms = []
+        for place, tick in enumerate(coming[:AHEAD]):
+            if tick in armed or (place and tick > horizon):
+                continue
+            following = coming[place + 1] if place + 1 < len(coming) else None
+            arms.append(
+                Arm(
+                    subject=names.armed(job.key, tick, job.revision),
+                    target=names.fired("cron", job.key, tick, job.subject),
+                    at=float(tick),
+                    body=self._body(job, tick, tick),
+                    alone=names.one_tick(job.key, tick),
+                    keep=job.missed.keep(tick, following),
+                )
+            )
+        if arms:
+            await self._log.arm(arms)
+
+    def _body(self, job: Job, tick: float, fired: float) -> bytes:
+        return self._prepare(job_event(job, self._gateway_id, tick, fired))
+
+    async def _clean(self) -> None:
+        """Histories do not grow for ever; those of jobs that are gone go, when surely everybody has read them."""
+        await self._log.purge(names.all_fired("timer", "*"), keep=KEEP_TIMERS)
+        for key in list(self._revisions):
+            await self._log.purge(names.all_fired("cron", key), keep=KEEP_FIRED)
+            await self._log.purge(names.all_fired("manual", key), keep=KEEP_OTHERS)
+            await self._log.purge(names.all_skipped(key), keep=KEEP_OTHERS)
+        known: set[str] = set()
+        for pattern in (names.all_fired("cron", "*"), names.all_fired("manual", "*"), names.all_skipped("*")):
+            known |= {subject.split(".")[4] for subject in await self._log.subjects(pattern)}
+        gone = known - self._revisions.keys()
+        for key in gone & self._gone:
+            for pattern in (names.all_fired("cron", key), names.all_fired("manual", key), names.all_skipped(key)):
+                await self._log.purge(pattern)
+        self._gone = gone
+
+    def _check_at(self, key: str, at: float) -> None:
+        self._checks[key] = at
+        heapq.heappush(self._queue, (at, key))
+
+    def _forget(self, key: str) -> None:
+        for table in (self._revisions, self._settled, self._checks):
+            table.pop(key, None)
+
+
+def job_of(record: Record) -> Job:
+    """A job from its message; raise InvalidInput when this version can't read it."""
+    try:
+        return compile_job(_decoder.decode(record.body), record.sequence)
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"{record.subject} can't be read: {error}") from None
+
+
+def _job_of(record: Record | None) -> Job | None:
+    try:
+        return None if record is None else job_of(record)
+    except InvalidInput as error:
+        log.error("cron.unusable", subject=record.subject if record else "", error=str(error))
+        return None
+
+
+def _note(job: Job, tick: int, now: float) -> bytes:
+    return msgspec.json.encode({"jobName": job.name, "tick": tick, "at": now, "missed": job.missed.text})

@@ -1,0 +1,106 @@
+"""Names of jobs and timers, and where their messages lie in the schedules stream.
+
+    agent.schedules.job.<key>                              a cron job's document
+    agent.schedules.tick.cron.<key>.<tick>.<revision>      armed: becomes the next one at its time
+    agent.schedules.fired.cron.<key>.<tick>.<rest>         fired; comes into the events stream as agent.events.<rest>
+    agent.schedules.skipped.cron.<key>.<tick>.<rest>       missed, and not made up for
+    agent.schedules.fired.manual.<key>.<milliseconds>.<rest>
+    agent.schedules.tick.timer.<key>                       a timer
+    agent.schedules.fired.timer.<key>.<milliseconds>.<rest>
+
+For one tick of a job there is at most one message, armed or fired or skipped: every write is made on that condition, so
+that two sidecars, or one that was killed halfway, can't fire a tick twice. `<tick>` is its time in whole seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from openclaw_nats.errors import InvalidSchedule
+from openclaw_nats.events.subjects import PREFIX, token_from_name
+
+MAX_NAME = 128
+JOBS = "agent.schedules.job.*"
+TICKS = "agent.schedules.tick.cron.>"
+TIMERS = "agent.schedules.tick.timer.*"
+# Events of the Gateway's own cron have these subjects: a job of that name publishes elsewhere by default.
+TAKEN = ("added", "started", "finished", "updated", "removed")
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def check_name(name: object) -> str:
+    """Return a name if it can be one: 1 to 128 printable characters, no space at its ends."""
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidSchedule("name must be text, and not empty")
+    if len(name) > MAX_NAME:
+        raise InvalidSchedule(f"name is {len(name)} characters long; the limit is {MAX_NAME}")
+    if not name.isprintable():
+        shown = "".join(character for character in name if character.isprintable()).strip()
+        raise InvalidSchedule(f"name {ascii(name)[:80]} holds a control character", hint=f"Use {shown!r}.")
+    if name != name.strip():
+        raise InvalidSchedule(f"name {name!r} begins or ends with a space", hint=f"Use {name.strip()!r}.")
+    return name
+
+
+def key_of(name: str) -> str:
+    """A name as one token of a subject: itself when it is plain, else escaped with a number that tells it apart."""
+    if _PLAIN.fullmatch(name):
+        return name
+    return f"{token_from_name(name)[:48]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def default_subject(kind: str, name: str) -> str:
+    """Where a job or timer publishes when it does not say: `agent.events.cron.<name>`."""
+    token = token_from_name(name)
+    return f"{PREFIX}{kind}.job.{token}" if kind == "cron" and token in TAKEN else f"{PREFIX}{kind}.{token}"
+
+
+def job_subject(key: str) -> str:
+    """Where a job's document lies."""
+    return f"agent.schedules.job.{key}"
+
+
+def armed(key: str, tick: int, revision: int) -> str:
+    """Where a tick waits."""
+    return f"agent.schedules.tick.cron.{key}.{tick}.{revision}"
+
+
+def all_armed(key: str) -> str:
+    """Where all ticks of a job wait."""
+    return f"agent.schedules.tick.cron.{key}.>"
+
+
+def one_tick(key: str, tick: int) -> str:
+    """Everything that can be about one tick."""
+    return f"agent.schedules.*.cron.{key}.{tick}.>"
+
+
+def fired(kind: str, key: str, at: int, subject: str) -> str:
+    """Where an event comes when it fires, so that it appears on `subject` in the events stream."""
+    return f"agent.schedules.fired.{kind}.{key}.{at}.{subject.removeprefix(PREFIX)}"
+
+
+def all_fired(kind: str, key: str) -> str:
+    """Everything of a job or timer that has fired."""
+    return f"agent.schedules.fired.{kind}.{key}.>"
+
+
+def all_skipped(key: str) -> str:
+    """Every tick of a job that was skipped."""
+    return f"agent.schedules.skipped.cron.{key}.>"
+
+
+def history(key: str) -> str:
+    """Everything about a job but its document."""
+    return f"agent.schedules.*.*.{key}.*.>"
+
+
+def skipped(key: str, tick: int) -> str:
+    """Where it is noted that a tick was skipped."""
+    return f"agent.schedules.skipped.cron.{key}.{tick}.note"
+
+
+def timer_subject(key: str) -> str:
+    """Where a timer waits."""
+    return f"agent.schedules.tick.timer.{key}"

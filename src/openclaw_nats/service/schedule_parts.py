@@ -1,0 +1,67 @@
+"""Schedules, put together: books → schedules stream ← keeper."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from openclaw_nats.errors import Unavailable, Unsupported
+from openclaw_nats.events.envelope import Event
+from openclaw_nats.jetstream.connection import Connection
+from openclaw_nats.jetstream.schedule_log import JetStreamScheduleLog
+from openclaw_nats.jetstream.streams import SCHEDULES, Streams
+from openclaw_nats.outbound.ingest import Ingest
+from openclaw_nats.schedules import names
+from openclaw_nats.schedules.cron_book import CronBook
+from openclaw_nats.schedules.keeper import Keeper
+from openclaw_nats.schedules.timer_book import TimerBook
+from openclaw_nats.settings import Settings
+
+
+@dataclass
+class Schedules:
+    """The parts of schedules; `runs` are the tasks that they need."""
+
+    log: JetStreamScheduleLog
+    keeper: Keeper
+    cron: CronBook
+    timers: TimerBook
+    streams: Streams
+
+    def runs(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Every task, by name."""
+        return {"schedules": self.keeper.run}
+
+    async def report(self) -> dict[str, Any]:
+        """The part of `/api/health` that tells of schedules."""
+        try:
+            timers = len(await self.log.subjects(names.TIMERS))
+            sources = (await self.streams.state())["sources"]
+        except (Unavailable, Unsupported) as error:
+            return {"available": False, "lastError": str(error), "jobs": self.keeper.jobs, "timers": None}
+        source: dict[str, Any] = next((one for one in sources if one["name"] == SCHEDULES), {})
+        return {
+            "available": True,
+            "lastError": self.keeper.last_error or source.get("error", {}).get("description", ""),
+            "jobs": self.keeper.jobs,
+            "timers": timers,
+            "lag": source.get("lag", 0),
+        }
+
+
+def build_schedules(settings: Settings, connection: Connection, streams: Streams, ingest: Ingest) -> Schedules:
+    """Wire schedules; their events go through the same filter and redaction as all others."""
+
+    def prepare(event: Event) -> bytes:
+        return ingest.prepare(event).body
+
+    log = JetStreamScheduleLog(connection, streams)
+    keeper = Keeper(log, settings.gateway_id, prepare)
+    return Schedules(
+        log=log,
+        keeper=keeper,
+        cron=CronBook(log, keeper, settings.gateway_id, settings["schedules.timezone"], prepare),
+        timers=TimerBook(log, settings.gateway_id, prepare),
+        streams=streams,
+    )
