@@ -1,6 +1,7 @@
-// Registration only: which hooks and services the Gateway gets. What happens then is in hooks.js and bus.js.
+// Registration only: which hooks, tools and services the Gateway gets. What happens then is in hooks.js and bus.js.
 import { sharedBus } from "./bus.js";
 import { HOOKS, onAgentEvent } from "./hooks.js";
+import { registerTools } from "./tools.js";
 
 const ID = "openclaw-nats";
 
@@ -34,6 +35,8 @@ export default {
     } else if (!bus.hasAgentEvents && api.registrationMode !== "discovery") {
       bus.memory.old = true;
     }
+
+    registerTools(api, bus);
 
     api.registerService({
       id: ID,

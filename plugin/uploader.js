@@ -183,8 +183,11 @@ export class Uploader {
     });
   }
 
-  /** Send one request with the API key; resolves to `{status, body, retryAfter}`, rejects on no complete answer. */
-  request(target, body, headers) {
+  /**
+   * Send one request with the API key; resolves to `{status, body, retryAfter}`, rejects on no complete answer.
+   * What may take long goes on a connection of its own (`alone`), so that events do not wait for it.
+   */
+  request(target, body, headers, { timeoutMs = this.timeoutMs, alone = false } = {}) {
     const key = this.apiKey();
     if (!key) return Promise.reject(Object.assign(new Error(`no API key in ${this.home}/api-key`), { definite: true }));
     return new Promise((resolve, reject) => {
@@ -194,7 +197,7 @@ export class Uploader {
       const bytes = Buffer.from(body);
       const request = (secure ? https : http).request(url, {
         method: "POST",
-        agent: this.agent,
+        agent: alone ? false : this.agent,
         headers: { ...headers, authorization: `Bearer ${key}`, "content-length": bytes.length },
       });
       const fail = (error) => {
@@ -202,7 +205,7 @@ export class Uploader {
         request.destroy();
         reject(new Error(`${url.origin}: ${error.message || error.code}`));
       };
-      const deadline = setTimeout(() => fail(new Error(`no answer within ${this.timeoutMs} ms`)), this.timeoutMs);
+      const deadline = setTimeout(() => fail(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
       deadline.unref?.();
       request.on("error", fail);
       request.on("response", (response) => {

@@ -18,7 +18,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from openclaw_nats.errors import InvalidSubject, SettingsError
-from openclaw_nats.events.subjects import EVERYTHING, check_pattern
+from openclaw_nats.events.subjects import EVERYTHING, check_nats_subject, check_pattern
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -104,6 +104,13 @@ def _patterns(value: object) -> tuple[str, ...]:
         raise ValueError(f"a list of subject patterns ({error})") from None
 
 
+def _nats_patterns(value: object) -> tuple[str, ...]:
+    try:
+        return tuple(check_nats_subject(pattern, pattern=True) for pattern in _list(value))
+    except InvalidSubject as error:
+        raise ValueError(f"a list of NATS subjects such as services.> ({error})") from None
+
+
 def _regexes(value: object) -> tuple[str, ...]:
     found = _list(value)
     for pattern in found:
@@ -183,6 +190,16 @@ REGISTRY: tuple[Setting, ...] = (
     Setting("budget.turns_per_day", 500, _whole, "Agent turns in a day, all routes together; then events wait."),
     Setting("budget.route_turns_per_hour", 30, _whole, "Agent turns in an hour for one route; then its events wait."),
     Setting("schedules.timezone", "UTC", _timezone, "Time zone of cron jobs that name none."),
+    Setting("agents.tools", True, _flag, "Whether agents may use the tools nats_*."),
+    Setting("agents.publish", (EVERYTHING,), _patterns, "Subjects for agents; those of the Gateway itself never are."),
+    Setting("agents.publishes_per_minute", 60, _whole, "Events that one agent may publish in a minute."),
+    Setting("agents.read", "own", _one_of("own", "all"), "nats_events: own sessions and outside events, or all."),
+    Setting("agents.max_subscriptions", 20, _whole, "Routes that one agent may have; each wakes only itself."),
+    Setting("agents.subscription_turns_per_hour", 12, _whole, "Turns in an hour for one route of an agent's."),
+    Setting("agents.subscription_expires", "30d", parse_duration, "An agent's route ends after this at the latest."),
+    Setting("agents.max_schedules", 20, _whole, "Cron jobs and timers that one agent may have."),
+    Setting("agents.min_interval", "1m", parse_duration, "Shortest time between two runs of an agent's cron job."),
+    Setting("agents.request_subjects", (), _nats_patterns, "Subjects for nats_request; empty: it is off."),
     Setting("inbox.keep", "30d", parse_duration, "How long receipts and dead letters are kept."),
     Setting("log.level", "info", _one_of("debug", "info", "warning", "error"), "How much the sidecar logs."),
 )

@@ -21,6 +21,7 @@ from openclaw_nats.api.operation_endpoints import OperationEndpoints
 from openclaw_nats.api.problems import name_of, problem, problem_for
 from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
+from openclaw_nats.api.tool_endpoints import ToolEndpoints
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.outbound.meters import IngestMeters
 
@@ -38,6 +39,7 @@ def build_app(
     channel: ChannelEndpoints,
     cron: CronEndpoints,
     timers: TimerEndpoints,
+    tools: ToolEndpoints,
     meters: IngestMeters,
 ) -> Starlette:
     """Put the API together."""
@@ -93,6 +95,7 @@ def build_app(
             Route("/api/cron/{name}/history", cron.history, methods=["GET"]),
             Route("/api/timers", timers.timers, methods=["GET", "POST"]),
             Route("/api/timers/{name}", timers.timer, methods=["GET", "DELETE"]),
+            Route("/api/tools/{name}", tools.call, methods=["POST"]),
             Route("/api/health", operations.health, methods=["GET"]),
             Route("/api/openapi.json", operations.openapi, methods=["GET"]),
             Route("/metrics", operations.metrics, methods=["GET"]),

@@ -58,6 +58,7 @@ _FIELDS = {
     "confirm": {"enum": list(CONFIRMATIONS), "default": "ok"},
     "trusted": {"type": "boolean", "default": False},
     "expiresAfter": _DURATION,
+    "until": {"type": "string", "format": "date-time", "description": "The route is removed then"},
 }
 ROUTE = {
     "type": "object",

@@ -1,4 +1,4 @@
-"""The part of the OpenAPI document that tells of cron jobs and timers."""
+"""The part of the OpenAPI document that tells of cron jobs, timers and the agents' tools."""
 
 from __future__ import annotations
 
@@ -32,6 +32,23 @@ _TIMER = {
         "priority": _PRIORITY,
     },
 }
+_CALL = {
+    "type": "object",
+    "required": ["caller"],
+    "properties": {
+        "caller": {
+            "type": "object",
+            "properties": {
+                "agentId": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"},
+                "sessionKey": {"type": "string"},
+                "sessionId": {"type": "string"},
+                "hops": {"type": "integer", "minimum": 0, "maximum": 1000},
+                "cause": {"type": "string"},
+            },
+        },
+        "parameters": {"type": "object"},
+    },
+}
 _OBJECT = {"type": "object"}
 _BODY = (400, 408, 409, 413, 415, 422, 501, 503)
 
@@ -61,7 +78,14 @@ def paths(
         problems=_BODY,
         body={"application/json": _CHANGES},
     )
+    tool = operation(
+        "Call an agent's tool, as the plugin does",
+        answer=json(_OBJECT),
+        problems=(403, *_BODY),
+        body={"application/json": _CALL},
+    )
     return {
+        "/api/tools/{name}": named(post=tool),
         "/api/cron": {
             "get": answer("All cron jobs, with their next runs"),
             "post": create("Create a cron job, or replace the one of that name", _JOB),

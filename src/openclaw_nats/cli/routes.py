@@ -199,8 +199,10 @@ def _list(*, as_json: bool) -> None:
         waiting = counts["pending"] + counts["sending"] + counts["failed"]
         name = route["name"] + ("" if route["enabled"] else " (disabled)") + (" (trusted)" if route["trusted"] else "")
         numbers = (counts["matched"], counts["turns"], counts["absorbed"], counts["delivered"], waiting, counts["dead"])
-        rows.append([name, route["pattern"], _shown(route), *map(str, numbers)])
-    table(["ROUTE", "PATTERN", "TARGET", "MATCHED", "TURNS", "ABSORBED", "DELIVERED", "WAITING", "DEAD"], rows)
+        by = route["madeBy"].partition(" in ")[0] or "operator"
+        rows.append([name, route["pattern"], _shown(route), by, *map(str, numbers)])
+    head = ["ROUTE", "PATTERN", "TARGET", "MADE BY", "MATCHED", "TURNS", "ABSORBED", "DELIVERED", "WAITING", "DEAD"]
+    table(head, rows)
 
 
 def _shown(route: dict[str, Any]) -> str:

@@ -14,6 +14,29 @@ from openclaw_nats.errors import InvalidSubject
 
 PREFIX = "agent.events."
 EVERYTHING = "agent.events.>"
+# What the plugin and the sidecar themselves tell (plugin/subject-list.js, inbound/notices.py): not for agents.
+GATEWAY_OWN = (
+    *(
+        f"agent.events.{kind}.>"
+        for kind in (
+            "agent",
+            "approval",
+            "bus",
+            "context",
+            "gateway",
+            "llm",
+            "message",
+            "model",
+            "pairing",
+            "session",
+            "skill",
+            "spool",
+            "subagent",
+            "tool",
+        )
+    ),
+    *(f"agent.events.cron.{action}" for action in ("added", "started", "finished", "updated", "removed")),
+)
 MAX_BYTES = 255
 MAX_TOKENS = 16
 
@@ -46,6 +69,17 @@ def check_pattern(pattern: object) -> str:
                 hint="* and > stand for whole tokens: agent.events.tool.*.failed",
             )
     return str(pattern)
+
+
+def check_nats_subject(value: object, *, pattern: bool = False) -> str:
+    """Return any subject of NATS (as a `pattern` with wildcards) outside its own `$` and `_INBOX` spaces."""
+    tokens = value.split(".") if isinstance(value, str) else [""]
+    if "" in tokens or len(str(value)) > MAX_BYTES or _FORBIDDEN.search(str(value)) or tokens[0][:1] in ("$", "_"):
+        raise InvalidSubject(f"subject {_show(value)} can't be used", hint="For example services.weather.today.")
+    wild = [token for token in tokens if "*" in token or ">" in token]
+    if wild and (not pattern or set(wild) - {"*", ">"} or ">" in tokens[:-1] or tokens[0] in wild):
+        raise InvalidSubject(f"subject {_show(value)} has a wildcard where none can be")
+    return str(value)
 
 
 def matches(pattern: str, subject: str) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 
 from openclaw_nats.errors import InvalidRoute, Poison
 from openclaw_nats.events.conditions import Condition, Expression, condition_of, filter_to_cel
+from openclaw_nats.events.envelope import parse_time
 from openclaw_nats.events.subjects import check_pattern, check_subject
 from openclaw_nats.inbound.groups import Policy
 from openclaw_nats.inbound.quiet_hours import QuietHours
@@ -57,6 +58,7 @@ class RouteDocument(msgspec.Struct, rename="camel", forbid_unknown_fields=True, 
     confirm: str = "ok"
     trusted: bool = False
     expires_after: str | None = None
+    until: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class Route:
     key: Expression | None
     policy: Policy
     backoff: tuple[float, ...]
+    until: float | None = None
 
     @property
     def name(self) -> str:
@@ -180,6 +183,7 @@ def compile_route(document: RouteDocument, route_id: int = 0, after_sequence: in
         key=key,
         policy=_policy(flow, document.expires_after, target),
         backoff=_backoff(document.retry or {}),
+        until=_until(document.until),
     )
 
 
@@ -288,6 +292,17 @@ def _policy(flow: dict[str, Any], expires_after: str | None, target: Target) -> 
 
 def _expires(value: str | None) -> float:
     return _seconds({"expiresAfter": value}, "expiresAfter", "expiresAfter", needed=True) if value is not None else 0.0
+
+
+def _until(value: str | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        return parse_time(value).timestamp()
+    except (ValueError, OverflowError):
+        raise InvalidRoute(
+            f"until must be an RFC 3339 time with a zone, not {value[:40]!r}", hint="Such as 2027-01-31T08:00:00Z."
+        ) from None
 
 
 def _backoff(retry: dict[str, Any]) -> tuple[float, ...]:

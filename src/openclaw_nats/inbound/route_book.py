@@ -102,6 +102,14 @@ class RouteBook:
         async with self._lock:
             return await self._save(document, made_by)
 
+    def find(self, name: str) -> tuple[Route, StoredRoute] | None:
+        """A route by name; None when there is none."""
+        return self.named(name) if name in self._by_name else None
+
+    def by_number(self, number: int) -> tuple[Route, StoredRoute] | None:
+        """A route by its number; None when there is none."""
+        return (self._routes[number], self._stored[number]) if number in self._routes else None
+
     async def change(self, name: str, changes: object) -> Route:
         """Change some fields of a route; null takes one back to its default."""
         if not isinstance(changes, dict):
@@ -115,7 +123,13 @@ class RouteBook:
                 raise InvalidRoute("name can't be changed: add a route of the new name, and remove this one")
             return (await self._save(document, ""))[0]
 
-    async def remove(self, name: str) -> None:
+    async def remove_ended(self) -> None:
+        """Remove the routes whose `until` has come."""
+        now = self._clock()
+        for route in [one for one in self._routes.values() if one.until is not None and one.until <= now]:
+            await self.remove(route.name, "its route has ended (until)")
+
+    async def remove(self, name: str, reason: str = "its route was removed") -> None:
         """Remove a route; what waits for it is dropped, with that reason."""
         async with self._lock:
             route, _ = self.named(name)
@@ -123,14 +137,14 @@ class RouteBook:
 
             def job(db: Any) -> list[str]:
                 routes.remove(db, route.id)
-                return inbox.end_route(db, route.id, "its route was removed", now)
+                return inbox.end_route(db, route.id, reason, now)
 
             dropped = await self._database.write(job)
             self._flow.remove_route(route.id)
             self._flow.discard_retries(set(dropped))
             del self._routes[route.id], self._stored[route.id], self._by_name[name]
             self._reindex()
-        log.info("route.removed", route=name)
+        log.info("route.removed", route=name, reason=reason)
 
     async def follow_stream(self, created: str) -> None:
         """Tell which stream there is: in a new one every sequence starts again, and every route is for all of it."""

@@ -22,7 +22,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from openclaw_nats.errors import NoAnswer, StreamConflict, Unavailable
+from openclaw_nats.errors import NoAnswer, NotFound, StreamConflict, Unavailable
 from openclaw_nats.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -160,6 +160,18 @@ class Connection:
         if reply.headers and reply.headers.get("Status") == "503":
             raise Unavailable("JetStream does not answer: no responders", hint="Is JetStream on at this NATS server?")
         return reply
+
+    async def ask(self, subject: str, body: bytes, seconds: float) -> bytes:
+        """Ask a service and return its answer; raise NotFound when nobody listens, Unavailable when it keeps still."""
+        future = await self.start_request(subject, body, None)
+        try:
+            async with asyncio.timeout(seconds):
+                reply = await future
+        except TimeoutError:
+            raise Unavailable(f"nobody answered on {subject} within {seconds:g} s") from None
+        if reply.headers and reply.headers.get("Status") == "503":
+            raise NotFound(f"nobody listens on {subject}", hint="Is that service running, and on this NATS?")
+        return bytes(reply.data)
 
     async def api(self, operation: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
         """Call JetStream's API (`$JS.API.<operation>`) and return the answer, `error` included."""

@@ -94,10 +94,12 @@ class CronBook:
         await self._keeper.settle(job.key)
         log.info("cron.removed", job=name)
 
-    async def run(self, name: str) -> Fire:
-        """Fire a job now, enabled or not; the ticks go on as they were."""
+    async def run(self, name: str, origin: Origin | None = None) -> Fire:
+        """Fire a job now, enabled or not; the ticks go on as they were. `origin` says who asks, if not its maker."""
         job, now = await self.named(name), self._clock()
         event = job_event(job, self._gateway_id, now, now, manual=True)
+        if origin is not None:
+            event = msgspec.structs.replace(event, hops=max(event.hops, origin.hops), causationid=origin.cause)
         where = names.fired("manual", job.key, int(now * 1000), job.subject)
         await self._log.write(where, self._prepare(event))
         return Fire("fired", now, now, True, event.id)

@@ -140,6 +140,7 @@ class Inbound:
                 if self.channel.connected and self.channel.can_run and not self.sender.plugin_known:
                     await self.database.write(lambda db: inbox.set_fact(db, _KNOWN_PLUGIN, "yes"))
                     self.sender.plugin_known = True
+                await self.book.remove_ended()
                 if now - purged > _PURGE_SECONDS and await self._purge(now):
                     purged = now
             except Unavailable as error:

@@ -32,6 +32,7 @@ from openclaw_nats.api.ingest_endpoints import IngestEndpoints
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
 from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
+from openclaw_nats.api.tool_endpoints import ToolEndpoints
 from openclaw_nats.errors import OpenClawNatsError, SettingsError, StreamConflict, Unavailable
 from openclaw_nats.jetstream.connection import Connection, Options
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
@@ -48,6 +49,7 @@ from openclaw_nats.service.health import GatewayProbe, Health
 from openclaw_nats.service.inbound_parts import Inbound, build_inbound
 from openclaw_nats.service.schedule_parts import Schedules, build_schedules
 from openclaw_nats.service.tasks import keep_running
+from openclaw_nats.service.tool_parts import build_toolbox
 from openclaw_nats.settings import Settings, load
 
 log = structlog.get_logger(__name__)
@@ -160,6 +162,7 @@ async def build(settings: Settings) -> Sidecar:
         channel=ChannelEndpoints(inbound.channel),
         cron=CronEndpoints(schedules.cron, inbound.inbox),
         timers=TimerEndpoints(schedules.timers),
+        tools=ToolEndpoints(build_toolbox(settings, connection, event_log, ingest, inbound.book, schedules)),
         meters=meters,
     )
     return Sidecar(app, connection, streams, event_log, publisher, gateway, health, inbound, schedules)

@@ -1,0 +1,67 @@
+// The agent tools: each call goes to the sidecar with who calls; its answer comes back as JSON, outside data marked.
+import { TOOLS } from "./tool-list.js";
+
+const TIMEOUT_MS = 40_000; // nats_request may wait 30 s
+const AWAY = "the event bus is not reachable now";
+const LATER = "Go on without it, and try again in a minute; tell the user if it matters.";
+
+/** Register every tool; `ctx` says which agent and session it is made for. */
+export function registerTools(api, bus) {
+  if (typeof api.registerTool !== "function") return;
+  for (const { name, description, parameters } of TOOLS) {
+    const make = (ctx) => ({
+      name,
+      label: name,
+      description,
+      parameters,
+      execute: (id, given) => callTool(bus, name, given, ctx ?? {}),
+    });
+    api.registerTool(make, { name });
+  }
+}
+
+/** One call: never throws, always JSON that the model can act on. */
+export async function callTool(bus, name, given, ctx) {
+  const cause = bus.causes.of(undefined, ctx.sessionKey);
+  const caller = {
+    agentId: ctx.agentId ?? "main",
+    sessionKey: ctx.sessionKey ?? "",
+    sessionId: ctx.sessionId ?? "",
+    hops: cause?.hops ?? 0,
+    cause: cause?.dispatch ?? "",
+  };
+  try {
+    const body = JSON.stringify({ caller, parameters: given ?? {} });
+    const options = { alone: true, timeoutMs: TIMEOUT_MS };
+    const answer = await bus.uploader.request(`/api/tools/${name}`, body, { "content-type": "application/json" }, options);
+    return resultOf(answer, bus.runs.wrap);
+  } catch (error) {
+    return failure(AWAY, `${LATER} (${String(error?.message ?? error).slice(0, 200)})`);
+  }
+}
+
+function resultOf({ status, body }, wrap) {
+  let answer;
+  try {
+    answer = JSON.parse(body);
+  } catch {
+    return failure(AWAY, LATER);
+  }
+  if (status === 401) return failure("the plugin's key is not the sidecar's", "Tell the operator to run `openclaw-nats setup`.");
+  if (status >= 400) return failure(answer.detail ?? `the sidecar answered ${status}`, answer.hint ?? (status >= 500 ? LATER : ""));
+  const told = { ok: true, ...answer.result };
+  if (answer.outside !== undefined) {
+    const outside = typeof answer.outside === "string" ? answer.outside : JSON.stringify(answer.outside, null, 1);
+    told.outsideData = wrap(outside);
+  }
+  return { content: [{ type: "text", text: JSON.stringify(told, null, 1) }], details: { status: "ok" } };
+}
+
+function failure(error, hint) {
+  const told = { ok: false, error, ...(hint ? { hint } : {}) };
+  return {
+    content: [{ type: "text", text: JSON.stringify(told) }],
+    isError: true,
+    details: { status: "error", error: String(error).slice(0, 300) },
+  };
+}

@@ -1,0 +1,78 @@
+"""Who calls a tool, and what is its own."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from openclaw_nats.errors import InvalidEvent, NotAllowed
+from openclaw_nats.schedules.document import Origin
+
+_AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_SESSION = re.compile(r"[^\s\x00-\x1f\x7f]{1,400}")
+_MADE_BY = re.compile(r"agent:([a-z0-9_-]+)(?: in (\S+))?")
+
+
+class Caller(msgspec.Struct, rename="camel"):
+    """The agent's run as the plugin tells it. `hops` and `cause` say which delivery has led to it: the loop guard's."""
+
+    agent_id: str = "main"
+    session_key: str = ""
+    session_id: str = ""
+    hops: int = 0
+    cause: str = ""
+
+    def __post_init__(self) -> None:
+        self.agent_id, self.session_key = self.agent_id.lower(), self.session_key.lower()
+        if not _AGENT.fullmatch(self.agent_id):
+            raise InvalidEvent(f"caller.agentId {self.agent_id[:40]!r} is not an agent's id")
+        if self.session_key and not _SESSION.fullmatch(self.session_key):
+            raise InvalidEvent("caller.sessionKey must be at most 400 characters without white space")
+        if not 0 <= self.hops <= 1000 or len(self.session_id) > 200 or len(self.cause) > 200:
+            raise InvalidEvent("caller.hops, caller.sessionId or caller.cause is out of range")
+
+    @property
+    def mark(self) -> str:
+        """How what it makes is marked."""
+        return f"agent:{self.agent_id}" + (f" in {self.session_key}" if self.session_key else "")
+
+    @property
+    def origin(self) -> Origin:
+        """Where the events of what it makes come from."""
+        return Origin(agent=self.agent_id, session=self.session_key, hops=self.hops, cause=self.cause)
+
+    def made(self, made_by: str) -> bool:
+        """Whether something with this mark is its own."""
+        found = _MADE_BY.fullmatch(made_by)
+        return found is not None and found[1] == self.agent_id
+
+    def owns_session(self, session: str) -> bool:
+        """Whether a session is its own: the one it is in, or a plain one of its agent (`agent:<id>:<name>`).
+
+        Keys with more parts belong to conversations with others (`agent:main:telegram:direct:1001`), which are none of
+        this conversation's business.
+        """
+        parts = session.lower().split(":")
+        plain = len(parts) == 3 and parts[:2] == ["agent", self.agent_id]
+        return session.lower() == self.session_key or plain
+
+    def session_for(self, target: object) -> dict[str, str]:
+        """A route's target from what the agent asked for; raise NotAllowed for one that is not its own."""
+        if isinstance(target, dict):
+            target = target.get("sessionKey") or (f"agent:{target['agentId']}" if target.get("agentId") else None)
+        if target is None or target in ("", "self", "session"):
+            target = self.session_key or f"agent:{self.agent_id}:main"
+        if not isinstance(target, str):
+            raise NotAllowed("target must be text", hint='Leave target out for this session, or use "main".')
+        wanted = target.strip().lower()
+        if wanted in (f"agent:{self.agent_id}", "isolated"):
+            return {"kind": "agent", "agentId": self.agent_id}
+        if not wanted.startswith("agent:"):
+            wanted = f"agent:{self.agent_id}:{wanted}"
+        if not self.owns_session(wanted):
+            raise NotAllowed(
+                f"target {target[:80]!r} is not a session of this agent's own",
+                hint='Leave target out for this session, or use "main" or "isolated" (a turn of its own).',
+            )
+        return {"kind": "session", "sessionKey": wanted, "agentId": self.agent_id}

@@ -1,0 +1,98 @@
+"""What the operator allows agents: on which subjects they publish, how often, how much they may make."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from openclaw_nats.errors import NotAllowed
+from openclaw_nats.events.subjects import GATEWAY_OWN, check_subject, matches, matches_any
+from openclaw_nats.settings import Settings
+
+_MINUTE = 60.0
+_REMEMBERED_AGENTS = 1000
+
+
+@dataclass
+class Limits:
+    """The settings `agents.*`, and who published when."""
+
+    enabled: bool
+    publish: tuple[str, ...]
+    publishes_per_minute: int
+    max_subscriptions: int
+    turns_per_hour: int
+    subscription_expires: float
+    max_schedules: int
+    min_interval: float
+    read: str
+    requests: tuple[str, ...]
+    clock: Callable[[], float] = time.time
+    _published: dict[str, deque[float]] = field(default_factory=dict)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Limits:
+        """The limits that the operator has set."""
+        names = {
+            "enabled": "tools",
+            "publish": "publish",
+            "publishes_per_minute": "publishes_per_minute",
+            "max_subscriptions": "max_subscriptions",
+            "turns_per_hour": "subscription_turns_per_hour",
+            "subscription_expires": "subscription_expires",
+            "max_schedules": "max_schedules",
+            "min_interval": "min_interval",
+            "read": "read",
+            "requests": "request_subjects",
+        }
+        return cls(**{field_: settings[f"agents.{name}"] for field_, name in names.items()})
+
+    def check_enabled(self) -> None:
+        """Raise NotAllowed when the operator has switched the tools off."""
+        if not self.enabled:
+            raise NotAllowed("the operator has switched the tools for agents off (agents.tools)", hint="Ask them.")
+
+    def check_publish(self, subject: object) -> str:
+        """A subject that an agent may publish on; raise InvalidSubject or NotAllowed."""
+        checked = check_subject(subject)
+        if matches_any(GATEWAY_OWN, checked):
+            raise NotAllowed(
+                f"{checked} is for what the Gateway itself tells", hint="Use agent.events.custom.<your.name>."
+            )
+        if not matches_any(self.publish, checked):
+            raise NotAllowed(
+                f"agents may not publish on {checked} here",
+                hint="Allowed: " + ", ".join(self.publish) + ". The operator can change agents.publish.",
+            )
+        return checked
+
+    def count_publish(self, agent: str) -> None:
+        """Note a publish; raise NotAllowed when there were too many in the last minute."""
+        now = self.clock()
+        if agent not in self._published and len(self._published) >= _REMEMBERED_AGENTS:
+            self._published.clear()
+        times = self._published.setdefault(agent, deque())
+        while times and times[0] <= now - _MINUTE:
+            times.popleft()
+        if len(times) >= self.publishes_per_minute:
+            wait = times[0] + _MINUTE - now
+            raise NotAllowed(
+                f"this agent has published {len(times)} times in the last minute, which is the limit",
+                hint=f"Wait {wait:.0f} seconds, or put more into one event.",
+            )
+        times.append(now)
+
+    def check_request(self, subject: object) -> str:
+        """A subject that an agent may send a request to; raise NotAllowed."""
+        if not self.requests:
+            raise NotAllowed(
+                "requests are off", hint="The operator can allow subjects: agents.request_subjects in the settings."
+            )
+        if not isinstance(subject, str) or not any(matches(pattern, subject) for pattern in self.requests):
+            raise NotAllowed(
+                f"{str(subject)[:80]!r} is not among the subjects for requests",
+                hint="Allowed: " + ", ".join(self.requests) + ".",
+            )
+        return subject

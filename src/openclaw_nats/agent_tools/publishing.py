@@ -1,0 +1,172 @@
+"""`nats_publish`, `nats_request` and `nats_events`: events out, questions to services, and looking back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from openclaw_nats.agent_tools.answer import Answer, parameters
+from openclaw_nats.agent_tools.caller import Caller
+from openclaw_nats.agent_tools.limits import Limits
+from openclaw_nats.errors import InvalidEvent
+from openclaw_nats.events import envelope
+from openclaw_nats.events.decoding import document_of
+from openclaw_nats.events.envelope import Event
+from openclaw_nats.events.ids import uuid7
+from openclaw_nats.events.subjects import EVERYTHING, check_pattern
+from openclaw_nats.outbound.ingest import Ingest
+from openclaw_nats.ports import EventLog
+from openclaw_nats.settings import parse_duration
+
+MAX_EVENTS = 100
+MAX_SCANNED = 20_000
+MAX_ANSWER = 24_000
+MAX_EVENT = 2_000
+MAX_REQUEST_SECONDS = 30.0
+
+Ask = Callable[[str, bytes, float], Awaitable[bytes]]
+
+
+class _Publish(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    subject: str
+    payload: Any = None
+    priority: int | None = None
+    id: str | None = None
+
+
+class _Request(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    subject: str
+    payload: Any = None
+    timeout_ms: float = 5000
+
+
+class _Events(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    subject: str = EVERYTHING
+    session: str | None = None
+    since: str = "1h"
+    until: str | None = None
+    limit: int = 20
+
+
+class Publishing:
+    """The three tools that speak to the bus itself."""
+
+    def __init__(self, limits: Limits, ingest: Ingest, event_log: EventLog, ask: Ask, gateway_id: str) -> None:
+        self._limits = limits
+        self._ingest = ingest
+        self._log = event_log
+        self._ask = ask
+        self._gateway_id = gateway_id
+
+    async def publish(self, caller: Caller, given: object) -> Answer:
+        """Store one event, marked with who published it and how deep its run is in deliveries."""
+        wanted = parameters(_Publish, given)
+        subject = self._limits.check_publish(wanted.subject)
+        now = int(time.time() * 1000)
+        event = Event(
+            specversion="1.0",
+            id=uuid7(now) if wanted.id is None else wanted.id,
+            source=f"openclaw://{self._gateway_id}/agent/{caller.agent_id}",
+            type=envelope.type_of(subject),
+            subject=subject,
+            time=envelope.format_time(now),
+            gatewayid=self._gateway_id,
+            agentid=caller.agent_id,
+            sessionkey=caller.session_key,
+            sessionid=caller.session_id,
+            causationid=caller.cause,
+            hops=caller.hops,
+            priority=envelope.DEFAULT_PRIORITY if wanted.priority is None else wanted.priority,
+            data=msgspec.Raw(msgspec.json.encode(wanted.payload)),
+        )
+        self._ingest.prepare(event)  # what is wrong with it costs nothing of the minute
+        self._limits.count_publish(caller.agent_id)
+        done = await self._ingest.store(event)
+        return Answer({"id": done.id, "subject": done.subject, "duplicate": done.duplicate})
+
+    async def request(self, caller: Caller, given: object) -> Answer:
+        """Ask a service over NATS and wait for its answer."""
+        wanted = parameters(_Request, given)
+        subject = self._limits.check_request(wanted.subject)
+        seconds = wanted.timeout_ms / 1000
+        if not 0.01 <= seconds <= MAX_REQUEST_SECONDS:
+            raise InvalidEvent(f"timeoutMs must be from 10 to {MAX_REQUEST_SECONDS * 1000:.0f}")
+        body = msgspec.json.encode(wanted.payload)
+        if len(body) > envelope.MAX_EVENT_BYTES:
+            raise InvalidEvent("payload is too large")
+        self._limits.count_publish(caller.agent_id)
+        reply = await self._ask(subject, body, seconds)
+        text = reply[:MAX_ANSWER].decode("utf-8", "replace")
+        return Answer({"subject": subject, "bytes": len(reply), "cut": len(reply) > MAX_ANSWER}, text)
+
+    async def events(self, caller: Caller, given: object) -> Answer:
+        """The newest events of the stream that the agent may see."""
+        wanted = parameters(_Events, given)
+        pattern = check_pattern(wanted.subject)
+        if not 1 <= wanted.limit <= MAX_EVENTS:
+            raise InvalidEvent(f"limit must be from 1 to {MAX_EVENTS}")
+        since, until = _moment(wanted.since, "since"), _moment(wanted.until, "until") if wanted.until else None
+        found: list[dict[str, Any]] = []
+        scanned = 0
+        async for message in self._log.read(subject=pattern, since=since, limit=MAX_SCANNED, follow=False):
+            if message is None or (until is not None and message.time / 1e9 > until):
+                continue
+            scanned += 1
+            document = msgspec.json.decode(document_of(message))
+            if self._may_see(caller, document, wanted.session):
+                found.append(document)
+                if len(found) > wanted.limit:
+                    del found[0]
+        shown, left_out = _shorten(found)
+        result: dict[str, Any] = {"count": len(shown), "leftOut": left_out, "looked": scanned}
+        if scanned == MAX_SCANNED:
+            result["note"] = (
+                f"only the newest {MAX_SCANNED} events of that time were looked at: narrow subject or since"
+            )
+        return Answer(result, shown)
+
+    def _may_see(self, caller: Caller, document: dict[str, Any], session: str | None) -> bool:
+        of_session = document.get("sessionkey", "")
+        if session is not None and of_session.lower() != session.lower():
+            return False
+        if self._limits.read == "all":
+            return True
+        agent = document.get("agentid", "")
+        if not agent and not of_session:
+            return True
+        return agent in ("", caller.agent_id) and (not of_session or caller.owns_session(of_session))
+
+
+def _moment(value: str, name: str) -> float:
+    try:
+        return max(0.0, time.time() - parse_duration(value))
+    except ValueError:
+        pass
+    try:
+        return envelope.parse_time(value).timestamp()
+    except (ValueError, OverflowError):
+        raise InvalidEvent(
+            f"{name} must be a duration before now (2h) or an RFC 3339 time, not {value[:40]!r}"
+        ) from None
+
+
+def _shorten(events: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """The newest events that fit into an answer, oldest first; how many did not."""
+    shown: list[dict[str, Any]] = []
+    size = 0
+    for event in reversed(events):
+        text = msgspec.json.encode(event.get("data")).decode()
+        short = {
+            key: event[key]
+            for key in ("id", "subject", "time", "agentid", "sessionkey", "runid", "priority", "hops")
+            if event.get(key)
+        }
+        short["data"] = event.get("data") if len(text) <= MAX_EVENT else f"{text[:MAX_EVENT]}… [{len(text)} characters]"
+        size += len(msgspec.json.encode(short))
+        if size > MAX_ANSWER and shown:
+            break
+        shown.insert(0, short)
+    return shown, len(events) - len(shown)
