@@ -31,7 +31,7 @@ QUIET = [
     HealthCheck.filter_too_much,
     HealthCheck.data_too_large,
 ]
-ALLOWED = {200, 201, 204, 400, 401, 404, 405, 408, 413, 415, 422, 431}
+ALLOWED = {200, 201, 204, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 431}
 
 
 # The channel's answer never ends, as documented; its parameters are tested below.

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.inbound import Bus, running_bus
+from tests.support.processes import wait_until
 
 FILE = """
 [[route]]
@@ -202,3 +204,30 @@ def test_routes_from_the_command_line(bus: Bus) -> None:
     assert "Try:" in error
     assert "there is no route" in cli(bus, "routes", "show", "door", code=1)
     assert cli(bus, "dead", "redrive", code=2)
+
+
+def test_changes_that_leave_no_enabled_route_leave_the_sidecar_alive(bus: Bus) -> None:
+    bus.route("one", "agent.events.custom.alive", "main")
+    before = bus.states()["delivered"]
+    bus.publish("alive", {"n": 1})
+    wait_until(lambda: bus.states()["delivered"] > before, 20, "a delivery")
+    assert bus.call("PATCH", "/api/routes/one", {"enabled": False})[0] == 200
+    time.sleep(1)  # by now nothing is subscribed to any more
+    assert bus.call("PATCH", "/api/routes/one", {"priority": 3})[0] == 200  # and this changes nothing about that
+    began = time.monotonic()
+    assert bus.call("GET", "/api/routes/one")[0] == 200
+    assert time.monotonic() - began < 5
+
+
+def test_a_route_ends_at_its_until_and_what_waited_for_it_is_dropped(bus: Bus) -> None:
+    until = datetime.now(UTC) + timedelta(seconds=3)
+    bus.route("short", "agent.events.custom.short", "main", flow={"debounce": "1h"}, until=until.isoformat())
+    before = bus.states()
+    bus.publish("short", {"n": 1})
+    wait_until(lambda: bus.call("GET", "/api/routes/short")[0] == 404, 20, "the route's end")
+    states = wait_until(lambda: (now := bus.states())["dropped"] > before["dropped"] and now, 10, "the drop")
+    assert states["pending"] == before["pending"]
+    status, problem = bus.call(
+        "POST", "/api/routes", {"name": "x", "pattern": "agent.events.>", "target": "main", "until": "tomorrow"}
+    )
+    assert (status, "until must be an RFC 3339 time" in problem["detail"]) == (422, True)

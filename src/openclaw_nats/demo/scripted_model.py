@@ -87,7 +87,16 @@ class Handler(BaseHTTPRequestHandler):
         text, done = newest_request(messages)
         calls = _CALL.findall(text)
         tools = [tool["function"]["name"] for tool in body.get("tools", [])]
-        line = {"time": time.time(), "user": text, "new": new_text(messages), "results": done, "tools": tools}
+        line = {
+            "time": time.time(),
+            "user": text,
+            "new": new_text(messages),
+            "results": done,
+            "answers": [text_of(one["content"]) for one in messages if one["role"] == "tool"][-done:] if done else [],
+            "system": next((text_of(one["content"]) for one in messages if one["role"] in ("system", "developer")), ""),
+            "tools": tools,
+            "characters": len(json.dumps([messages, body.get("tools", [])], ensure_ascii=False)),
+        }
         with self.lock:
             self.log.write(json.dumps(line) + "\n")
             self.log.flush()

@@ -68,6 +68,7 @@ class Intake:
                     subscribed = await self._subscribe()
                 if not subscribed:
                     await self._book.changed.wait()
+                    self._book.changed.clear()  # else a change without a pattern makes this a circle without a pause
                     continue
                 if self._flow.waiting >= MAX_WAITING:
                     self.last_error = f"{self._flow.waiting} deliveries wait: new events stay in the stream"
