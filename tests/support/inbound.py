@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +21,7 @@ class Routed:
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """One request to the sidecar's API, JSON both ways."""
-        data = None if body is None else json.dumps(body).encode()
-        status, _, answer = self.sidecar.request(method, path, data, {"Content-Type": "application/json"})
-        return status, json.loads(answer) if answer else None
+        return self.sidecar.call(method, path, body)
 
     def route(self, name: str, pattern: str, target: Any, **more: Any) -> dict[str, Any]:
         """Save a route; fails unless it is accepted."""

