@@ -48,7 +48,7 @@ function resultOf({ status, body }, wrap) {
     return failure(AWAY, LATER);
   }
   if (status === 401) return failure("the plugin's key is not the sidecar's", "Tell the operator to run `openclaw-nats setup`.");
-  if (status >= 400) return failure(answer.detail ?? `the sidecar answered ${status}`, answer.hint ?? (status >= 500 ? LATER : ""));
+  if (status >= 400) return failure(answer.detail ?? `the sidecar answered ${status}`, answer.hint || (status >= 500 ? LATER : ""));
   const told = { ok: true, ...answer.result };
   if (answer.outside !== undefined) {
     const outside = typeof answer.outside === "string" ? answer.outside : JSON.stringify(answer.outside, null, 1);

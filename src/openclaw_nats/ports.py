@@ -86,7 +86,8 @@ class Arm:
     """An event that is to be stored on `target` at `at` (seconds since the Unix epoch).
 
     It lies at `subject` until then. `alone` is a pattern: it is only armed when no message is on that. `keep` is how
-    many seconds after `at` it may still fire, when the server was down at that moment; None for ever.
+    many seconds after `at` it is still wanted, when the server was down at that moment; None for ever. After that the
+    server removes it, or fires it all the same: then readers take it as skipped (events/lateness.py).
     """
 
     subject: str

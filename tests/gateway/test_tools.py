@@ -171,7 +171,7 @@ def test_a_subscription_wakes_its_session_with_the_burst_in_one_turn(world: Gate
     for number in range(10):
         world.sidecar.publish(f"agent.events.custom.burst.{number}", {"n": number})
     world.settled(before + 10, 90)
-    woken = [text for text in world.prompts() if "custom.burst.0" in text]
+    woken = wait_until(lambda: [text for text in world.prompts() if "custom.burst.0" in text], 40, "the turn")
     assert len(woken) == 1
     assert all(f'"n":{number}' in woken[0] for number in range(10))
     listed = world.use("nats_subscriptions")
@@ -251,7 +251,9 @@ def test_timer_tools_and_a_reminder_that_wakes_the_session(world: Gateway) -> No
     before = sum(world.states().values())
     assert world.use("nats_timer_set", name="soon", delayMs=1500, payload={"remind": "feed-the-cat"})["ok"] is True
     world.settled(before + 1, 60)
-    assert [text for text in world.prompts() if "feed-the-cat" in text and "_timer" in text]
+    wait_until(
+        lambda: [text for text in world.prompts() if "feed-the-cat" in text and "_timer" in text], 40, "the turn"
+    )
     assert world.use("nats_timer_set", name="later", delay="2h")["ok"] is True
     assert [one["name"] for one in world.use("nats_timer_list")["timers"]] == ["later"]
     assert world.call("GET", "/api/timers/later")[1]["madeBy"] == "agent:main"
@@ -268,16 +270,16 @@ def test_timer_tools_and_a_reminder_that_wakes_the_session(world: Gateway) -> No
 
 
 def test_a_timer_set_by_a_woken_run_is_one_step_deeper(world: Gateway) -> None:
-    world.route(
-        "again", "agent.events.custom.deep", MAIN, template="!call nats_timer_set {{ data.call }}", trusted=True
-    )
+    call = "Do this:\n!call nats_timer_set {{ data.call }}"  # 2026.3 puts words of its own before the first line
+    world.route("again", "agent.events.custom.deep", MAIN, template=call, trusted=True)
     before = sum(world.states().values())
     world.sidecar.publish("agent.events.custom.deep", {"call": json.dumps({"name": "deep", "delayMs": 500})})
     world.settled(before + 1, 60)
     event = wait_until(
-        lambda: [one for one in world.events() if one["subject"] == "agent.events.timer.deep"], 20, "the timer's event"
+        lambda: [one for one in world.events() if one["subject"] == "agent.events.timer.deep"], 60, "the timer's event"
     )[0]
-    assert event["hops"] == 1
+    # Without run ids (2026.3) it counts as the deepest of what its session was woken for lately.
+    assert event["hops"] >= 1 if world.gateway.old else event["hops"] == 1
     assert event["causationid"]
 
 

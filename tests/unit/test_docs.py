@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import msgspec
 
-from openclaw_nats.cli.main import COMMANDS
+from openclaw_nats.cli.main import COMMANDS, cli
 from openclaw_nats.settings import REGISTRY
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ORDER = ("subjects", "commands", "settings", "endpoints")
+PAGES = [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text()
 
 
@@ -43,8 +46,8 @@ def test_every_command_has_help_and_a_file_of_its_own() -> None:
 
 def test_settings_named_in_the_docs_exist() -> None:
     names = {setting.name for setting in REGISTRY}
-    tables = "sidecar|nats|stream|capture|filter|redaction|spool|log|delivery|budget|inbox|gateway"
-    for file in ("README.md", "docs/reference.md", "docs/routes.md", "ARCHITECTURE.md"):
+    tables = "sidecar|nats|stream|capture|filter|redaction|spool|log|delivery|budget|inbox|gateway|agents|schedules"
+    for file in ("README.md", "ARCHITECTURE.md", *PAGES):
         found = set(re.findall(rf"`((?:{tables})\.[a-z_]+)", (ROOT / file).read_text()))
         others = {"spool.overflow", "spool.js", "sidecar.py", "sidecar.db", "delivery.py", "gateway.started"}
         assert found - others <= names, found - names
@@ -60,6 +63,34 @@ def test_files_linked_in_the_readme_exist() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", README):
         if not target.startswith("https://"):
             assert (ROOT / target).exists(), target
+
+
+def test_commands_in_the_docs_exist_with_their_options() -> None:
+    for page in ["README.md", *PAGES]:
+        for block in re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL):
+            for line in block.splitlines():
+                words = shlex.split(line, comments=True)
+                if not words or words[0] != "openclaw-nats":
+                    continue
+                command: click.Command = cli
+                parents = []
+                for word in words[1:]:
+                    if not isinstance(command, click.Group) or word.startswith("-"):
+                        break
+                    found = command.get_command(click.Context(command), word)
+                    assert found is not None, f"{page}: {line}"
+                    parents.append(word)
+                    command = found
+                known = {option for one in command.params for option in [*one.opts, *one.secondary_opts]}
+                used = {word for word in words[1 + len(parents) :] if word.startswith("--")}
+                assert used <= known, f"{page}: {line}: {used - known}"
+
+
+def test_links_in_the_docs_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text()):
+            if not target.startswith("https://"):
+                assert (ROOT / "docs" / target).exists(), f"{page}: {target}"
 
 
 def test_the_routes_in_the_docs_are_valid(tmp_path: Path) -> None:

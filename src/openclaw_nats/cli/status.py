@@ -112,8 +112,18 @@ def _show(report: dict[str, Any]) -> None:
         refused = f", {spool['rejected']} refused (spool/rejected.ndjson)" if spool["rejected"] else ""
         click.echo(f"Spool: {spool['events']} events waiting, oldest {spool['oldestSeconds']:.0f} s{lost}{refused}")
     _show_delivery(report["delivery"])
+    _show_schedules(report.get("schedules") or {})
     for text in [*nats.get("notes", []), *plugin.get("problems", [])]:
         step("!", text)
+
+
+def _show_schedules(schedules: dict[str, Any]) -> None:
+    if schedules.get("jobs") or schedules.get("timers"):
+        click.echo(f"Schedules: {schedules['jobs']} cron jobs, {schedules['timers'] or 0} timers")
+    if schedules.get("lastError"):
+        step("!", "schedules", schedules["lastError"])
+    elif schedules.get("lag"):
+        step("!", f"{schedules['lag']} events that schedules fired are not in the events stream yet")
 
 
 def _show_delivery(delivery: dict[str, Any]) -> None:

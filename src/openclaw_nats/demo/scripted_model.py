@@ -8,7 +8,7 @@ Lines in the newest user message steer the turn, each on a line of its own:
     !fail STATUS                 answer the model call with this HTTP status instead
     !usage INPUT OUTPUT          tokens to report
 
-Every request is a line in the log: how many turns there were, and what their prompts held.
+Every request is a line in the log: how many turns there were, what their prompts held, and how long they were.
 
     python -m openclaw_nats.demo.scripted_model PORT LOGFILE
 """
@@ -108,7 +108,8 @@ class Handler(BaseHTTPRequestHandler):
         else:
             if (wait := find(text, "wait")) is not None:
                 time.sleep(int(wait) / 1000)
-            delta, reason = {"role": "assistant", "content": find(text, "say") or "Done."}, "stop"
+            quiet = "HEARTBEAT_OK" if "HEARTBEAT_OK" in text else "Done."  # what a heartbeat's prompt asks for
+            delta, reason = {"role": "assistant", "content": find(text, "say") or quiet}, "stop"
         self._answer(delta, reason, find(text, "usage") or "100 10", bool(body.get("stream")))
 
     def _tool_call(self, wanted: tuple[str, str], tools: list[str]) -> dict[str, Any]:

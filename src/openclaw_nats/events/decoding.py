@@ -15,6 +15,7 @@ import msgspec
 
 from openclaw_nats.errors import InvalidEvent, InvalidInput, TooLarge
 from openclaw_nats.events import envelope
+from openclaw_nats.events.lateness import too_late
 from openclaw_nats.events.messages import StoredMessage
 
 _RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -90,15 +91,20 @@ def _event_document(message: StoredMessage) -> bytes:
 
 
 def _with_fire_time(message: StoredMessage) -> StoredMessage:
-    """An event that a schedule fired was written before it fired: when it did is when it was stored."""
+    """An event that a schedule fired was written before it fired: when it did is when it was stored.
+
+    One that came later than it was wanted is marked as skipped.
+    """
     if "Nats-Scheduler" not in message.headers:
         return message
     fields = _object(message.body) or {}
     data = _object(fields.get("data", b"")) or {}
     for name in ("_cron", "_timer"):
         if (note := _object(data.get(name, b""))) and "firedAt" in note:
-            fired = msgspec.json.encode(envelope.format_time(message.time // 1_000_000))
-            data[name] = msgspec.Raw(msgspec.json.encode({**note, "firedAt": msgspec.Raw(fired)}))
+            told: dict[str, Any] = {**note, "firedAt": envelope.format_time(message.time // 1_000_000)}
+            if too_late(message.headers, message.time / 1e9) is not None:
+                told["skipped"] = True
+            data[name] = msgspec.Raw(msgspec.json.encode(told))
             body = msgspec.json.encode({**fields, "data": msgspec.Raw(msgspec.json.encode(data))})
             return dataclasses.replace(message, body=body)
     return message

@@ -13,6 +13,7 @@ import structlog
 from openclaw_nats.errors import Poison, Unavailable
 from openclaw_nats.events.conditions import context_of
 from openclaw_nats.events.decoding import Decoded, decode_message
+from openclaw_nats.events.lateness import too_late
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.flow_control import FlowControl
@@ -151,6 +152,9 @@ class Intake:
         state = "dead" if reason else "pending"
         if not reason and hops > self._guard.max_hops:
             state, reason = "dropped", self._guard.stop(route.name, message.subject, hops)
+        late = too_late(message.headers, message.time / 1e9)
+        if state == "pending" and late is not None:
+            state, reason = "expired", f"its schedule fired {late:.0f} s late, and its job skips what is so late"
         return NewDelivery(
             event_id=decoded.id,
             route_id=route.id,

@@ -3,8 +3,9 @@
 Wire facts, run on nats-server 2.12.0, 2.12.6, 2.14.0 and 2.15.1 (NATS ADR-51, message schedules; ADR-43, message TTL):
 a message with `Nats-Schedule: @at <RFC 3339>` is stored again on `Nats-Schedule-Target` at that time and removed from
 its own subject, in one step, also when that time is past. It keeps its other headers but `Nats-Expected-*` and its own
-`Nats-TTL`. When the TTL has run out before the server is back, it does not fire. `Nats-Expected-Last-Subject-Sequence`
-with a wildcard in `Nats-Expected-Last-Subject-Sequence-Subject` guards a write; 2.12.0 takes no schedules in batches.
+`Nats-TTL`. When the TTL has run out before the server is back, it may fire or not: both are done at the same moment.
+`Nats-Expected-Last-Subject-Sequence` with a wildcard in `Nats-Expected-Last-Subject-Sequence-Subject` guards a write.
+2.12.0 takes no schedules in atomic batches.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from nats.aio.msg import Msg
 
 from openclaw_nats.errors import Conflict, Unavailable, Unsupported
 from openclaw_nats.events.envelope import format_time, parse_time
+from openclaw_nats.events.lateness import headers_for
 from openclaw_nats.jetstream.connection import Connection, checked, parse_reply
 from openclaw_nats.jetstream.reading import read_stream
 from openclaw_nats.jetstream.streams import SCHEDULES, Streams
@@ -130,6 +132,7 @@ def _arm_headers(one: Arm) -> dict[str, str]:
         **_guard(one.alone),
     }
     if one.keep is not None:
+        headers |= headers_for(one.at, one.keep)
         headers["Nats-TTL"] = f"{max(1, math.ceil(one.at + one.keep - time.time()))}s"
     return headers
 

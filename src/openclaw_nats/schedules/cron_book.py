@@ -13,6 +13,7 @@ import structlog
 from openclaw_nats.errors import Conflict, InvalidSchedule, NotFound
 from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import Event
+from openclaw_nats.events.lateness import too_late
 from openclaw_nats.ports import Record, ScheduleLog
 from openclaw_nats.schedules import names
 from openclaw_nats.schedules.document import Job, JobDocument, Origin, StoredJob, compile_job, job_event, parse_job
@@ -162,4 +163,5 @@ def _fire(record: Record) -> Fire | None:
         return None
     manual = kind == "manual"
     event = envelope.decode(record.body)
-    return Fire("fired", int(at) / 1000 if manual else float(at), record.time, manual, event.id)
+    outcome = "fired" if too_late(record.headers, record.time) is None else "skipped"
+    return Fire(outcome, int(at) / 1000 if manual else float(at), record.time, manual, event.id)

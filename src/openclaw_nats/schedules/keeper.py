@@ -10,12 +10,14 @@ import asyncio
 import heapq
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import msgspec
 import structlog
 
 from openclaw_nats.errors import Conflict, InvalidInput, Unavailable, Unsupported
 from openclaw_nats.events.envelope import Event
+from openclaw_nats.events.lateness import too_late
 from openclaw_nats.ports import Arm, Record, ScheduleLog
 from openclaw_nats.schedules import names
 from openclaw_nats.schedules.cron import next_runs
@@ -24,7 +26,7 @@ from openclaw_nats.schedules.document import Job, StoredJob, compile_job, job_ev
 log = structlog.get_logger(__name__)
 
 AHEAD = 10
-HORIZON = 32 * 86400.0
+FREQUENT_SECONDS = 60.0
 REFRESH_SECONDS = 15.0
 CLEAN_SECONDS = 3600.0
 KEEP_FIRED = 100
@@ -154,7 +156,7 @@ class Keeper:
         await self._make_up(job, armed, now)
         coming = next_runs(job.cron, now, AHEAD + 1)
         await self._arm(job, coming, armed)
-        self._check_at(key, max(coming[0] + _AFTER_TICK, now + _SHORTEST_CHECK) if coming else now + HORIZON)
+        self._check_at(key, max(coming[0] + _AFTER_TICK, now + _SHORTEST_CHECK))
 
     async def _armed(self, job: Job) -> set[int]:
         """The ticks that are armed for the job as it is now; those of an earlier form of it are taken away."""
@@ -174,7 +176,8 @@ class Keeper:
             return
         if tick not in armed and await self._log.last(names.one_tick(job.key, tick)) is None:
             newest = await self._log.last(names.all_fired("cron", job.key))
-            verdict = job.missed.verdict(tick, now, newest.time if newest else None)
+            counts = newest is not None and too_late(newest.headers, newest.time) is None
+            verdict = job.missed.verdict(tick, now, newest.time if newest is not None and counts else None)
             body = self._body(job, tick, now) if verdict == "run" else _note(job, tick, now)
             where = names.fired("cron", job.key, tick, job.subject) if verdict == "run" else None
             try:
@@ -186,22 +189,23 @@ class Keeper:
             self._settled[job.key] = tick
 
     async def _arm(self, job: Job, coming: list[int], armed: set[int]) -> None:
-        horizon = self._clock() + HORIZON
-        arms = []
-        for place, tick in enumerate(coming[:AHEAD]):
-            if tick in armed or (place and tick > horizon):
-                continue
-            following = coming[place + 1] if place + 1 < len(coming) else None
-            arms.append(
-                Arm(
-                    subject=names.armed(job.key, tick, job.revision),
-                    target=names.fired("cron", job.key, tick, job.subject),
-                    at=float(tick),
-                    body=self._body(job, tick, tick),
-                    alone=names.one_tick(job.key, tick),
-                    keep=job.missed.keep(tick, following),
-                )
+        """Arm the next tick; of a job that comes more often than once a minute, the next ten.
+
+        What is armed fires after an outage, however long it was: one late run is what most jobs want, ten are not.
+        """
+        frequent = len(coming) > 1 and coming[1] - coming[0] < FREQUENT_SECONDS
+        arms = [
+            Arm(
+                subject=names.armed(job.key, tick, job.revision),
+                target=names.fired("cron", job.key, tick, job.subject),
+                at=float(tick),
+                body=self._body(job, tick, tick),
+                alone=names.one_tick(job.key, tick),
+                keep=job.missed.keep(tick, following if frequent else None),
             )
+            for tick, following in pairwise(coming[: AHEAD + 1] if frequent else [coming[0], 0])
+            if tick not in armed
+        ]
         if arms:
             await self._log.arm(arms)
 

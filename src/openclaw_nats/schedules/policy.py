@@ -29,7 +29,10 @@ class MissedPolicy:
         return "run" if now - tick <= self.window else "skip"
 
     def keep(self, tick: int, following: int | None) -> float | None:
-        """How long after its time an armed tick may fire, in seconds: until the next one is due at most."""
+        """How late an armed tick may fire, in seconds; `following` is the next tick when that is armed as well.
+
+        Of several that are overdue at once only the newest may count, or an outage would end in a burst of runs.
+        """
         gap = math.inf if following is None else float(following - tick)
         longest = min(self.window, gap)
         return None if math.isinf(longest) else longest

@@ -1,0 +1,200 @@
+"""Agents' tools: what is an agent's own, the operator's limits; plugin, sidecar and docs know the same tools."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from openclaw_nats.agent_tools import publishing, scheduling, subscriptions
+from openclaw_nats.agent_tools.caller import Caller
+from openclaw_nats.agent_tools.limits import Limits
+from openclaw_nats.agent_tools.toolbox import Toolbox
+from openclaw_nats.demo.provision import cache_dir, provision_node
+from openclaw_nats.errors import InvalidEvent, InvalidSubject, NotAllowed
+from openclaw_nats.events.subjects import GATEWAY_OWN, covers, matches_any
+from openclaw_nats.settings import REGISTRY, load
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MAIN = Caller(agent_id="main", session_key="agent:main:main")
+PEER = Caller(agent_id="main", session_key="agent:main:telegram:direct:1001")
+PARAMETERS: dict[str, Any] = {
+    "nats_publish": publishing._Publish,
+    "nats_events": publishing._Events,
+    "nats_request": publishing._Request,
+    "nats_subscribe": subscriptions._Subscribe,
+    "nats_unsubscribe": subscriptions._Unsubscribe,
+    "nats_subscriptions": subscriptions._List,
+    "nats_route_update": subscriptions._Update,
+    "nats_cron_add": scheduling._Add,
+    "nats_cron_update": scheduling._Change,
+    "nats_cron_remove": scheduling._Name,
+    "nats_cron_list": scheduling._Nothing,
+    "nats_cron_toggle": scheduling._Name,
+    "nats_cron_run": scheduling._Name,
+    "nats_timer_set": scheduling._Timer,
+    "nats_timer_cancel": scheduling._Name,
+    "nats_timer_list": scheduling._Nothing,
+}
+
+
+def from_plugin(expression: str) -> Any:
+    """A value of the plugin's modules as JSON."""
+    node = provision_node(cache_dir(), lambda what, seconds: None) / "bin" / "node"
+    script = (
+        'import { TOOLS } from "./plugin/tool-list.js"; import { SUBJECTS } from "./plugin/subject-list.js";'
+        f"console.log(JSON.stringify({expression}));"
+    )
+    done = subprocess.run([str(node), "--input-type=module", "-e", script], cwd=ROOT, capture_output=True, check=True)
+    return json.loads(done.stdout)
+
+
+def limits(tmp_path: Path, **variables: str) -> Limits:
+    return Limits.from_settings(load(tmp_path, variables))
+
+
+def test_plugin_and_sidecar_have_the_same_tools_with_the_same_parameters() -> None:
+    tools = {tool["name"]: tool["parameters"] for tool in from_plugin("TOOLS")}
+    nothing: Any = None
+    box = Toolbox(
+        nothing,
+        publishing.Publishing(nothing, nothing, nothing, nothing, ""),
+        subscriptions.Subscriptions(nothing, nothing),
+        scheduling.Scheduling(nothing, nothing, nothing, "UTC"),
+    )
+    assert list(tools) == list(box.tools)
+    for name, schema in tools.items():
+        fields = msgspec.structs.fields(PARAMETERS[name])
+        assert set(schema["properties"]) == {field.encode_name for field in fields}, name
+        assert set(schema["required"]) == {field.encode_name for field in fields if field.required}, name
+
+
+def test_every_tool_is_in_the_docs_and_the_skill_names_no_other() -> None:
+    names = {tool["name"] for tool in from_plugin("TOOLS")}
+    page = (ROOT / "docs" / "agents.md").read_text()
+    assert {name for name in names if f"`{name}`" in page} == names
+    skill = (ROOT / "plugin" / "skills" / "nats-events" / "SKILL.md").read_text()
+    assert set(re.findall(r"nats_[a-z_]+", skill)) <= names
+
+
+def test_the_calls_in_the_skill_are_valid() -> None:
+    skill = (ROOT / "plugin" / "skills" / "nats-events" / "SKILL.md").read_text()
+    calls = re.findall(r"^    (nats_[a-z_]+) (\{.*\})$", skill, flags=re.MULTILINE)
+    assert len(calls) >= 6
+    for name, given in calls:
+        msgspec.convert(json.loads(given), PARAMETERS[name])
+
+
+def test_what_the_gateway_itself_tells_is_not_for_agents(tmp_path: Path) -> None:
+    for one in from_plugin("SUBJECTS"):
+        pattern = f"agent.events.{one['subject']}"
+        if one["subject"] == "cron.*":
+            pattern = "agent.events.cron.started"  # jobs of ours share the space: names.TAKEN keeps them apart
+        assert any(covers(own, pattern) for own in GATEWAY_OWN), pattern
+    assert not matches_any(GATEWAY_OWN, "agent.events.custom.x")
+    found = limits(tmp_path)
+    for subject in ("agent.events.tool.exec.failed", "agent.events.bus.loop_stopped", "agent.events.cron.finished"):
+        with pytest.raises(NotAllowed, match="Gateway itself"):
+            found.check_publish(subject)
+    assert found.check_publish("agent.events.cron.my-job") == "agent.events.cron.my-job"
+    with pytest.raises(InvalidSubject):
+        found.check_publish("agent.events.custom.*")
+
+
+@pytest.mark.parametrize(
+    ("caller", "target", "session"),
+    [
+        (MAIN, None, "agent:main:main"),
+        (MAIN, "main", "agent:main:main"),
+        (MAIN, "alarms", "agent:main:alarms"),
+        (MAIN, {"sessionKey": "agent:main:Alarms"}, "agent:main:alarms"),
+        (PEER, None, "agent:main:telegram:direct:1001"),
+        (PEER, "agent:main:telegram:direct:1001", "agent:main:telegram:direct:1001"),
+        (PEER, "main", "agent:main:main"),
+        (Caller(agent_id="ops"), None, "agent:ops:main"),
+    ],
+)
+def test_targets_that_are_an_agents_own(caller: Caller, target: Any, session: str) -> None:
+    assert caller.session_for(target)["sessionKey"] == session
+
+
+@pytest.mark.parametrize("target", ["agent:main", "isolated", {"agentId": "main"}])
+def test_a_turn_of_its_own(target: Any) -> None:
+    assert MAIN.session_for(target) == {"kind": "agent", "agentId": "main"}
+
+
+@pytest.mark.parametrize(
+    ("caller", "target"),
+    [
+        (MAIN, "agent:ops:main"),
+        (MAIN, "agent:ops"),
+        (MAIN, {"agentId": "ops"}),
+        (MAIN, "agent:main:telegram:direct:1001"),
+        (PEER, "agent:main:telegram:direct:1002"),
+        (PEER, "telegram:direct:1002"),
+        (MAIN, "agent:main:subagent:x"),
+        (MAIN, 5),
+        (MAIN, "agent::main"),
+    ],
+)
+def test_targets_that_are_not(caller: Caller, target: Any) -> None:
+    with pytest.raises(NotAllowed):
+        caller.session_for(target)
+
+
+def test_a_mark_can_not_be_forged_by_a_session_key() -> None:
+    other = Caller(agent_id="ops", session_key="agent:ops:x")
+    assert other.made(other.mark)
+    assert not MAIN.made(other.mark)
+    assert not MAIN.made("")
+    assert not MAIN.made("agent:main2 in agent:main2:main")
+    with pytest.raises(InvalidEvent):
+        Caller(agent_id="main in agent", session_key="")
+    with pytest.raises(InvalidEvent):
+        Caller(agent_id="main", session_key="a b")
+
+
+def test_publishes_in_a_minute_are_limited_each_agent_for_itself(tmp_path: Path) -> None:
+    found = limits(tmp_path, OPENCLAW_NATS_AGENTS_PUBLISHES_PER_MINUTE="3")
+    now = [1000.0]
+    found.clock = lambda: now[0]
+    for _ in range(3):
+        found.count_publish("main")
+    with pytest.raises(NotAllowed, match="limit") as told:
+        found.count_publish("main")
+    assert "Wait 60 seconds" in told.value.hint
+    found.count_publish("ops")
+    now[0] += 60
+    found.count_publish("main")
+
+
+def test_requests_are_off_until_subjects_are_allowed(tmp_path: Path) -> None:
+    with pytest.raises(NotAllowed, match="off"):
+        limits(tmp_path).check_request("services.x")
+    found = limits(tmp_path, OPENCLAW_NATS_AGENTS_REQUEST_SUBJECTS="services.>,lights.*")
+    assert found.check_request("services.a.b") == "services.a.b"
+    for wrong in ("service", "$JS.API.INFO", "lights.a.b", 5, ""):
+        with pytest.raises(NotAllowed):
+            found.check_request(wrong)
+
+
+@pytest.mark.parametrize("value", ["$JS.>", "_INBOX.>", ">", "*.x", "a b", "a..b", "a.>.b"])
+def test_no_pattern_for_requests_reaches_nats_own_spaces(tmp_path: Path, value: str) -> None:
+    with pytest.raises(Exception, match=r"agents\.request_subjects"):
+        limits(tmp_path, OPENCLAW_NATS_AGENTS_REQUEST_SUBJECTS=json.dumps([value]))
+
+
+def test_switched_off(tmp_path: Path) -> None:
+    with pytest.raises(NotAllowed, match="switched"):
+        limits(tmp_path, OPENCLAW_NATS_AGENTS_TOOLS="false").check_enabled()
+
+
+def test_every_setting_for_agents_is_used() -> None:
+    named = {one.name for one in REGISTRY if one.name.startswith("agents.")}
+    source = (ROOT / "src" / "openclaw_nats" / "agent_tools" / "limits.py").read_text()
+    assert {name for name in named if f'"{name.removeprefix("agents.")}"' in source} == named
