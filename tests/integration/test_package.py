@@ -19,8 +19,9 @@ def test_the_wheel_holds_the_plugin_and_works_without_the_checkout(tmp_path: Pat
     )
     wheel = next(tmp_path.glob("*.whl"))
     names = zipfile.ZipFile(wheel).namelist()
-    shipped = {path.name for path in (ROOT / "plugin").iterdir()}
-    assert {name.rpartition("/")[2] for name in names if name.startswith("openclaw_nats/plugin/")} == shipped
+    shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / "plugin").rglob("*") if path.is_file()}
+    held = {name.removeprefix("openclaw_nats/") for name in names if name.startswith("openclaw_nats/plugin/")}
+    assert held == shipped
     assert "openclaw_nats/demo/node-requirements.txt" in names
     assert not [name for name in names if "test" in name]
     site = tmp_path / "site"
