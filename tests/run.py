@@ -56,9 +56,9 @@ def main() -> int:
                 print(done.stdout[-8000:] + done.stderr[-4000:], flush=True)
             print(f"{'✗' if done.returncode else '✓'} {name} ({time.monotonic() - began:.0f} s)", flush=True)
     environment = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
-    code = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environment, check=False
-    ).returncode
+    # Two workers: most of the time goes into waiting for real processes. A file's tests share its Gateway.
+    command = [sys.executable, "-m", "pytest", *(arguments or ["--numprocesses=2", "--dist=loadfile"])]
+    code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     for name in failed:
         print(f"✗ {name} failed (see above)", flush=True)
     return 1 if failed or code else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib.util
 import json
 import os
@@ -10,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,8 +62,14 @@ def provision(version: str, progress: Progress) -> OpenClawPrefix:
     cache = cache_dir()
     node = provision_node(cache, progress)
     prefix = OpenClawPrefix(cache / f"openclaw-{version}")
-    if (prefix.path / ".complete").exists():
-        return prefix
+    with _alone(prefix.path):
+        if not (prefix.path / ".complete").exists():
+            _install_openclaw(prefix, version, node, progress)
+    return prefix
+
+
+def _install_openclaw(prefix: OpenClawPrefix, version: str, node: Path, progress: Progress) -> None:
+    """Fill an empty prefix from npm; raise SetupError."""
     shutil.rmtree(prefix.path, ignore_errors=True)
     prefix.bin.mkdir(parents=True)
     (prefix.bin / "node").symlink_to(node / "bin" / "node")
@@ -88,7 +96,6 @@ def provision(version: str, progress: Progress) -> OpenClawPrefix:
     _run([str(script), *arguments], f"OpenClaw {version} from npm", environment, progress)
     prefix.openclaw.symlink_to(Path("..") / "node_modules" / ".bin" / "openclaw")
     (prefix.path / ".complete").write_text(prefix.version)
-    return prefix
 
 
 def provision_node(cache: Path, progress: Progress) -> Path:
@@ -100,12 +107,22 @@ def provision_node(cache: Path, progress: Progress) -> Path:
 
 def provision_wheel(target: Path, requirements: Path, what: str, progress: Progress) -> Path:
     """Install hashed requirements into a folder of their own, once; return it."""
-    if not (target / ".complete").exists():
-        shutil.rmtree(target, ignore_errors=True)
-        command = [*_installer(), "--require-hashes", "--target", str(target), "-r", str(requirements)]
-        _run(command, what, dict(os.environ), progress)
-        (target / ".complete").touch()
+    with _alone(target):
+        if not (target / ".complete").exists():
+            shutil.rmtree(target, ignore_errors=True)
+            command = [*_installer(), "--require-hashes", "--target", str(target), "-r", str(requirements)]
+            _run(command, what, dict(os.environ), progress)
+            (target / ".complete").touch()
     return target
+
+
+@contextlib.contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """While one process fills `target`, the next one waits."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_name(f".{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _installer() -> list[str]:
