@@ -29,11 +29,12 @@ class EventLog(Protocol):
         """Which of `ids` are stored in messages no older than `start_time` (seconds since the Unix epoch)."""
 
     def read(
-        self, *, subject: str, since: float | None, limit: int | None, follow: bool
+        self, *, subject: str, since: float | None, limit: int | None, follow: bool, after: int = 0
     ) -> AsyncIterator[StoredMessage | None]:
         """Yield stored messages on a subject pattern, oldest first.
 
-        `since` is seconds since the Unix epoch; `limit` keeps the newest so many. Ends when it has caught up, unless
+        `since` is seconds since the Unix epoch; `after` a sequence, and then `since` is not looked at; `limit` keeps
+        the newest so many. Ends when it has caught up, unless
         `follow`: then it goes on with new messages and yields None now and then while there is none. A reader does
         not change what is stored. Raises Unavailable when the log can't be read.
         """

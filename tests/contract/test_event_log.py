@@ -84,6 +84,21 @@ async def test_reading_by_subject_limit_and_time(log: Any) -> None:
     assert await bodies(log, since=time.time() + 60) == []
 
 
+async def test_reading_after_a_sequence(log: Any) -> None:
+    await log.append(messages(1, 2, 3) + messages(4, 5, subject="agent.events.other.b"))
+    assert await bodies(log, after=3) == [b'{"n":4}', b'{"n":5}']
+    assert await bodies(log, after=2, limit=1) == [b'{"n":5}']
+    assert await bodies(log, after=2, subject="agent.events.custom.>") == [b'{"n":3}']
+    assert await bodies(log, after=9) == []
+
+
+async def test_the_newest_few_of_many_are_the_newest_also_where_only_some_are_on_the_subject(log: Any) -> None:
+    await log.append(messages(*range(300)) + messages(*range(300, 400), subject="agent.events.other.b"))
+    assert await bodies(log, limit=150) == [f'{{"n":{number}}}'.encode() for number in range(250, 400)]
+    found = await bodies(log, limit=150, subject="agent.events.custom.>")
+    assert found == [f'{{"n":{number}}}'.encode() for number in range(150, 300)]
+
+
 async def test_ids_since_finds_what_is_stored_and_nothing_else(log: Any) -> None:
     began = time.time() - 1
     await log.append(messages(1, 2, 3))

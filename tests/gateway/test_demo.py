@@ -27,7 +27,9 @@ def start(folder: Path, **more: Any) -> subprocess.Popen[str]:
     prefix(VERSION)
     environment = dict(os.environ) | {"TMPDIR": str(folder)}
     command = [sys.executable, "-m", "openclaw_nats", "demo", "--once", "--json", "--openclaw-version", VERSION]
-    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, text=True, **more)
+    # A shell's background job ignores Ctrl-C, and what it starts would too.
+    listen = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, text=True, preexec_fn=listen, **more)
 
 
 def left_behind(folder: Path) -> list[str]:

@@ -40,10 +40,11 @@ class MemoryLog:
         return frozenset(one.id for one, moment in recent if moment >= start_time and one.id in ids)
 
     async def read(
-        self, *, subject: str, since: float | None, limit: int | None, follow: bool
+        self, *, subject: str, since: float | None, limit: int | None, follow: bool, after: int = 0
     ) -> AsyncIterator[StoredMessage | None]:
         at = 0
-        chosen = [n for n, one in enumerate(self.messages) if self._fits(n, subject, since)]
+        since = None if after else since
+        chosen = [n for n, one in enumerate(self.messages) if n >= after and self._fits(n, subject, since)]
         for at in chosen[len(chosen) - limit if limit is not None and limit < len(chosen) else 0 :]:
             yield self._stored(at)
         at = len(self.messages)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,39 +15,58 @@ from starlette.routing import Route
 from openclaw_nats.api.auth import ApiKeyMiddleware
 from openclaw_nats.api.bodies import UnsupportedMediaType
 from openclaw_nats.api.channel_endpoints import ChannelEndpoints
+from openclaw_nats.api.check_endpoints import CheckEndpoints
+from openclaw_nats.api.dashboard_endpoints import DashboardEndpoints
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
 from openclaw_nats.api.ingest_endpoints import IngestEndpoints
+from openclaw_nats.api.insight_endpoints import InsightEndpoints
+from openclaw_nats.api.live_endpoints import LiveEndpoints
 from openclaw_nats.api.names_in_paths import SlashesInNames
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
 from openclaw_nats.api.problems import name_of, problem, problem_for
 from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.tool_endpoints import ToolEndpoints
-from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.errors import NotFound, OpenClawNatsError
 from openclaw_nats.outbound.meters import IngestMeters
 
 log = structlog.get_logger(__name__)
 
 
-def build_app(
-    *,
-    api_key: str,
-    ingest: IngestEndpoints,
-    history: HistoryEndpoints,
-    operations: OperationEndpoints,
-    routes: RouteEndpoints,
-    deliveries: DeliveryEndpoints,
-    channel: ChannelEndpoints,
-    cron: CronEndpoints,
-    timers: TimerEndpoints,
-    tools: ToolEndpoints,
-    meters: IngestMeters,
-) -> Starlette:
-    """Put the API together."""
+@dataclass(frozen=True)
+class Endpoints:
+    """The handlers of every part, by what they are about."""
+
+    ingest: IngestEndpoints
+    history: HistoryEndpoints
+    operations: OperationEndpoints
+    routes: RouteEndpoints
+    deliveries: DeliveryEndpoints
+    channel: ChannelEndpoints
+    cron: CronEndpoints
+    timers: TimerEndpoints
+    tools: ToolEndpoints
+    checks: CheckEndpoints
+    insight: InsightEndpoints
+    live: LiveEndpoints
+    dashboard: DashboardEndpoints
+
+
+def build_app(*, api_key: str, endpoints: Endpoints, gate: Middleware, meters: IngestMeters) -> Starlette:
+    """Put the API together; `gate` is the way in for the dashboard."""
+    ingest, history, operations = endpoints.ingest, endpoints.history, endpoints.operations
 
     async def events(request: Request) -> Response:
         return await (ingest.events(request) if request.method == "POST" else history.events(request))
+
+    async def session(request: Request) -> Response:
+        if request.method == "POST":
+            return await endpoints.dashboard.sign_in(request)
+        if not request.scope.get("session"):
+            raise NotFound("the API key is not a session: sessions belong to the dashboard")
+        signed_in = endpoints.dashboard
+        return await (signed_in.sign_out(request) if request.method == "DELETE" else signed_in.whoami(request))
 
     async def known_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, OpenClawNatsError)  # noqa: S101  (Starlette hands over what it was registered for)
@@ -70,42 +91,83 @@ def build_app(
             Route("/api/publish", ingest.publish, methods=["POST"]),
             Route("/api/events", events, methods=["GET", "POST"]),
             Route("/api/plugin/report", operations.plugin_report, methods=["POST"]),
-            Route("/api/plugin/channel", channel.orders, methods=["GET"]),
-            Route("/api/plugin/results", channel.result, methods=["POST"]),
-            Route("/api/routes", routes.routes, methods=["GET", "POST"]),
-            Route("/api/routes/{name}", routes.route, methods=["GET", "PATCH", "DELETE"]),
-            Route("/api/routes/{name}/test", routes.test, methods=["POST"]),
-            Route("/api/pending", deliveries.pending, methods=["GET"]),
-            Route("/api/pending/{id}", deliveries.one_pending, methods=["GET"]),
-            Route("/api/pending/{id}/retry", deliveries.retry, methods=["POST"]),
-            Route("/api/pending/{id}/drop", deliveries.drop, methods=["POST"]),
-            Route("/api/dead", deliveries.dead, methods=["GET"]),
-            Route("/api/dead/redrive", deliveries.redrive, methods=["POST"]),
-            Route("/api/dead/drop", deliveries.drop_dead, methods=["POST"]),
-            Route("/api/dead/{id}", deliveries.one_dead, methods=["GET"]),
-            Route("/api/dead/{id}/redrive", deliveries.redrive_one, methods=["POST"]),
-            Route("/api/dead/{id}/drop", deliveries.drop, methods=["POST"]),
-            Route("/api/receipts", deliveries.receipts, methods=["GET"]),
-            Route("/api/receipts/{id}", deliveries.one_receipt, methods=["GET"]),
-            Route("/api/cron", cron.jobs, methods=["GET", "POST"]),
-            Route("/api/cron/{name}", cron.job, methods=["GET", "PATCH", "DELETE"]),
-            Route("/api/cron/{name}/run", cron.run, methods=["POST"]),
-            Route("/api/cron/{name}/pause", cron.pause, methods=["POST"]),
-            Route("/api/cron/{name}/resume", cron.resume, methods=["POST"]),
-            Route("/api/cron/{name}/history", cron.history, methods=["GET"]),
-            Route("/api/timers", timers.timers, methods=["GET", "POST"]),
-            Route("/api/timers/{name}", timers.timer, methods=["GET", "DELETE"]),
-            Route("/api/tools/{name}", tools.call, methods=["POST"]),
             Route("/api/health", operations.health, methods=["GET"]),
             Route("/api/openapi.json", operations.openapi, methods=["GET"]),
             Route("/metrics", operations.metrics, methods=["GET"]),
+            Route("/api/session", session, methods=["GET", "POST", "DELETE"]),
+            *_inbound(endpoints),
+            *_schedules(endpoints),
+            *_dashboard(endpoints),
         ],
         middleware=[
+            gate,
             Middleware(ApiKeyMiddleware, api_key=api_key, open_paths=["/api/health"]),
             Middleware(SlashesInNames),
         ],
         exception_handlers={OpenClawNatsError: known_error, HTTPException: http_error, Exception: bug},
     )
+
+
+def _inbound(endpoints: Endpoints) -> list[Route]:
+    routes, deliveries, channel = endpoints.routes, endpoints.deliveries, endpoints.channel
+    return [
+        Route("/api/plugin/channel", channel.orders, methods=["GET"]),
+        Route("/api/plugin/results", channel.result, methods=["POST"]),
+        Route("/api/routes", routes.routes, methods=["GET", "POST"]),
+        Route("/api/routes/{name}", routes.route, methods=["GET", "PATCH", "DELETE"]),
+        Route("/api/routes/{name}/test", routes.test, methods=["POST"]),
+        Route("/api/deliveries", deliveries.every, methods=["GET"]),
+        Route("/api/deliveries/{id}", deliveries.one, methods=["GET"]),
+        Route("/api/pending", deliveries.pending, methods=["GET"]),
+        Route("/api/pending/{id}", deliveries.one_pending, methods=["GET"]),
+        Route("/api/pending/{id}/retry", deliveries.retry, methods=["POST"]),
+        Route("/api/pending/{id}/drop", deliveries.drop, methods=["POST"]),
+        Route("/api/dead", deliveries.dead, methods=["GET"]),
+        Route("/api/dead/redrive", deliveries.redrive, methods=["POST"]),
+        Route("/api/dead/drop", deliveries.drop_dead, methods=["POST"]),
+        Route("/api/dead/{id}", deliveries.one_dead, methods=["GET"]),
+        Route("/api/dead/{id}/redrive", deliveries.redrive_one, methods=["POST"]),
+        Route("/api/dead/{id}/drop", deliveries.drop, methods=["POST"]),
+        Route("/api/receipts", deliveries.receipts, methods=["GET"]),
+        Route("/api/receipts/{id}", deliveries.one_receipt, methods=["GET"]),
+    ]
+
+
+def _schedules(endpoints: Endpoints) -> list[Route]:
+    cron, timers = endpoints.cron, endpoints.timers
+    return [
+        Route("/api/cron", cron.jobs, methods=["GET", "POST"]),
+        Route("/api/cron/{name}", cron.job, methods=["GET", "PATCH", "DELETE"]),
+        Route("/api/cron/{name}/run", cron.run, methods=["POST"]),
+        Route("/api/cron/{name}/pause", cron.pause, methods=["POST"]),
+        Route("/api/cron/{name}/resume", cron.resume, methods=["POST"]),
+        Route("/api/cron/{name}/history", cron.history, methods=["GET"]),
+        Route("/api/timers", timers.timers, methods=["GET", "POST"]),
+        Route("/api/timers/{name}", timers.timer, methods=["GET", "DELETE"]),
+        Route("/api/tools/{name}", endpoints.tools.call, methods=["POST"]),
+    ]
+
+
+def _dashboard(endpoints: Endpoints) -> list[Route]:
+    insight, live, dashboard = endpoints.insight, endpoints.live, endpoints.dashboard
+    return [
+        Route("/api/checks/route", endpoints.checks.route, methods=["POST"]),
+        Route("/api/checks/cron", endpoints.checks.cron, methods=["POST"]),
+        Route("/api/live", live.stream, methods=["GET"]),
+        Route("/api/live/recent", live.recent, methods=["GET"]),
+        Route("/api/activity", insight.activity, methods=["GET"]),
+        Route("/api/events/{sequence}", insight.event, methods=["GET"]),
+        Route("/api/runs/{id}", insight.run, methods=["GET"]),
+        Route("/api/usage", insight.usage, methods=["GET"]),
+        Route("/api/subjects", insight.subjects, methods=["GET"]),
+        Route("/api/settings", insight.settings, methods=["GET"]),
+        Route("/api/logs/deliveries", insight.log_deliveries, methods=["GET"]),
+        Route("/api/logs/fires", insight.log_fires, methods=["GET"]),
+        Route("/api/logs/sidecar", insight.log_sidecar, methods=["GET"]),
+        Route("/api/sign-in-links", dashboard.link, methods=["POST"]),
+        Route("/api/sessions", dashboard.sessions, methods=["GET"]),
+        Route("/api/sessions/{id}", dashboard.session, methods=["DELETE"]),
+    ]
 
 
 def _allow(error: HTTPException) -> dict[str, str]:

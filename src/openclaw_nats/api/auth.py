@@ -15,7 +15,8 @@ from openclaw_nats.api.problems import problem
 class ApiKeyMiddleware:
     """Answers 401 to every request without the key but `open_paths`, which decide for themselves what to tell.
 
-    Unknown paths are 401 too: without the key nothing can be learned about what is here.
+    Unknown paths are 401 too: without the key nothing can be learned about what is here. A request with the session of
+    a signed-in browser, or that is about to get one, comes through the dashboard's gate, which has decided.
     """
 
     def __init__(self, app: ASGIApp, *, api_key: str, open_paths: Iterable[str]) -> None:
@@ -27,7 +28,8 @@ class ApiKeyMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["authorized"] = self._authorized(scope)
+        through_gate = bool(scope.get("session") or scope.get("signing_in"))
+        scope["authorized"] = through_gate or self._authorized(scope)
         if scope["authorized"] or scope["path"] in self._open:
             await self._app(scope, receive, send)
             return

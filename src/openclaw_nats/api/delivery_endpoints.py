@@ -1,4 +1,4 @@
-"""`/api/pending`, `/api/dead`, `/api/receipts`: list with filters and cursor, show one, retry, drop, redrive."""
+"""`/api/deliveries`, `/api/pending`, `/api/dead`, `/api/receipts`: list, show one, retry, drop, redrive."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from openclaw_nats.api.problems import Malformed
 from openclaw_nats.api.queries import filters_of, limit_of, number_of, parameters
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.inbox_service import InboxService
-from openclaw_nats.storage.rows import OPEN
+from openclaw_nats.storage.rows import OPEN, STATES
 
-_FILTERS = ("route", "subject", "session", "since", "until")
+_FILTERS = ("route", "subject", "session", "search", "since", "until")
 _LIST = (*_FILTERS, "limit", "cursor")
 _DEAD = ("dead",)
 
@@ -26,15 +26,19 @@ class DeliveryEndpoints:
     def __init__(self, inbox: InboxService) -> None:
         self._inbox = inbox
 
+    async def every(self, request: Request) -> Response:
+        """All deliveries, in whatever state; `event` picks those of one event, `state` those in one state."""
+        query = parameters(request, (*_LIST, "state", "event"))
+        return await self._list(query, _states(query, STATES))
+
+    async def one(self, request: Request) -> Response:
+        """One delivery, in whatever state, with its event and its history."""
+        return json_response(_detail(await self._inbox.delivery(_number(request), STATES)))
+
     async def pending(self, request: Request) -> Response:
         """What is under way: pending, sending, failed (will be tried again). `state` picks one of them."""
         query = parameters(request, (*_LIST, "state"))
-        states: tuple[str, ...] = OPEN
-        if "state" in query:
-            if query["state"] not in OPEN:
-                raise Malformed(f"state must be one of {', '.join(OPEN)}")
-            states = (query["state"],)
-        return await self._list(query, states)
+        return await self._list(query, _states(query, OPEN))
 
     async def dead(self, request: Request) -> Response:
         """The dead letters."""
@@ -62,11 +66,11 @@ class DeliveryEndpoints:
         return json_response({"redriven": await self._inbox.redrive({}, _number(request))})
 
     async def redrive(self, request: Request) -> Response:
-        """Make dead letters wait again, by route, subject, session or time; at most 10,000 at once."""
+        """Make dead letters wait again, by route, subject, session, search or time; at most 10,000 at once."""
         return json_response({"redriven": await self._inbox.redrive(await _bulk(request))})
 
     async def drop_dead(self, request: Request) -> Response:
-        """Drop dead letters, by route, subject, session or time; at most 10,000 at once."""
+        """Drop dead letters, by route, subject, session, search or time; at most 10,000 at once."""
         return json_response({"dropped": await self._inbox.drop_dead(await _bulk(request))})
 
     async def receipts(self, request: Request) -> Response:
@@ -93,9 +97,19 @@ class DeliveryEndpoints:
     async def _list(self, query: dict[str, str], states: tuple[str, ...]) -> Response:
         limit = limit_of(query)
         cursor = number_of(query["cursor"], "cursor") if "cursor" in query else None
-        rows = await self._inbox.deliveries({**filters_of(query), "states": states}, cursor, limit)
+        filters = {**filters_of(query), "states": states}
+        rows = await self._inbox.deliveries(filters, cursor, limit)
         following = str(rows[-1]["id"]) if len(rows) == limit else None
-        return json_response({"deliveries": [_delivery(row) for row in rows], "cursor": following})
+        total = await self._inbox.total(filters)
+        return json_response({"deliveries": [_delivery(row) for row in rows], "cursor": following, "total": total})
+
+
+def _states(query: dict[str, str], known: tuple[str, ...]) -> tuple[str, ...]:
+    if "state" not in query:
+        return known
+    if query["state"] not in known:
+        raise Malformed(f"state must be one of {', '.join(known)}")
+    return (query["state"],)
 
 
 def _number(request: Request) -> int:

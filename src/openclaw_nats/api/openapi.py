@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from openclaw_nats import __version__
-from openclaw_nats.api import openapi_inbound, openapi_schedules
+from openclaw_nats.api import openapi_dashboard, openapi_inbound, openapi_schedules
 from openclaw_nats.api.ingest_endpoints import BATCH_TYPES, NDJSON, RETRY_HEADER
+from openclaw_nats.api.openapi_answers import ANSWERS, ref
 from openclaw_nats.api.problems import CONTENT_TYPE, PROBLEMS
 from openclaw_nats.events.subjects import MAX_BYTES
 
@@ -83,11 +84,6 @@ _REPORT = {
     "required": ["pluginVersion"],
     "properties": {"pluginVersion": {"type": "string"}, "spool": {"type": "object"}},
 }
-_HEALTH = {
-    "type": "object",
-    "required": ["status"],
-    "properties": {"status": {"enum": ["up", "down"]}},
-}
 
 
 def document() -> dict[str, Any]:
@@ -97,7 +93,7 @@ def document() -> dict[str, Any]:
         "info": {"title": "openclaw-nats sidecar", "version": __version__},
         "components": {
             "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}},
-            "schemas": {"Problem": _problem_schema()},
+            "schemas": {"Problem": _problem_schema(), **ANSWERS},
         },
         "security": [{"apiKey": []}],
         "paths": {
@@ -142,6 +138,7 @@ def document() -> dict[str, Any]:
             },
             **openapi_inbound.paths(_operation, _parameter, _json),
             **openapi_schedules.paths(_operation, _parameter, _json),
+            **openapi_dashboard.paths(_operation, _parameter, _json),
             "/api/health": {"get": _health()},
             "/metrics": {
                 "get": _operation("Prometheus metrics", answer={"text/plain": {"schema": {"type": "string"}}})
@@ -152,8 +149,8 @@ def document() -> dict[str, Any]:
 
 
 def _health() -> dict[str, Any]:
-    found = _operation("Up (200) or down (503); with the key, each part", answer=_json(_HEALTH))
-    found["responses"]["503"] = {"description": "Events can't be stored now", "content": _json(_HEALTH)}
+    found = _operation("Up (200) or down (503); with the key, each part", answer=_json(ref("Health")))
+    found["responses"]["503"] = {"description": "Events can't be stored now", "content": _json(ref("Health"))}
     return {**found, "security": []}
 
 

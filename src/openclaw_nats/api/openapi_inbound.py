@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from openclaw_nats.api.openapi_answers import ref
 from openclaw_nats.inbound.route import CONFIRMATIONS, KINDS
-from openclaw_nats.storage.rows import OPEN
+from openclaw_nats.storage.rows import OPEN, STATES
 
 _DURATION = {"type": "string", "pattern": r"^\d{1,6}(ms|s|m|h|d)$", "example": "30s"}
 _TARGET = {
@@ -72,7 +73,7 @@ _TEST = {
 }
 _BULK = {
     "type": "object",
-    "properties": {name: {"type": "string"} for name in ("route", "subject", "session", "since", "until")},
+    "properties": {name: {"type": "string"} for name in ("route", "subject", "session", "search", "since", "until")},
     "additionalProperties": False,
 }
 _RESULT = {
@@ -80,7 +81,6 @@ _RESULT = {
     "required": ["instance", "key", "status"],
     "properties": {name: {"type": "string"} for name in ("instance", "key", "status", "runId", "error", "reply")},
 }
-_OBJECT = {"type": "object"}
 
 
 def paths(
@@ -96,13 +96,13 @@ def paths(
     def one_of(kind: str, schema: dict[str, Any], **methods: dict[str, Any]) -> dict[str, Any]:
         return {"parameters": [in_path(kind, schema)], **methods}
 
-    def answer(summary: str, *problems: int, **more: Any) -> dict[str, Any]:
-        return operation(summary, answer=json(_OBJECT), problems=problems, **more)
+    def answer(summary: str, shape: str, *problems: int, **more: Any) -> dict[str, Any]:
+        return operation(summary, answer=json(ref(shape)), problems=problems, **more)
 
     name = {"type": "string", "minLength": 1, "maxLength": 128}
     number = {"type": "string", "pattern": r"^\d{1,18}$"}
     text = {"type": "string", "maxLength": 512}
-    filters = [parameter(one, "query", text) for one in ("route", "subject", "session")]
+    filters = [parameter(one, "query", text) for one in ("route", "subject", "session", "search")]
     filters += [parameter(one, "query", _DURATION) for one in ("since", "until")]
     page = [
         parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 1000}),
@@ -110,35 +110,54 @@ def paths(
     ]
     body = (400, 408, 413, 415, 422, 503)
     state = parameter("state", "query", {"type": "string", "enum": list(OPEN)})
+    any_state = parameter("state", "query", {"type": "string", "enum": list(STATES)})
     receipts = [one for one in filters if one["name"] in ("route", "since", "until")]
-    create = answer("Create a route, or replace the one of that name", *body, body={"application/json": ROUTE})
-    create["responses"]["201"] = {"description": "Created", "content": json(_OBJECT)}
+    create = answer("Create a route, or replace the one of that name", "Route", *body, body={"application/json": ROUTE})
+    create["responses"]["201"] = {"description": "Created", "content": json(ref("Route"))}
     return {
-        "/api/routes": {"get": answer("All routes, with counts", 503), "post": create},
+        "/api/routes": {"get": answer("All routes, with counts", "Routes", 503), "post": create},
         "/api/routes/{name}": one_of(
             "name",
             name,
-            get=answer("One route", 503),
+            get=answer("One route", "Route", 503),
             patch=answer(
-                "Change fields; null takes one back to its default", *body, body={"application/json": _CHANGES}
+                "Change fields; null takes one back to its default", "Route", *body, body={"application/json": _CHANGES}
             ),
             delete=operation("Remove it; what waits for it is dropped", status="204", problems=(503,)),
         ),
         "/api/routes/{name}/test": one_of(
-            "name", name, post=answer("Dry run: what it would do", *body, body={"application/json": _TEST})
+            "name", name, post=answer("Dry run: what it would do", "DryRun", *body, body={"application/json": _TEST})
         ),
-        "/api/pending": {"get": answer("What is under way", 400, 503, parameters=[*filters, *page, state])},
-        "/api/pending/{id}": one_of("id", number, get=answer("One of them, with its history", 400, 503)),
-        "/api/pending/{id}/retry": one_of("id", number, post=answer("Try a failed one again now", 400, 503)),
-        "/api/pending/{id}/drop": one_of("id", number, post=answer("Drop it", 400, 503)),
-        "/api/dead": {"get": answer("The dead letters", 400, 503, parameters=[*filters, *page])},
-        "/api/dead/redrive": {"post": answer("Let many wait again", *body, body={"application/json": _BULK})},
-        "/api/dead/drop": {"post": answer("Drop many", *body, body={"application/json": _BULK})},
-        "/api/dead/{id}": one_of("id", number, get=answer("One of them, with its history", 400, 503)),
-        "/api/dead/{id}/redrive": one_of("id", number, post=answer("Let it wait again", 400, 503)),
-        "/api/dead/{id}/drop": one_of("id", number, post=answer("Drop it", 400, 503)),
-        "/api/receipts": {"get": answer("What was delivered", 400, 503, parameters=[*receipts, *page])},
-        "/api/receipts/{id}": one_of("id", text, get=answer("One receipt, with its text", 503)),
+        "/api/deliveries": {
+            "get": answer(
+                "All deliveries, in whatever state",
+                "Deliveries",
+                400,
+                503,
+                parameters=[*filters, *page, parameter("event", "query", text), any_state],
+            )
+        },
+        "/api/deliveries/{id}": one_of(
+            "id", number, get=answer("One of them, with its history", "DeliveryDetail", 400, 503)
+        ),
+        "/api/pending": {
+            "get": answer("What is under way", "Deliveries", 400, 503, parameters=[*filters, *page, state])
+        },
+        "/api/pending/{id}": one_of(
+            "id", number, get=answer("One of them, with its history", "DeliveryDetail", 400, 503)
+        ),
+        "/api/pending/{id}/retry": one_of("id", number, post=answer("Try a failed one again now", "Retried", 400, 503)),
+        "/api/pending/{id}/drop": one_of("id", number, post=answer("Drop it", "Dropped", 400, 503)),
+        "/api/dead": {"get": answer("The dead letters", "Deliveries", 400, 503, parameters=[*filters, *page])},
+        "/api/dead/redrive": {
+            "post": answer("Let many wait again", "Redriven", *body, body={"application/json": _BULK})
+        },
+        "/api/dead/drop": {"post": answer("Drop many", "Dropped", *body, body={"application/json": _BULK})},
+        "/api/dead/{id}": one_of("id", number, get=answer("One of them, with its history", "DeliveryDetail", 400, 503)),
+        "/api/dead/{id}/redrive": one_of("id", number, post=answer("Let it wait again", "Redriven", 400, 503)),
+        "/api/dead/{id}/drop": one_of("id", number, post=answer("Drop it", "Dropped", 400, 503)),
+        "/api/receipts": {"get": answer("What was delivered", "Receipts", 400, 503, parameters=[*receipts, *page])},
+        "/api/receipts/{id}": one_of("id", text, get=answer("One receipt, with its text", "ReceiptDetail", 503)),
         "/api/plugin/channel": {
             "get": operation(
                 "The plugin's orders, as long as it listens",

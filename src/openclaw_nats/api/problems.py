@@ -29,7 +29,10 @@ CONTENT_TYPE = "application/problem+json"
 PROBLEMS: dict[str, tuple[int, str]] = {
     "malformed": (400, "The request can't be read"),
     "unauthorized": (401, "A valid API key is needed"),
+    "signed-out": (401, "Sign in to the dashboard first"),
     "not-allowed": (403, "The operator's settings do not allow it"),
+    "link-used-up": (403, "The sign-in link is no longer valid"),
+    "cross-site": (403, "Only the dashboard's own pages may ask for this"),
     "not-found": (404, "There is nothing here"),
     "method-not-allowed": (405, "This method can't be used here"),
     "timeout": (408, "The request came too slowly"),

@@ -56,8 +56,9 @@ def moment_of(value: str, name: str) -> float:
 
 
 def filters_of(query: dict[str, Any]) -> dict[str, Any]:
-    """The filters of a list: route, subject, session, since, until."""
-    found: dict[str, Any] = {name: query[name] for name in ("route", "subject", "session") if name in query}
+    """The filters of a list: route, subject, session, event, search, since, until."""
+    texts = ("route", "subject", "session", "event", "search")
+    found: dict[str, Any] = {name: query[name] for name in texts if name in query}
     for name in ("since", "until"):
         if name in query:
             if not isinstance(query[name], str):

@@ -10,7 +10,7 @@ from openclaw_nats.errors import InvalidInput, NotFound
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.route_book import RouteBook
-from openclaw_nats.storage import inbox, listing
+from openclaw_nats.storage import activity, inbox, listing
 from openclaw_nats.storage.database import Database
 from openclaw_nats.storage.rows import OPEN, Waiting
 
@@ -43,6 +43,18 @@ class InboxService:
         for row in rows:
             self._explain(row)
         return rows
+
+    async def total(self, filters: dict[str, Any]) -> int:
+        """How many deliveries the filters let through."""
+        return await self._database.read(lambda db: listing.total(db, filters))
+
+    async def changes(self, filters: dict[str, Any], cursor: int | None, limit: int) -> list[dict[str, Any]]:
+        """Changes of deliveries, newest first. Filters: state, route, search, since, until."""
+        return await self._database.read(lambda db: activity.changes(db, filters, cursor, limit))
+
+    async def by_subject(self) -> dict[str, dict[str, int]]:
+        """How many deliveries of each subject there are, by state."""
+        return await self._database.read(activity.by_subject)
 
     async def delivery(self, number: int, states: tuple[str, ...]) -> dict[str, Any]:
         """One delivery with event, history and dispatch; raise NotFound."""

@@ -122,14 +122,25 @@ class JetStreamEventLog:
         return frozenset(found)
 
     async def read(
-        self, *, subject: str, since: float | None, limit: int | None, follow: bool, bodies: bool = True
+        self,
+        *,
+        subject: str,
+        since: float | None,
+        limit: int | None,
+        follow: bool,
+        after: int = 0,
+        bodies: bool = True,
     ) -> AsyncIterator[StoredMessage | None]:
-        """Yield stored messages; see EventLog.read."""
+        """Yield stored messages; see EventLog.read. Without `bodies` they are empty, which is faster."""
         messages = read_stream(
-            self._connection, EVENTS, subject, since=since, limit=limit, follow=follow, bodies=bodies
+            self._connection, EVENTS, subject, since=since, limit=limit, follow=follow, after=after, bodies=bodies
         )
         async for message in messages:
             yield message
+
+    async def subject_counts(self) -> dict[str, int]:
+        """How many messages each subject of the stream has."""
+        return await self._streams.subject_counts()
 
 
 def _result(answer: dict[str, Any]) -> Stored | InvalidInput:

@@ -27,11 +27,12 @@ async def read_stream(
     since: float | None = None,
     limit: int | None = None,
     follow: bool = False,
+    after: int = 0,
     bodies: bool = True,
 ) -> AsyncIterator[StoredMessage | None]:
     """Yield the messages of a stream on a subject pattern; the contract is EventLog.read's."""
     try:
-        async for message in _read(connection, stream, subject, since, limit, follow, bodies):
+        async for message in _read(connection, stream, subject, _start(since, after), limit, follow, bodies):
             yield message
     except (NatsError, OSError) as error:
         raise Unavailable(f"the stream can't be read: {error or type(error).__name__}") from error
@@ -41,14 +42,19 @@ async def _read(
     connection: Connection,
     stream: str,
     subject: str,
-    since: float | None,
+    start: dict[str, Any],
     limit: int | None,
     follow: bool,
     bodies: bool,
 ) -> AsyncIterator[StoredMessage | None]:
-    subscription = await _reader(connection, stream, subject, since, bodies)
+    near = await _near_the_end(connection, stream, limit) if limit and not start else {}
+    subscription = await _reader(connection, stream, subject, near or start, bodies)
     try:
         remaining = (await subscription.consumer_info()).num_pending or 0
+        if near and limit and remaining < limit:  # not all of the newest messages are on the subject
+            await _drop(subscription)
+            subscription = await _reader(connection, stream, subject, start, bodies)
+            remaining = (await subscription.consumer_info()).num_pending or 0
         skip = max(0, remaining - limit) if limit is not None else 0
         while remaining or follow:
             try:
@@ -68,21 +74,33 @@ async def _read(
         await _drop(subscription)
 
 
+def _start(since: float | None, after: int) -> dict[str, Any]:
+    """Where a reader begins, as part of its consumer's configuration; empty for the first message."""
+    if after > 0:
+        return {"deliver_policy": DeliverPolicy.BY_START_SEQUENCE, "opt_start_seq": after + 1}
+    if since is None:
+        return {}
+    since = max(0.0, since)  # Go, which the server is written in, reads no year before 0
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since)) + f"{since % 1:.6f}"[1:] + "Z"
+    return {"deliver_policy": DeliverPolicy.BY_START_TIME, "opt_start_time": moment}
+
+
+async def _near_the_end(connection: Connection, stream: str, limit: int) -> dict[str, Any]:
+    """Where to begin for the newest `limit` messages of a stream, so that not everything before them is read too."""
+    state = (await connection.client.jetstream().stream_info(stream)).state
+    return _start(None, state.last_seq - limit) if state.last_seq - limit > state.first_seq else {}
+
+
 async def _reader(
-    connection: Connection, stream: str, subject: str, since: float | None, bodies: bool
+    connection: Connection, stream: str, subject: str, start: dict[str, Any], bodies: bool
 ) -> JetStreamContext.PullSubscription:
-    start: dict[str, Any] = {"deliver_policy": DeliverPolicy.ALL}
-    if since is not None:
-        since = max(0.0, since)  # Go, which the server is written in, reads no year before 0
-        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since)) + f"{since % 1:.6f}"[1:] + "Z"
-        start = {"deliver_policy": DeliverPolicy.BY_START_TIME, "opt_start_time": moment}
     config = ConsumerConfig(
         ack_policy=AckPolicy.NONE,
         inactive_threshold=30.0,
         mem_storage=True,
         num_replicas=1,
         headers_only=not bodies,
-        **start,
+        **({"deliver_policy": DeliverPolicy.ALL} | start),
     )
     return await connection.client.jetstream().pull_subscribe(subject, stream=stream, config=config)
 

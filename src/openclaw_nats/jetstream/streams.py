@@ -86,6 +86,19 @@ class Streams:
         state["sources"] = answer.get("sources") or []
         return state
 
+    async def subject_counts(self) -> dict[str, int]:
+        """How many messages each subject of the events stream has; the server tells 100,000 subjects at a time."""
+        found: dict[str, int] = {}
+        while True:
+            query = {"subjects_filter": EVERYTHING, "offset": len(found)}
+            answer = await self._connection.api(f"STREAM.INFO.{EVENTS}", query)
+            if "error" in answer:
+                raise Unavailable(_describe(answer["error"], EVENTS))
+            page = answer["state"].get("subjects") or {}
+            found |= page
+            if not page or len(found) >= answer.get("total", 0):
+                return found
+
     async def _ensure(self, wanted: dict[str, Any]) -> dict[str, Any]:
         name = wanted["name"]
         answer = await self._connection.api(f"STREAM.INFO.{name}")

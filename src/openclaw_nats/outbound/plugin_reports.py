@@ -22,7 +22,9 @@ class SpoolReport(msgspec.Struct, rename="camel"):
 
 
 class PluginReport(msgspec.Struct, rename="camel"):
-    """One report. `problems` are sentences for the operator, such as a permission that hooks lack."""
+    """One report. `problems` are sentences for the operator, such as a permission that hooks lack; `dashboard` is the
+    path below which the Gateway serves the dashboard.
+    """
 
     plugin_version: str
     gateway_version: str = ""
@@ -33,6 +35,7 @@ class PluginReport(msgspec.Struct, rename="camel"):
     events: int = 0
     handler_errors: int = 0
     last_error: str = ""
+    dashboard: str = ""
     problems: list[str] = msgspec.field(default_factory=list)
     spool: SpoolReport = msgspec.field(default_factory=SpoolReport)
 

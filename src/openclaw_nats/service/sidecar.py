@@ -20,11 +20,14 @@ import structlog
 import uvicorn
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from openclaw_nats import __version__
 from openclaw_nats.api import openapi
-from openclaw_nats.api.app import build_app
+from openclaw_nats.api.app import Endpoints, build_app
 from openclaw_nats.api.channel_endpoints import ChannelEndpoints
+from openclaw_nats.api.check_endpoints import CheckEndpoints
+from openclaw_nats.api.dashboard_gate import DashboardGate
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
 from openclaw_nats.api.http_protocol import limited
@@ -44,6 +47,7 @@ from openclaw_nats.outbound.plugin_reports import PluginReports
 from openclaw_nats.outbound.publisher import GroupCommitPublisher
 from openclaw_nats.outbound.redaction import Redactor
 from openclaw_nats.service import logs
+from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.health import GatewayProbe, Health
 from openclaw_nats.service.inbound_parts import Inbound, build_inbound
@@ -70,6 +74,7 @@ class Sidecar:
     health: Health
     inbound: Inbound
     schedules: Schedules
+    dashboard: Dashboard
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -80,6 +85,7 @@ class Sidecar:
             "streams": self._keep_streams,
             **self.inbound.runs(),
             **self.schedules.runs(),
+            **self.dashboard.runs(),
         }
         try:
             async with asyncio.TaskGroup() as group:
@@ -150,8 +156,17 @@ async def build(settings: Settings) -> Sidecar:
         inbound=inbound.report,
         schedules=schedules.report,
     )
-    app = build_app(
-        api_key=api_key,
+    dashboard = build_dashboard(
+        settings=settings,
+        connection=connection,
+        streams=streams,
+        event_log=event_log,
+        reports=reports,
+        inbound=inbound,
+        schedules=schedules,
+        health=health.report,
+    )
+    endpoints = Endpoints(
         ingest=IngestEndpoints(ingest, meters),
         history=HistoryEndpoints(event_log),
         operations=OperationEndpoints(
@@ -163,9 +178,14 @@ async def build(settings: Settings) -> Sidecar:
         cron=CronEndpoints(schedules.cron, inbound.inbox),
         timers=TimerEndpoints(schedules.timers),
         tools=ToolEndpoints(build_toolbox(settings, connection, event_log, ingest, inbound.book, schedules)),
-        meters=meters,
+        checks=CheckEndpoints(settings["schedules.timezone"]),
+        insight=dashboard.insight,
+        live=dashboard.live,
+        dashboard=dashboard.endpoints,
     )
-    return Sidecar(app, connection, streams, event_log, publisher, gateway, health, inbound, schedules)
+    gate = Middleware(DashboardGate, sign_in=dashboard.sign_in, cookie=dashboard.cookie, pages=dashboard.files)
+    app = build_app(api_key=api_key, endpoints=endpoints, gate=gate, meters=meters)
+    return Sidecar(app, connection, streams, event_log, publisher, gateway, health, inbound, schedules, dashboard)
 
 
 def listen(host: str, port: int) -> socket.socket:

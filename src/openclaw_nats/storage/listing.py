@@ -13,15 +13,26 @@ _DELIVERY = (
     "changed_at, dispatch_id, (SELECT due_at FROM dispatches WHERE id = dispatch_id AND state = 'failed') AS until"
 )
 
+_SEARCH = (
+    "(instr(lower(route || ' ' || subject || ' ' || session || ' ' || event_id || ' ' || reason), lower(?)) OR EXISTS "
+    "(SELECT 1 FROM events WHERE events.id = event_id AND instr(lower(CAST(document AS TEXT)), lower(?))))"
+)
+
 
 def deliveries(db: sqlite3.Connection, filters: dict[str, Any], cursor: int | None, limit: int) -> list[dict[str, Any]]:
-    """Deliveries, newest first, before number `cursor`. Filters: states, route, subject, session, since, until."""
+    """Deliveries, newest first, before number `cursor`. Filters: states, route, subject, session, event, search, …"""
     where, values = _where(filters)
     if cursor is not None:
         where.append("id < ?")
         values.append(cursor)
     sql = f"SELECT {_DELIVERY} FROM deliveries WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"  # noqa: S608
     return [dict(row) for row in db.execute(sql, (*values, limit))]
+
+
+def total(db: sqlite3.Connection, filters: dict[str, Any]) -> int:
+    """How many deliveries the filters let through."""
+    where, values = _where(filters)
+    return int(db.execute(f"SELECT count(*) FROM deliveries WHERE {' AND '.join(where)}", values).fetchone()[0])  # noqa: S608
 
 
 def delivery(db: sqlite3.Connection, number: int) -> dict[str, Any] | None:
@@ -118,9 +129,11 @@ def _where(filters: dict[str, Any]) -> tuple[list[str], list[Any]]:
         "session": "session = ?",
         "since": "changed_at >= ?",
         "until": "changed_at <= ?",
+        "event": "event_id = ?",
+        "search": _SEARCH,
     }
     for name, test in tests.items():
         if filters.get(name) is not None:
             where.append(test)
-            values.append(filters[name])
+            values += [filters[name]] * test.count("?")
     return where, values

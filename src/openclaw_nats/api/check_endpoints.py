@@ -1,0 +1,45 @@
+"""`/api/checks`: what would be wrong with a route or a cron job, without saving it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from openclaw_nats.api.json_answers import json_body, json_response
+from openclaw_nats.api.problems import Malformed
+from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.events.envelope import format_time
+from openclaw_nats.inbound.route_check import check_route
+from openclaw_nats.schedules.cron import Cron, next_runs
+from openclaw_nats.schedules.document import parse_job
+
+SHOWN_RUNS = 5
+
+
+class CheckEndpoints:
+    """The handlers. `timezone` is that of jobs that name none."""
+
+    def __init__(self, timezone: str) -> None:
+        self._timezone = timezone
+
+    async def route(self, request: Request) -> Response:
+        """Every problem of a route, by field; none when it could be saved."""
+        return json_response({"problems": check_route(await json_body(request))})
+
+    async def cron(self, request: Request) -> Response:
+        """Whether a cron job could be saved, and its next runs."""
+        body = await json_body(request)
+        if not isinstance(body, dict):
+            raise Malformed("the body must be a JSON object")
+        answer: dict[str, Any] = {"problems": [], "nextRuns": [], "timezone": body.get("timezone") or self._timezone}
+        try:
+            document = parse_job(body)
+            cron = Cron(document.cron, document.timezone or self._timezone)
+            ticks = next_runs(cron, time.time(), SHOWN_RUNS)
+            answer["nextRuns"] = [format_time(round(tick * 1000)) for tick in ticks]
+        except OpenClawNatsError as error:
+            answer["problems"].append({"field": "", "message": str(error), "hint": error.hint})
+        return json_response(answer)

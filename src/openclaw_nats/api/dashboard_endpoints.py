@@ -1,0 +1,104 @@
+"""Signing in and out of the dashboard, and making the one-time links for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from openclaw_nats.api.json_answers import json_body, json_response
+from openclaw_nats.api.problems import Malformed, problem
+from openclaw_nats.dashboard.sign_in import CODE_SECONDS, SignIn
+from openclaw_nats.errors import NotFound
+from openclaw_nats.events.envelope import format_time
+from openclaw_nats.storage.dashboard_sessions import SessionRow
+
+_BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = (("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac", "macOS"))
+
+
+class DashboardEndpoints:
+    """The handlers. `pages` are the addresses under which the dashboard can be reached now, the best one first."""
+
+    def __init__(self, sign_in: SignIn, cookie: str, pages: Callable[[], Awaitable[list[str]]]) -> None:
+        self._sign_in = sign_in
+        self._cookie = cookie
+        self._pages = pages
+
+    async def link(self, request: Request) -> Response:
+        """A one-time link, valid for two minutes: for each address of the dashboard."""
+        pages = await self._pages()
+        code = self._sign_in.new_code()
+        links = [f"{page}#/sign-in/{code}" for page in pages]
+        return json_response({"links": links, "seconds": CODE_SECONDS}, 201)
+
+    async def sign_in(self, request: Request) -> Response:
+        """Turn a one-time code into a session: its token comes as a cookie that no script can read."""
+        body = await json_body(request, 4096)
+        if not isinstance(body, dict) or set(body) != {"code"} or not isinstance(body["code"], str):
+            raise Malformed('the body must be {"code": "<the code of a one-time link>"}')
+        redeemed = await self._sign_in.redeem(body["code"], _browser(request.headers.get("user-agent", "")))
+        if redeemed is None:
+            return problem(
+                "link-used-up",
+                "This link has been used already, or is older than two minutes.",
+                hint="`openclaw-nats dashboard` makes a new one.",
+            )
+        token, row = redeemed
+        answer = json_response(_view(row, row.id), 201)
+        # Without a path it holds for where the dashboard's API is: below /dashboard/api, or /nats-dashboard/api.
+        secure = "; Secure" if request.headers.get("origin", "").startswith("https://") else ""
+        age = int(row.ends_at - row.made_at)
+        answer.headers["Set-Cookie"] = f"{self._cookie}={token}; HttpOnly; SameSite=Strict; Max-Age={age}{secure}"
+        return answer
+
+    async def whoami(self, request: Request) -> Response:
+        """The session of this request."""
+        current = request.scope["session"]
+        row = next(row for row in self._sign_in.every() if row.id == current)
+        return json_response(_view(row, current))
+
+    async def sign_out(self, request: Request) -> Response:
+        """End the session of this request."""
+        await self._sign_in.end(request.scope["session"])
+        answer = Response(status_code=204)
+        answer.headers["Set-Cookie"] = f"{self._cookie}=; HttpOnly; SameSite=Strict; Max-Age=0"
+        return answer
+
+    async def sessions(self, request: Request) -> Response:
+        """All browsers that are signed in."""
+        current = request.scope.get("session", "")
+        return json_response({"sessions": [_view(row, current) for row in self._sign_in.every()]})
+
+    async def session(self, request: Request) -> Response:
+        """Sign one browser out."""
+        if not await self._sign_in.end(request.path_params["id"]):
+            raise NotFound("there is no such session", hint="`openclaw-nats dashboard sessions` lists them.")
+        return Response(status_code=204)
+
+
+def _view(row: SessionRow, current: str) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "browser": row.browser,
+        "madeAt": _time(row.made_at),
+        "seenAt": _time(row.seen_at),
+        "endsAt": _time(row.ends_at),
+        "current": row.id == current,
+    }
+
+
+def _time(seconds: float) -> str:
+    return format_time(int(seconds * 1000))
+
+
+def _browser(agent: str) -> str:
+    """`Firefox on Linux`, of what a browser says it is."""
+    browser = next((name for mark, name in _BROWSERS if mark in agent), "")
+    system = next((name for mark, name in _SYSTEMS if mark in agent), "Linux" if "Linux" in agent else "")
+    if browser:
+        return f"{browser} on {system}" if system else browser
+    return re.sub(r"[^\x20-\x7e]", "", agent)[:40] or "unknown"

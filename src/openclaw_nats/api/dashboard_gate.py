@@ -1,0 +1,157 @@
+"""The way into `/dashboard`: its files for everybody, its API only with a session and only from its own pages.
+
+`/dashboard/api/<path>` is `/api/<path>` for a signed-in browser. What a browser has no business with (the plugin's
+endpoints, the agents' tools, making sign-in links) is not there. The Gateway's plugin passes `/nats-dashboard/` on to
+`/dashboard/` and adds no credential, so that a visitor of the Gateway's port is a visitor here, and no more.
+"""
+
+from __future__ import annotations
+
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from openclaw_nats.api.problems import problem
+from openclaw_nats.dashboard.sign_in import SignIn
+
+PREFIX = "/dashboard"
+_SAFE = ("GET", "HEAD")
+# First path segment after /api/ → methods that a signed-in browser may use.
+OPEN_TO_BROWSERS: dict[str, frozenset[str]] = {
+    "activity": frozenset({"GET"}),
+    "checks": frozenset({"POST"}),
+    "cron": frozenset({"GET", "POST", "PATCH", "DELETE"}),
+    "dead": frozenset({"GET", "POST"}),
+    "deliveries": frozenset({"GET"}),
+    "events": frozenset({"GET"}),
+    "health": frozenset({"GET"}),
+    "live": frozenset({"GET"}),
+    "logs": frozenset({"GET"}),
+    "pending": frozenset({"GET", "POST"}),
+    "publish": frozenset({"POST"}),
+    "receipts": frozenset({"GET"}),
+    "routes": frozenset({"GET", "POST", "PATCH", "DELETE"}),
+    "runs": frozenset({"GET"}),
+    "session": frozenset({"GET", "DELETE"}),
+    "sessions": frozenset({"GET", "DELETE"}),
+    "settings": frozenset({"GET"}),
+    "subjects": frozenset({"GET"}),
+    "timers": frozenset({"GET", "POST", "DELETE"}),
+    "usage": frozenset({"GET"}),
+}
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class DashboardGate:
+    """Middleware in front of everything else. `pages` serves the dashboard's files."""
+
+    def __init__(self, app: ASGIApp, *, sign_in: SignIn, cookie: str, pages: ASGIApp) -> None:
+        self._app = app
+        self._sign_in = sign_in
+        self._cookie = cookie
+        self._pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if scope["type"] != "http" or not (path == PREFIX or path.startswith(PREFIX + "/")):
+            await self._app(scope, receive, send)
+            return
+        guarded = _with_headers(send)
+        if path == PREFIX:
+            await RedirectResponse(f".{PREFIX}/", 308)(scope, receive, guarded)
+        elif path.startswith(PREFIX + "/api/"):
+            await self._api(scope, receive, guarded)
+        else:
+            await self._pages({**scope, "path": path.removeprefix(PREFIX)}, receive, guarded)
+
+    async def _api(self, scope: Scope, receive: Receive, send: Send) -> None:
+        inner = {**scope, "path": scope["path"].removeprefix(PREFIX)}
+        inner["raw_path"] = (scope.get("raw_path") or scope["path"].encode()).removeprefix(PREFIX.encode())
+        refusal = _cross_site(Headers(scope=scope), scope["method"])
+        if refusal is None and (inner["path"], scope["method"]) == ("/api/session", "POST"):
+            await self._app({**inner, "signing_in": True}, receive, send)
+            return
+        if refusal is None:
+            session = await self._session(Headers(scope=scope))
+            refusal = signed_out() if session is None else _not_here(inner["path"], scope["method"])
+            inner["session"] = session
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        await self._app(inner, receive, send)
+
+    async def _session(self, headers: Headers) -> str | None:
+        try:
+            cookies = SimpleCookie("; ".join(headers.getlist("cookie")))
+        except CookieError:
+            return None
+        if self._cookie not in cookies:
+            return None
+        row = await self._sign_in.session(cookies[self._cookie].value)
+        return row.id if row is not None else None
+
+
+def signed_out() -> Response:
+    """The answer to whoever has no session."""
+    return problem("signed-out", "You are not signed in.", hint="`openclaw-nats dashboard` opens a sign-in link.")
+
+
+def _not_here(path: str, method: str) -> Response | None:
+    segment = path.removeprefix("/api/").partition("/")[0]
+    if segment not in OPEN_TO_BROWSERS:
+        return problem("not-found", "No endpoint has this path.")
+    allowed = OPEN_TO_BROWSERS[segment] | ({"HEAD"} if "GET" in OPEN_TO_BROWSERS[segment] else set())
+    if method not in allowed:
+        headers = {"Allow": ", ".join(sorted(allowed))}
+        return problem("method-not-allowed", f"{method[:20]} is not for this path", headers=headers)
+    return None
+
+
+def _cross_site(headers: Headers, method: str) -> Response | None:
+    """A refusal of what another site's page asks for.
+
+    Browsers say where a request comes from: `Sec-Fetch-Site` on secure and local pages, `Origin` with every request
+    that changes something. A change without an origin is no browser's, and so not the dashboard's.
+    """
+    fetch_site = headers.get("sec-fetch-site")
+    origin = headers.get("origin")
+    if fetch_site not in (None, "same-origin", "none"):
+        return _refused(f"it comes from another site (Sec-Fetch-Site: {fetch_site[:20]})")
+    if origin is not None and urlsplit(origin).netloc != headers.get("host") and fetch_site != "same-origin":
+        return _refused(f"it comes from {origin[:100]}, and this is {headers.get('host', '')[:100]}")
+    if origin is None and method not in _SAFE:
+        return _refused("it does not say from which page it comes (Origin)")
+    return None
+
+
+def _refused(why: str) -> Response:
+    return problem("cross-site", f"The request is refused: {why}.")
+
+
+def _with_headers(send: Send) -> Send:
+    async def guarded(message: dict[str, object]) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", []))  # type: ignore[call-overload]
+            known = {name.lower() for name, _ in headers}
+            added = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+            headers += [(name, value) for name, value in added if name not in known]
+            if b"cache-control" not in known:
+                headers.append((b"cache-control", b"no-store"))
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return guarded  # type: ignore[return-value]

@@ -1,0 +1,164 @@
+"""What the dashboard asks beside lists: activity, runs, tokens, subjects, logs, settings."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from openclaw_nats import __version__
+from openclaw_nats.api.json_answers import json_response
+from openclaw_nats.api.problems import Malformed
+from openclaw_nats.api.queries import filters_of, limit_of, moment_of, number_of, parameters
+from openclaw_nats.dashboard import sidecar_log
+from openclaw_nats.dashboard.activity import WINDOWS, Activity
+from openclaw_nats.dashboard.live import LiveEvent
+from openclaw_nats.dashboard.stream_views import StreamViews
+from openclaw_nats.events.envelope import format_time
+from openclaw_nats.inbound.inbox_service import InboxService
+from openclaw_nats.settings import REGISTRY, Settings, parse_duration, variable_of
+from openclaw_nats.storage.rows import STATES
+
+MAX_USAGE_SECONDS = 7 * 86400.0
+
+
+class InsightEndpoints:
+    """The handlers."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        activity: Activity,
+        views: StreamViews,
+        inbox: InboxService,
+        fires: Callable[[int], Awaitable[list[dict[str, Any]]]],
+        versions: Callable[[], dict[str, str]],
+    ) -> None:
+        self._settings = settings
+        self._activity = activity
+        self._views = views
+        self._inbox = inbox
+        self._fires = fires
+        self._versions = versions
+
+    async def activity(self, request: Request) -> Response:
+        """Events a second and turns an hour over the last `window`: hour or day."""
+        window = parameters(request, ("window",)).get("window", "hour")
+        if window not in WINDOWS:
+            raise Malformed(f"window must be one of {', '.join(WINDOWS)}")
+        return json_response(await self._activity.window(window))
+
+    async def event(self, request: Request) -> Response:
+        """One event of the stream, whole, by its sequence."""
+        sequence = number_of(request.path_params["sequence"], "the event's sequence")
+        return Response(await self._views.event(sequence), media_type="application/cloudevents+json")
+
+    async def run(self, request: Request) -> Response:
+        """The events of one agent run and of its subagents, and the deliveries that each event led to."""
+        query = parameters(request, ("around",))
+        around = moment_of(query["around"], "around") if "around" in query else None
+        events, complete = await self._views.run(request.path_params["id"], around)
+        ids = [one["id"] for one in map(_identity, events) if one["id"]]
+        deliveries: dict[str, Any] = {}
+        for start in range(0, len(ids), 500):
+            deliveries |= await self._inbox.of_events(ids[start : start + 500])
+        return json_response({"events": events, "complete": complete, "deliveries": deliveries})
+
+    async def usage(self, request: Request) -> Response:
+        """Tokens by agent and model since a time ago (`24h`), where events carry them."""
+        given = parameters(request, ("since",)).get("since", "24h")
+        try:
+            seconds = parse_duration(given)
+        except ValueError as error:
+            raise Malformed(f"since must be {error}") from None
+        return json_response(await self._views.usage(min(seconds, MAX_USAGE_SECONDS)))
+
+    async def subjects(self, request: Request) -> Response:
+        """For each subject: events stored and in the last hour, and what became of them here."""
+        parameters(request, ())
+        found = await self._views.subjects()
+        deliveries = await self._inbox.by_subject()
+        rows = []
+        for subject in sorted({*found["stored"], *found["hour"], *deliveries}):
+            newest = found["newest"].get(subject)
+            rows.append(
+                {
+                    "subject": subject,
+                    "stored": found["stored"].get(subject, 0),
+                    "lastHour": found["hour"].get(subject, 0),
+                    "newest": format_time(newest) if newest else None,
+                    "deliveries": {state: deliveries.get(subject, {}).get(state, 0) for state in STATES},
+                }
+            )
+        return json_response({"subjects": rows, "complete": found["complete"]})
+
+    async def log_deliveries(self, request: Request) -> Response:
+        """Every change of a delivery, newest first."""
+        query = parameters(request, ("state", "route", "search", "since", "until", "limit", "cursor"))
+        limit = limit_of(query)
+        cursor = number_of(query["cursor"], "cursor") if "cursor" in query else None
+        filters = filters_of(query)
+        if "state" in query:
+            if query["state"] not in STATES:
+                raise Malformed(f"state must be one of {', '.join(STATES)}")
+            filters["state"] = query["state"]
+        rows = await self._inbox.changes(filters, cursor, limit)
+        lines = [{**row, "at": _time(row["at"])} for row in rows]
+        return json_response({"lines": lines, "cursor": str(rows[-1]["number"]) if len(rows) == limit else None})
+
+    async def log_fires(self, request: Request) -> Response:
+        """What cron jobs and timers fired or skipped, newest first."""
+        query = parameters(request, ("limit", "search"))
+        rows = await self._fires(limit_of(query) if "search" not in query else 1000)
+        search = query.get("search", "").lower()
+        lines = [{**row, "at": _time(row["at"])} for row in rows if search in f"{row['name']} {row['subject']}".lower()]
+        return json_response({"lines": lines[: limit_of(query)]})
+
+    async def log_sidecar(self, request: Request) -> Response:
+        """The sidecar's own log, newest first: warnings and errors, with `level=info` the rest too."""
+        query = parameters(request, ("level", "search", "limit"))
+        level = query.get("level", "warning")
+        if level not in sidecar_log.LEVELS:
+            raise Malformed(f"level must be one of {', '.join(sidecar_log.LEVELS)}")
+        file = self._settings.home / "logs" / "sidecar.log"
+        return json_response({"lines": sidecar_log.lines(file, level, query.get("search", ""), limit_of(query))})
+
+    async def settings(self, request: Request) -> Response:
+        """Every setting with its value, where that came from and what it is for; and what runs in which version."""
+        parameters(request, ())
+        rows = []
+        for one in REGISTRY:
+            value = self._settings[one.name]
+            rows.append(
+                {
+                    "name": one.name,
+                    "value": _masked(one.name, value),
+                    "from": self._settings.origins[one.name],
+                    "variable": variable_of(one.name),
+                    "help": one.help,
+                }
+            )
+        versions = {"openclaw-nats": __version__, "python": platform.python_version(), **self._versions()}
+        return json_response({"settings": rows, "versions": versions, "home": str(self._settings.home)})
+
+
+def _identity(event: LiveEvent) -> dict[str, Any]:
+    found = msgspec.json.decode(event.event)
+    return {"id": found.get("id") if isinstance(found, dict) else None}
+
+
+def _masked(name: str, value: Any) -> Any:
+    """A setting as it may be shown: addresses without the user and password that somebody may have put into them."""
+    if name == "nats.url":
+        return re.sub(r"://[^@,/]*@", "://***@", str(value))
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _time(seconds: Any) -> str:
+    return format_time(round(float(seconds) * 1000))

@@ -1,0 +1,97 @@
+"""Who is signed in to the dashboard: a one-time code becomes a session, and a session a cookie.
+
+Codes live in memory for CODE_SECONDS and work once; of sessions the database holds a hash. So neither a copy of the
+database nor an old link signs anybody in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+
+import structlog
+
+from openclaw_nats.storage import dashboard_sessions as rows
+from openclaw_nats.storage.dashboard_sessions import SessionRow
+from openclaw_nats.storage.database import Database
+
+log = structlog.get_logger(__name__)
+
+CODE_SECONDS = 120.0
+MAX_CODES = 20
+MAX_SESSIONS = 50
+_SEEN_EVERY = 60.0
+
+
+class SignIn:
+    """Codes and sessions. `lifetime` is how many seconds a session lasts."""
+
+    def __init__(self, database: Database, lifetime: float, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._lifetime = lifetime
+        self._clock = clock
+        self._codes: dict[bytes, float] = {}
+        self._sessions = {row.token_hash: row for row in database.now(rows.every)}
+
+    def new_code(self) -> str:
+        """A code for one sign-in within CODE_SECONDS; the oldest one ends when there are too many."""
+        now = self._clock()
+        self._codes = {code: ends for code, ends in self._codes.items() if ends > now}
+        while len(self._codes) >= MAX_CODES:
+            del self._codes[min(self._codes, key=self._codes.__getitem__)]
+        code = secrets.token_urlsafe(32)
+        self._codes[_hash(code)] = now + CODE_SECONDS
+        return code
+
+    async def redeem(self, code: str, browser: str) -> tuple[str, SessionRow] | None:
+        """(the session's token, the session) for a valid code, which then is used up; else None."""
+        now = self._clock()
+        if self._codes.pop(_hash(code), 0.0) <= now:
+            log.warning("dashboard.sign_in_refused")
+            return None
+        await self._end([row for row in self._sessions.values() if row.ends_at <= now])
+        await self._end(sorted(self._sessions.values(), key=lambda row: row.seen_at)[: 1 - MAX_SESSIONS or None])
+        token = secrets.token_urlsafe(32)
+        row = SessionRow(secrets.token_hex(6), _hash(token), browser, now, now, now + self._lifetime)
+        await self._database.write(lambda db: rows.add(db, row))
+        self._sessions[row.token_hash] = row
+        log.info("dashboard.signed_in", session=row.id)
+        return token, row
+
+    async def session(self, token: str) -> SessionRow | None:
+        """The session of a token, or None when there is none (any more)."""
+        row, now = self._sessions.get(_hash(token)), self._clock()
+        if row is None or row.ends_at <= now:
+            return None
+        if now - row.seen_at > _SEEN_EVERY:
+            row.seen_at = now
+            await self._database.write(lambda db: rows.seen(db, row.id, now))
+        return row
+
+    def lasts(self, session_id: str) -> bool:
+        """Whether a session is still there; what it keeps open ends with it."""
+        now = self._clock()
+        return any(row.id == session_id and row.ends_at > now for row in self._sessions.values())
+
+    def every(self) -> list[SessionRow]:
+        """All sessions that are not over, the newest first."""
+        now = self._clock()
+        return sorted((row for row in self._sessions.values() if row.ends_at > now), key=lambda row: -row.made_at)
+
+    async def end(self, session_id: str) -> bool:
+        """Sign a browser out; False when there is no such session."""
+        found = [row for row in self._sessions.values() if row.id == session_id]
+        await self._end(found)
+        return bool(found)
+
+    async def _end(self, ended: list[SessionRow]) -> None:
+        for row in ended:
+            self._sessions.pop(row.token_hash, None)
+        if ended:
+            await self._database.write(lambda db: rows.remove(db, [row.id for row in ended]))
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).digest()

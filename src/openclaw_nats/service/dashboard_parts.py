@@ -1,0 +1,108 @@
+"""The dashboard's part of the sidecar, put together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from openclaw_nats.api.dashboard_endpoints import DashboardEndpoints
+from openclaw_nats.api.dashboard_files import DashboardFiles
+from openclaw_nats.api.insight_endpoints import InsightEndpoints
+from openclaw_nats.api.live_endpoints import LiveEndpoints
+from openclaw_nats.dashboard.activity import Activity
+from openclaw_nats.dashboard.live import Live
+from openclaw_nats.dashboard.sign_in import SignIn
+from openclaw_nats.dashboard.stream_views import StreamViews
+from openclaw_nats.errors import Unavailable
+from openclaw_nats.jetstream.connection import Connection
+from openclaw_nats.jetstream.event_log import JetStreamEventLog
+from openclaw_nats.jetstream.streams import Streams
+from openclaw_nats.outbound.plugin_reports import PluginReports
+from openclaw_nats.plugin_files import dashboard_dir
+from openclaw_nats.schedules.fires import fires
+from openclaw_nats.service.inbound_parts import Inbound
+from openclaw_nats.service.schedule_parts import Schedules
+from openclaw_nats.settings import Settings
+
+DASHBOARD = "/dashboard/"
+
+
+@dataclass
+class Dashboard:
+    """What the app serves for the dashboard; `runs` are the tasks that it needs."""
+
+    sign_in: SignIn
+    cookie: str
+    endpoints: DashboardEndpoints
+    insight: InsightEndpoints
+    live: LiveEndpoints
+    files: DashboardFiles
+    activity: Activity
+    hub: Live
+
+    def runs(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Every task, by name."""
+        return {"activity": self.activity.run, "live": self.hub.run}
+
+
+def build_dashboard(
+    *,
+    settings: Settings,
+    connection: Connection,
+    streams: Streams,
+    event_log: JetStreamEventLog,
+    reports: PluginReports,
+    inbound: Inbound,
+    schedules: Schedules,
+    health: Callable[[], Awaitable[dict[str, Any]]],
+) -> Dashboard:
+    """Wire the dashboard; its sessions are read from the database."""
+
+    async def last_sequence() -> int | None:
+        try:
+            return int((await streams.state())["last_seq"])
+        except Unavailable:
+            return None
+
+    async def pages() -> list[str]:
+        found = [settings["sidecar.url"] + DASHBOARD]
+        if reports.fresh and reports.last is not None and reports.last.dashboard:
+            found.insert(0, settings["gateway.url"] + reports.last.dashboard)
+        return found
+
+    def versions() -> dict[str, str]:
+        report = reports.last
+        return {
+            "nats-server": connection.server_version,
+            "plugin": report.plugin_version if report is not None else "",
+            "OpenClaw": report.gateway_version if report is not None else "",
+        }
+
+    async def state() -> dict[str, Any]:
+        return {"health": await health(), "eventsPerSecond": activity.events_per_second()}
+
+    activity = Activity(inbound.database, last_sequence)
+    sign_in = SignIn(inbound.database, settings["dashboard.session_expires"])
+    # Its own name for each installation: two on one machine share the host name that cookies go by.
+    cookie = "openclaw_nats_" + hashlib.sha256(str(settings.home).encode()).hexdigest()[:8]
+    hub = Live(event_log, state)
+    insight = InsightEndpoints(
+        settings=settings,
+        activity=activity,
+        views=StreamViews(event_log, event_log),
+        inbox=inbound.inbox,
+        fires=lambda limit: fires(schedules.log, limit),
+        versions=versions,
+    )
+    return Dashboard(
+        sign_in=sign_in,
+        cookie=cookie,
+        endpoints=DashboardEndpoints(sign_in, cookie, pages),
+        insight=insight,
+        live=LiveEndpoints(hub, state, sign_in.lasts),
+        files=DashboardFiles(dashboard_dir()),
+        activity=activity,
+        hub=hub,
+    )
