@@ -50,6 +50,13 @@ def ensure_venv() -> None:
     say(f"ready after {time.monotonic() - began:.0f} s")
 
 
+def ensure_dashboard(environment: dict[str, str]) -> None:
+    """The dashboard's pages, built from their sources when these have changed."""
+    subprocess.run(
+        [str(PYTHON), "dashboard/build.py", "--own-node"], cwd=ROOT, env=environment, check=True, capture_output=True
+    )
+
+
 def main() -> int:
     """Run what the first argument names."""
     if sys.version_info < (3, 11):
@@ -61,14 +68,16 @@ def main() -> int:
     if what not in scripts:
         print(__doc__, file=sys.stderr)
         return 2
-    try:
-        ensure_venv()
-    except subprocess.CalledProcessError as error:
-        print(f"Error: setting up failed: {' '.join(map(str, error.cmd))[:200]}", file=sys.stderr)
-        return 1
     environment = dict(os.environ) | {
         "OPENCLAW_NATS_CACHE": os.environ.get("OPENCLAW_NATS_CACHE") or str(DEV / "cache")
     }
+    try:
+        ensure_venv()
+        ensure_dashboard(environment)
+    except subprocess.CalledProcessError as error:
+        print(f"Error: setting up failed: {' '.join(map(str, error.cmd))[:200]}", file=sys.stderr)
+        print((error.stderr or b"").decode("utf-8", "replace")[-2000:], file=sys.stderr)
+        return 1
     environment["PATH"] = f"{PYTHON.parent}{os.pathsep}{environment.get('PATH', '')}"
     if what == "demo":
         os.chdir(ROOT)

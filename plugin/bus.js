@@ -60,6 +60,7 @@ export class Bus {
     this.handlerErrors = 0;
     this.lastHandlerError = "";
     this.gatewayVersion = "";
+    this.dashboard = ""; // where the Gateway serves it
     this.conversationAccess = null;
     this.hasAgentEvents = false;
     this.running = false;
@@ -191,6 +192,7 @@ export class Bus {
     return {
       pluginVersion: VERSION,
       gatewayVersion: this.gatewayVersion,
+      dashboard: this.dashboard,
       gatewayId: this.settings.gatewayId,
       pid: process.pid,
       startedAt: this.startedAt,

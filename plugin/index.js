@@ -1,5 +1,6 @@
 // Registration only: which hooks, tools and services the Gateway gets. What happens then is in hooks.js and bus.js.
 import { sharedBus } from "./bus.js";
+import { registerDashboard } from "./dashboard-proxy.js";
 import { HOOKS, onAgentEvent } from "./hooks.js";
 import { registerTools } from "./tools.js";
 
@@ -37,6 +38,7 @@ export default {
     }
 
     registerTools(api, bus);
+    registerDashboard(api, bus);
 
     api.registerService({
       id: ID,

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+SVELTE_CHECK = ["--workspace", "dashboard", "--fail-on-warnings", "--output", "human"]
 sys.path.insert(0, str(ROOT))
 
 
@@ -21,16 +22,27 @@ def node() -> Path:
     return provision_node(cache_dir(), lambda what, seconds: None) / "bin" / "node"
 
 
+def dashboard_tools() -> None:
+    """What checks and tests the dashboard: the packages that its lock names."""
+    subprocess.run(
+        [sys.executable, "-c", "import build; build.install(build.own_node())"], cwd=ROOT / "dashboard", check=True
+    )
+
+
 def checks() -> list[tuple[str, list[str]]]:
     """Name and command of every check before pytest."""
     python = sys.executable
     tools = Path(python).parent
+    dashboard = ROOT / "dashboard" / "node_modules"
     plugin_tests = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "plugin").glob("*.test.js"))
     return [
         ("ruff", [str(tools / "ruff"), "check", "--quiet", "."]),
         ("ruff format", [str(tools / "ruff"), "format", "--check", "--quiet", "."]),
         ("mypy", [str(tools / "mypy"), "--no-error-summary"]),
         ("import-linter", [str(tools / "lint-imports"), "--no-cache"]),
+        ("dashboard types", [python, "dashboard/generate-types.py", "--check", str(node())]),
+        ("dashboard (svelte-check)", [str(node()), str(dashboard / "svelte-check/bin/svelte-check"), *SVELTE_CHECK]),
+        ("dashboard (vitest)", [str(node()), str(dashboard / "vitest/vitest.mjs"), "run", "--root", "dashboard"]),
         ("plugin (node:test)", [*as_root(), str(node()), "--test", "--test-reporter=dot", *plugin_tests]),
     ]
 
@@ -47,6 +59,7 @@ def main() -> int:
     """Run everything; the exit code is 1 when anything failed."""
     arguments = sys.argv[1:]
     failed = []
+    dashboard_tools()
     if not arguments:
         for name, command in checks():
             began = time.monotonic()

@@ -18,7 +18,7 @@ _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
     ".png": "image/png",
-    ".webmanifest": "application/manifest+json",
+    ".md": "text/plain; charset=utf-8",
 }
 _ONE_YEAR = "public, max-age=31536000, immutable"
 

@@ -156,6 +156,7 @@ ANSWERS: dict[str, Schema] = {
         madeBy=TEXT,
         createdAt=TIME,
         updatedAt=TIME,
+        waitingSince=maybe(TIME),
         counts=record(matched=WHOLE, absorbed=WHOLE, turns=WHOLE, turnsAvoided=WHOLE, **_COUNTS),
     ),
     "Routes": record(routes=many(ref("Route"))),

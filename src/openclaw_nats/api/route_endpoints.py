@@ -70,7 +70,7 @@ class RouteEndpoints:
         return view(route, stored, counts.get(route.id, {}))
 
 
-def view(route: Route, stored: StoredRoute, counts: dict[str, int]) -> dict[str, Any]:
+def view(route: Route, stored: StoredRoute, counts: dict[str, Any]) -> dict[str, Any]:
     """A route as people see it: secrets masked, the conditions as CEL, what became of its events."""
     found = to_document(route.document)
     if route.target.secret and isinstance(found["target"], dict):
@@ -87,6 +87,7 @@ def view(route: Route, stored: StoredRoute, counts: dict[str, int]) -> dict[str,
         "madeBy": stored.made_by,
         "createdAt": format_time(int(stored.created_at * 1000)),
         "updatedAt": format_time(int(stored.updated_at * 1000)),
+        "waitingSince": format_time(int(counts["oldest"] * 1000)) if counts.get("oldest") else None,
         "counts": {
             "matched": sum(states.values()),
             "absorbed": max(0, carried - counts.get("dispatches", 0)),

@@ -19,6 +19,7 @@ COMMANDS = {
     "status": "Show what runs, since when, and what is wrong.",
     "uninstall": "Undo setup.",
     "up": "Run nats-server and the sidecar in the foreground.",
+    "dashboard": "Open the dashboard, signed in.",
     "logs": "Show the logs.",
     "events": "Print the stored events, then end.",
     "tail": "Print events as they come.",

@@ -91,8 +91,8 @@ class InboxService:
         """How many deliveries there are in each state."""
         return await self._database.read(listing.states)
 
-    async def counts(self, route_id: int | None = None) -> dict[int, dict[str, int]]:
-        """Each route's (or one's) deliveries by state, dispatches and runs."""
+    async def counts(self, route_id: int | None = None) -> dict[int, dict[str, Any]]:
+        """Each route's (or one's) deliveries by state, dispatches and runs, and since when the oldest waits."""
         return await self._database.read(lambda db: listing.counts(db, route_id))
 
     async def retry(self, number: int) -> None:

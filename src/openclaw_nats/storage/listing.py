@@ -100,9 +100,11 @@ def receipt(db: sqlite3.Connection, dispatch_id: str) -> dict[str, Any] | None:
     return {**dict(row), "deliveries": found, "changes": [dict(one) for one in changes]}
 
 
-def counts(db: sqlite3.Connection, route_id: int | None = None) -> dict[int, dict[str, int]]:
-    """For each route (or one) the number of deliveries by state, `dispatches` that were sent, and their `runs`."""
-    found: dict[int, dict[str, int]] = {}
+def counts(db: sqlite3.Connection, route_id: int | None = None) -> dict[int, dict[str, Any]]:
+    """For each route (or one) the number of deliveries by state, `dispatches` that were sent, their `runs`, and
+    `oldest`: when the oldest delivery that is under way came (seconds since the Unix epoch).
+    """
+    found: dict[int, dict[str, Any]] = {}
     where, values = ("", ()) if route_id is None else (" WHERE route_id = ?", (route_id,))
     by_state = f"SELECT route_id, state, count(*) FROM deliveries{where} GROUP BY route_id, state"  # noqa: S608
     for row in db.execute(by_state, values):
@@ -110,6 +112,11 @@ def counts(db: sqlite3.Connection, route_id: int | None = None) -> dict[int, dic
     sent = f"SELECT route_id, count(*), sum(runs) FROM dispatches{where} GROUP BY route_id"  # noqa: S608
     for row in db.execute(sent, values):
         found.setdefault(row[0], {}).update(dispatches=row[1], runs=row[2])
+    states = f"state IN ({','.join('?' * len(OPEN))})"
+    open_ones = f"{where} AND {states}" if where else f" WHERE {states}"
+    oldest = f"SELECT route_id, min(arrived_at) FROM deliveries{open_ones} GROUP BY route_id"  # noqa: S608
+    for row in db.execute(oldest, (*values, *OPEN)):
+        found.setdefault(row[0], {})["oldest"] = row[1]
     return found
 
 

@@ -1,0 +1,126 @@
+// What happens now, over server-sent events; when these break, by asking every five seconds, and saying so.
+import { address, get, type Schemas } from "./api";
+import { type LiveEvent, merged } from "./events";
+
+export type Mode = "off" | "connecting" | "live" | "polling";
+type State = Schemas["LiveState"];
+
+export const KEPT = 2000;
+const POLL_MS = 5000;
+const SILENCE_MS = 25_000;
+
+class Live {
+  mode = $state<Mode>("off");
+  state = $state.raw<State | null>(null);
+  /** When the state was told, in milliseconds since the Unix epoch. */
+  stateAt = $state(0);
+  events = $state.raw<LiveEvent[]>([]);
+  /** Events that came faster than this page could take them. */
+  skipped = $state(0);
+  /** Goes up whenever something changed that lists show: they load again. */
+  pulse = $state(0);
+  private source: EventSource | null = null;
+  private watchdog: ReturnType<typeof setTimeout> | undefined;
+  private poller: ReturnType<typeof setTimeout> | undefined;
+  private seen = "";
+
+  /** Begin, or begin anew. */
+  start(): void {
+    this.stop();
+    this.mode = "connecting";
+    this.connect();
+  }
+
+  /** End: nobody is signed in any more. */
+  stop(): void {
+    clearTimeout(this.watchdog);
+    clearTimeout(this.poller);
+    this.source?.close();
+    this.source = null;
+    this.mode = "off";
+  }
+
+  private get last(): number {
+    return this.events.at(-1)?.sequence ?? 0;
+  }
+
+  private connect(): void {
+    const source = new EventSource(address("live", { after: this.last || "" }));
+    this.source = source;
+    const alive = () => {
+      clearTimeout(this.watchdog);
+      this.watchdog = setTimeout(() => this.broke(source), SILENCE_MS);
+    };
+    alive();
+    source.addEventListener("open", alive);
+    source.addEventListener("events", (message) => {
+      alive();
+      this.take(JSON.parse(message.data) as { events: LiveEvent[]; skipped: number });
+    });
+    source.addEventListener("state", (message) => {
+      alive();
+      if (this.mode === "polling") this.pulse += 1;
+      this.mode = "live";
+      clearTimeout(this.poller);
+      this.tell(JSON.parse(message.data) as State);
+    });
+    source.addEventListener("signed-out", () => void this.poll());
+    source.addEventListener("error", () => this.broke(source));
+  }
+
+  private broke(source: EventSource): void {
+    if (this.source !== source) return;
+    source.close();
+    this.source = null;
+    clearTimeout(this.watchdog);
+    if (this.mode === "polling") return; // the poller goes on, and tries the stream again
+    this.mode = "polling";
+    void this.poll();
+  }
+
+  /** Ask once, then again and again until the stream is back. */
+  private async poll(): Promise<void> {
+    try {
+      const found = await get<Schemas["Recent"]>("live/recent", { after: this.last || "" });
+      if (this.mode === "off") return;
+      this.take({ events: found.events, skipped: 0 });
+      this.tell(found.state);
+      this.pulse += 1;
+    } catch {
+      // the page shows how old its state is; a sign-out ends it (api.ts)
+    }
+    if (this.mode !== "polling") return;
+    if (!this.source) this.connect();
+    this.poller = setTimeout(() => void this.poll(), POLL_MS);
+  }
+
+  private take(group: { events: LiveEvent[]; skipped: number }): void {
+    if (group.skipped) this.skipped += group.skipped;
+    if (group.events.length === 0) return;
+    const newest = group.events.at(-1)?.sequence ?? 0;
+    if (newest < this.last && group.events.length > 0) this.events = []; // a new stream: its numbers begin anew
+    this.events = merged(this.events, group.events, KEPT);
+  }
+
+  private tell(state: State): void {
+    this.state = state;
+    this.stateAt = Date.now();
+    const { delivery, schedules } = state.health;
+    const seen = JSON.stringify([delivery?.counts, delivery?.routes, schedules?.jobs, schedules?.timers, state.health.status]);
+    if (seen !== this.seen) this.pulse += 1;
+    this.seen = seen;
+  }
+}
+
+export const live = new Live();
+
+class Clock {
+  now = $state(Date.now());
+  constructor() {
+    setInterval(() => {
+      this.now = Date.now();
+    }, 1000);
+  }
+}
+
+export const time = new Clock();

@@ -1,0 +1,47 @@
+import { expect, test } from "vitest";
+import { failed, type LiveEvent, merged, NO_FILTER, passes, summary } from "../src/lib/events";
+
+const event = (sequence: number, more: Record<string, unknown> = {}): LiveEvent => ({
+  sequence,
+  storedAt: "2026-11-24T12:00:00.000Z",
+  bytes: 10,
+  whole: true,
+  event: { subject: "agent.events.tool.exec.completed", ...more },
+});
+const numbers = (events: readonly LiveEvent[]) => events.map((one) => one.sequence);
+
+test("groups are added once and the oldest goes", () => {
+  const kept = merged([], [event(1), event(2)], 3);
+  expect(numbers(merged(kept, [event(2), event(3), event(4)], 3))).toEqual([2, 3, 4]);
+  expect(merged(kept, [event(1)], 3)).toBe(kept);
+});
+
+test("each filter has to let it through", () => {
+  const one = event(1, { sessionkey: "agent:main:Main", agentid: "main", data: { command: "ls -la" } });
+  for (const [filter, expected] of [
+    [{ subject: "tool.>" }, true],
+    [{ subject: "session" }, false],
+    [{ session: "main:main" }, true],
+    [{ session: "ops" }, false],
+    [{ agent: "MAIN" }, true],
+    [{ text: "LS -la" }, true],
+    [{ text: "rm" }, false],
+    [{ subject: "tool", text: "rm" }, false],
+  ] as const) {
+    expect(passes(one, { ...NO_FILTER, ...filter }), JSON.stringify(filter)).toBe(expected);
+  }
+});
+
+test("a row says what matters", () => {
+  expect(summary(event(1, { data: { tool: "exec", durationMs: 12.4, error: "exit code 1" } }))).toBe("exec · 12 ms · ✗ exit code 1");
+  expect(summary(event(1, { data: { door: "front" } }))).toBe('{"door":"front"}');
+  expect(summary(event(1, { data: "text" }))).toBe('"text"');
+  expect(summary(event(1))).toBe("");
+});
+
+test("what went wrong is marked", () => {
+  expect(failed(event(1, { subject: "agent.events.tool.exec.failed" }))).toBe(true);
+  expect(failed(event(1, { data: { success: false } }))).toBe(true);
+  expect(failed(event(1, { data: { success: true } }))).toBe(false);
+  expect(failed(event(1, { data: null }))).toBe(false);
+});

@@ -1,0 +1,28 @@
+import { expect, test } from "vitest";
+import { duration, exact, relative, shortTime, took } from "../src/lib/time";
+
+const NOW = Date.parse("2026-11-24T12:00:00Z");
+
+test.each([
+  [0, "now"],
+  [-1, "now"],
+  [-12, "12 s ago"],
+  [45, "in 45 s"],
+  [-600, "10 min ago"],
+  [3 * 3600, "in 3 h"],
+  [-3 * 86400, "3 d ago"],
+])("%i seconds from now is %s", (seconds, words) => {
+  expect(relative(NOW + seconds * 1000, NOW)).toBe(words);
+});
+
+test("how long something took", () => {
+  expect([8, 1300, 59_900, 125_000].map(took)).toEqual(["8 ms", "1.3 s", "59.9 s", "2 min 5 s"]);
+  expect(duration(89)).toBe("89 s");
+  expect(duration(91)).toBe("2 min");
+});
+
+test("a time in its own zone, and an unknown zone is no error", () => {
+  expect(shortTime(NOW, "Asia/Tokyo")).toBe("Tue 24 Nov, 21:00");
+  expect(exact(NOW, "Europe/Berlin")).toContain("13:00:00");
+  expect(shortTime(NOW, "Nowhere/Land")).toMatch(/Nov/);
+});
