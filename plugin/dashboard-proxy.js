@@ -4,8 +4,6 @@ import http from "node:http";
 import https from "node:https";
 
 const PREFIX = "/nats-dashboard";
-// On 2026.3 the Control UI answers every GET that is not below /plugins/ or /api/.
-const OLD_PREFIX = "/plugins/nats-dashboard";
 const TARGET = "/dashboard";
 const HEAD_MS = 30_000;
 const PASSED_ON = [
@@ -23,33 +21,28 @@ const PASSED_ON = [
 const HOP_BY_HOP = new Set(["connection", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade"]);
 const OUR_COOKIES = /^openclaw_nats_/;
 
-/** Serve the dashboard on this Gateway, in the way that its version has. */
+/**
+ * Serve the dashboard on this Gateway. Not on 2026.3: its Control UI answers every request that is no GET with 405 before
+ * plugins are asked, so that nobody could sign in; there the dashboard is at the sidecar's own address.
+ */
 export function registerDashboard(api, bus) {
   const old = typeof api.agent?.events?.registerAgentEventSubscription !== "function";
-  const prefix = old && typeof api.registerHttpHandler === "function" ? OLD_PREFIX : PREFIX;
-  const handler = (request, response) => forward(bus, prefix, request, response);
-  if (prefix === OLD_PREFIX) {
-    // A registered route would need the Gateway's own bearer token there, which a browser does not send.
-    api.registerHttpHandler((request, response) => {
-      const path = pathOf(request.url);
-      return path === prefix || path.startsWith(`${prefix}/`) ? handler(request, response) : false;
-    });
-  } else if (typeof api.registerHttpRoute === "function") {
-    api.registerHttpRoute({ path: prefix, auth: "plugin", match: "prefix", handler });
-  } else return;
-  bus.dashboard = `${prefix}/`;
+  if (old || typeof api.registerHttpRoute !== "function") return;
+  const handler = (request, response) => forward(bus, request, response);
+  api.registerHttpRoute({ path: PREFIX, auth: "plugin", match: "prefix", handler });
+  bus.dashboard = `${PREFIX}/`;
 }
 
 /** Pass one request on, and its answer back; true, as the Gateway expects of who has answered. */
-export function forward(bus, prefix, request, response) {
+export function forward(bus, request, response) {
   return new Promise((resolve) => {
     response.on("close", () => resolve(true));
     const path = pathOf(request.url);
-    if (path === prefix) {
-      response.writeHead(308, { location: `.${prefix.slice(prefix.lastIndexOf("/"))}/` });
+    if (path === PREFIX) {
+      response.writeHead(308, { location: `.${PREFIX}/` });
       return response.end();
     }
-    const rest = path.slice(prefix.length);
+    const rest = path.slice(PREFIX.length);
     if (!rest.startsWith("/") || leavesFolder(rest)) return refuse(request, response, 404, "not-found", "There is no such page.");
     let url;
     try {
