@@ -19,7 +19,7 @@ from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.ports import EventLog
 
 KEPT = 500
-MAX_WAITING = 1000
+MAX_WAITING = 2000  # as many as the page keeps
 WHOLE_BYTES = 16 * 1024
 GROUP_SECONDS = 0.1
 STATE_SECONDS = 2.0

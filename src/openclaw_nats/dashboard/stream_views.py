@@ -19,7 +19,7 @@ LLM_OUTPUT = "agent.events.llm.output"
 AROUND_SECONDS = 3600.0
 MAX_SCANNED = 50_000
 MAX_RUN_EVENTS = 1000
-_CACHE_SECONDS = 10.0
+_CACHE_SECONDS = 2.0
 
 
 class SubjectLog(Protocol):

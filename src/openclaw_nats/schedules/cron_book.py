@@ -22,6 +22,7 @@ from openclaw_nats.schedules.keeper import Keeper, job_of
 log = structlog.get_logger(__name__)
 
 MAX_JOBS = 1000
+_FIRED = ("cron", "manual")
 OPERATOR = Origin()
 
 
@@ -113,9 +114,10 @@ class CronBook:
         return sorted(found, key=lambda fire: -fire.at)[:limit]
 
     async def last_runs(self, jobs: list[Job]) -> list[Fire | None]:
-        """The newest run of each job that fired by itself."""
-        records = await asyncio.gather(*(self._log.last(names.all_fired("cron", job.key)) for job in jobs))
-        return [None if record is None else _fire(record) for record in records]
+        """The newest run of each job, by itself or by hand."""
+        kinds = [asyncio.gather(*(self._log.last(names.all_fired(kind, job.key)) for job in jobs)) for kind in _FIRED]
+        by_kind = await asyncio.gather(*kinds)
+        return [_newest([record for record in records if record is not None]) for records in zip(*by_kind, strict=True)]
 
     async def _put(self, document: JobDocument, old: Job | None, origin: Origin) -> Job:
         now = self._clock()
@@ -152,6 +154,10 @@ class CronBook:
             await self._keeper.settle(job.key)
         log.info("cron.saved", job=job.name, new=old is None)
         return compile_job(stored, revision)
+
+
+def _newest(records: list[Record]) -> Fire | None:
+    return _fire(max(records, key=lambda record: record.sequence)) if records else None
 
 
 def _fire(record: Record) -> Fire | None:
