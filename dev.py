@@ -63,7 +63,7 @@ def main() -> int:
         print("Error: openclaw-nats needs Python 3.11 or newer", file=sys.stderr)
         return 1
     what, rest = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
-    bench = "bench/heartbeat.py" if "--heartbeat" in rest else "bench/run.py"
+    bench = next((f"bench/{name}.py" for name in ("heartbeat", "dashboard") if f"--{name}" in rest), "bench/run.py")
     scripts = {"test": ["tests/run.py"], "bench": [bench], "demo": ["-m", "openclaw_nats", "demo"]}
     if what not in scripts:
         print(__doc__, file=sys.stderr)

@@ -44,6 +44,24 @@ def parse_size(value: object) -> int:
     return int(match[1]) * _BYTES[match[2] or "B"]
 
 
+def format_duration(seconds: float) -> str:
+    """Seconds as `parse_duration` reads them, in the largest unit that is exact."""
+    for unit in ("d", "h", "m", "s"):
+        if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
+            return f"{int(seconds / _SECONDS[unit])}{unit}"
+    return f"{round(seconds * 1000)}ms"
+
+
+def format_size(count: int) -> str:
+    """Bytes as `parse_size` reads them, in the largest unit that is exact."""
+    unit = next(
+        unit
+        for unit in ("TiB", "GiB", "MiB", "KiB", "B")
+        if (count % _BYTES[unit] == 0 and count >= _BYTES[unit]) or unit == "B"
+    )
+    return f"{count // _BYTES[unit]}{unit}"
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str) or any(ord(character) < 32 for character in value):
         raise ValueError("one line of text")
@@ -225,6 +243,15 @@ class Settings:
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
+
+    def shown(self, name: str) -> Any:
+        """A setting as it is written: durations and sizes with their units, lists as lists."""
+        value = self.values[name]
+        if _BY_NAME[name].parse is parse_duration:
+            return format_duration(value)
+        if _BY_NAME[name].parse is parse_size:
+            return format_size(value)
+        return list(value) if isinstance(value, tuple) else value
 
     @property
     def gateway_id(self) -> str:

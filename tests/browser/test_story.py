@@ -183,6 +183,7 @@ def test_dead_letters_are_searched_redriven_in_bulk_and_dropped_after_a_question
     expect(page.get_by_text("3 deliveries")).to_be_visible(timeout=AWAKE)
     page.get_by_role("button", name=re.compile("hook.0")).click()
     page.get_by_role("button", name="Redrive", exact=True).click()
+    question.get_by_role("button", name="Redrive it").click()
     wait_until(lambda: world.states()["dead"] == 2, 30, "one less")
     page.get_by_role("button", name="Drop all …").click()
     question.get_by_role("button", name="Drop 2").click()
@@ -210,6 +211,7 @@ def test_a_cron_job_and_a_timer_are_made_run_paused_changed_and_removed(
     expect(row.get_by_role("cell").nth(1)).to_contain_text("08:30")
     expect(row.get_by_role("cell").nth(2)).to_contain_text("00:30")  # the same moment in the browser's zone, Berlin
     page.get_by_role("button", name="Run now: morning report").click()
+    page.get_by_role("dialog").get_by_role("button", name="Run it now").click()
     expect(row.get_by_text("fired")).to_be_visible(timeout=AWAKE)
     fired: dict[str, Any] = wait_until(
         lambda: next((one for one in world.events() if one["subject"].endswith("cron.morning_report")), None),
@@ -228,6 +230,13 @@ def test_a_cron_job_and_a_timer_are_made_run_paused_changed_and_removed(
     expect(row).to_contain_text("0 7 * * *")
     job = world.call("GET", "/api/cron/morning%20report")[1]
     assert (job["cron"], job["enabled"], job["payload"]) == ("0 7 * * *", False, {"what": "report"})
+    page.get_by_role("button", name="New job").click()
+    page.get_by_label("Name").fill("morning report")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Replace the job morning report?")
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    assert world.call("GET", "/api/cron/morning%20report")[1]["payload"] == {"what": "report"}
     page.get_by_role("button", name="New timer").click()
     form = page.get_by_role("form", name="Timer")
     form.get_by_label("Name").fill("tea")

@@ -177,6 +177,8 @@ def test_settings_show_where_each_came_from_and_no_secret(tmp_path: Any) -> None
         answer = one.get("/api/settings")[1]
         rows = {row["name"]: row for row in answer["settings"]}
         assert rows["stream.max_age"]["from"] == str(one.home / "config.toml")
+        assert rows["stream.max_age"]["value"] == "2d"
+        assert rows["stream.max_bytes"]["value"] == "4GiB"
         assert rows["log.level"]["from"] == "OPENCLAW_NATS_LOG_LEVEL"
         assert rows["budget.turns_per_hour"]["from"] == "default"
         assert rows["nats.url"]["value"] == f"nats://***@127.0.0.1:{nats.port}"

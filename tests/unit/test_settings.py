@@ -5,10 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.installer.config_file import set_values
-from openclaw_nats.settings import REGISTRY, load, parse_duration, parse_size, variable_of
+from openclaw_nats.settings import (
+    REGISTRY,
+    format_duration,
+    format_size,
+    load,
+    parse_duration,
+    parse_size,
+    variable_of,
+)
 
 
 def test_defaults_are_valid_and_parsed(tmp_path: Path) -> None:
@@ -103,3 +113,19 @@ def test_a_wrong_value_changes_nothing(tmp_path: Path) -> None:
         set_values(path, {"sidecar.prot": "4000"})
     assert path.read_text() == "[sidecar]\nport = 1\n"
     assert path.stat().st_mode & 0o777 != 0o777
+
+
+@given(st.one_of(st.integers(1, 10_000_000).map(float), st.integers(1, 999).map(lambda n: n / 1000)))
+def test_a_duration_is_written_as_it_can_be_read(seconds: float) -> None:
+    assert parse_duration(format_duration(seconds)) == pytest.approx(seconds)
+
+
+@given(st.integers(0, 1 << 50))
+def test_a_size_is_written_as_it_can_be_read(count: int) -> None:
+    assert parse_size(format_size(count)) == count
+
+
+def test_settings_are_shown_as_they_are_written(tmp_path: Path) -> None:
+    settings = load(tmp_path, {"OPENCLAW_NATS_STREAM_MAX_AGE": "36h"})
+    shown = {name: settings.shown(name) for name in ("stream.max_age", "spool.max_bytes", "filter.allow", "log.level")}
+    assert list(shown.values()) == ["36h", "256MiB", ["agent.events.>"], "info"]

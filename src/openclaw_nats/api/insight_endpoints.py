@@ -134,7 +134,7 @@ class InsightEndpoints:
         parameters(request, ())
         rows = []
         for one in REGISTRY:
-            value = self._settings[one.name]
+            value = self._settings.shown(one.name)
             rows.append(
                 {
                     "name": one.name,
@@ -157,7 +157,7 @@ def _masked(name: str, value: Any) -> Any:
     """A setting as it may be shown: addresses without the user and password that somebody may have put into them."""
     if name == "nats.url":
         return re.sub(r"://[^@,/]*@", "://***@", str(value))
-    return list(value) if isinstance(value, tuple) else value
+    return value
 
 
 def _time(seconds: Any) -> str:

@@ -56,7 +56,7 @@ def get_command(as_json: bool, name: str) -> None:
     if as_json:
         print_json({"name": name, "value": settings[name], "from": settings.origins[name]})
     else:
-        click.echo(_text(settings[name]))
+        click.echo(_text(settings.shown(name)))
 
 
 def _show(*, as_json: bool) -> None:
@@ -66,11 +66,11 @@ def _show(*, as_json: bool) -> None:
     if as_json:
         print_json({one.name: {"value": settings[one.name], "from": settings.origins[one.name]} for one in REGISTRY})
         return
-    rows = [[one.name, _text(settings[one.name]), settings.origins[one.name], one.help] for one in REGISTRY]
+    rows = [[one.name, _text(settings.shown(one.name)), settings.origins[one.name], one.help] for one in REGISTRY]
     table(["setting", "value", "from", "meaning"], rows)
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return ", ".join(_text(item) for item in value) or "(none)"
     return str(value) if value != "" else "(empty)"

@@ -34,6 +34,7 @@ class Activity:
         self._clock = clock
         self._samples: deque[tuple[float, int]] = deque(maxlen=int(120 / SAMPLE_SECONDS))
         self._counting: tuple[int, int] | None = None  # the minute that is counted, and where it began
+        self._began = 0.0
 
     async def run(self) -> None:
         """Sample until cancelled."""
@@ -51,10 +52,10 @@ class Activity:
         self._samples.append((now, last))
         minute = int(now // 60)
         if self._counting is None:
-            self._counting = (minute, last)
+            self._counting, self._began = (minute, last), now
         elif self._counting[0] != minute:
             over, began = self._counting
-            self._counting = (minute, last)
+            self._counting, self._began = (minute, last), now
             try:
                 await self._database.write(lambda db: rows.record(db, over, last - began, minute - KEPT_MINUTES))
             except Unavailable:
@@ -74,7 +75,13 @@ class Activity:
         seconds, step = WINDOWS[name]
         end = int(self._clock() // step + 1) * step
         begin = end - seconds
-        counted = await self._database.read(lambda db: rows.minutes(db, begin // 60))
+        stored = await self._database.read(lambda db: rows.minutes(db, begin // 60))
+        counted = {minute: (events, 60.0) for minute, events in stored.items()}
+        if self._counting is not None and self._samples:
+            minute, first = self._counting
+            at, last = self._samples[-1]
+            if at - self._began >= SAMPLE_SECONDS / 2:  # the minute that is not over yet
+                counted[minute] = (last - first, at - self._began)
         turns = await self._database.read(lambda db: rows.turns(db, begin - HOUR))
         times = list(range(begin, end, step))
         return {
@@ -86,9 +93,9 @@ class Activity:
         }
 
 
-def _rate(counted: dict[int, int], at: int, step: int) -> float | None:
+def _rate(counted: dict[int, tuple[int, float]], at: int, step: int) -> float | None:
     found = [counted[minute] for minute in range(at // 60, (at + step) // 60) if minute in counted]
-    return round(sum(found) / (60 * len(found)), 4) if found else None
+    return round(sum(events for events, _ in found) / sum(lasted for _, lasted in found), 4) if found else None
 
 
 def _turns_until(turns: list[float], at: float) -> int:
