@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def test_the_wheel_holds_the_plugin_and_works_without_the_checkout(tmp_path: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
-    wheel = next(tmp_path.glob("*.whl"))
+def build(target: str, source: Path, folder: Path, path: str | None = None) -> Path:
+    """Build a wheel or sdist, with the programs of `path` only; the file."""
+    environment = dict(os.environ) | ({} if path is None else {"PATH": path})
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
+    done = subprocess.run(command, cwd=source, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(folder.glob("*.whl" if target == "wheel" else "*.tar.gz"))
+
+
+def files_below(*folders: str) -> set[str]:
+    """The files in folders of the checkout, by their path."""
+    return {
+        path.relative_to(ROOT).as_posix() for name in folders for path in (ROOT / name).rglob("*") if path.is_file()
+    }
+
+
+def test_the_wheel_holds_plugin_and_dashboard_and_works_without_the_checkout(tmp_path: Path) -> None:
+    wheel = build("wheel", ROOT, tmp_path)
     names = zipfile.ZipFile(wheel).namelist()
-    shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / "plugin").rglob("*") if path.is_file()}
     held = {name.removeprefix("openclaw_nats/") for name in names if name.startswith("openclaw_nats/plugin/")}
-    assert held == shipped
+    assert held == files_below("plugin")
+    page = {name for name in names if name.startswith("openclaw_nats/dashboard_page/")}
+    assert {name.replace("openclaw_nats/dashboard_page", "dashboard/dist") for name in page} == files_below(
+        "dashboard/dist"
+    )
+    assert "openclaw_nats/dashboard_page/index.html" in page
+    assert "openclaw_nats/dashboard_page/docs/dashboard.md" in page
     assert "openclaw_nats/demo/node-requirements.txt" in names
-    assert not [name for name in names if "test" in name]
+    assert not [
+        name for name in names if "test" in name.rpartition("/")[2] and name.endswith((".py", ".ts", ".svelte"))
+    ]
     site = tmp_path / "site"
-    zipfile.ZipFile(wheel).extractall(site)
-    script = "from openclaw_nats.plugin_files import plugin_dir; print(plugin_dir())"
+    zipfile.ZipFile(wheel).extractall(site)  # noqa: S202  (our own wheel)
+    script = "from openclaw_nats.plugin_files import dashboard_dir, plugin_dir; print(plugin_dir(), dashboard_dir())"
     done = subprocess.run(
         [sys.executable, "-S", "-c", f"import sys; sys.path.insert(0, {str(site)!r}); {script}"],
         cwd=tmp_path,
@@ -34,7 +53,16 @@ def test_the_wheel_holds_the_plugin_and_works_without_the_checkout(tmp_path: Pat
         capture_output=True,
         text=True,
     )
-    assert done.stdout.strip() == str(site / "openclaw_nats" / "plugin")
+    assert done.stdout.split() == [str(site / "openclaw_nats" / name) for name in ("plugin", "dashboard_page")]
+
+
+def test_a_wheel_made_from_the_sdist_needs_no_node(tmp_path: Path) -> None:
+    sdist = build("sdist", ROOT, tmp_path)
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    source = next((tmp_path / "unpacked").iterdir())
+    wheel = build("wheel", source, tmp_path, path="/nowhere")
+    assert "openclaw_nats/dashboard_page/index.html" in zipfile.ZipFile(wheel).namelist()
 
 
 def test_versions_agree() -> None:
