@@ -50,7 +50,10 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
     if as_json:
         print_json({"changed": changed, "status": report})
     else:
-        click.echo("\nDone. `openclaw-nats tail` shows events as they come; `openclaw-nats status` how everything is.")
+        click.echo(
+            "\nDone. `openclaw-nats tail` shows events as they come, `openclaw-nats dashboard` opens the dashboard, and"
+            " `openclaw-nats status` tells how everything is."
+        )
 
 
 def _apply(steps: Any, say: Any) -> list[str]:

@@ -23,6 +23,7 @@ CODE_SECONDS = 120.0
 MAX_CODES = 20
 MAX_SESSIONS = 50
 _SEEN_EVERY = 60.0
+_TELL_EVERY = 10.0  # a visitor who guesses must not push everything else out of the log
 
 
 class SignIn:
@@ -33,6 +34,7 @@ class SignIn:
         self._lifetime = lifetime
         self._clock = clock
         self._codes: dict[bytes, float] = {}
+        self._refused, self._told = 0, 0.0
         self._sessions = {row.token_hash: row for row in database.now(rows.every)}
 
     def new_code(self) -> str:
@@ -49,7 +51,10 @@ class SignIn:
         """(the session's token, the session) for a valid code, which then is used up; else None."""
         now = self._clock()
         if self._codes.pop(_hash(code), 0.0) <= now:
-            log.warning("dashboard.sign_in_refused")
+            self._refused += 1
+            if now - self._told > _TELL_EVERY:
+                log.warning("dashboard.sign_in_refused", attempts=self._refused)
+                self._refused, self._told = 0, now
             return None
         await self._end([row for row in self._sessions.values() if row.ends_at <= now])
         await self._end(sorted(self._sessions.values(), key=lambda row: row.seen_at)[: 1 - MAX_SESSIONS or None])
