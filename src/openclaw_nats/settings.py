@@ -182,6 +182,7 @@ REGISTRY: tuple[Setting, ...] = (
     Setting("nats.user", "", _text, "User name at NATS (a managed server gets `openclaw-nats`)."),
     Setting("nats.password_file", "", _text, "File (0600) with the password for nats.user."),
     Setting("nats.credentials_file", "", _text, "NATS credentials file (.creds) for an existing NATS."),
+    Setting("nats.nkey_seed_file", "", _text, "File (0600) with the seed of a user's nkey, for an existing NATS."),
     Setting("nats.tls_ca_file", "", _text, "PEM file with the private CA of an existing NATS."),
     Setting(
         "durability", "always", _one_of("always", "interval"), "Managed nats-server: fsync each ack, or every 2 m."

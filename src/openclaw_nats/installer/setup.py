@@ -32,6 +32,31 @@ class Options:
     nats_port: int | None = None
     nats_url: str | None = None
     gateway_url: str | None = None
+    nats_user: str | None = None
+    nats_password_file: str | None = None
+    nats_credentials: str | None = None
+    nats_nkey: str | None = None
+    nats_ca: str | None = None
+
+    def nats_settings(self) -> dict[str, str]:
+        """The settings of an existing NATS, as far as they were given; raise SetupError for one without an address."""
+        given = {
+            "nats.user": self.nats_user,
+            "nats.password_file": self.nats_password_file,
+            "nats.credentials_file": self.nats_credentials,
+            "nats.nkey_seed_file": self.nats_nkey,
+            "nats.tls_ca_file": self.nats_ca,
+        }
+        found = {name: value for name, value in given.items() if value is not None}
+        if found and self.nats_url is None:
+            raise SetupError(
+                "a user, key, credentials or CA for NATS was given, but not which NATS",
+                hint="Add --nats-url; the nats-server that we run ourselves gets a password of its own.",
+            )
+        if self.nats_url is None:
+            return {}
+        # What is not given is taken back: credentials of another server are no use at this one.
+        return {"nats.managed": "false", "nats.url": self.nats_url, **dict.fromkeys(given, ""), **found}
 
 
 @dataclass
@@ -83,7 +108,7 @@ class Setup:
     @property
     def managed(self) -> bool:
         """Whether we run nats-server ourselves."""
-        if self.options.nats_url is not None:
+        if self.options.nats_settings():
             return False
         return self.options.nats_port is not None or bool(self.settings()["nats.managed"])
 
@@ -129,9 +154,8 @@ class Setup:
             values["nats.url"] = f"nats://127.0.0.1:{self._nats_port()}"
             values["nats.user"] = USER
             values["nats.password_file"] = str(self.where.nats_password)
-        elif options.nats_url is not None:
-            values["nats.managed"] = "false"
-            values["nats.url"] = options.nats_url
+        else:
+            values |= options.nats_settings()
         port = options.sidecar_port
         if port is None and not self._chosen("sidecar.port"):
             port = _free_port(int(settings["sidecar.port"]))
@@ -150,7 +174,7 @@ class Setup:
         return f"write {', '.join(changes)}" if changes else ""
 
     def _is_set(self, now: Settings, name: str, value: str) -> bool:
-        return str(now[name]).lower() == value.lower() and self._chosen(name)
+        return str(now[name]).lower() == value.lower() and (self._chosen(name) or value == "")
 
     def _apply_settings(self) -> None:
         now = self.settings()
@@ -348,5 +372,6 @@ def check_nats(settings: Settings) -> None:
     if problem:
         raise SetupError(
             f"NATS at {settings['nats.url'].rpartition('@')[2]} can't be used: {problem}",
-            hint="Check the address, the credentials (nats.user, nats.password_file, …) and JetStream.",
+            hint="Check the address, who you are there (--nats-user, --nats-credentials, --nats-nkey), the CA of its "
+            "certificate (--nats-ca), and whether JetStream is on.",
         )

@@ -14,13 +14,16 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import nats
+import nkeys
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nkeys import NkeysError
 
 from openclaw_nats.errors import NoAnswer, NotFound, StreamConflict, Unavailable
 from openclaw_nats.settings import Settings
@@ -39,6 +42,7 @@ class Options:
     user: str = ""
     password: str = ""
     credentials_file: str = ""
+    nkey_seed_file: str = ""
     tls_ca_file: str = ""
 
     @property
@@ -58,16 +62,29 @@ class Options:
             user=settings["nats.user"],
             password=settings.nats_password(),
             credentials_file=settings["nats.credentials_file"],
+            nkey_seed_file=settings["nats.nkey_seed_file"],
             tls_ca_file=settings["nats.tls_ca_file"],
         )
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for nats-py's `connect`."""
+        """Keyword arguments for nats-py's `connect`; raise OSError or ValueError for a file that is not what it should.
+
+        Looked at here, because nats-py waits in vain for an answer to an empty identity.
+        """
         found: dict[str, Any] = {"servers": list(self.servers)}
         if self.user:
             found |= {"user": self.user, "password": self.password}
         if self.credentials_file:
+            text = Path(self.credentials_file).read_text(errors="replace")
+            if "NATS USER JWT" not in text or "USER NKEY SEED" not in text:
+                raise ValueError(f"{self.credentials_file} is no NATS credentials file (it has no user JWT and seed)")
             found["user_credentials"] = self.credentials_file
+        if self.nkey_seed_file:
+            try:
+                nkeys.from_seed(bytearray(Path(self.nkey_seed_file).read_bytes().strip())).wipe()
+            except (NkeysError, ValueError) as error:
+                raise ValueError(f"{self.nkey_seed_file} holds no nkey seed: {error or type(error).__name__}") from None
+            found["nkeys_seed"] = self.nkey_seed_file
         if self.tls_ca_file:
             found["tls"] = ssl.create_default_context(cafile=self.tls_ca_file)
         return found
@@ -124,7 +141,7 @@ class Connection:
                 await self._connect()
                 attempt = 0
                 await self._closed.wait()
-            except (TimeoutError, NatsError, OSError, ValueError) as error:
+            except (TimeoutError, NatsError, NkeysError, OSError, ValueError) as error:
                 self._note_error(error)
             finally:
                 await self._drop()
