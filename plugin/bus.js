@@ -83,9 +83,10 @@ export class Bus {
     this.events += 1;
   }
 
-  /** One order of the sidecar: a run, a wake-up, or a cause to remember. */
+  /** One order of the sidecar: a run, a wake-up, a cause to remember, or a test event to make. */
   order(order) {
     if (order.op === "cause") this.causes.announce(order);
+    else if (order.op === "probe") this.record({ subject: "plugin.probe", data: { probe: String(order.id) } });
     else if (order.op === "run" || order.op === "wake") {
       this.runs.take(order).catch((error) => this.noteHandlerError(error));
     }

@@ -25,5 +25,6 @@ export const SUBJECTS = [
   { subject: "pairing.requested", when: "a stranger asks to be paired (never with the code)", data: "channel, accountId, senderId; content: names", since: "2026.9" },
   { subject: "skill.proposal.*", when: "a skill was proposed, or a proposal changed", data: "action, proposalId, skill, status", since: "2026.9" },
   { subject: "skill.*", when: "a live skill was created, updated or removed", data: "action, skill", since: "2026.9" },
+  { subject: "plugin.probe", when: "`openclaw-nats doctor` asked for a test event", data: "probe", since: "any" },
   { subject: "spool.overflow", when: "events were lost because the spool or its disk was full", data: "dropped, reason", since: "any" },
 ];

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,14 @@ from tests.support.processes import NatsServer, Sidecar
 # A busy machine makes examples slowly: that says nothing about the code.
 hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Workers tell tests apart by their names: of several with one name they would run one, and say nothing."""
+    if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
+        names = Counter(item.nodeid for item in items)
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise pytest.UsageError(f"{twice[0]} is the name of {names[twice[0]]} tests: run them without workers")
 
 
 @pytest.fixture

@@ -82,8 +82,7 @@ test("a refusal is told and tried again later", async (t) => {
   t.after(() => (channel.stop(), server.closeAllConnections(), server.close()));
   channel.start();
   await until(() => refused === 1 && channel.lastError.includes("401"));
-  await until(() => connections.length === 1);
-  assert.equal(channel.lastError, "");
+  await until(() => connections.length === 1 && channel.lastError === "");
 });
 
 test("a result is repeated until the sidecar has answered", async () => {

@@ -145,7 +145,7 @@ class Sidecar(Process):
         """One request: status, headers in lower case, body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            sent = dict(headers or {})
+            sent = {"Accept": "application/json; version=1, */*"} | dict(headers or {})
             if key:
                 sent["Authorization"] = f"Bearer {key}"
             connection.request(method, path, body, sent)

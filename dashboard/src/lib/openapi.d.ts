@@ -499,6 +499,9 @@ export interface components {
             links: string[];
             seconds: number;
         };
+        Probe: {
+            probe: string;
+        };
         Retried: {
             retried: number;
         };

@@ -53,8 +53,10 @@ class Endpoints:
     dashboard: DashboardEndpoints
 
 
-def build_app(*, api_key: str, endpoints: Endpoints, gate: Middleware, meters: IngestMeters) -> Starlette:
-    """Put the API together; `gate` is the way in for the dashboard."""
+def build_app(
+    *, api_key: str, endpoints: Endpoints, gate: Middleware, compat: list[Middleware], meters: IngestMeters
+) -> Starlette:
+    """Put the API together; `gate` is the way in for the dashboard, `compat` what older scripts need."""
     ingest, history, operations = endpoints.ingest, endpoints.history, endpoints.operations
 
     async def events(request: Request) -> Response:
@@ -102,6 +104,7 @@ def build_app(*, api_key: str, endpoints: Endpoints, gate: Middleware, meters: I
         middleware=[
             gate,
             Middleware(ApiKeyMiddleware, api_key=api_key, open_paths=["/api/health"]),
+            *compat,
             Middleware(SlashesInNames),
         ],
         exception_handlers={OpenClawNatsError: known_error, HTTPException: http_error, Exception: bug},
@@ -113,6 +116,7 @@ def _inbound(endpoints: Endpoints) -> list[Route]:
     return [
         Route("/api/plugin/channel", channel.orders, methods=["GET"]),
         Route("/api/plugin/results", channel.result, methods=["POST"]),
+        Route("/api/plugin/probe", channel.probe, methods=["POST"]),
         Route("/api/routes", routes.routes, methods=["GET", "POST"]),
         Route("/api/routes/{name}", routes.route, methods=["GET", "PATCH", "DELETE"]),
         Route("/api/routes/{name}/test", routes.test, methods=["POST"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -9,6 +11,8 @@ from starlette.responses import Response, StreamingResponse
 from openclaw_nats.api.bodies import decode_json, media_type, read_body
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.api.queries import parameters
+from openclaw_nats.errors import Unavailable
+from openclaw_nats.events.ids import uuid7
 from openclaw_nats.gateway.channel import PluginChannel, RunResult
 
 MAX_RESULT_BYTES = 64 * 1024
@@ -34,6 +38,13 @@ class ChannelEndpoints:
             wraps=query.get("wraps", "")[:20],
         )
         return StreamingResponse(orders, media_type="application/x-ndjson")
+
+    async def probe(self, request: Request) -> Response:
+        """Let the plugin make a test event, `agent.events.plugin.probe` with the number in the answer."""
+        number = uuid7(int(time.time() * 1000))
+        if not self._channel.probe(number):
+            raise Unavailable("the plugin is not connected", hint="Is the Gateway running, with the plugin?")
+        return Response(msgspec.json.encode({"probe": number}), 202, media_type="application/json")
 
     async def result(self, request: Request) -> Response:
         """What became of a run."""

@@ -297,6 +297,7 @@ ANSWERS: dict[str, Schema] = {
     "Session": record(id=TEXT, browser=TEXT, madeAt=TIME, seenAt=TIME, endsAt=TIME, current=FLAG),
     "Sessions": record(sessions=many(ref("Session"))),
     "SignInLinks": record(links=many(TEXT), seconds=NUMBER),
+    "Probe": record(probe=TEXT),
     "Retried": record(retried=WHOLE),
     "Dropped": record(dropped=WHOLE),
     "Redriven": record(redriven=WHOLE),

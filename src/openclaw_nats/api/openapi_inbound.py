@@ -172,6 +172,11 @@ def paths(
                 ],
             )
         },
+        "/api/plugin/probe": {
+            "post": operation(
+                "Let the plugin make a test event", answer=json(ref("Probe")), status="202", problems=(503,)
+            )
+        },
         "/api/plugin/results": {
             "post": operation(
                 "What became of a run",

@@ -22,15 +22,19 @@ from openclaw_nats.storage.rows import ENDED, OPEN
 class RouteEndpoints:
     """The handlers, around the route book."""
 
-    def __init__(self, book: RouteBook, inbox: InboxService, dry_run: DryRun) -> None:
+    def __init__(self, book: RouteBook, inbox: InboxService, dry_run: DryRun, *, compat: bool = False) -> None:
         self._book = book
         self._inbox = inbox
         self._dry_run = dry_run
+        self._compat = compat
 
     async def routes(self, request: Request) -> Response:
         """GET: all routes with their counts. POST: create a route, or replace the one of that name."""
         if request.method == "POST":
-            route, new = await self._book.save(await json_body(request))
+            body = await json_body(request)
+            if self._compat and isinstance(body, dict) and isinstance(body.get("pattern"), str):
+                body = {"name": body["pattern"], "target": "main", **body}  # there both may be left out
+            route, new = await self._book.save(body)
             return json_response(await self._one(route.name), 201 if new else 200)
         counts = await self._inbox.counts()
         found = [view(route, stored, counts.get(route.id, {})) for route, stored in self._book.every()]

@@ -17,6 +17,7 @@ COMMANDS = {
     "stop": "Stop the service.",
     "restart": "Stop the service, then start it.",
     "status": "Show what runs, since when, and what is wrong.",
+    "doctor": "Check everything, and say how to mend what is wrong.",
     "uninstall": "Undo setup.",
     "up": "Run nats-server and the sidecar in the foreground.",
     "dashboard": "Open the dashboard, signed in.",

@@ -15,7 +15,7 @@ EXIT_CODES = {
     0: "it worked",
     1: "it failed; the message says why",
     2: "the command line is wrong",
-    3: "something that should run is down (`status`)",
+    3: "something that should run is down (`status`), or something is wrong (`doctor`)",
 }
 
 

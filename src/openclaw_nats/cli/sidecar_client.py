@@ -53,7 +53,10 @@ class SidecarClient:
         secure = self._parts.scheme == "https"
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         connection = kind(self._parts.hostname or "127.0.0.1", self._parts.port, timeout=timeout)
-        headers = {"Authorization": f"Bearer {self._settings.api_key()}"}
+        headers = {
+            "Authorization": f"Bearer {self._settings.api_key()}",
+            "Accept": "application/json; version=1, */*",
+        }
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:

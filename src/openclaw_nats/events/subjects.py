@@ -28,6 +28,7 @@ GATEWAY_OWN = (
             "message",
             "model",
             "pairing",
+            "plugin",
             "session",
             "skill",
             "spool",

@@ -101,6 +101,12 @@ class PluginChannel:
                 log.info("channel.lost", instance=instance)
                 self.on_change()
 
+    def probe(self, number: str) -> bool:
+        """Ask the plugin for a test event with this number; False when none is connected."""
+        if self.connected:
+            self._orders.put_nowait(_encode({"op": "probe", "id": number}) + b"\n")
+        return self.connected
+
     async def watch(self) -> None:
         """Until cancelled: give runs up whose plugin has not come back."""
         while True:

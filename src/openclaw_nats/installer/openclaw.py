@@ -209,7 +209,9 @@ def gateway_answers(url: str) -> bool:
 def fingerprint(folder: Path) -> str:
     """A hash over the names and contents of a plugin's own files (not what OpenClaw adds to the folder)."""
     total = hashlib.sha256()
-    for path in sorted(folder.glob("*")):
-        if path.suffix in (".js", ".json") and path.name != "package-lock.json":
-            total.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    files = [path for path in folder.glob("*") if path.suffix in (".js", ".json") and path.name != "package-lock.json"]
+    files += (folder / "skills").rglob("*.md")
+    for path in sorted(files):
+        name = path.relative_to(folder).as_posix()
+        total.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()

@@ -112,6 +112,11 @@ class Connection:
         return self._client is not None and self._client.is_connected
 
     @property
+    def shown(self) -> str:
+        """The first server's address, without user and password."""
+        return self._options.shown
+
+    @property
     def server_version(self) -> str:
         """The server's version, such as `2.15.1`; empty while there was no connection yet."""
         info = self._client._server_info if self._client else {}

@@ -41,12 +41,17 @@ _WAIT_SECONDS = 0.5
 _NOT_FOUND = (10014, 10059)
 
 
+def consumer_name(gateway_id: str) -> str:
+    """The name of a Gateway's consumer."""
+    return "openclaw-nats-" + re.sub(r"[^A-Za-z0-9_-]", "-", gateway_id)
+
+
 class JetStreamSource:
     """The consumer of one Gateway's sidecar."""
 
     def __init__(self, connection: Connection, gateway_id: str) -> None:
         self._connection = connection
-        self.name = "openclaw-nats-" + re.sub(r"[^A-Za-z0-9_-]", "-", gateway_id)
+        self.name = consumer_name(gateway_id)
         self._prefix = f"_INBOX.{secrets.token_hex(8)}"
         self._tokens = itertools.count()
         self._buffer: deque[Delivered] = deque()

@@ -41,6 +41,7 @@ class Dashboard:
     files: DashboardFiles
     activity: Activity
     hub: Live
+    views: StreamViews
 
     def runs(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Every task, by name."""
@@ -88,10 +89,11 @@ def build_dashboard(
     # Its own name for each installation: two on one machine share the host name that cookies go by.
     cookie = "openclaw_nats_" + hashlib.sha256(str(settings.home).encode()).hexdigest()[:8]
     hub = Live(event_log, state)
+    views = StreamViews(event_log, event_log)
     insight = InsightEndpoints(
         settings=settings,
         activity=activity,
-        views=StreamViews(event_log, event_log),
+        views=views,
         inbox=inbound.inbox,
         fires=lambda limit: fires(schedules.log, limit),
         versions=versions,
@@ -105,4 +107,5 @@ def build_dashboard(
         files=DashboardFiles(dashboard_dir()),
         activity=activity,
         hub=hub,
+        views=views,
     )

@@ -27,6 +27,7 @@ from openclaw_nats.api import openapi
 from openclaw_nats.api.app import Endpoints, build_app
 from openclaw_nats.api.channel_endpoints import ChannelEndpoints
 from openclaw_nats.api.check_endpoints import CheckEndpoints
+from openclaw_nats.api.compat import Compat, OnlyThere
 from openclaw_nats.api.dashboard_gate import DashboardGate
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
@@ -172,7 +173,7 @@ async def build(settings: Settings) -> Sidecar:
         operations=OperationEndpoints(
             health=health.report, registry=registry, reports=reports, openapi=openapi.document()
         ),
-        routes=RouteEndpoints(inbound.book, inbound.inbox, inbound.dry_run),
+        routes=RouteEndpoints(inbound.book, inbound.inbox, inbound.dry_run, compat=settings["compat"]),
         deliveries=DeliveryEndpoints(inbound.inbox),
         channel=ChannelEndpoints(inbound.channel),
         cron=CronEndpoints(schedules.cron, inbound.inbox),
@@ -184,7 +185,11 @@ async def build(settings: Settings) -> Sidecar:
         dashboard=dashboard.endpoints,
     )
     gate = Middleware(DashboardGate, sign_in=dashboard.sign_in, cookie=dashboard.cookie, pages=dashboard.files)
-    app = build_app(api_key=api_key, endpoints=endpoints, gate=gate, meters=meters)
+    only_there = OnlyThere(
+        routes=inbound.book, inbox=inbound.inbox, cron=schedules.cron, timers=schedules.timers, views=dashboard.views
+    )
+    compat = [Middleware(Compat, only_there=only_there)] if settings["compat"] else []
+    app = build_app(api_key=api_key, endpoints=endpoints, gate=gate, compat=compat, meters=meters)
     return Sidecar(app, connection, streams, event_log, publisher, gateway, health, inbound, schedules, dashboard)
 
 

@@ -1,0 +1,81 @@
+"""`openclaw-nats doctor`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from openclaw_nats.cli.output import json_option, print_json, step
+
+PROBLEMS = 3
+_MARKS = {"ok": "✓", "note": "!", "problem": "✗"}
+
+
+@click.command("doctor")
+@click.option("--fix", is_flag=True, help="Mend what can be mended safely, then look again.")
+@json_option
+def command(as_json: bool, fix: bool) -> None:
+    """Check everything, send a test event each way, and say how to mend what is wrong. Exit code 3: something is."""
+    findings = _look(quiet=as_json)
+    mended: list[str] = []
+    if fix:
+        mended = _mend(findings, quiet=as_json)
+        if mended:
+            findings = _look(quiet=as_json)
+    problems = [one for one in findings if one.state == "problem"]
+    if as_json:
+        print_json({"ok": not problems, "mended": mended, "findings": [one.document() for one in findings]})
+    elif problems:
+        click.echo(f"\n{len(problems)} to mend:")
+        for number, one in enumerate(problems, 1):
+            click.echo(f"  {number}. {one.text}\n     {one.fix}")
+        if any(one.mend for one in problems) and not fix:
+            click.echo("\n`openclaw-nats doctor --fix` does the safe ones.")
+    else:
+        click.echo("\nAll is well.")
+    if problems:
+        sys.exit(PROBLEMS)
+
+
+def _look(*, quiet: bool) -> list[Any]:
+    from openclaw_nats.cli.sidecar_client import SidecarClient
+    from openclaw_nats.doctor.examine import examine
+    from openclaw_nats.settings import load
+
+    settings = load()
+    client = SidecarClient(settings)
+
+    def read(subject: str) -> list[dict[str, Any]]:
+        query = {"subject": subject, "since": "2m"}
+        return [json.loads(line) for line in client.lines("/api/events", query, timeout=10)]
+
+    findings = []
+    for finding in examine(settings, client.call, read):
+        findings.append(finding)
+        if not quiet:
+            step(_MARKS[finding.state], finding.check, finding.text)
+    return findings
+
+
+def _mend(findings: list[Any], *, quiet: bool) -> list[str]:
+    from openclaw_nats.errors import OpenClawNatsError
+
+    done = []
+    for one in findings:
+        if one.mend is None or one.text in done:
+            continue
+        try:
+            one.mend()
+        except (OpenClawNatsError, OSError) as error:
+            if not quiet:
+                step("✗", "could not mend", f"{one.text}: {error}")
+            continue
+        done.append(one.text)
+        if not quiet:
+            step("+", "mended", one.text)
+    if done and not quiet:
+        click.echo("\nLooking again:")
+    return done

@@ -1,0 +1,44 @@
+"""What a check has found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+OK, NOTE, PROBLEM = "ok", "note", "problem"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `fix` is what the operator should do; `mend` does it, where that is safe."""
+
+    check: str
+    state: str
+    text: str
+    fix: str = ""
+    mend: Callable[[], None] | None = None
+
+    def document(self) -> dict[str, object]:
+        """As JSON."""
+        return {
+            "check": self.check,
+            "state": self.state,
+            "text": self.text,
+            "fix": self.fix,
+            "fixable": self.mend is not None,
+        }
+
+
+def ok(check: str, text: str) -> Finding:
+    """It is as it should be."""
+    return Finding(check, OK, text)
+
+
+def note(check: str, text: str, fix: str = "") -> Finding:
+    """Worth knowing; it does not stop anything."""
+    return Finding(check, NOTE, text, fix)
+
+
+def problem(check: str, text: str, fix: str, mend: Callable[[], None] | None = None) -> Finding:
+    """It stops something, or will."""
+    return Finding(check, PROBLEM, text, fix, mend)

@@ -1,0 +1,100 @@
+"""Two test events: one goes out through the plugin, one comes in by a route to a target that wakes nobody."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from openclaw_nats.doctor.finding import Finding, note, ok, problem
+from openclaw_nats.errors import OpenClawNatsError
+
+Call = Callable[[str, str, Any], Any]
+Read = Callable[[str], list[dict[str, Any]]]
+
+SECONDS = 20.0
+PROBE = "agent.events.plugin.probe"
+
+
+def out(call: Call, read: Read) -> Iterator[Finding]:
+    """Gateway → plugin → spool → sidecar → stream."""
+    began = time.monotonic()
+    try:
+        number = call("POST", "/api/plugin/probe", None)["probe"]
+    except OpenClawNatsError as error:
+        yield problem("event out", f"no test event could be asked for: {error}", error.hint or "Start the Gateway.")
+        return
+    while time.monotonic() - began < SECONDS:
+        if any(one.get("data", {}).get("probe") == number for one in read(PROBE)):
+            took = time.monotonic() - began
+            yield ok("event out", f"a test event went from the Gateway into the stream in {took:.1f} s")
+            return
+        time.sleep(0.2)
+    yield problem(
+        "event out",
+        f"the plugin was asked for a test event, but it is not in the stream after {SECONDS:.0f} s",
+        "Is `agent.events.plugin.>` blocked by filter.block? `openclaw-nats logs` and the Gateway's log say more.",
+    )
+
+
+def into(call: Call, health: dict[str, Any]) -> Iterator[Finding]:
+    """Sidecar → stream → consumer → inbox → flow control → delivery, to a subject instead of an agent."""
+    name = f"doctor-{secrets.token_hex(4)}"
+    subject = f"agent.events.bus.doctor.{name}"
+    route = {
+        "name": name,
+        "pattern": subject,
+        "target": {"kind": "subject", "subject": f"openclaw-nats.doctor.{name}"},
+        "until": (datetime.now(UTC) + timedelta(minutes=2)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    began = time.monotonic()
+    try:
+        call("POST", "/api/routes", route)
+        try:
+            event = call("POST", "/api/publish", {"subject": subject, "payload": {"doctor": name}})["id"]
+            state = _outcome(call, event, began)
+        finally:
+            call("DELETE", f"/api/routes/{name}", None)
+    except OpenClawNatsError as error:
+        yield problem(
+            "event in", f"a test event could not be sent in: {error}", error.hint or "See the other findings."
+        )
+        return
+    if state == "delivered":
+        took = time.monotonic() - began
+        yield ok("event in", f"a test event went through a route to its target in {took:.1f} s (no agent was woken)")
+    else:
+        yield problem(
+            "event in",
+            f"a test event is {state or 'nowhere'} after {SECONDS:.0f} s",
+            "`openclaw-nats pending` and `openclaw-nats dead` say why; `openclaw-nats logs` says more.",
+        )
+    yield from _way(health)
+
+
+def _outcome(call: Call, event: str, began: float) -> str:
+    state = ""
+    while time.monotonic() - began < SECONDS:
+        found = call("GET", f"/api/deliveries?event={event}", None)["deliveries"]
+        state = found[0]["state"] if found else ""
+        if state in ("delivered", "dead", "dropped", "expired"):
+            break
+        time.sleep(0.1)
+    return state
+
+
+def _way(health: dict[str, Any]) -> Iterator[Finding]:
+    delivery = health.get("delivery", {})
+    if error := delivery.get("lastError"):
+        yield problem(
+            "delivery", f"agents can't be woken: {error}", "Start the Gateway; `openclaw-nats setup` mends the rest."
+        )
+    elif way := delivery.get("way"):
+        yield ok("delivery", f"agents are woken by {'the plugin' if way == 'plugin' else 'the hooks of the Gateway'}")
+    for one in delivery.get("openBreakers", []):
+        yield note("delivery", f"{one['target']} gets nothing at present: {one['lastError']}")
+    counts = delivery.get("counts", {})
+    if dead := counts.get("dead"):
+        yield note("delivery", f"{dead} dead letters", "`openclaw-nats dead` shows them.")

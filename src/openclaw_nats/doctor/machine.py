@@ -1,0 +1,180 @@
+"""This machine: Python, files and who may read them, ports, disk, clock."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import platform
+import shutil
+import socket
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from openclaw_nats import __version__
+from openclaw_nats.doctor.finding import Finding, note, ok, problem
+from openclaw_nats.errors import SetupError
+from openclaw_nats.installer import nats_server
+from openclaw_nats.service.locations import Locations
+from openclaw_nats.service.supervisor import running_pid
+from openclaw_nats.settings import Settings
+
+LITTLE_DISK = 500 << 20
+_RELEASED = 1_767_225_600  # 2026-01-01: a clock before that is wrong
+
+
+def versions(settings: Settings) -> Iterator[Finding]:
+    """Ourselves, Python, nats-server."""
+    yield ok("versions", f"openclaw-nats {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    if not settings["nats.managed"]:
+        return
+    try:
+        binary, version = nats_server.find()
+        yield ok("versions", f"nats-server {version} ({binary})")
+    except SetupError as error:
+        yield problem("versions", str(error), error.hint)
+
+
+def files(settings: Settings) -> Iterator[Finding]:
+    """Secrets and the database are there and for nobody else."""
+    where = Locations(settings.home)
+    if not settings.home.is_dir():
+        yield problem("files", f"{settings.home} does not exist", "Run `openclaw-nats setup`.")
+        return
+    wanted = [(where.api_key, True), (where.hook_token, False), (settings.home / "sidecar.db", False)]
+    if settings["nats.managed"]:
+        wanted.append((where.nats_password, True))
+    for name in ("nats.password_file", "nats.credentials_file", "nats.nkey_seed_file"):
+        if settings[name] and Path(settings[name]) != where.nats_password:
+            wanted.append((Path(settings[name]), True))
+    bad = 0
+    for path, needed in wanted:
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            if needed:
+                bad += 1
+                yield problem("files", f"{path} is missing", "Run `openclaw-nats setup`, which makes it.")
+            continue
+        if found.st_uid != os.getuid():
+            bad += 1
+            yield problem("files", f"{path} belongs to somebody else", f"Run `sudo chown {os.getuid()} {path}`.")
+        elif found.st_mode & 0o077:
+            bad += 1
+            mode = stat.S_IMODE(found.st_mode)
+            text = f"{path} can be read or changed by others (mode {mode:04o})"
+            yield problem("files", text, f"Run `chmod 600 {path}`.", partial(path.chmod, 0o600))
+    if not bad:
+        yield ok("files", f"keys, passwords and the database in {settings.home} are for you only")
+
+
+def service(settings: Settings) -> Iterator[Finding]:
+    """Whether `up` runs."""
+    pid = running_pid(Locations(settings.home))
+    if pid is None:
+        yield problem("service", "openclaw-nats does not run", "Run `openclaw-nats start`.", _start)
+    else:
+        yield ok("service", f"it runs (process {pid})")
+
+
+def ports(settings: Settings) -> Iterator[Finding]:
+    """Who listens, and for whom."""
+    host, port = settings["sidecar.host"], settings["sidecar.port"]
+    if not _is_loopback(host):
+        yield note(
+            "ports",
+            f"the sidecar listens on {host}: every machine that reaches it needs the key, over plain HTTP",
+            "If nobody else has to reach it: `openclaw-nats config set sidecar.host 127.0.0.1`.",
+        )
+    where = urlsplit(settings["sidecar.url"])
+    if (where.port or 80) != port:
+        yield problem(
+            "ports",
+            f"sidecar.url is {settings['sidecar.url']}, but the sidecar listens on port {port}",
+            f"Run `openclaw-nats config set sidecar.port {port}`.",
+        )
+    addresses = [("sidecar", where.hostname or "127.0.0.1", port, b"HTTP")]
+    if settings["nats.managed"]:
+        nats = urlsplit(settings["nats.url"].split(",")[0])
+        addresses.append(("nats", nats.hostname or "127.0.0.1", nats.port or 4222, b"INFO"))
+    for name, address, number, mark in addresses:
+        greeting = _greeting(address, number, ask=mark == b"HTTP")
+        if greeting is None:
+            yield problem("ports", f"nothing listens on {address} port {number} ({name})", "Run `openclaw-nats start`.")
+        elif not greeting.startswith(mark):
+            yield problem(
+                "ports",
+                f"another program listens on {address} port {number}, where {name} should be",
+                f"Stop it, or move ours: `openclaw-nats setup --{name}-port <a free port>`.",
+            )
+        else:
+            yield ok("ports", f"{name} listens on {address} port {number}")
+
+
+def disk(settings: Settings) -> Iterator[Finding]:
+    """Room for the stream, the inbox and the spool."""
+    folder = settings.home if settings.home.exists() else Path.home()
+    free = shutil.disk_usage(folder).free
+    shown = f"{free / 2**30:.1f} GiB are free below {folder}"
+    if free < LITTLE_DISK:
+        yield problem(
+            "disk",
+            f"only {free / 2**20:.0f} MiB are free below {folder}: events will soon not be stored",
+            "Make room, or keep less: `openclaw-nats config set stream.max_bytes 256MiB`.",
+        )
+    elif settings["nats.managed"] and free < settings["stream.max_bytes"]:
+        yield note("disk", f"{shown}; the stream may grow to {settings.shown('stream.max_bytes')}")
+    else:
+        yield ok("disk", shown)
+
+
+def clock() -> Iterator[Finding]:
+    """The clock is plausible, and time zones are known."""
+    if time.time() < _RELEASED:
+        yield problem(
+            "clock", f"the clock says {time.strftime('%Y-%m-%d')}", "Set it; `timedatectl set-ntp true` keeps it."
+        )
+        return
+    try:
+        ZoneInfo("Europe/Berlin")
+    except ZoneInfoNotFoundError:
+        yield problem("clock", "time zones are not known here", f"Run `{sys.executable} -m pip install tzdata`.")
+        return
+    yield ok("clock", f"{time.strftime('%Y-%m-%d %H:%M:%S %Z')}")
+
+
+def _start() -> None:
+    from openclaw_nats.installer.services import service_for
+    from openclaw_nats.installer.setup import read_record
+    from openclaw_nats.settings import load
+
+    where = Locations(load().home)
+    one = service_for(where, read_record(where).get("service", ""))
+    one.install()
+    one.start()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _greeting(host: str, port: int, *, ask: bool) -> bytes | None:
+    """What a port says first, or to a question; None when nobody listens."""
+    try:
+        with socket.create_connection((host, port), timeout=3) as link:
+            if ask:
+                link.sendall(b"GET /api/health HTTP/1.1\r\nHost: doctor\r\nConnection: close\r\n\r\n")
+            link.settimeout(3)
+            return link.recv(400)
+    except TimeoutError:
+        return b""
+    except OSError:
+        return None

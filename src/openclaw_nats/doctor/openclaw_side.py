@@ -1,0 +1,149 @@
+"""OpenClaw: its version, our plugin there, what the plugin may see, and whether both sides have the same key."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from openclaw_nats.doctor.finding import Finding, note, ok, problem
+from openclaw_nats.errors import SetupError
+from openclaw_nats.installer.gateway_hooks import GatewayHooks
+from openclaw_nats.installer.openclaw import OpenClaw, gateway_answers
+from openclaw_nats.plugin_files import plugin_dir
+from openclaw_nats.service.locations import Locations
+from openclaw_nats.settings import Settings
+
+TESTED = ((2026, 3), (2026, 9))
+SETUP = "Run `openclaw-nats setup`."
+
+
+def openclaw(settings: Settings) -> Iterator[Finding]:
+    """Everything that can be seen from the command line and OpenClaw's configuration."""
+    try:
+        found = OpenClaw.find()
+        version = found.version
+        found.config()
+    except SetupError as error:
+        yield problem("openclaw", str(error), error.hint)
+        return
+    number = tuple(int(part) for part in version.split(".")[:2])
+    if TESTED[0] <= number <= TESTED[1]:
+        yield ok("openclaw", f"OpenClaw {version}, {found.config_path}")
+    else:
+        yield note("openclaw", f"OpenClaw {version} is not one of the versions that were tested (2026.3 to 2026.9)")
+    yield from _plugin(found, settings)
+    yield from _gateway(found, settings)
+    yield from _hooks(found, settings)
+
+
+def _plugin(found: OpenClaw, settings: Settings) -> Iterator[Finding]:
+    entry = found.plugin_entry()
+    loaded_from = [Path(path) for path in found.config().get("plugins", {}).get("load", {}).get("paths", [])]
+    if blocked := found.blocked():
+        yield problem(
+            "plugin", f"OpenClaw does not load the plugin: {blocked}", "Change that in OpenClaw's configuration."
+        )
+    if not found.installed_plugin().is_dir() and plugin_dir() not in loaded_from:
+        yield problem("plugin", "the plugin is not installed in OpenClaw", SETUP)
+        return
+    if found.installed_plugin().is_dir() and not found.plugin_is_current(plugin_dir()):
+        yield problem("plugin", "the installed plugin is of another version than this command", SETUP)
+    wanted = found.wanted_entry(settings.home)
+    configure = partial(found.configure_plugin, settings.home)
+    if entry.get("enabled") is False:
+        yield problem("plugin", "the plugin is disabled in OpenClaw's configuration", SETUP, configure)
+    elif entry.get("config", {}).get("home") != wanted["config"]["home"]:
+        text = f"the plugin works for {entry.get('config', {}).get('home') or 'no directory'}, not for {settings.home}"
+        yield problem("plugin", text, SETUP, configure)
+    else:
+        yield ok("plugin", "installed, current and enabled")
+    if found.asks_conversation_access and entry.get("hooks", {}).get("allowConversationAccess") is not True:
+        yield problem(
+            "conversation access",
+            "plugins.entries.openclaw-nats.hooks.allowConversationAccess is not set: llm.output events are missing",
+            SETUP,
+            configure,
+        )
+    elif found.asks_conversation_access:
+        yield ok("conversation access", "the plugin may see what its hooks need")
+
+
+def _gateway(found: OpenClaw, settings: Settings) -> Iterator[Finding]:
+    url = settings["gateway.url"]
+    if gateway_answers(url):
+        yield ok("gateway", f"it answers at {url}")
+        return
+    elsewhere = found.gateway_url()
+    if elsewhere != url and gateway_answers(elsewhere):
+        yield problem(
+            "gateway",
+            f"gateway.url is {url}, but the Gateway is at {elsewhere}",
+            f"Run `openclaw-nats config set gateway.url {elsewhere}`.",
+        )
+    else:
+        yield problem("gateway", f"nothing answers at {url}", "Start OpenClaw: `openclaw gateway start`.")
+
+
+def _hooks(found: OpenClaw, settings: Settings) -> Iterator[Finding]:
+    hooks = GatewayHooks(found, Locations(settings.home).hook_token)
+    if todo := hooks.todo():
+        yield problem("hook token", f"not as it should be: {todo}", SETUP, hooks.apply)
+        return
+    token = settings.hook_token()
+    if not token:
+        yield ok("hook token", "not needed: turns go through the plugin")
+        return
+    status = _hook_status(settings["gateway.url"], token)
+    if status in (401, 403):
+        yield problem(
+            "hook token",
+            "the Gateway does not accept the noted hook token",
+            "Restart the Gateway if its configuration was changed, then run `openclaw-nats setup`.",
+        )
+    elif status is not None:
+        yield ok("hook token", "the Gateway accepts it")
+
+
+def _hook_status(url: str, token: str) -> int | None:
+    """What the Gateway says to the token, by a request that can't do anything; None when it does not answer."""
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=5)
+    try:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        connection.request("POST", "/hooks/agent", b"{}", headers)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def reports(health: dict[str, Any]) -> Iterator[Finding]:
+    """What the plugin tells the sidecar: that it has the right key at all, its version, its spool."""
+    plugin = health.get("plugin", {})
+    if not plugin.get("reachable"):
+        yield problem(
+            "key",
+            f"the plugin does not report to the sidecar: {plugin.get('lastError') or 'no reason known'}",
+            "Restart the Gateway. If it stays: is another key in the Gateway's NATS_PLUGIN_API_KEY?",
+        )
+        return
+    yield ok("key", f"the plugin {plugin['version']} and the sidecar have the same key")
+    for text in plugin.get("problems", []):
+        yield problem("plugin", text, SETUP)
+    spool = plugin.get("spool", {})
+    waiting, oldest = spool.get("events", 0), spool.get("oldestSeconds", 0.0)
+    if waiting and oldest > 60:
+        text = f"{waiting} events wait at the Gateway, the oldest for {oldest:.0f} s"
+        yield problem("spool", text, "Is NATS able to store? The other findings say; they go out by themselves then.")
+    else:
+        yield ok("spool", "nothing waits at the Gateway" if not waiting else f"{waiting} events are on their way")
+    if lost := spool.get("dropped", 0):
+        yield note("spool", f"{lost} events were lost since the Gateway started: the spool or its disk was full")
+    if refused := spool.get("rejected", 0):
+        yield note("spool", f"{refused} events were refused; they are in spool/rejected.ndjson")

@@ -1,0 +1,70 @@
+"""Findings that need a small disk, a wrong clock or a slow spool: the check itself, with what it looks at arranged."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openclaw_nats.doctor import machine, nats_side, openclaw_side
+from openclaw_nats.settings import load
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    assert os.geteuid() == 0, "this test mounts a small disk, which needs root"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_nearly_full_is_a_problem(small_disk: Path) -> None:
+    (finding,) = machine.disk(load(small_disk, {}))
+    assert finding.state == "problem"
+    assert "stream.max_bytes" in finding.fix
+
+
+def test_a_clock_of_years_ago_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_000_000_000.0)
+    (finding,) = machine.clock()
+    assert finding.state == "problem"
+
+
+def test_a_server_whose_clock_is_apart_is_a_problem() -> None:
+    apart = time.strftime("%Y-%m-%dT%H:%M:%S.123456Z", time.gmtime(time.time() - 120))
+    (finding,) = nats_side._server_clock({"ts": apart})
+    assert finding.state == "problem"
+    assert "120 s apart" in finding.text
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    assert [one.state for one in nats_side._server_clock({"ts": now})] == ["ok"]
+    assert nats_side._server_clock({}) == []
+
+
+def test_a_spool_that_does_not_get_empty_is_a_problem() -> None:
+    spool = {"events": 12, "bytes": 1, "oldestSeconds": 300.0, "dropped": 3, "rejected": 1}
+    plugin = {"reachable": True, "version": "1", "problems": ["a permission is missing"], "spool": spool}
+    found = list(openclaw_side.reports({"plugin": plugin}))
+    assert [(one.check, one.state) for one in found] == [
+        ("key", "ok"),
+        ("plugin", "problem"),
+        ("spool", "problem"),
+        ("spool", "note"),
+        ("spool", "note"),
+    ]
+
+
+def test_listening_beyond_loopback_is_told(tmp_path: Path) -> None:
+    settings: Any = load(tmp_path, {"OPENCLAW_NATS_SIDECAR_HOST": "0.0.0.0"})  # noqa: S104
+    assert any(one.state == "note" and "every machine" in one.text for one in machine.ports(settings))
+
+
+def test_an_address_that_is_not_the_sidecars_own_is_a_problem(tmp_path: Path) -> None:
+    settings: Any = load(tmp_path, {"OPENCLAW_NATS_SIDECAR_PORT": "3999"})
+    assert any("sidecar.url is" in one.text and one.state == "problem" for one in machine.ports(settings))
