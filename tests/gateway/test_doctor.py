@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import nats
 import pytest
 
-from openclaw_nats.installer.openclaw import OpenClaw
 from tests.gateway.test_setup import Install
 from tests.support.processes import wait_until
 
@@ -24,10 +26,6 @@ class Patient(Install):
 
     def doctor(self, *options: str, **environment: str) -> dict[str, list[dict[str, Any]]]:
         """The findings that are no "ok", by check; the exit code fits them."""
-        import json
-        import subprocess
-        import sys
-
         done = subprocess.run(
             [sys.executable, "-m", "openclaw_nats", "doctor", "--json", *options],
             env=self.gateway.env() | environment,
@@ -47,6 +45,16 @@ class Patient(Install):
             if one["state"] != "ok":
                 found.setdefault(one["check"], []).append(one)
         return found
+
+    def openclaw(self, *words: str) -> None:
+        """Run an `openclaw` command."""
+        subprocess.run(
+            [str(self.gateway.prefix.openclaw), *words],
+            env=self.gateway.env(),
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
 
     def problem(self, check: str, *options: str, **environment: str) -> dict[str, Any]:
         """The one problem of that check; fails when there is none."""
@@ -174,14 +182,13 @@ def test_less_durable_is_told_but_no_problem(patient: Patient) -> None:
 
 
 def test_a_plugin_that_is_disabled_or_may_not_see_conversations_is_named_and_mended(patient: Patient) -> None:
-    openclaw = OpenClaw.find(patient.gateway.env())
-    openclaw.set_config("plugins.entries.openclaw-nats.hooks.allowConversationAccess", False)
+    patient.openclaw("config", "set", "plugins.entries.openclaw-nats.hooks.allowConversationAccess", "false")
     assert "llm.output events are missing" in patient.problem("conversation access")["text"]
-    openclaw.set_config("plugins.entries.openclaw-nats.enabled", False)
+    patient.openclaw("config", "set", "plugins.entries.openclaw-nats.enabled", "false")
     assert "disabled" in patient.problem("plugin")["text"]
     patient.doctor("--fix")
     assert len(patient.last["mended"]) >= 2
-    entry = openclaw.plugin_entry()
+    entry = json.loads(patient.gateway.config_path.read_text())["plugins"]["entries"]["openclaw-nats"]
     assert entry["enabled"] is True
     assert entry["hooks"]["allowConversationAccess"] is True
     patient.well()
@@ -221,6 +228,6 @@ def test_a_gateway_that_is_away_or_elsewhere_is_named(patient: Patient) -> None:
 
 def test_without_openclaw_or_before_setup_it_says_what_to_do(patient: Patient) -> None:
     state = patient.gateway.state / "empty"
-    found = patient.doctor(OPENCLAW_STATE_DIR=str(state), PATH=os.path.dirname(os.sys.executable) + ":/usr/bin:/bin")
+    found = patient.doctor(OPENCLAW_STATE_DIR=str(state), PATH=os.path.dirname(sys.executable) + ":/usr/bin:/bin")
     assert "`openclaw` is not on PATH" in found["openclaw"][0]["text"]
     assert any("openclaw-nats setup" in one["fix"] for one in found["files"])

@@ -43,8 +43,10 @@ def command(as_json: bool, fix: bool) -> None:
 def _look(*, quiet: bool) -> list[Any]:
     from openclaw_nats.cli.sidecar_client import SidecarClient
     from openclaw_nats.doctor.examine import examine
+    from openclaw_nats.service import logs
     from openclaw_nats.settings import load
 
+    logs.silence()
     settings = load()
     client = SidecarClient(settings)
 

@@ -135,7 +135,8 @@ def reports(health: dict[str, Any]) -> Iterator[Finding]:
         return
     yield ok("key", f"the plugin {plugin['version']} and the sidecar have the same key")
     for text in plugin.get("problems", []):
-        yield problem("plugin", text, SETUP)
+        if "allowConversationAccess" not in text:  # told already, from OpenClaw's configuration
+            yield problem("plugin", text, SETUP)
     spool = plugin.get("spool", {})
     waiting, oldest = spool.get("events", 0), spool.get("oldestSeconds", 0.0)
     if waiting and oldest > 60:

@@ -351,6 +351,9 @@ def check_nats(settings: Settings) -> None:
 
     from openclaw_nats.jetstream.connection import Connection
     from openclaw_nats.jetstream.connection import Options as NatsOptions
+    from openclaw_nats.service import logs
+
+    logs.silence()
 
     async def attempt() -> str:
         connection = Connection(NatsOptions.from_settings(settings))

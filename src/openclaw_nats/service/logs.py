@@ -47,3 +47,9 @@ def configure(level: str, file: Path | None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def silence() -> None:
+    """No logs at all, for commands: what they print is their answer."""
+    logging.getLogger("nats").setLevel(logging.CRITICAL)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
