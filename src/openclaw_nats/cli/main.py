@@ -18,6 +18,7 @@ COMMANDS = {
     "restart": "Stop the service, then start it.",
     "status": "Show what runs, since when, and what is wrong.",
     "doctor": "Check everything, and say how to mend what is wrong.",
+    "migrate": "Take over from @omnixal/openclaw-nats-plugin.",
     "uninstall": "Undo setup.",
     "up": "Run nats-server and the sidecar in the foreground.",
     "dashboard": "Open the dashboard, signed in.",

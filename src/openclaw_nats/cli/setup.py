@@ -70,7 +70,7 @@ def _apply(steps: Any, say: Any) -> list[str]:
 
 def _run_service(setup: Any, say: Any, *, restart: bool) -> list[str]:
     from openclaw_nats.cli.health import wait_until_up
-    from openclaw_nats.installer.services import service_for
+    from openclaw_nats.installer.services import WORDS, service_for
     from openclaw_nats.service.supervisor import running_pid
 
     service = service_for(setup.where, setup.record.get("service", ""))
@@ -81,8 +81,7 @@ def _run_service(setup: Any, say: Any, *, restart: bool) -> list[str]:
     if running_pid(setup.where) is None:
         service.start()
     wait_until_up(setup.settings(), _HEALTH_SECONDS)
-    kind = "a systemd user unit" if service.kind == "systemd" else "a background process (no systemd for users here)"
-    say("✓", "Service", f"runs as {kind}")
+    say("✓", "Service", f"runs as {WORDS[service.kind]}")
     return changed
 
 

@@ -49,6 +49,15 @@ class SidecarClient:
         except (OSError, http.client.HTTPException) as error:
             raise SidecarDown(f"the sidecar broke off: {error}", hint="`openclaw-nats status` shows more.") from None
 
+    def post_lines(self, lines: bytes) -> dict[str, Any]:
+        """Send events as NDJSON and return what became of them; raise SidecarError."""
+        response = self._send("POST", "/api/events", lines, 60.0)
+        data = self._read(response)
+        if response.status >= 400:
+            raise _refusal(response.status, data)
+        found: dict[str, Any] = json.loads(data)
+        return found
+
     def _send(self, method: str, path: str, body: Any, timeout: float | None) -> http.client.HTTPResponse:
         secure = self._parts.scheme == "https"
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
@@ -57,10 +66,11 @@ class SidecarClient:
             "Authorization": f"Bearer {self._settings.api_key()}",
             "Accept": "application/json; version=1, */*",
         }
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = "application/x-ndjson" if data is body else "application/json"
         try:
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            connection.request(method, path, data, headers)
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise SidecarDown(

@@ -1,4 +1,4 @@
-"""Running `openclaw-nats up` in the background: a systemd user unit where there is one, else a detached process."""
+"""Running `openclaw-nats up` in the background: by systemd or launchd where there is one, else a detached process."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from openclaw_nats.errors import SetupError
+from openclaw_nats.installer.launchd import Launchd
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.service.supervisor import running_pid
 
@@ -19,6 +20,8 @@ _START_SECONDS = 10.0
 _STOP_SECONDS = 30.0
 _PASSED_ON = ("OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH")
 
+# Only what needs no mount namespace: a user's systemd can't make one where the kernel keeps user namespaces from users,
+# and the unit would not start there.
 UNIT = """\
 [Unit]
 Description=openclaw-nats: event bus for OpenClaw ({home})
@@ -31,10 +34,11 @@ RestartSec=2
 KillMode=mixed
 TimeoutStopSec=30
 NoNewPrivileges=yes
-PrivateTmp=yes
 LockPersonality=yes
 RestrictSUIDSGID=yes
 RestrictRealtime=yes
+RestrictNamespaces=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 SystemCallArchitectures=native
 UMask=0077
 
@@ -52,7 +56,8 @@ class SystemdUser:
         self._where = where
         default = Path.home() / ".openclaw" / "nats"
         suffix = "" if where.home == default else "-" + hashlib.sha256(str(where.home).encode()).hexdigest()[:8]
-        self.unit = f"openclaw-nats{suffix}.service"
+        # Not openclaw-nats.service: the tool that this one replaces has a unit of that name.
+        self.unit = f"openclaw-nats-bus{suffix}.service"
         base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
         self.path = base / "systemd" / "user" / self.unit
 
@@ -163,8 +168,19 @@ class Detached:
         self.stop()
 
 
-def service_for(where: Locations, kind: str = "") -> SystemdUser | Detached:
+Service = SystemdUser | Launchd | Detached
+# How each kind is told to people, with why it is that one.
+WORDS = {
+    "systemd": "a systemd user unit",
+    "launchd": "a launch agent",
+    "detached": "a background process (neither systemd for users nor launchd is here; it does not survive a reboot)",
+}
+
+
+def service_for(where: Locations, kind: str = "") -> Service:
     """The service of this installation: of the kind recorded at setup, else what this machine has."""
     if kind == "systemd" or (not kind and SystemdUser.available()):
         return SystemdUser(where)
+    if kind == "launchd" or (not kind and Launchd.available()):
+        return Launchd(where)
     return Detached(where)
