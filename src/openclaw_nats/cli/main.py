@@ -18,6 +18,8 @@ COMMANDS = {
     "restart": "Stop the service, then start it.",
     "status": "Show what runs, since when, and what is wrong.",
     "doctor": "Check everything, and say how to mend what is wrong.",
+    "backup": "Write everything into one file, while it runs.",
+    "restore": "Put a backup back.",
     "migrate": "Take over from @omnixal/openclaw-nats-plugin.",
     "uninstall": "Undo setup.",
     "up": "Run nats-server and the sidecar in the foreground.",

@@ -1,0 +1,159 @@
+"""Making a backup while everything runs, and putting one back.
+
+The streams come first, then the database: what a consumer had acknowledged in the saved stream is then in the saved
+inbox. The other way round, an event could be acknowledged in the one and missing in the other. What is in both counts
+once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+from openclaw_nats.backup.archive import Manifest, pack, unpack
+from openclaw_nats.errors import SetupError
+from openclaw_nats.installer import nats_server
+from openclaw_nats.jetstream import snapshot as streams
+from openclaw_nats.jetstream.connection import Connection, Options
+from openclaw_nats.jetstream.streams import DEAD_LETTERS, EVENTS, SCHEDULES
+from openclaw_nats.service.files import write_private
+from openclaw_nats.service.locations import Locations
+from openclaw_nats.service.nats_config import render
+from openclaw_nats.settings import Settings, load
+from openclaw_nats.storage import snapshot as database
+
+# In the order in which they are put back: the events stream takes from the schedules.
+STREAMS = (SCHEDULES, DEAD_LETTERS, EVENTS)
+FILES = ("config.toml", "api-key", "nats-password", "hook-token", "setup.json", "openclaw.json.before", "migrate.json")
+DATABASE = "sidecar.db"
+Say = Callable[[str, str], None]
+
+
+def make(settings: Settings, target: Path, say: Say) -> int:
+    """Write a backup of a running installation; its size in bytes. Raises SetupError or Unavailable."""
+    if target.exists():
+        raise SetupError(f"{target} exists already", hint="Name another file, or remove that one.")
+    if not target.parent.is_dir():
+        raise SetupError(f"{target.parent} is no directory")
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".openclaw-nats-backup-") as name:
+        folder = Path(name)
+        manifest = Manifest(made_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), home=str(settings.home))
+        asyncio.run(_save_streams(settings, folder, manifest, say))
+        if (settings.home / DATABASE).exists():
+            database.copy(settings.home / DATABASE, folder / DATABASE)
+            say("Inbox", "routes, deliveries, receipts")
+        for file in FILES:
+            if (settings.home / file).exists():
+                shutil.copyfile(settings.home / file, folder / file)
+        say("Settings", "config.toml, keys, what setup noted")
+        return pack(target, folder, manifest)
+
+
+async def _save_streams(settings: Settings, folder: Path, manifest: Manifest, say: Say) -> None:
+    async with _Connected(settings) as connection:
+        for stream in STREAMS:
+            saved = await streams.save(connection, stream, folder / f"{stream}.stream")
+            if saved is not None:
+                manifest.streams[stream] = saved
+                say("Stream", f"{stream}: {saved['state']['messages']} messages")
+
+
+def put_back(source: Path, home: Path, say: Say) -> Path | None:
+    """Replace what is in `home` by a backup; where the former state was put, None when there was none.
+
+    The service must not run. With a NATS of its own the streams are put back into that; into another one only when it
+    has no stream of that name.
+    """
+    with tempfile.TemporaryDirectory(dir=home.parent, prefix=".openclaw-nats-restore-") as name:
+        folder = Path(name)
+        manifest = unpack(source, folder)
+        if (folder / DATABASE).exists():
+            database.check(folder / DATABASE)
+        say("Backup", f"of {manifest.home}, made {manifest.made_at} by {manifest.version}: it is whole")
+        before = _set_aside(home)
+        home.mkdir(mode=0o700, exist_ok=True)
+        for path in folder.iterdir():
+            if path.suffix != ".stream":
+                _place(path, home / path.name, manifest.home, str(home))
+        say("Settings", "put back")
+        settings = load(home)
+        with _nats_running(settings):
+            asyncio.run(_restore_streams(settings, folder, manifest, say))
+        return before
+
+
+async def _restore_streams(settings: Settings, folder: Path, manifest: Manifest, say: Say) -> None:
+    async with _Connected(settings) as connection:
+        for stream in STREAMS:
+            if stream in manifest.streams:
+                saved = manifest.streams[stream]
+                count = await streams.restore(connection, stream, folder / f"{stream}.stream", saved)
+                say("Stream", f"{stream}: {count} messages")
+
+
+def _set_aside(home: Path) -> Path | None:
+    """Move a state directory out of the way, whole; nothing of it is deleted."""
+    if not home.exists() or not any(home.iterdir()):
+        return None
+    aside = home.with_name(f"{home.name}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}")
+    home.rename(aside)
+    return aside
+
+
+def _place(path: Path, target: Path, old_home: str, new_home: str) -> None:
+    """A file in its place, mode 0600; paths into the old state directory become paths into this one."""
+    if path.name == "config.toml":
+        write_private(target, path.read_text().replace(old_home, new_home))
+        return
+    shutil.copyfile(path, target)
+    target.chmod(0o600)
+
+
+class _Connected:
+    """A connection to NATS that is there, or Unavailable."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._connection = Connection(Options.from_settings(settings))
+
+    async def __aenter__(self) -> Connection:
+        self._task = asyncio.create_task(self._connection.run())
+        for _ in range(100):
+            if self._connection.connected:
+                break
+            await asyncio.sleep(0.1)
+        self._connection.client  # noqa: B018  (raises when it is not there)
+        return self._connection
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+@contextmanager
+def _nats_running(settings: Settings):  # type: ignore[no-untyped-def]
+    """nats-server alone, without the sidecar, which would make the streams that are to be restored."""
+    if not settings["nats.managed"]:
+        yield
+        return
+    where = Locations(settings.home)
+    where.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_private(where.nats_config, render(settings))
+    process = subprocess.Popen(
+        [str(nats_server.find()[0]), "-c", str(where.nats_config)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=dict(os.environ),
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)

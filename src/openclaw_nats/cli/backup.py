@@ -1,0 +1,26 @@
+"""`openclaw-nats backup`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from openclaw_nats.cli.output import json_option, print_json, step
+
+
+@click.command("backup")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@json_option
+def command(as_json: bool, file: Path) -> None:
+    """Write everything into FILE while it runs: streams, inbox, settings, keys. Keep it like a key."""
+    from openclaw_nats.backup.work import make
+    from openclaw_nats.service import logs
+    from openclaw_nats.settings import load
+
+    logs.silence()
+    size = make(load(), file.absolute(), (lambda *_: None) if as_json else (lambda name, text: step("✓", name, text)))
+    if as_json:
+        print_json({"file": str(file.absolute()), "bytes": size})
+    else:
+        click.echo(f"\n{file}: {size / 2**20:.1f} MiB, for you only: it holds keys and conversations.")

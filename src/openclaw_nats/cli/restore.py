@@ -1,0 +1,38 @@
+"""`openclaw-nats restore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from openclaw_nats.cli.output import json_option, print_json, step
+
+
+@click.command("restore")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
+@json_option
+def command(as_json: bool, file: Path, yes: bool) -> None:
+    """Put a backup back. What is there now is moved aside, not deleted."""
+    from openclaw_nats.backup.work import put_back
+    from openclaw_nats.cli.start import start
+    from openclaw_nats.cli.stop import stop
+    from openclaw_nats.service import logs
+    from openclaw_nats.settings import state_dir
+
+    logs.silence()
+    home = state_dir() / "nats"
+    if home.exists() and any(home.iterdir()) and not yes and not as_json:
+        click.confirm(f"Replace what is in {home} by the backup? It is moved aside.", abort=True)
+    was_running = (home / "config.toml").exists() and stop()
+    home.parent.mkdir(parents=True, exist_ok=True)
+    before = put_back(file, home, (lambda *_: None) if as_json else (lambda name, text: step("✓", name, text)))
+    if was_running:
+        start()
+    if as_json:
+        print_json({"home": str(home), "before": str(before) if before else None, "started": was_running})
+        return
+    if before is not None:
+        click.echo(f"\nWhat was there before is in {before}; delete it when all is well.")
+    click.echo("It runs again." if was_running else "`openclaw-nats setup` (or `start`) goes on from here.")

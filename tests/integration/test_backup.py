@@ -1,0 +1,228 @@
+"""A backup that is made while everything works, and what comes back of it after everything else is gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openclaw_nats.demo.gateway import free_port
+from tests.support.browser import Visitor, sign_in_code
+from tests.support.processes import Sidecar, event, wait_until
+
+
+class Installation:
+    """`openclaw-nats start` with a NATS of its own, in a state directory of its own."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.home = state / "nats"
+        self.ports = {"sidecar": free_port(), "nats": free_port()}
+        names = ("OPENCLAW_", "NATS_")
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(names)}
+        self.environment |= {"OPENCLAW_STATE_DIR": str(state), "HOME": str(state)}
+        self.up: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Run `up`; the ports are given the first time."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        first = (
+            []
+            if (self.home / "config.toml").exists()
+            else ["--sidecar-port", str(self.ports["sidecar"]), "--nats-port", str(self.ports["nats"])]
+        )
+        with (self.state / "up.out").open("ab") as log:
+            command = [sys.executable, "-m", "openclaw_nats", "up", *first]
+            self.up = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        wait_until(lambda: self.sidecar.get("/api/health", key="")[0] == 200, 30, "the sidecar")
+
+    def stop(self) -> None:
+        """Stop it."""
+        if self.up is not None:
+            self.up.terminate()
+            self.up.wait(30)
+            self.up = None
+
+    @property
+    def sidecar(self) -> Sidecar:
+        """Its API, with its own key."""
+        one = Sidecar.__new__(Sidecar)
+        one.port, one.home, one.url = self.ports["sidecar"], self.home, f"http://127.0.0.1:{self.ports['sidecar']}"
+        key = (self.home / "api-key").read_text().strip()
+        send = one.request
+
+        def request(*arguments: Any, **more: Any) -> Any:
+            more.setdefault("key", key)
+            return send(*arguments, **more)
+
+        one.request = request  # type: ignore[method-assign]
+        one.get = lambda path, key=key: (lambda answer: (answer[0], json.loads(answer[2]) if answer[2] else None))(
+            request("GET", path, key=key)
+        )  # type: ignore[method-assign]
+        return one
+
+    def run(self, *arguments: str, code: int = 0) -> Any:
+        """A command, its JSON."""
+        command = [sys.executable, "-m", "openclaw_nats", *arguments, "--json"]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == code, (arguments, done.stdout, done.stderr)
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Installation]:
+    one = Installation(tmp_path / "house")
+    one.start()
+    yield one
+    one.stop()
+
+
+def fill(bus: Sidecar) -> None:
+    """Something of everything."""
+    republish = {"kind": "subject", "subject": "agent.events.custom.copied"}
+    bus.post_events([event(f"before-{n}", "agent.events.custom.copy") for n in range(5)])  # no route takes these
+    bus.call("POST", "/api/routes", {"name": "copies", "pattern": "agent.events.custom.copy", "target": republish})
+    held = {"name": "held", "pattern": "agent.events.custom.held", "target": "main", "flow": {"debounce": "10h"}}
+    bus.call("POST", "/api/routes", held)
+    away = {"kind": "webhook", "url": "http://127.0.0.1:1/"}
+    bus.call(
+        "POST",
+        "/api/routes",
+        {"name": "dies", "pattern": "agent.events.custom.die", "target": away, "retry": {"attempts": 1}},
+    )
+    bus.call("POST", "/api/cron", {"name": "daily", "cron": "@daily"})
+    bus.call("POST", "/api/timers", {"name": "later", "delay": "9h"})
+    names = [(name, n) for n in range(20) for name in ("copy", "held", "die") if name != "die" or n < 2]
+    bus.post_events([event(f"{name}-{n}", f"agent.events.custom.{name}") for name, n in names])
+    wait_until(lambda: states(bus)["delivered"] == 20 and states(bus)["dead"] == 2, 60, "the deliveries")
+
+
+def states(bus: Sidecar) -> dict[str, int]:
+    """Deliveries by state."""
+    return dict(bus.get("/api/health")[1]["delivery"]["counts"])
+
+
+def test_everything_comes_back_after_everything_is_gone(house: Installation, tmp_path: Path) -> None:
+    bus = house.sidecar
+    fill(bus)
+    visitor = Visitor(f"{bus.url}/dashboard")
+    visitor.sign_in(sign_in_code(bus))
+    ending = threading.Event()
+
+    def work() -> None:
+        number = 0
+        while not ending.is_set():
+            bus.post_events([event(f"during-{number}", "agent.events.custom.copy")])
+            number += 1
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    file = tmp_path / "backup.tar.gz"
+    answer = house.run("backup", str(file))
+    ending.set()
+    worker.join()
+    assert answer["bytes"] == file.stat().st_size > 1000
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert not list(tmp_path.glob(".openclaw-nats*"))
+    house.stop()
+    shutil.rmtree(house.home)
+    house.run("restore", str(file), "--yes")
+    house.start()
+    bus = house.sidecar
+    ids = [one["id"] for one in bus.events()]
+    assert {f"id-copy-{n}" for n in range(20)} <= set(ids)
+    assert {one["name"] for one in bus.get("/api/routes")[1]["routes"]} == {"copies", "held", "dies"}
+    assert [one["name"] for one in bus.get("/api/cron")[1]["jobs"]] == ["daily"]
+    assert [one["name"] for one in bus.get("/api/timers")[1]["timers"]] == ["later"]
+    assert visitor.call("GET", "/api/session")[0] == 200
+    # each event for each route once: what was delivered stays delivered, and what came before a route is not for it
+    wait_until(lambda: states(bus)["pending"] == 20 and not states(bus)["sending"], 30, "the waiting deliveries")
+    copied = [one["id"] for one in bus.events("?subject=agent.events.custom.copied")]
+    assert len(copied) == len(set(copied))
+    assert not [one for one in copied if "before" in one]
+    taken = bus.get("/api/deliveries?search=id-copy-&limit=1000")[1]
+    assert taken["total"] == 20
+    assert bus.get("/api/dead")[1]["total"] == 2
+    # and it goes on
+    bus.post_events([event("after", "agent.events.custom.copy")])
+    wait_until(lambda: bus.get("/api/deliveries?event=id-after&state=delivered")[1]["total"] == 1, 30, "the new one")
+
+
+def test_what_is_there_is_moved_aside_and_not_deleted(house: Installation, tmp_path: Path) -> None:
+    house.sidecar.post_events([event("old")])
+    file = tmp_path / "backup.tar.gz"
+    house.run("backup", str(file))
+    house.sidecar.post_events([event("new")])
+    house.stop()
+    answer = house.run("restore", str(file), "--yes")
+    aside = Path(answer["before"])
+    assert (aside / "sidecar.db").exists()
+    assert (aside / "jetstream").is_dir()
+    house.start()
+    assert [one["id"] for one in house.sidecar.events()] == ["id-old"]
+
+
+def test_a_backup_that_is_damaged_cut_off_or_from_the_future_changes_nothing(
+    house: Installation, tmp_path: Path
+) -> None:
+    house.sidecar.post_events([event("old")])
+    file = tmp_path / "backup.tar.gz"
+    house.run("backup", str(file))
+    assert "exists already" in house.run("backup", str(file), code=1)["error"]
+    assert "no directory" in house.run("backup", str(tmp_path / "none" / "x"), code=1)["error"]
+    house.stop()
+    before = {path.name for path in house.home.iterdir()}
+    cut = tmp_path / "cut.tar.gz"
+    cut.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    rubbish = tmp_path / "rubbish"
+    rubbish.write_bytes(b"rubbish" * 1000)
+    for wrong in (cut, rubbish, tmp_path / "missing"):
+        assert house.run("restore", str(wrong), "--yes", code=1)["error"]
+    changed = repack(file, tmp_path, lambda folder: (folder / "config.toml").write_text("# changed\n"))
+    assert "config.toml is not what it was" in house.run("restore", str(changed), "--yes", code=1)["error"]
+
+    def age(folder: Path) -> None:
+        with sqlite3.connect(folder / "sidecar.db") as db:
+            db.execute("PRAGMA user_version = 999")
+
+    future = repack(file, tmp_path, age, right=True)
+    assert "newer openclaw-nats" in house.run("restore", str(future), "--yes", code=1)["error"]
+    assert {path.name for path in house.home.iterdir()} == before
+
+
+def repack(file: Path, folder: Path, change: Any, *, right: bool = False) -> Path:
+    """The backup with something changed; with `right` its hashes say so."""
+    import hashlib
+
+    place = folder / f"repack-{right}"
+    with tarfile.open(file) as archive:
+        archive.extractall(place, filter="data")
+    change(place)
+    manifest = json.loads((place / "manifest.json").read_text())
+    if right:
+        manifest["hashes"]["sidecar.db"] = hashlib.sha256((place / "sidecar.db").read_bytes()).hexdigest()
+        (place / "manifest.json").write_text(json.dumps(manifest))
+    target = folder / f"changed-{right}.tar.gz"
+    with tarfile.open(target, "w:gz") as archive:
+        archive.add(place / "manifest.json", "manifest.json")
+        for path in sorted(place.iterdir()):
+            if path.name != "manifest.json":
+                archive.add(path, path.name)
+    return target
+
+
+def test_without_nats_nothing_is_written(house: Installation, tmp_path: Path) -> None:
+    house.stop()
+    assert house.run("backup", str(tmp_path / "none.tar.gz"), code=1)["error"]
+    assert list(tmp_path.glob("*none*")) == []
