@@ -16,6 +16,7 @@ import pytest
 from openclaw_nats.demo.gateway_client import MAIN, GatewayClient, GatewayError
 from openclaw_nats.events.subjects import matches, matches_any
 from tests.gateway.world import World, only, subjects
+from tests.support.processes import wait_until
 from tests.support.telegram import Telegram
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
@@ -316,6 +317,13 @@ def test_stopping_is_told_and_arrives_and_a_new_start_is_told_again(world: World
     events = world.settle(3)[before:]
     only(events, "gateway.startup")
     only(events, "gateway.stopped")
+
+
+def test_the_plugin_makes_a_test_event_when_doctor_asks(world: World) -> None:
+    status, answer = world.sidecar.call("POST", "/api/plugin/probe")
+    assert status == 202
+    seen = lambda: [one for one in world.events() if one["data"].get("probe") == answer["probe"]]  # noqa: E731
+    wait_until(seen, 20, "the test event")
 
 
 def test_every_documented_subject_was_seen_but_those_named_here(world: World) -> None:
