@@ -22,7 +22,7 @@ _SOURCES += ("vite.config.ts", "build.py")
 
 def documents() -> list[Path]:
     """The pages that the dashboard links to."""
-    return [HERE.parent / "README.md", *sorted((HERE.parent / "docs").glob("*.md"))]
+    return [HERE.parent / "README.md", *sorted((HERE.parent / "docs").rglob("*.md"))]
 
 
 def fingerprint() -> str:
@@ -75,9 +75,10 @@ def build(node: Path | None = None) -> bool:
     install(node)
     wanted = fingerprint()
     npm(["run", "build"], node)
-    (DIST / "docs").mkdir(exist_ok=True)
     for path in documents():
-        shutil.copy(path, DIST / path.relative_to(HERE.parent))
+        target = DIST / path.relative_to(HERE.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
     STAMP.write_text(wanted)
     return True
 

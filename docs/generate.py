@@ -8,13 +8,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
 from prometheus_client import CollectorRegistry  # noqa: E402
 
+from openclaw_nats import __version__  # noqa: E402
 from openclaw_nats.api import openapi  # noqa: E402
+from openclaw_nats.api.problems import PROBLEMS  # noqa: E402
 from openclaw_nats.cli.main import COMMANDS  # noqa: E402
 from openclaw_nats.cli.output import EXIT_CODES  # noqa: E402
 from openclaw_nats.demo.provision import cache_dir, provision_node  # noqa: E402
@@ -31,15 +34,94 @@ def table(headers: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def subjects() -> str:
-    """What the plugin publishes, from its own list."""
+def subject_list() -> list[dict[str, str]]:
+    """The plugin's own list of what it publishes."""
     node = provision_node(cache_dir(), lambda what, seconds: None) / "bin" / "node"
     script = 'import { SUBJECTS } from "./plugin/subject-list.js"; console.log(JSON.stringify(SUBJECTS));'
     out = subprocess.run(
         [str(node), "--input-type=module", "-e", script], cwd=ROOT, capture_output=True, check=True
     ).stdout
-    rows = [[f"`agent.events.{one['subject']}`", one["when"], one["data"], one["since"]] for one in json.loads(out)]
+    found: list[dict[str, str]] = json.loads(out)
+    return found
+
+
+def subjects() -> str:
+    """What the plugin publishes."""
+    rows = [[f"`agent.events.{one['subject']}`", one["when"], one["data"], one["since"]] for one in subject_list()]
     return table(["subject", "when", "data", "since"], rows)
+
+
+def recorded() -> dict[str, dict[str, Any]]:
+    """An event for each pattern, as tests/gateway/test_events.py recorded it."""
+    found: dict[str, dict[str, Any]] = json.loads((ROOT / "docs" / "examples.json").read_text())
+    return found
+
+
+def examples() -> str:
+    """Each recorded event."""
+    parts = [f"**`{pattern}`**\n\n```json\n{json.dumps(event, indent=2)}\n```" for pattern, event in recorded().items()]
+    return "\n" + "\n\n".join(parts) + "\n"
+
+
+def errors() -> str:
+    """The problem types."""
+    return table(
+        ["name", "status", "title"], [[f"`{name}`", str(code), title] for name, (code, title) in PROBLEMS.items()]
+    )
+
+
+def asyncapi() -> str:
+    """The AsyncAPI 3.0 document of the subjects."""
+    known = recorded()
+    channels: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    for one in subject_list():
+        address = f"agent.events.{one['subject']}"
+        name = one["subject"].replace(".*", "-any").replace(".", "-")
+        message: dict[str, Any] = {
+            "name": name,
+            "title": one["when"],
+            "summary": f"data: {one['data']}; since OpenClaw {one['since']}",
+            "contentType": "application/cloudevents+json",
+            "payload": {"$ref": "#/components/schemas/CloudEvent"},
+        }
+        if address in known:
+            message["examples"] = [{"name": "recorded", "payload": known[address]}]
+        channels[name] = {"address": address, "messages": {name: message}}
+        operations[f"send-{name}"] = {
+            "action": "send",
+            "channel": {"$ref": f"#/channels/{name}"},
+            "summary": one["when"],
+        }
+    text = {"type": "string"}
+    whole = {"type": "integer", "minimum": 0}
+    attributes = ("gatewayid", "agentid", "sessionkey", "sessionid", "runid", "traceparent", "causationid")
+    event = {
+        "type": "object",
+        "required": ["specversion", "id", "source", "type", "subject"],
+        "properties": {
+            "specversion": {"const": "1.0"},
+            **dict.fromkeys(("id", "source", "type", "subject"), text),
+            "time": {"type": "string", "format": "date-time"},
+            **dict.fromkeys(attributes, text),
+            "hops": whole,
+            "priority": {"type": "integer", "minimum": 1, "maximum": 10},
+            "data": {},
+        },
+    }
+    document = {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "openclaw-nats",
+            "version": __version__,
+            "description": "What OpenClaw Gateways publish. Other programs use agent.events.custom.> and webhook.>.",
+        },
+        "servers": {"nats": {"host": "127.0.0.1:4222", "protocol": "nats"}},
+        "channels": channels,
+        "operations": operations,
+        "components": {"schemas": {"CloudEvent": event}},
+    }
+    return json.dumps(document, indent=1) + "\n"
 
 
 def settings() -> str:
@@ -85,6 +167,8 @@ def metrics() -> str:
 
 
 PARTS = {
+    "examples": examples,
+    "errors": errors,
     "metrics": metrics,
     "subjects": subjects,
     "settings": settings,
@@ -113,6 +197,11 @@ def main() -> int:
             stale.append(name)
             if "--check" not in sys.argv:
                 path.write_text(generated(text))
+    api = ROOT / "docs" / "asyncapi.json"
+    if not api.exists() or api.read_text() != asyncapi():
+        stale.append("docs/asyncapi.json")
+        if "--check" not in sys.argv:
+            api.write_text(asyncapi())
     if stale and "--check" in sys.argv:
         print(f"not up to date: {', '.join(stale)}; run `python docs/generate.py`")
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import time
 from collections import Counter
@@ -331,6 +332,26 @@ def test_every_documented_subject_was_seen_but_those_named_here(world: World) ->
     unseen = {pattern for pattern in documented_subjects() if not any(matches(pattern, subject) for subject in seen)}
     # A live skill is only changed by an operator's decision; the chaos tests fill the spool.
     assert unseen <= {"agent.events.skill.*", "agent.events.spool.overflow"}, unseen
+    if target := os.environ.get("OPENCLAW_NATS_EXAMPLES"):  # how docs/examples.json is made
+        events = world.events()
+        firsts = (
+            (pattern, [one for one in events if matches(pattern, one["subject"])])
+            for pattern in sorted(documented_subjects())
+        )
+        found = {pattern: some[0] for pattern, some in firsts if some}
+        text = json.dumps(found, indent=1).replace(found["agent.events.gateway.startup"]["gatewayid"], "home")
+        Path(target).write_text(text + "\n")
+
+
+def test_the_recorded_examples_have_the_fields_that_events_have(world: World) -> None:
+    recorded = json.loads((Path(__file__).parents[2] / "docs" / "examples.json").read_text())
+    seen: dict[str, set[str]] = {}
+    for event in world.events():
+        seen.setdefault(event["subject"], set()).update(event.keys() | {f"data.{name}" for name in event["data"]})
+    for pattern, event in recorded.items():
+        fields = event.keys() | {f"data.{name}" for name in event["data"]}
+        now = [names for subject, names in seen.items() if matches(pattern, subject)]
+        assert any(fields <= names for names in now), pattern
 
 
 async def _sleep(seconds: float) -> None:

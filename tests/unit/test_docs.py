@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -16,7 +17,7 @@ from openclaw_nats.settings import REGISTRY
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ORDER = ("subjects", "commands", "settings", "endpoints")
-PAGES = [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))]
 README = (ROOT / "README.md").read_text()
 
 
@@ -90,7 +91,7 @@ def test_links_in_the_docs_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text()):
             if not target.startswith("https://"):
-                assert (ROOT / "docs" / target).exists(), f"{page}: {target}"
+                assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
 
 
 def test_the_routes_in_the_docs_are_valid(tmp_path: Path) -> None:
@@ -120,3 +121,32 @@ def test_every_metric_is_in_the_reference() -> None:
     names = {metric.name for metric in registry.collect()}
     page = (ROOT / "docs" / "reference.md").read_text()
     assert not [name for name in sorted(names) if f"`{name}`" not in page]
+
+
+def test_the_site_builds_with_every_link_right(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("index.html")}
+    assert "how-to/lost-event/index.html" in pages
+    for page in PAGES:
+        name = page.removeprefix("docs/").removesuffix(".md")
+        assert (f"{name}/index.html" if name != "index" else "index.html") in pages, page
+
+
+def test_the_asyncapi_document_has_a_channel_for_each_subject() -> None:
+    import json
+
+    document = json.loads((ROOT / "docs" / "asyncapi.json").read_text())
+    table = re.findall(r"^\| `(agent\.events\.[^`]+)`", README, re.MULTILINE)
+    addresses = [channel["address"] for channel in document["channels"].values()]
+    assert sorted(addresses) == sorted(set(table))
+    for operation in document["operations"].values():
+        assert operation["channel"]["$ref"].removeprefix("#/channels/") in document["channels"]
+    assert sum("examples" in m for c in document["channels"].values() for m in c["messages"].values()) > 15

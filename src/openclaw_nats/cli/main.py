@@ -35,6 +35,7 @@ COMMANDS = {
     "cron": "List and change cron jobs: events at set times.",
     "timers": "List, set and cancel timers: one event at one time.",
     "config": "Show or change settings.",
+    "completion": "Print the completion script of a shell.",
     "demo": "Show everything with a private, real Gateway and a scripted model.",
 }
 

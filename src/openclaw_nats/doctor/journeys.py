@@ -15,17 +15,23 @@ Call = Callable[[str, str, Any], Any]
 Read = Callable[[str], list[dict[str, Any]]]
 
 SECONDS = 20.0
+SETTLE_SECONDS = 10.0
 PROBE = "agent.events.plugin.probe"
 
 
 def out(call: Call, read: Read) -> Iterator[Finding]:
     """Gateway → plugin → spool → sidecar → stream."""
     began = time.monotonic()
-    try:
-        number = call("POST", "/api/plugin/probe", None)["probe"]
-    except OpenClawNatsError as error:
-        yield problem("event out", f"no test event could be asked for: {error}", error.hint or "Start the Gateway.")
-        return
+    number = ""
+    while not number:
+        try:
+            number = call("POST", "/api/plugin/probe", None)["probe"]
+        except OpenClawNatsError as error:
+            if time.monotonic() - began < SETTLE_SECONDS:  # it reports, so that its channel is about to come
+                time.sleep(0.5)
+                continue
+            yield problem("event out", f"no test event could be asked for: {error}", error.hint or "Start the Gateway.")
+            return
     while time.monotonic() - began < SECONDS:
         if any(one.get("data", {}).get("probe") == number for one in read(PROBE)):
             took = time.monotonic() - began
