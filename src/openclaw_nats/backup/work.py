@@ -21,7 +21,7 @@ from openclaw_nats.backup.archive import Manifest, pack, unpack
 from openclaw_nats.errors import SetupError
 from openclaw_nats.installer import nats_server
 from openclaw_nats.jetstream import snapshot as streams
-from openclaw_nats.jetstream.connection import Connection, Options
+from openclaw_nats.jetstream.connection import Options, connected
 from openclaw_nats.jetstream.streams import DEAD_LETTERS, EVENTS, SCHEDULES
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.locations import Locations
@@ -33,6 +33,7 @@ from openclaw_nats.storage import snapshot as database
 STREAMS = (SCHEDULES, DEAD_LETTERS, EVENTS)
 FILES = ("config.toml", "api-key", "nats-password", "hook-token", "setup.json", "openclaw.json.before", "migrate.json")
 DATABASE = "sidecar.db"
+_SECONDS = 10.0
 Say = Callable[[str, str], None]
 
 
@@ -57,7 +58,7 @@ def make(settings: Settings, target: Path, say: Say) -> int:
 
 
 async def _save_streams(settings: Settings, folder: Path, manifest: Manifest, say: Say) -> None:
-    async with _Connected(settings) as connection:
+    async with connected(Options.from_settings(settings), _SECONDS) as connection:
         for stream in STREAMS:
             saved = await streams.save(connection, stream, folder / f"{stream}.stream")
             if saved is not None:
@@ -90,7 +91,7 @@ def put_back(source: Path, home: Path, say: Say) -> Path | None:
 
 
 async def _restore_streams(settings: Settings, folder: Path, manifest: Manifest, say: Say) -> None:
-    async with _Connected(settings) as connection:
+    async with connected(Options.from_settings(settings), _SECONDS) as connection:
         for stream in STREAMS:
             if stream in manifest.streams:
                 saved = manifest.streams[stream]
@@ -114,26 +115,6 @@ def _place(path: Path, target: Path, old_home: str, new_home: str) -> None:
         return
     shutil.copyfile(path, target)
     target.chmod(0o600)
-
-
-class _Connected:
-    """A connection to NATS that is there, or Unavailable."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._connection = Connection(Options.from_settings(settings))
-
-    async def __aenter__(self) -> Connection:
-        self._task = asyncio.create_task(self._connection.run())
-        for _ in range(100):
-            if self._connection.connected:
-                break
-            await asyncio.sleep(0.1)
-        self._connection.client  # noqa: B018  (raises when it is not there)
-        return self._connection
-
-    async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
 
 
 @contextmanager

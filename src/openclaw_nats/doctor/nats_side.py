@@ -12,7 +12,7 @@ from typing import Any
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
 from openclaw_nats.errors import OpenClawNatsError, Unavailable
 from openclaw_nats.events.subjects import EVERYTHING
-from openclaw_nats.jetstream.connection import Connection, Options
+from openclaw_nats.jetstream.connection import Connection, Options, connected
 from openclaw_nats.jetstream.consumer import consumer_name
 from openclaw_nats.jetstream.streams import DEAD_LETTERS, EVENTS, SCHEDULES, schedules_problem
 from openclaw_nats.service.locations import Locations
@@ -27,20 +27,14 @@ def nats(settings: Settings) -> Iterator[Finding]:
     """Ask the server itself, with our own credentials."""
     try:
         yield from asyncio.run(_look(settings))
+    except Unavailable as error:
+        yield _unreachable(settings, str(error))
     except OpenClawNatsError as error:
         yield problem("nats", str(error), error.hint or _PERMISSIONS)
 
 
 async def _look(settings: Settings) -> list[Finding]:
-    connection = Connection(Options.from_settings(settings))
-    task = asyncio.create_task(connection.run())
-    try:
-        for _ in range(50):
-            if connection.connected or connection.last_error:
-                break
-            await asyncio.sleep(0.1)
-        if not connection.connected:
-            return [_unreachable(settings, connection.last_error)]
+    async with connected(Options.from_settings(settings)) as connection:
         found = [ok("nats", f"nats-server {connection.server_version} at {connection.shown} lets us in")]
         if text := schedules_problem(connection.server_version):
             found.append(note("nats", text, "Update nats-server; everything but cron and timers works meanwhile."))
@@ -48,16 +42,13 @@ async def _look(settings: Settings) -> list[Finding]:
         found += _durability(settings)
         found += await _streams(connection, settings)
         return found
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def _unreachable(settings: Settings, error: str) -> Finding:
     if "uthorization" in error:
         return problem("nats", f"NATS refuses us: {error}", _PERMISSIONS)
     start = "Run `openclaw-nats start`." if settings["nats.managed"] else "Start it, or run `setup --nats-url` anew."
-    return problem("nats", f"NATS can't be reached: {error or 'no answer within 5 s'}", start)
+    return problem("nats", error, start)
 
 
 async def _jetstream(connection: Connection) -> list[Finding]:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from openclaw_nats import __version__
-from openclaw_nats.errors import SetupError
+from openclaw_nats.errors import SetupError, Unavailable
 from openclaw_nats.installer import config_file, credentials, gateway_hooks, nats_server
 from openclaw_nats.installer.gateway_hooks import GatewayHooks
 from openclaw_nats.installer.openclaw import PLUGIN_ID, OpenClaw
@@ -349,32 +349,24 @@ def check_nats(settings: Settings) -> None:
     """Try the configured NATS; raise SetupError that says what is wrong with it."""
     import asyncio
 
-    from openclaw_nats.jetstream.connection import Connection
     from openclaw_nats.jetstream.connection import Options as NatsOptions
+    from openclaw_nats.jetstream.connection import connected
     from openclaw_nats.service import logs
 
-    logs.silence()
-
     async def attempt() -> str:
-        connection = Connection(NatsOptions.from_settings(settings))
-        task = asyncio.create_task(connection.run())
-        try:
-            for _ in range(50):
-                if connection.connected:
-                    answer = await connection.api("INFO")
-                    return str(answer["error"]["description"]) if "error" in answer else ""
-                if connection.last_error:
-                    return connection.last_error
-                await asyncio.sleep(0.1)
-            return "no answer within 5 s"
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        async with connected(NatsOptions.from_settings(settings)) as connection:
+            answer = await connection.api("INFO")
+            text = str(answer["error"]["description"]) if "error" in answer else ""
+            return f"NATS at {connection.shown} can't be used: {text}" if text else ""
 
-    problem = asyncio.run(attempt())
+    logs.silence()
+    try:
+        problem = asyncio.run(attempt())
+    except Unavailable as error:
+        problem = str(error)
     if problem:
         raise SetupError(
-            f"NATS at {settings['nats.url'].rpartition('@')[2]} can't be used: {problem}",
+            problem,
             hint="Check the address, who you are there (--nats-user, --nats-credentials, --nats-nkey), the CA of its "
             "certificate (--nats-ca), and whether JetStream is on.",
         )

@@ -7,12 +7,13 @@ timeout: the sidecar can then answer 503 and the spool keeps the events.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import secrets
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -292,6 +293,27 @@ class Connection:
         if text != self.last_error:
             log.warning("nats.error", error=text)
         self.last_error = text
+
+
+@contextlib.asynccontextmanager
+async def connected(options: Options, seconds: float = 5.0) -> AsyncIterator[Connection]:
+    """A connection for one piece of work; raise Unavailable, with what NATS said, when there is none in time."""
+    connection = Connection(options)
+    task = asyncio.create_task(connection.run())
+    try:
+        deadline = time.monotonic() + seconds
+        while not connection.connected and time.monotonic() < deadline:
+            if connection.last_error and "uthorization" in connection.last_error:
+                break  # it will not change its mind
+            await asyncio.sleep(0.05)
+        if not connection.connected:
+            raise Unavailable(
+                f"NATS at {options.shown} can't be used: {connection.last_error or f'no answer within {seconds:g} s'}"
+            )
+        yield connection
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def parse_reply(reply: Msg) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from typing import Any
 
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.events.decoding import document_of
-from openclaw_nats.jetstream.connection import Connection, Options
+from openclaw_nats.jetstream.connection import Connection, Options, connected
 from openclaw_nats.jetstream.reading import read_stream
 
 STREAMS = ("agent_events", "agent_dlq", "scheduler_internal")
 _GROUP = 500
+_SECONDS = 3.0
 PostLines = Callable[[bytes], dict[str, Any]]
 
 
@@ -48,19 +49,12 @@ def copy_events(url: str, post: PostLines, progress: Callable[[int], None]) -> i
 
 
 async def _with(url: str, work: Callable[[Connection], Any]) -> Any:
-    connection = Connection(Options(tuple(part.strip() for part in url.split(","))))
-    task = asyncio.create_task(connection.run())
+    options = Options(tuple(part.strip() for part in url.split(",")))
     try:
-        for _ in range(30):
-            if connection.connected or connection.last_error:
-                break
-            await asyncio.sleep(0.1)
-        return await work(connection) if connection.connected else None
+        async with connected(options, _SECONDS) as connection:
+            return await work(connection)
     except OpenClawNatsError:
         return None
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _counts(connection: Connection) -> dict[str, int]:
