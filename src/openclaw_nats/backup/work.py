@@ -20,6 +20,9 @@ from pathlib import Path
 from openclaw_nats.backup.archive import Manifest, pack, unpack
 from openclaw_nats.errors import SetupError
 from openclaw_nats.installer import nats_server
+from openclaw_nats.installer.docker import DockerCompose
+from openclaw_nats.installer.services import service_for
+from openclaw_nats.installer.setup import read_record
 from openclaw_nats.jetstream import snapshot as streams
 from openclaw_nats.jetstream.connection import Options, connected
 from openclaw_nats.jetstream.streams import DEAD_LETTERS, EVENTS, SCHEDULES
@@ -124,6 +127,12 @@ def _nats_running(settings: Settings):  # type: ignore[no-untyped-def]
         yield
         return
     where = Locations(settings.home)
+    service = service_for(where, read_record(where).get("service", ""))
+    if isinstance(service, DockerCompose):
+        service.install()
+        service.start_nats()
+        yield
+        return
     where.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_private(where.nats_config, render(settings))
     process = subprocess.Popen(

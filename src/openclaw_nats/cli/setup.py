@@ -16,6 +16,11 @@ _PLUGIN_SECONDS = 45.0
 
 @click.command("setup")
 @connection_options
+@click.option(
+    "--runtime",
+    type=click.Choice(["local", "docker"]),
+    help="docker: nats-server and sidecar in containers. Default: local, by systemd, launchd, or a background process.",
+)
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
 @json_option
@@ -71,18 +76,27 @@ def _apply(steps: Any, say: Any) -> list[str]:
 def _run_service(setup: Any, say: Any, *, restart: bool) -> list[str]:
     from openclaw_nats.cli.health import wait_until_up
     from openclaw_nats.installer.services import WORDS, service_for
-    from openclaw_nats.service.supervisor import running_pid
 
-    service = service_for(setup.where, setup.record.get("service", ""))
+    service = service_for(setup.where, _kind(setup))
+    if (noted := setup.record.get("service")) and noted != service.kind:
+        service_for(setup.where, noted).remove()
     changed = ["Service"] if service.install() or setup.record.get("service") != service.kind else []
     setup.remember_service(service.kind)
-    if running_pid(setup.where) is not None and restart:
+    if service.running() and restart:
         service.stop()
-    if running_pid(setup.where) is None:
+    if not service.running():
         service.start()
     wait_until_up(setup.settings(), _HEALTH_SECONDS)
     say("✓", "Service", f"runs as {WORDS[service.kind]}")
     return changed
+
+
+def _kind(setup: Any) -> str:
+    """The kind of service to use: what was asked for, else what was noted, else what this machine has."""
+    noted = str(setup.record.get("service", ""))
+    if setup.options.runtime == "docker":
+        return "docker"
+    return "" if setup.options.runtime == "local" and noted == "docker" else noted
 
 
 def _wait_for_plugin(setup: Any, say: Any, *, was_running: bool) -> Any:

@@ -49,10 +49,12 @@ def collect() -> dict[str, Any]:
 
 def _without_sidecar(settings: Any, error: str) -> dict[str, Any]:
     from openclaw_nats.installer.openclaw import gateway_answers
+    from openclaw_nats.installer.services import service_for
+    from openclaw_nats.installer.setup import read_record
     from openclaw_nats.service.locations import Locations
-    from openclaw_nats.service.supervisor import running_pid
 
-    running = running_pid(Locations(settings.home)) is not None
+    where = Locations(settings.home)
+    running = service_for(where, read_record(where).get("service", "")).running()
     advice = "the service runs: see `openclaw-nats logs`" if running else "not running: `openclaw-nats start`"
     unknown = {"reachable": False, "since": "", "version": "", "lastError": "unknown while the sidecar is down"}
     answers = gateway_answers(settings["gateway.url"])

@@ -23,10 +23,10 @@ def stop() -> bool:
     from openclaw_nats.installer.services import service_for
     from openclaw_nats.installer.setup import read_record
     from openclaw_nats.service.locations import Locations
-    from openclaw_nats.service.supervisor import running_pid
     from openclaw_nats.settings import load
 
     where = Locations(load().home)
-    was_running = running_pid(where) is not None
-    service_for(where, read_record(where).get("service", "")).stop()
+    service = service_for(where, read_record(where).get("service", ""))
+    was_running = service.running()
+    service.stop()
     return was_running

@@ -20,8 +20,9 @@ from openclaw_nats import __version__
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
 from openclaw_nats.errors import SetupError
 from openclaw_nats.installer import nats_server
+from openclaw_nats.installer.services import WORDS, service_for
+from openclaw_nats.installer.setup import read_record
 from openclaw_nats.service.locations import Locations
-from openclaw_nats.service.supervisor import running_pid
 from openclaw_nats.settings import Settings
 
 LITTLE_DISK = 500 << 20
@@ -75,11 +76,12 @@ def files(settings: Settings) -> Iterator[Finding]:
 
 def service(settings: Settings) -> Iterator[Finding]:
     """Whether `up` runs."""
-    pid = running_pid(Locations(settings.home))
-    if pid is None:
-        yield problem("service", "openclaw-nats does not run", "Run `openclaw-nats start`.", _start)
+    where = Locations(settings.home)
+    one = service_for(where, read_record(where).get("service", ""))
+    if one.running():
+        yield ok("service", f"it runs, as {WORDS[one.kind].partition(' (')[0]}")
     else:
-        yield ok("service", f"it runs (process {pid})")
+        yield problem("service", "openclaw-nats does not run", "Run `openclaw-nats start`.", _start)
 
 
 def ports(settings: Settings) -> Iterator[Finding]:
@@ -149,8 +151,6 @@ def clock() -> Iterator[Finding]:
 
 
 def _start() -> None:
-    from openclaw_nats.installer.services import service_for
-    from openclaw_nats.installer.setup import read_record
     from openclaw_nats.settings import load
 
     where = Locations(load().home)

@@ -17,6 +17,7 @@ from typing import Any
 
 from openclaw_nats.errors import SetupError
 from openclaw_nats.service.locations import Locations
+from openclaw_nats.service.supervisor import running_pid
 
 _PASSED_ON = ("OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH", "PATH")
 
@@ -77,6 +78,10 @@ class Launchd:
         """Unload the agent, which ends it; it would start again otherwise."""
         if self._is_loaded():
             self._launchctl("bootout", self._service)
+
+    def running(self) -> bool:
+        """Whether `up` runs."""
+        return running_pid(self._where) is not None
 
     def remove(self) -> None:
         """Stop the agent and delete its property list."""

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from openclaw_nats.errors import SetupError
+from openclaw_nats.installer.docker import DockerCompose
 from openclaw_nats.installer.launchd import Launchd
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.service.supervisor import running_pid
@@ -92,6 +93,10 @@ class SystemdUser:
         """Stop the unit."""
         self._systemctl("stop", self.unit)
 
+    def running(self) -> bool:
+        """Whether `up` runs."""
+        return running_pid(self._where) is not None
+
     def remove(self) -> None:
         """Stop the unit and delete it."""
         if self.path.exists():
@@ -163,16 +168,21 @@ class Detached:
                 deadline += _STOP_SECONDS
             time.sleep(0.05)
 
+    def running(self) -> bool:
+        """Whether `up` runs."""
+        return running_pid(self._where) is not None
+
     def remove(self) -> None:
         """Stop it."""
         self.stop()
 
 
-Service = SystemdUser | Launchd | Detached
+Service = SystemdUser | Launchd | Detached | DockerCompose
 # How each kind is told to people, with why it is that one.
 WORDS = {
     "systemd": "a systemd user unit",
     "launchd": "a launch agent",
+    "docker": "two containers, by Docker Compose",
     "detached": "a background process (neither systemd for users nor launchd is here; it does not survive a reboot)",
 }
 
@@ -181,6 +191,8 @@ def service_for(where: Locations, kind: str = "") -> Service:
     """The service of this installation: of the kind recorded at setup, else what this machine has."""
     if kind == "systemd" or (not kind and SystemdUser.available()):
         return SystemdUser(where)
+    if kind == "docker":
+        return DockerCompose(where)
     if kind == "launchd" or (not kind and Launchd.available()):
         return Launchd(where)
     return Detached(where)

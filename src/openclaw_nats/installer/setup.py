@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from openclaw_nats import __version__
 from openclaw_nats.errors import SetupError, Unavailable
 from openclaw_nats.installer import config_file, credentials, gateway_hooks, nats_server
+from openclaw_nats.installer.docker import DockerCompose
 from openclaw_nats.installer.gateway_hooks import GatewayHooks
 from openclaw_nats.installer.openclaw import PLUGIN_ID, OpenClaw
 from openclaw_nats.installer.services import service_for
@@ -20,7 +21,6 @@ from openclaw_nats.plugin_files import plugin_dir
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.service.nats_config import USER
-from openclaw_nats.service.supervisor import running_pid
 from openclaw_nats.settings import Settings, load
 
 
@@ -37,6 +37,7 @@ class Options:
     nats_credentials: str | None = None
     nats_nkey: str | None = None
     nats_ca: str | None = None
+    runtime: str | None = None
 
     def nats_settings(self) -> dict[str, str]:
         """The settings of an existing NATS, as far as they were given; raise SetupError for one without an address."""
@@ -258,9 +259,11 @@ def uninstall(openclaw: OpenClaw | None, where: Locations, *, purge: bool) -> li
     """
     record = read_record(where)
     done = []
-    if record.get("service") or running_pid(where) is not None:
-        service = service_for(where, record.get("service", ""))
+    service = service_for(where, record.get("service", ""))
+    if record.get("service") or service.running():
         service.remove()
+        if purge and isinstance(service, DockerCompose):
+            service.purge()
         done.append(f"stopped the service ({service.kind})")
     if openclaw is not None:
         if openclaw.plugin_entry() or openclaw.installed_plugin().exists():

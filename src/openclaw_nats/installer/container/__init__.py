@@ -1,0 +1,1 @@
+"""What `setup --runtime docker` builds its image of."""
