@@ -41,7 +41,7 @@ def test_a_server_whose_clock_is_apart_is_a_problem() -> None:
     apart = time.strftime("%Y-%m-%dT%H:%M:%S.123456Z", time.gmtime(time.time() - 120))
     (finding,) = nats_side._server_clock({"ts": apart})
     assert finding.state == "problem"
-    assert "120 s apart" in finding.text
+    assert "120 s apart" in finding.text or "121 s apart" in finding.text
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     assert [one.state for one in nats_side._server_clock({"ts": now})] == ["ok"]
     assert nats_side._server_clock({}) == []
