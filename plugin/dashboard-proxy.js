@@ -6,6 +6,8 @@ import https from "node:https";
 const PREFIX = "/nats-dashboard";
 const TARGET = "/dashboard";
 const HEAD_MS = 30_000;
+// So many at once: whoever reaches the Gateway's port must not use up the sidecar's connections, which events need.
+const MAX_OPEN = 64;
 const PASSED_ON = [
   "accept",
   "accept-encoding",
@@ -33,10 +35,17 @@ export function registerDashboard(api, bus) {
   bus.dashboard = `${PREFIX}/`;
 }
 
+let open = 0;
+
 /** Pass one request on, and its answer back; true, as the Gateway expects of who has answered. */
 export function forward(bus, request, response) {
   return new Promise((resolve) => {
-    response.on("close", () => resolve(true));
+    open += 1;
+    response.on("close", () => {
+      open -= 1;
+      resolve(true);
+    });
+    if (open > MAX_OPEN) return refuse(request, response, 503, "unavailable", "Too many requests are open; close a page.");
     const path = pathOf(request.url);
     if (path === PREFIX) {
       response.writeHead(308, { location: `.${PREFIX}/` });

@@ -100,6 +100,12 @@ def test_what_browsers_have_no_business_with_is_not_there(operator: Visitor) -> 
     assert operator.request("POST", "/api/events", [])[0] == 405
 
 
+def test_nothing_that_goes_on_outlives_the_session(operator: Visitor) -> None:
+    status, answer = operator.call("GET", "/api/events?follow=true")
+    assert status == 400
+    assert "/api/live" in answer["hint"]
+
+
 def test_every_path_is_either_open_to_browsers_or_kept_from_them() -> None:
     kept = {"plugin", "tools", "sign-in-links", "openapi.json"}
     segments = {path.removeprefix("/").partition("/")[0] for _, path in every_operation()}

@@ -138,6 +138,20 @@ test("half an answer is not taken for a whole one", async () => {
   await assert.rejects(ask(`${PREFIX}/api/health`));
 });
 
+test("visitors can't use up the sidecar's connections", async () => {
+  const waiting = [];
+  answer = (request, response) => waiting.push(response);
+  const asked = Array.from({ length: 80 }, () => ask(`${PREFIX}/api/live`));
+  const refused = (await Promise.all(asked.map((one) => Promise.race([one, new Promise((go) => setTimeout(go, 500))])))).filter(Boolean);
+  assert.equal(waiting.length, 64);
+  assert.equal(refused.length, 16);
+  assert.ok(refused.every(({ status }) => status === 503));
+  for (const response of waiting) response.end();
+  await Promise.all(asked);
+  answer = (request, response) => response.end("fine");
+  assert.equal((await ask(`${PREFIX}/`)).status, 200);
+});
+
 test("a sidecar that is away is told in words, as JSON to the page", async () => {
   const url = bus.settings.sidecarUrl;
   bus.settings.sidecarUrl = "http://127.0.0.1:1";

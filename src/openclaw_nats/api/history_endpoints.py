@@ -36,6 +36,8 @@ class HistoryEndpoints:
         follow = query.get("follow", "false")
         if follow not in ("true", "false"):
             raise Malformed("follow must be true or false")
+        if follow == "true" and request.scope.get("session"):
+            raise Malformed("follow is not for browsers", hint="/api/live is, and ends with the session.")
         limit = query.get("limit")
         if limit is not None and not (limit.isascii() and limit.isdigit() and 0 < len(limit) < 10):
             raise Malformed("limit must be a whole number from 0 to 999999999")
