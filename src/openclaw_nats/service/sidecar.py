@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import structlog
 import uvicorn
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
@@ -128,9 +128,7 @@ async def build(settings: Settings) -> Sidecar:
     connection = Connection(Options.from_settings(settings))
     streams = Streams(connection, settings)
     connection.on_connect = streams.ensure
-    Gauge("openclaw_nats_nats_up", "Whether events can be stored", registry=registry).set_function(
-        lambda: float(connection.ready)
-    )
+    meters.nats_up.set_function(lambda: float(connection.ready))
     event_log = JetStreamEventLog(connection, streams)
     publisher = GroupCommitPublisher(event_log, meters.group_size.observe)
     redactor = Redactor(patterns=settings["redaction.patterns"], keys=settings["redaction.keys"])
