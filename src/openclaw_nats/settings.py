@@ -221,6 +221,12 @@ REGISTRY: tuple[Setting, ...] = (
     Setting("agents.request_subjects", (), _nats_patterns, "Subjects for nats_request; empty: it is off."),
     Setting("inbox.keep", "30d", parse_duration, "How long receipts and dead letters are kept."),
     Setting("dashboard.session_expires", "7d", parse_duration, "How long a browser stays signed in to the dashboard."),
+    Setting(
+        "otel.endpoint",
+        "",
+        _url("http", "https"),
+        "Runs go there as OTLP spans; empty: off. Needs openclaw-nats[otel].",
+    ),
     Setting("compat", True, _flag, "Whether scripts for @omnixal/openclaw-nats-plugin find its paths and answers."),
     Setting("log.level", "info", _one_of("debug", "info", "warning", "error"), "How much the sidecar logs."),
 )

@@ -86,6 +86,10 @@ class Streams:
         state["sources"] = answer.get("sources") or []
         return state
 
+    async def last_sequence(self) -> int:
+        """The last sequence of the events stream."""
+        return int((await self.state())["last_seq"])
+
     async def subject_counts(self) -> dict[str, int]:
         """How many messages each subject of the events stream has; the server tells 100,000 subjects at a time."""
         found: dict[str, int] = {}

@@ -56,6 +56,7 @@ from openclaw_nats.service.schedule_parts import Schedules, build_schedules
 from openclaw_nats.service.tasks import keep_running
 from openclaw_nats.service.tool_parts import build_toolbox
 from openclaw_nats.settings import Settings, load
+from openclaw_nats.telemetry.exporter import SpanExporter, otlp
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +77,7 @@ class Sidecar:
     inbound: Inbound
     schedules: Schedules
     dashboard: Dashboard
+    spans: SpanExporter | None
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -87,6 +89,7 @@ class Sidecar:
             **self.inbound.runs(),
             **self.schedules.runs(),
             **self.dashboard.runs(),
+            **({"spans": self.spans.run} if self.spans is not None else {}),
         }
         try:
             async with asyncio.TaskGroup() as group:
@@ -187,8 +190,14 @@ async def build(settings: Settings) -> Sidecar:
         routes=inbound.book, inbox=inbound.inbox, cron=schedules.cron, timers=schedules.timers, views=dashboard.views
     )
     compat = [Middleware(Compat, only_there=only_there)] if settings["compat"] else []
+    spans = None
+    if settings["otel.endpoint"]:
+        send = otlp(settings["otel.endpoint"], settings.gateway_id)
+        spans = SpanExporter(event_log, inbound.database, settings.gateway_id, streams.last_sequence, send)
     app = build_app(api_key=api_key, endpoints=endpoints, gate=gate, compat=compat, meters=meters)
-    return Sidecar(app, connection, streams, event_log, publisher, gateway, health, inbound, schedules, dashboard)
+    return Sidecar(
+        app, connection, streams, event_log, publisher, gateway, health, inbound, schedules, dashboard, spans
+    )
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,0 +1,158 @@
+"""An agent run's events as spans, named by OpenTelemetry's semantic conventions for generative AI (GenAI).
+
+A run is `invoke_agent`, a model's call `chat`, a tool's `execute_tool`; each is made of the one event that tells its
+end and how long it took. Ids follow from the ids of run and event, so that the same event makes the same span again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from openclaw_nats.events.envelope import parse_time
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_REMEMBERED_RUNS = 1000
+_TOKENS = {
+    "input": "gen_ai.usage.input_tokens",
+    "output": "gen_ai.usage.output_tokens",
+    "cacheRead": "gen_ai.usage.cache_read.input_tokens",
+    "cacheWrite": "gen_ai.usage.cache_creation.input_tokens",
+}
+
+
+@dataclass(frozen=True)
+class Span:
+    """One span. Times are nanoseconds since the Unix epoch; ids are numbers, `parent` is 0 for a root."""
+
+    name: str
+    trace: int
+    id: int
+    parent: int
+    begin: int
+    end: int
+    client: bool = False
+    error: str = ""
+    attributes: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+class SpanMaker:
+    """Turns events into spans; remembers the tokens of a run until its end is told."""
+
+    def __init__(self) -> None:
+        self._tokens: OrderedDict[str, dict[str, int]] = OrderedDict()
+
+    def span_of(self, event: Mapping[str, Any]) -> Span | None:
+        """The span that an event (a decoded CloudEvent) tells the end of; None for all others."""
+        run, data = _text(event.get("runid")), event.get("data")
+        subject = _text(event.get("subject")).removeprefix("agent.events.")
+        if not run or not isinstance(data, dict):
+            return None
+        if subject == "llm.output":
+            self._note_tokens(run, data.get("usage"))
+            return None
+        if subject == "agent.run_ended":
+            return self._run(event, run, data)
+        if subject.startswith("model.call."):
+            return _call(event, run, data)
+        if subject.startswith("tool."):
+            return _tool(event, run, data)
+        return None
+
+    def _note_tokens(self, run: str, usage: Any) -> None:
+        known = self._tokens.setdefault(run, {})
+        for name, attribute in _TOKENS.items():
+            value = usage.get(name) if isinstance(usage, dict) else None
+            if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+                known[attribute] = known.get(attribute, 0) + value
+        while len(self._tokens) > _REMEMBERED_RUNS:
+            self._tokens.popitem(last=False)
+
+    def _run(self, event: Mapping[str, Any], run: str, data: Mapping[str, Any]) -> Span:
+        agent = _text(event.get("agentid")) or "main"
+        attributes = {
+            "gen_ai.operation.name": "invoke_agent",
+            "gen_ai.agent.id": agent,
+            "gen_ai.agent.name": agent,
+            "openclaw.run.id": run,
+            "openclaw.trigger": _text(data.get("trigger")),
+            "openclaw_nats.delivery": _text(event.get("causationid")),
+            **self._tokens.pop(run, {}),
+        }
+        return _span(event, run, data, f"invoke_agent {agent}", attributes, span_id=_run_span(run))
+
+
+def _call(event: Mapping[str, Any], run: str, data: Mapping[str, Any]) -> Span:
+    model = _text(data.get("model"))
+    attributes = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": _text(data.get("provider")),
+        "gen_ai.request.model": model,
+    }
+    return _span(event, run, data, f"chat {model}".strip(), attributes, client=True)
+
+
+def _tool(event: Mapping[str, Any], run: str, data: Mapping[str, Any]) -> Span:
+    tool = _text(data.get("tool"))
+    attributes = {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": tool,
+        "gen_ai.tool.call.id": _text(data.get("toolCallId")),
+    }
+    return _span(event, run, data, f"execute_tool {tool}".strip(), attributes)
+
+
+def _span(
+    event: Mapping[str, Any],
+    run: str,
+    data: Mapping[str, Any],
+    name: str,
+    attributes: Mapping[str, Any],
+    *,
+    span_id: int = 0,
+    client: bool = False,
+) -> Span:
+    end = int(parse_time(_text(event.get("time"))).timestamp() * 1e9)
+    lasted = data.get("durationMs")
+    lasted = lasted if isinstance(lasted, int | float) and lasted >= 0 else 0
+    common = {
+        "gen_ai.conversation.id": _text(event.get("sessionkey")),
+        "openclaw.gateway.id": _text(event.get("gatewayid")),
+    }
+    failed = data.get("success") is False
+    return Span(
+        name=name[:200],
+        trace=_trace(event, run),
+        id=span_id or _number("event", _text(event.get("id")), 8),
+        parent=0 if span_id else _run_span(run),
+        begin=end - int(lasted * 1e6),
+        end=end,
+        client=client,
+        error=(_text(data.get("error")) or "error") if failed else "",
+        attributes={key: value for key, value in {**common, **attributes}.items() if value != ""},
+    )
+
+
+def _trace(event: Mapping[str, Any], run: str) -> int:
+    """The trace that the Gateway gave it, else one of the run's own.
+
+    The span in `traceparent` is no parent here: it is the Gateway's own, which nobody may have exported.
+    """
+    match = _TRACEPARENT.fullmatch(_text(event.get("traceparent")))
+    return int(match[1], 16) if match and int(match[1], 16) else _number("trace", run, 16)
+
+
+def _run_span(run: str) -> int:
+    return _number("run", run, 8)
+
+
+def _number(kind: str, text: str, size: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{kind}:{text}".encode()).digest()[:size]) or 1
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
