@@ -10,6 +10,7 @@ import { Runs } from "./runs.js";
 import { changedAt, homeOf, readApiKey, readSettings } from "./settings.js";
 import { Spool } from "./spool.js";
 import { PREFIX, policyOf } from "./subjects.js";
+import { traceparentWithin } from "./trace.js";
 import { Uploader } from "./uploader.js";
 
 export const VERSION = "0.1.0";
@@ -112,13 +113,18 @@ export class Bus {
     for (const name in EVENT_NAMES) {
       if (made[name]) event[EVENT_NAMES[name]] = String(made[name]).slice(0, 512);
     }
-    const trace = made.trace;
-    if (trace?.traceId && trace.spanId) event.traceparent = `00-${trace.traceId}-${trace.spanId}-${trace.traceFlags ?? "00"}`;
+    const own = made.trace; // the Gateway's
+    if (own?.traceId && own.spanId) event.traceparent = `00-${own.traceId}-${own.spanId}-${own.traceFlags ?? "00"}`;
     if (made.child) this.causes.inherit(made.child);
     const cause = this.causes.of(made.runId, made.sessionKey);
     if (cause) {
       event.causationid = cause.dispatch;
       event.hops = cause.hops;
+      const traceparent = traceparentWithin(cause.traceparent, made.runId ?? cause.run);
+      if (traceparent) {
+        if (event.traceparent) event.tracestate = `openclaw=${own.traceId}-${own.spanId}`;
+        event.traceparent = traceparent;
+      }
     }
     event.data = made.data;
     if (mode === "payload" && made.content) return withContent(event, made.content);

@@ -1,6 +1,7 @@
 // Which delivery an event goes back to: the loop guard's memory. A run that a delivery started stamps all its events
 // with the delivery's id and with `hops`, how many deliveries lie between the event and the outside. Subagents of the
 // run inherit it. Events without a run id go by their session, for as long as its delivery lasts and a little longer.
+// With the cause goes the trace of who published what was delivered.
 import { BoundedMap } from "./memory.js";
 
 const AFTER_MS = 10_000;
@@ -10,15 +11,16 @@ const MOST_PER_SESSION = 20;
 export class Causes {
   constructor(now = Date.now) {
     this.now = now;
-    this.runs = new BoundedMap(); // run id → {dispatch, hops}
-    this.sessions = new BoundedMap(); // session key, or its beginning and a * → [{dispatch, hops, until, everyRun}]
+    this.runs = new BoundedMap(); // run id → {dispatch, hops, traceparent?, run?}
+    this.sessions = new BoundedMap(); // session key, or its beginning and a * → [{…, until, everyRun}]
     this.prefixes = 0;
   }
 
   /** A delivery starts a run whose id and session are known. */
-  begin({ key, sessionKey, dispatch, hops }) {
-    this.runs.set(key, { dispatch, hops });
-    this.remember(sessionKey, { dispatch, hops, until: Infinity, everyRun: false });
+  begin({ key, sessionKey, dispatch, hops, traceparent }) {
+    const cause = { dispatch, hops, ...(traceparent && { traceparent, run: key }) };
+    this.runs.set(key, cause);
+    this.remember(sessionKey, { ...cause, until: Infinity, everyRun: false });
   }
 
   /** That run has ended; what comes a little later in its session still belongs to it. */
@@ -28,18 +30,20 @@ export class Causes {
   }
 
   /** A delivery whose run's id is not known: for so long, every run of the session counts. */
-  announce({ session, dispatch, hops, seconds }) {
-    this.remember(session, { dispatch, hops, until: this.now() + seconds * 1000, everyRun: true });
+  announce({ session, dispatch, hops, traceparent, seconds }) {
+    const cause = { dispatch, hops, ...(traceparent && { traceparent }) };
+    this.remember(session, { ...cause, until: this.now() + seconds * 1000, everyRun: true });
   }
 
   /** A run has spawned another one. */
   inherit({ parentRun, parentSession, childRun, childSession }) {
     const cause = this.of(parentRun, parentSession);
     if (!cause) return;
-    const { dispatch, hops } = cause;
-    if (childRun) this.runs.set(childRun, { dispatch, hops });
+    const { dispatch, hops, traceparent } = cause;
+    const passed = { dispatch, hops, ...(traceparent && { traceparent }) };
+    if (childRun) this.runs.set(childRun, passed);
     if (childSession && childSession !== parentSession) {
-      this.remember(childSession, { dispatch, hops, until: this.now() + CHILD_MS, everyRun: true });
+      this.remember(childSession, { ...passed, until: this.now() + CHILD_MS, everyRun: true });
     }
   }
 

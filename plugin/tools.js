@@ -1,5 +1,6 @@
 // The agent tools: each call goes to the sidecar with who calls; its answer comes back as JSON, outside data marked.
 import { TOOLS } from "./tool-list.js";
+import { traceparentWithin } from "./trace.js";
 
 const TIMEOUT_MS = 40_000; // nats_request may wait 30 s
 const AWAY = "the event bus is not reachable now";
@@ -29,6 +30,7 @@ export async function callTool(bus, name, given, ctx) {
     sessionId: ctx.sessionId ?? "",
     hops: cause?.hops ?? 0,
     cause: cause?.dispatch ?? "",
+    traceparent: traceparentWithin(cause?.traceparent, cause?.run) ?? "",
   };
   try {
     const body = JSON.stringify({ caller, parameters: given ?? {} });

@@ -137,6 +137,7 @@ class Parcel:
 
     `key` is the idempotency key and, through the plugin, the run's id: a repeated parcel has the same key and the same
     content. `hops` is what the events of the run that it starts carry. `way` is how an earlier attempt went.
+    `traceparent` is that of its first event that has one.
     """
 
     key: str
@@ -155,6 +156,7 @@ class Parcel:
     subject: str = ""
     content_type: str = ""
     way: str = ""
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

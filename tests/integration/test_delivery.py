@@ -19,6 +19,7 @@ from tests.support.inbound import ROOMY, Bus, running_bus
 from tests.support.processes import wait_until
 
 ONE_EACH = {"batch": {"size": 1}}
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture
@@ -229,6 +230,25 @@ def test_a_subject_target_republishes_one_step_further_and_a_circle_ends(bus: Bu
     )
     assert told[0]["data"] == {"route": "circle", "subject": "agent.events.custom.c.again", "hops": 4}
     assert bus.sidecar.metric("openclaw_nats_loop_guard_stopped") >= 0
+
+
+def test_a_publishers_trace_goes_with_its_event_to_every_kind_of_target(bus: Bus) -> None:
+    again = {"kind": "subject", "subject": "agent.events.custom.again"}
+    bus.route("turn", "agent.events.custom.turn", "main", flow=ONE_EACH)
+    bus.route("hook", "agent.events.custom.hook", {"kind": "webhook", "url": f"{bus.stub.url}/in"})
+    bus.route("event", "agent.events.custom.event", again)
+    bus.route("text", "agent.events.custom.text", again, template="about {{ data.n }}")
+    headers = {"traceparent": TRACEPARENT}
+    for name in ("hook", "event", "text"):
+        jetstream.publish(bus.nats, f"agent.events.custom.{name}", b'{"n": 1}', headers)
+    body = json.dumps({"subject": "agent.events.custom.turn", "payload": {"n": 2}}).encode()
+    assert bus.sidecar.request("POST", "/api/publish", body, {"Content-Type": "application/json", **headers})[0] == 200
+    bus.publish("turn", {"n": 3})
+    assert bus.settled(5)["delivered"] == 5
+    seen = [(act["path"], act["headers"].get("traceparent")) for act in bus.stub.acts()]
+    assert sorted(seen, key=str) == [("/hooks/agent", TRACEPARENT), ("/hooks/agent", None), ("/in", TRACEPARENT)]
+    events = [one for one in bus.sidecar.events() if one["subject"] == "agent.events.custom.again"]
+    assert [one["traceparent"] for one in events] == [TRACEPARENT, TRACEPARENT]
 
 
 def test_a_restart_sends_nothing_again_and_forgets_nothing(bus: Bus) -> None:

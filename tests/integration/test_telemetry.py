@@ -2,75 +2,26 @@
 
 from __future__ import annotations
 
-import gzip
-import http.server
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 
+from tests.support.inbound import ROOMY, running_bus
+from tests.support.otlp import Collector, attributes
 from tests.support.processes import NatsServer, Sidecar, event, wait_until
 
 RUN = {"runid": "run-1", "agentid": "main", "sessionkey": "agent:main:main", "gatewayid": "home"}
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-class Collector:
-    """What an OTLP endpoint has got; `refuse` makes it answer 503."""
-
-    def __init__(self) -> None:
-        self.spans: list[WireSpan] = []
-        self.resources: list[dict[str, str]] = []
-        self.refuse = False
-        self.refused = 0
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if outer.refuse:
-                    outer.refused += 1
-                    self.send_response(503)
-                    self.end_headers()
-                    return
-                if self.headers.get("Content-Encoding") == "gzip":
-                    body = gzip.decompress(body)
-                assert self.path == "/v1/traces"
-                for one in ExportTraceServiceRequest.FromString(body).resource_spans:
-                    outer.resources.append({a.key: a.value.string_value for a in one.resource.attributes})
-                    for scope in one.scope_spans:
-                        outer.spans += scope.spans
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def named(self, name: str) -> WireSpan:
-        """The one span of that name."""
-        (found,) = [span for span in self.spans if span.name == name]
-        return found
-
-
-def attributes(span: WireSpan) -> dict[str, Any]:
-    """A span's attributes."""
-    return {a.key: a.value.string_value or a.value.int_value for a in span.attributes}
-
-
 @pytest.fixture
 def collector() -> Iterator[Collector]:
     one = Collector()
     yield one
-    one.server.shutdown()
-    one.server.server_close()
+    one.close()
 
 
 @pytest.fixture
@@ -116,8 +67,8 @@ def test_a_run_is_a_span_with_its_calls_and_tools_below_it(bus: Sidecar, collect
     assert told["openclaw_nats.delivery"] == "delivery-1"
     assert attributes(call)["gen_ai.request.model"] == "m-1"
     assert attributes(tool)["gen_ai.tool.call.id"] == "c-1"
-    assert attributes(tool)["error.type"] == "exit code 3"
-    assert (tool.status.code, run.status.code) == (2, 0)
+    assert attributes(tool)["error.type"] == "_OTHER"
+    assert (tool.status.code, tool.status.message, run.status.code) == (2, "exit code 3", 0)
     assert collector.resources[0]["service.name"] == "openclaw"
     assert collector.resources[0]["service.instance.id"] == "home"
 
@@ -156,3 +107,25 @@ def test_without_the_setting_nothing_is_sent(sidecar: Sidecar, collector: Collec
     sidecar.post_events(a_run())
     assert sidecar.get("/api/health")[0] == 200
     assert collector.spans == []
+
+
+def test_a_woken_run_is_a_child_of_its_publishers_span(tmp_path: Path, collector: Collector) -> None:
+    other = "0af7651916cd43dd8448eb211c80319c"
+    with running_bus(tmp_path, ROOMY + f'[otel]\nendpoint = "{collector.url}"\n') as bus:
+        bus.route("a", "agent.events.custom.a.>", "main", flow={"debounce": "1s"})
+        for trace in (TRACE, other):
+            event_ = event(f"of-{trace}", "agent.events.custom.a.x", traceparent=f"00-{trace}-00f067aa0ba902b7-01")
+            bus.sidecar.post_events([event_])
+        assert bus.settled(2)["delivered"] == 2
+        dispatch = bus.receipts()[0]["id"]
+        own = ("a" * 32, "b" * 16)
+        bus.publish("b.x")
+        gateway = bus.sidecar.events()[-1]["gatewayid"]
+        traces = {"traceparent": f"00-{TRACE}-0123456789abcdef-01", "tracestate": f"x=1, openclaw={own[0]}-{own[1]}"}
+        bus.sidecar.post_events(a_run(gatewayid=gateway, causationid=dispatch, **traces))
+        wait_until(lambda: len(collector.spans) == 3, 15, "the spans")
+    run = collector.named("invoke_agent main")
+    assert (run.trace_id.hex(), run.parent_span_id.hex()) == (TRACE, "00f067aa0ba902b7")
+    assert [(link.trace_id.hex(), link.span_id.hex()) for link in run.links] == [(other, "00f067aa0ba902b7"), own]
+    assert {span.trace_id.hex() for span in collector.spans} == {TRACE}
+    assert collector.named("chat m-1").parent_span_id == run.span_id

@@ -61,3 +61,15 @@ test("what is remembered is bounded", () => {
   assert.ok(causes.runs.size <= 2000);
   assert.ok(causes.sessions.get("one").length <= 20);
 });
+
+test("the publisher's trace goes with the cause, to subagents too", () => {
+  const [causes] = at();
+  const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  causes.begin({ key: "run-1", sessionKey: "parent", dispatch: "d1", hops: 1, traceparent });
+  causes.inherit({ parentRun: "run-1", parentSession: "parent", childRun: "run-2", childSession: "child" });
+  causes.announce({ session: "woken", dispatch: "d2", hops: 1, seconds: 60, traceparent });
+  assert.deepEqual(causes.of("run-1", "parent"), { dispatch: "d1", hops: 1, traceparent, run: "run-1" });
+  assert.deepEqual(causes.of("run-2", "child"), { dispatch: "d1", hops: 1, traceparent });
+  assert.equal(causes.of("run-3", "child").traceparent, traceparent);
+  assert.equal(causes.of("any", "woken").traceparent, traceparent);
+});

@@ -148,3 +148,20 @@ test("every subject of the table is in the documented list", () => {
   assert.ok(literal.length > 10);
   for (const subject of literal) assert.ok(patterns.some((pattern) => matches(pattern, subject)), subject);
 });
+
+test("what a delivered run emits is in its publisher's trace, the Gateway's own place in tracestate", () => {
+  const one = bus();
+  const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  const trace = { traceId: "a".repeat(32), spanId: "b".repeat(16), traceFlags: "01" };
+  one.causes.begin({ key: "run-1", sessionKey: "s", dispatch: "d1", hops: 1, traceparent });
+  one.causes.begin({ key: "run-2", sessionKey: "t", dispatch: "d2", hops: 1, traceparent: "00-nonsense" });
+  one.record({ subject: "agent.run_ended", data: {}, runId: "run-1", sessionKey: "s", trace });
+  one.record({ subject: "session.end", data: {}, sessionKey: "s" });
+  one.record({ subject: "agent.run_ended", data: {}, runId: "run-2", sessionKey: "t", trace });
+  one.record({ subject: "agent.run_ended", data: {}, runId: "run-3", sessionKey: "u", trace });
+  const [run, session, wrong, other] = spooled(one);
+  const inRun = "00-4bf92f3577b34da6a3ce929d0e0e4736-cef38b0fc7db4161-01"; // sha256("run:run-1"), as events/trace.py makes it
+  assert.deepEqual([run.traceparent, run.tracestate], [inRun, `openclaw=${trace.traceId}-${trace.spanId}`]);
+  assert.deepEqual([session.traceparent, session.tracestate], [inRun, undefined]);
+  for (const event of [wrong, other]) assert.deepEqual([event.traceparent, event.tracestate], [`00-${trace.traceId}-${trace.spanId}-01`, undefined]);
+});

@@ -48,14 +48,15 @@ const call = async (name = "nats_publish", given = { subject: "agent.events.cust
 
 test("a call carries who makes it, and what delivery led to it", async () => {
   answer = say(200, { result: { id: "1" } });
-  bus.causes.begin({ key: "run-1", sessionKey: ctx.sessionKey, dispatch: "d-1", hops: 2 });
+  const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  bus.causes.begin({ key: "run-1", sessionKey: ctx.sessionKey, dispatch: "d-1", hops: 2, traceparent });
   const { told } = await call();
   bus.causes.sessions.clear();
   assert.deepEqual(told, { ok: true, id: "1" });
   const last = seen.at(-1);
   assert.equal(last.url, "/api/tools/nats_publish");
   assert.equal(last.key, "Bearer key-of-the-test-1234");
-  assert.deepEqual(last.body.caller, { agentId: "ops", sessionKey: "agent:ops:main", sessionId: "s-1", hops: 2, cause: "d-1" });
+  assert.deepEqual(last.body.caller, { agentId: "ops", sessionKey: "agent:ops:main", sessionId: "s-1", hops: 2, cause: "d-1", traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-cef38b0fc7db4161-01" });
 });
 
 test("what comes from outside is marked as such", async () => {

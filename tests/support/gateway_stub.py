@@ -57,7 +57,7 @@ class State:
         if key in self.keys:
             return
         self.keys[key] = b""
-        shown = {name: value for name, value in headers.items() if name.startswith(("webhook-", "content-"))}
+        shown = {name: value for name, value in headers.items() if name.startswith(("webhook-", "content-", "trace"))}
         line = {"key": key, "path": path, "time": time.time(), "running": self.running, "headers": shown}
         self.file.write(json.dumps({**line, "body": json.loads(body) if _is_json(body) else body.decode()}) + "\n")
         self.file.flush()

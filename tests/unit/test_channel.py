@@ -16,6 +16,8 @@ from openclaw_nats.gateway.channel import PluginChannel, RunResult
 from openclaw_nats.ports import Parcel
 from tests.support.parcels import parcel
 
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 
 class Plugin:
     """The other side: reads orders, tells results."""
@@ -169,12 +171,14 @@ async def test_a_run_that_takes_too_long_is_asked_for_again_as_the_same_run(monk
 
 
 async def test_causes_are_announced_only_to_somebody(channel: PluginChannel) -> None:
-    channel.announce(session="s", dispatch="d", hops=1, seconds=1)
+    channel.announce(parcel(), "s", 1)
     plugin = Plugin(channel, "instance-1")
     await plugin.connect()
-    channel.announce(session="s", dispatch="d2", hops=2, seconds=60)
-    (order,) = await plugin.orders(1)
-    assert order == {"op": "cause", "session": "s", "dispatch": "d2", "hops": 2, "seconds": 60}
+    channel.announce(parcel("d2", hops=2), "s", 60)
+    channel.announce(parcel("d3", traceparent=TRACEPARENT), "s", 60)
+    first, second = await plugin.orders(2)
+    assert first == {"op": "cause", "session": "s", "dispatch": "d2", "hops": 2, "seconds": 60}
+    assert second["traceparent"] == TRACEPARENT
 
 
 async def test_what_may_have_been_taken_on_one_way_is_asked_for_on_the_same(channel: PluginChannel) -> None:

@@ -7,6 +7,7 @@ import re
 import msgspec
 
 from openclaw_nats.errors import InvalidEvent, NotAllowed
+from openclaw_nats.events import trace
 from openclaw_nats.schedules.document import Origin
 
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -15,16 +16,21 @@ _MADE_BY = re.compile(r"agent:([a-z0-9_-]+)(?: in (\S+))?")
 
 
 class Caller(msgspec.Struct, rename="camel"):
-    """The agent's run as the plugin tells it. `hops` and `cause` say which delivery has led to it: the loop guard's."""
+    """The agent's run as the plugin tells it.
+
+    `hops` and `cause` say which delivery has led to it (the loop guard's), `traceparent` whose trace it is in.
+    """
 
     agent_id: str = "main"
     session_key: str = ""
     session_id: str = ""
     hops: int = 0
     cause: str = ""
+    traceparent: str = ""
 
     def __post_init__(self) -> None:
         self.agent_id, self.session_key = self.agent_id.lower(), self.session_key.lower()
+        self.traceparent = trace.given(self.traceparent)
         if not _AGENT.fullmatch(self.agent_id):
             raise InvalidEvent(f"caller.agentId {self.agent_id[:40]!r} is not an agent's id")
         if self.session_key and not _SESSION.fullmatch(self.session_key):

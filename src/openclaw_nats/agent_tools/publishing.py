@@ -12,7 +12,7 @@ from openclaw_nats.agent_tools.answer import Answer, parameters
 from openclaw_nats.agent_tools.caller import Caller
 from openclaw_nats.agent_tools.limits import Limits
 from openclaw_nats.errors import InvalidEvent
-from openclaw_nats.events import envelope
+from openclaw_nats.events import envelope, trace
 from openclaw_nats.events.decoding import document_of
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.ids import uuid7
@@ -27,7 +27,7 @@ MAX_ANSWER = 24_000
 MAX_EVENT = 2_000
 MAX_REQUEST_SECONDS = 30.0
 
-Ask = Callable[[str, bytes, float], Awaitable[bytes]]
+Ask = Callable[[str, bytes, float, dict[str, str] | None], Awaitable[bytes]]
 
 
 class _Publish(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -78,6 +78,7 @@ class Publishing:
             sessionkey=caller.session_key,
             sessionid=caller.session_id,
             causationid=caller.cause,
+            traceparent=caller.traceparent,
             hops=caller.hops,
             priority=envelope.DEFAULT_PRIORITY if wanted.priority is None else wanted.priority,
             data=msgspec.Raw(msgspec.json.encode(wanted.payload)),
@@ -98,7 +99,8 @@ class Publishing:
         if len(body) > envelope.MAX_EVENT_BYTES:
             raise InvalidEvent("payload is too large")
         self._limits.count_publish(caller.agent_id)
-        reply = await self._ask(subject, body, seconds)
+        headers = {trace.HEADER: caller.traceparent} if caller.traceparent else None
+        reply = await self._ask(subject, body, seconds, headers)
         text = reply[:MAX_ANSWER].decode("utf-8", "replace")
         return Answer({"subject": subject, "bytes": len(reply), "cut": len(reply) > MAX_ANSWER}, text)
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from openclaw_nats.api.bodies import decode_json, media_type, read_body
 from openclaw_nats.api.problems import name_of
 from openclaw_nats.errors import InvalidEvent
+from openclaw_nats.events import trace
 from openclaw_nats.events.envelope import MAX_EVENT_BYTES, parse_time
 from openclaw_nats.outbound.ingest import Ingest, PublishRequest
 from openclaw_nats.outbound.meters import IngestMeters
@@ -35,7 +36,8 @@ class IngestEndpoints:
         """Store one event: `{"subject", "payload", …}` → `{"id", "subject", "sequence", "duplicate"}`."""
         media_type(request, (JSON,))
         body = await read_body(request, MAX_EVENT_BYTES)
-        done = await self._ingest.publish(decode_json(_publish_decoder, body))
+        traceparent = trace.given(request.headers.get(trace.HEADER, "").strip())
+        done = await self._ingest.publish(decode_json(_publish_decoder, body), traceparent)
         return _json({"id": done.id, "subject": done.subject, "sequence": done.sequence, "duplicate": done.duplicate})
 
     async def events(self, request: Request) -> Response:

@@ -17,6 +17,7 @@ from openclaw_nats.cli.output import json_option, print_json, step
 @click.option("--type", "event_type", help="CloudEvents type (default: from the subject).")
 @click.option("--priority", type=click.IntRange(1, 10), help="1 low … 10 high (default 5).")
 @click.option("--session-key", help="The session that the event is about.")
+@click.option("--traceparent", envvar="TRACEPARENT", help="The W3C trace that it belongs to (default: $TRACEPARENT).")
 @json_option
 def command(
     as_json: bool,
@@ -26,9 +27,11 @@ def command(
     event_type: str | None,
     priority: int | None,
     session_key: str | None,
+    traceparent: str | None,
 ) -> None:
     """Publish one event on SUBJECT with JSON as its data (`-` reads it from standard input)."""
     from openclaw_nats.cli.sidecar_client import SidecarClient
+    from openclaw_nats.events import trace
     from openclaw_nats.settings import load
 
     try:
@@ -38,7 +41,8 @@ def command(
     body = {"subject": subject, "payload": data}
     given = {"id": event_id, "type": event_type, "priority": priority, "sessionKey": session_key}
     body |= {name: value for name, value in given.items() if value is not None}
-    answer = SidecarClient(load()).call("POST", "/api/publish", body)
+    headers = {trace.HEADER: trace.given(traceparent)} if traceparent else None
+    answer = SidecarClient(load()).call("POST", "/api/publish", body, headers=headers)
     if as_json:
         print_json(answer)
         return

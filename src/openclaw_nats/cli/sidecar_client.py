@@ -27,9 +27,11 @@ class SidecarClient:
         self._settings = settings
         self._parts = urlsplit(settings["sidecar.url"])
 
-    def call(self, method: str, path: str, body: Any = None, *, timeout: float = 30.0) -> Any:
+    def call(
+        self, method: str, path: str, body: Any = None, *, timeout: float = 30.0, headers: dict[str, str] | None = None
+    ) -> Any:
         """Send one request and return the decoded answer; raise SidecarError."""
-        response = self._send(method, path, body, timeout)
+        response = self._send(method, path, body, timeout, headers)
         data = self._read(response)
         if response.status == 503 and path == "/api/health":
             return json.loads(data)
@@ -58,13 +60,16 @@ class SidecarClient:
         found: dict[str, Any] = json.loads(data)
         return found
 
-    def _send(self, method: str, path: str, body: Any, timeout: float | None) -> http.client.HTTPResponse:
+    def _send(
+        self, method: str, path: str, body: Any, timeout: float | None, more: dict[str, str] | None = None
+    ) -> http.client.HTTPResponse:
         secure = self._parts.scheme == "https"
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         connection = kind(self._parts.hostname or "127.0.0.1", self._parts.port, timeout=timeout)
         headers = {
             "Authorization": f"Bearer {self._settings.api_key()}",
             "Accept": "application/json; version=1, */*",
+            **(more or {}),
         }
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         if body is not None:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from openclaw_nats.errors import InvalidEvent, InvalidInput, TooLarge
-from openclaw_nats.events import envelope
+from openclaw_nats.events import envelope, trace
 from openclaw_nats.events.lateness import too_late
 from openclaw_nats.events.messages import StoredMessage
 
@@ -27,7 +27,8 @@ def document_of(message: StoredMessage) -> bytes:
     if b'"specversion"' in message.body[:4096]:
         try:
             envelope.decode(message.body)
-            return message.body if b"\n" not in message.body else msgspec.json.format(message.body, indent=-1)
+            body = _with_trace(message)
+            return body if b"\n" not in body else msgspec.json.format(body, indent=-1)
         except InvalidInput:
             pass  # not a CloudEvent after all: show it as what it is
     return msgspec.json.encode(_wrapped(message))
@@ -74,9 +75,10 @@ def _event_document(message: StoredMessage) -> bytes:
             raise InvalidEvent("the event is not a CloudEvent: its JSON can't be read")
         subject = msgspec.json.encode(message.subject)
         if fields.get("subject") == msgspec.Raw(subject):
-            return body
+            return _with_trace(message)
         # The subject that it was published on decides: NATS' own permissions are about that one.
-        return msgspec.json.encode({**fields, "subject": msgspec.Raw(subject)})
+        body = msgspec.json.encode({**fields, "subject": msgspec.Raw(subject)})
+        return _with_trace(dataclasses.replace(message, body=body))
     looks_like_json = body.lstrip()[:1] in (b"{", b"[") or "json" in message.headers.get("Content-Type", "")
     if looks_like_json:
         try:
@@ -88,6 +90,21 @@ def _event_document(message: StoredMessage) -> bytes:
         if str(wrapped.get(name, "")).isdigit():
             wrapped[name] = int(wrapped[name])
     return msgspec.json.encode(wrapped)
+
+
+def _with_trace(message: StoredMessage) -> bytes:
+    """A CloudEvent that came with a `traceparent` header: the header counts where the event itself names none."""
+    traceparent = _traceparent(message)
+    if not traceparent or "traceparent" in (fields := _object(message.body) or {}):
+        return message.body
+    return msgspec.json.encode({**fields, "traceparent": msgspec.Raw(msgspec.json.encode(traceparent))})
+
+
+def _traceparent(message: StoredMessage) -> str:
+    for name in message.headers:
+        if name.lower() == trace.HEADER:
+            return trace.given(message.headers[name])
+    return ""
 
 
 def _with_fire_time(message: StoredMessage) -> StoredMessage:
@@ -132,6 +149,8 @@ def _wrapped(message: StoredMessage) -> dict[str, Any]:
         "subject": message.subject,
         "time": envelope.format_time(message.time // 1_000_000),
     }
+    if traceparent := _traceparent(message):
+        document["traceparent"] = traceparent
     for name, value in headers.items():
         if name.startswith("ce-") and value:
             document[name[3:]] = value

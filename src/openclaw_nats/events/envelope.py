@@ -37,6 +37,7 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     sessionid: str = ""
     runid: str = ""
     traceparent: str = ""
+    tracestate: str = ""
     traceid: str = ""
     correlationid: str = ""
     causationid: str = ""

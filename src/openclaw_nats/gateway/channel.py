@@ -160,10 +160,10 @@ class PluginChannel:
                 f"the run has not ended within {self._run_timeout:g} s", scope="delivery", way=WAY
             ) from None
 
-    def announce(self, *, session: str, dispatch: str, hops: int, seconds: float) -> None:
+    def announce(self, parcel: Parcel, session: str, seconds: float) -> None:
         """Tell the plugin that events of a session (or, with a final *, of sessions that begin so) have a cause."""
         if self.connected:
-            order = {"op": "cause", "session": session, "dispatch": dispatch, "hops": hops, "seconds": seconds}
+            order = {"op": "cause", "session": session, "seconds": seconds, **_cause(parcel)}
             self._orders.put_nowait(_encode(order) + b"\n")
 
     def _fail_open(self, why: str, way: str) -> None:
@@ -195,16 +195,21 @@ def _order(parcel: Parcel) -> bytes:
     order: dict[str, Any] = {
         "op": "wake" if parcel.kind == "wake" else "run",
         "key": parcel.key,
-        "dispatch": parcel.dispatch,
         "route": parcel.route,
         "agentId": parcel.agent,
         "sessionKey": session_of(parcel),
         "text": parcel.text,
         "events": parcel.events,
-        "hops": parcel.hops,
         "trusted": parcel.trusted,
+        **_cause(parcel),
     }
     return _encode(order) + b"\n"
+
+
+def _cause(parcel: Parcel) -> dict[str, Any]:
+    """What the plugin stamps the events with that a parcel leads to."""
+    cause: dict[str, Any] = {"dispatch": parcel.dispatch, "hops": parcel.hops}
+    return {**cause, "traceparent": parcel.traceparent} if parcel.traceparent else cause
 
 
 def session_of(parcel: Parcel) -> str:

@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from openclaw_nats.errors import DeliveryError, GiveUp, RetryLater
+from openclaw_nats.events import trace
 from openclaw_nats.gateway.responses import retry_after
 from openclaw_nats.ports import Parcel, Receipt
 
@@ -55,9 +56,7 @@ class Hooks:
         if len(body) > MAX_BODY:
             raise GiveUp(f"the request is {len(body)} bytes long; the Gateway's hooks take {MAX_BODY}")
         try:
-            status, headers, answer = await self._post(
-                "/hooks/wake" if wake else "/hooks/agent", token, parcel.key, body
-            )
+            status, headers, answer = await self._post("/hooks/wake" if wake else "/hooks/agent", token, parcel, body)
         except DeliveryError as error:
             self.last_error = str(error)
             raise
@@ -68,12 +67,14 @@ class Hooks:
         self.last_error = str(refusal) if status != 503 else ""
         raise refusal
 
-    async def _post(self, path: str, token: str, key: str, body: bytes) -> tuple[int, Any, bytes]:
+    async def _post(self, path: str, token: str, parcel: Parcel, body: bytes) -> tuple[int, Any, bytes]:
         headers = {
             "Authorization": f"Bearer {token}",
             "Content-Type": "application/json",
-            "Idempotency-Key": key,
+            "Idempotency-Key": parcel.key,
         }
+        if parcel.traceparent:
+            headers[trace.HEADER] = parcel.traceparent
         timeout = aiohttp.ClientTimeout(total=self._run_timeout, sock_connect=5)
         try:
             async with self._session.post(

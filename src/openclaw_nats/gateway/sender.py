@@ -57,4 +57,4 @@ class GatewaySender:
         if parcel.kind == "agent":  # the Gateway's names for a hook's own session: 2026.9, and before
             sessions = [f"agent:{parcel.agent}:cron:*", f"agent:{parcel.agent}:hook:*"]
         for session in sessions:
-            self._channel.announce(session=session, dispatch=parcel.dispatch, hops=parcel.hops, seconds=seconds)
+            self._channel.announce(parcel, session, seconds)

@@ -8,6 +8,7 @@ import aiohttp
 from standardwebhooks import Webhook
 
 from openclaw_nats.errors import GiveUp, RetryLater
+from openclaw_nats.events import trace
 from openclaw_nats.gateway.responses import retry_after
 from openclaw_nats.ports import Parcel, Receipt
 
@@ -54,6 +55,8 @@ def _headers(parcel: Parcel) -> dict[str, str]:
         "webhook-timestamp": str(int(now.timestamp())),
         "openclaw-nats-hops": str(parcel.hops),
     }
+    if parcel.traceparent:
+        headers[trace.HEADER] = parcel.traceparent
     if parcel.secret:
         headers["webhook-signature"] = Webhook(parcel.secret).sign(parcel.key, now, parcel.text)
     return headers

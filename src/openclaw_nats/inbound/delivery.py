@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from openclaw_nats.errors import GiveUp, Poison, RetryLater, Unavailable
+from openclaw_nats.events import trace
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.flow_control import FlowControl, Release, Retry
@@ -167,7 +168,7 @@ class Deliveries:
                 members = await self._without_poison(route, release, members, str(error))
         else:
             return False
-        dispatch = self._dispatch_of(route, release, [one for one, _ in members], text)
+        dispatch = self._dispatch_of(route, release, members, text)
         if not await self._begin(dispatch, release, [one for one, _ in members], turn=route.target.is_turn):
             return False
         self._meters.digest.observe(dispatch.events)
@@ -200,8 +201,12 @@ class Deliveries:
         log.warning("delivery.poison", route=route.name, deliveries=len(bad), error=reason)
         return [one for place, one in enumerate(members) if place not in bad]
 
-    def _dispatch_of(self, route: Route, release: Release, members: Sequence[Waiting], text: str) -> Dispatch:
+    def _dispatch_of(
+        self, route: Route, release: Release, members: Sequence[tuple[Waiting, dict[str, Any]]], text: str
+    ) -> Dispatch:
         now = self._clock()
+        waiting = [one for one, _ in members]
+        traceparents = trace.carried(document for _, document in members)
         return Dispatch(
             id=uuid7(int(now * 1000)),
             route_id=route.id,
@@ -213,16 +218,17 @@ class Deliveries:
                     "trusted": route.document.trusted,
                     "confirm": route.document.confirm,
                     "text": route.document.template is not None,
+                    **({"traceparents": traceparents} if traceparents else {}),
                 }
             ).decode(),
             body=text,
             events=len(members),
-            priority=max(one.priority for one in members),
-            hops=max(one.hops for one in members),
-            position=min(one.order for one in members),
+            priority=max(one.priority for one in waiting),
+            hops=max(one.hops for one in waiting),
+            position=min(one.order for one in waiting),
             created_at=now,
             attempts=1,
-            deliveries=[one.delivery for one in members],
+            deliveries=[one.delivery for one in waiting],
         )
 
     async def _begin(self, dispatch: Dispatch, release: Release, members: Sequence[Waiting], *, turn: bool) -> bool:
@@ -363,4 +369,5 @@ def parcel_of(dispatch: Dispatch) -> Parcel:
         subject=target.subject,
         content_type="text/plain; charset=utf-8" if found.get("text") else json_type,
         way=dispatch.way,
+        traceparent=next(iter(found.get("traceparents", ())), ""),
     )

@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 
 from openclaw_nats.errors import GiveUp, InvalidInput, RetryLater, Unavailable
+from openclaw_nats.events import trace
 from openclaw_nats.events.envelope import type_of
 from openclaw_nats.events.messages import Message, Stored
 from openclaw_nats.events.subjects import PREFIX
 from openclaw_nats.ports import EventLog, Parcel, Receipt
 
 WAY = "nats"
-Publish = Callable[[str, bytes], Awaitable[None]]
+Publish = Callable[[str, bytes, dict[str, str] | None], Awaitable[None]]
 
 
 class Republisher:
@@ -42,15 +43,17 @@ class Republisher:
         return Receipt(WAY, str(results[0].sequence), "ok")
 
     async def _plain(self, parcel: Parcel) -> None:
+        headers = {trace.HEADER: parcel.traceparent} if parcel.traceparent else None
         try:
-            await self._publish(parcel.subject, parcel.text.encode())
+            await self._publish(parcel.subject, parcel.text.encode(), headers)
         except Unavailable as error:
             raise RetryLater(str(error), retry_after=error.retry_after) from None
 
 
 def _documents(parcel: Parcel) -> list[dict[str, Any]]:
     if not parcel.content_type.startswith("application/cloudevents"):
-        return [{"data": parcel.text, "datacontenttype": "text/plain"}]
+        text = {"data": parcel.text, "datacontenttype": "text/plain"}
+        return [{**text, "traceparent": parcel.traceparent} if parcel.traceparent else text]
     found = msgspec.json.decode(parcel.text)
     return found if isinstance(found, list) else [found]
 

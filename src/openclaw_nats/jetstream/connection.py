@@ -184,9 +184,9 @@ class Connection:
             raise Unavailable("JetStream does not answer: no responders", hint="Is JetStream on at this NATS server?")
         return reply
 
-    async def ask(self, subject: str, body: bytes, seconds: float) -> bytes:
+    async def ask(self, subject: str, body: bytes, seconds: float, headers: dict[str, str] | None = None) -> bytes:
         """Ask a service and return its answer; raise NotFound when nobody listens, Unavailable when it keeps still."""
-        future = await self.start_request(subject, body, None)
+        future = await self.start_request(subject, body, headers)
         try:
             async with asyncio.timeout(seconds):
                 reply = await future

@@ -88,9 +88,14 @@ class Ingest:
         self._window = duplicate_window
         self._clock = clock
 
-    async def publish(self, request: PublishRequest) -> Published:
-        """Make an event of a publish request and store it; raise InvalidInput or Unavailable."""
-        return await self.store(self._event_of(request))
+    async def publish(self, request: PublishRequest, traceparent: str = "") -> Published:
+        """Make an event of a publish request and store it; raise InvalidInput or Unavailable.
+
+        `traceparent` is that of the request's headers, which `meta.traceId` goes before.
+        """
+        event = self._event_of(request)
+        event.traceparent = event.traceparent or traceparent
+        return await self.store(event)
 
     async def store(self, event: Event) -> Published:
         """Store one event; raise InvalidInput or Unavailable."""

@@ -238,6 +238,12 @@ def open_dispatches(db: sqlite3.Connection) -> list[Dispatch]:
     return _dispatches(db, "state IN ('sending', 'failed')")
 
 
+def target_of(db: sqlite3.Connection, dispatch_id: str) -> str:
+    """The target of a dispatch as it was kept (JSON); empty when there is no such dispatch (any more)."""
+    row = db.execute("SELECT target FROM dispatches WHERE id = ?", (dispatch_id,)).fetchone()
+    return str(row[0]) if row else ""
+
+
 def sending_with(db: sqlite3.Connection, numbers: Iterable[int]) -> list[Dispatch]:
     """The dispatches being sent that carry one of these deliveries."""
     found: dict[str, Dispatch] = {}

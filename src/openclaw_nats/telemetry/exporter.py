@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -67,21 +67,30 @@ class SpanExporter:
         async for message in found:
             if message is not None and message.sequence > after:
                 last = message.sequence
-                if (span := self._span(document_of(message))) is not None:
+                if (span := await self._span(document_of(message))) is not None:
                     spans.append(span)
             now = asyncio.get_running_loop().time()
             if len(spans) >= GROUP or (spans and now - flushed >= FLUSH_SECONDS) or message is None:
                 await self._flush(spans, last)
                 spans, flushed = [], now
 
-    def _span(self, document: bytes) -> Span | None:
+    async def _span(self, document: bytes) -> Span | None:
         event: Any = msgspec.json.decode(document)
         if not isinstance(event, dict) or event.get("gatewayid") != self._gateway_id:
             return None
+        woken_by = await self._woken_by(event) if event.get("subject") == "agent.events.agent.run_ended" else ()
         try:
-            return self._maker.span_of(event)
+            return self._maker.span_of(event, woken_by)
         except (ValueError, OverflowError):
             return None  # a time that is none: somebody else's event
+
+    async def _woken_by(self, event: dict[str, Any]) -> Sequence[str]:
+        """The traceparents of the events of the delivery that a run goes back to."""
+        dispatch = event.get("causationid")
+        if not isinstance(dispatch, str) or not dispatch:
+            return ()
+        target = await self._database.read(lambda db: inbox.target_of(db, dispatch))
+        return msgspec.json.decode(target).get("traceparents", ()) if target else ()
 
     async def _flush(self, spans: list[Span], place: int) -> None:
         attempt = 0
@@ -102,7 +111,7 @@ def otlp(endpoint: str, gateway_id: str) -> Send:
         from opentelemetry.sdk.trace import ReadableSpan
         from opentelemetry.sdk.trace.export import SpanExportResult
         from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-        from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+        from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
     except ImportError:
         raise SettingsError(
             "otel.endpoint is set, but OpenTelemetry is not installed",
@@ -112,17 +121,19 @@ def otlp(endpoint: str, gateway_id: str) -> Send:
     resource = Resource.create({"service.name": "openclaw", "service.instance.id": gateway_id})
     scope = InstrumentationScope("openclaw-nats", __version__)
 
-    def context(trace: int, number: int) -> SpanContext:
-        return SpanContext(trace, number, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    def context(trace: int, number: int, *, is_remote: bool = False) -> SpanContext:
+        return SpanContext(trace, number, is_remote=is_remote, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 
     def readable(span: Span) -> ReadableSpan:
-        attributes = {**span.attributes, **({"error.type": span.error[:200]} if span.error else {})}
+        kind = span.error[:50] if span.client else "_OTHER"  # of a model's call the Gateway tells the error's kind only
+        attributes = {**span.attributes, **({"error.type": kind} if span.error else {})}
         return ReadableSpan(
             name=span.name,
             context=context(span.trace, span.id),
             parent=context(span.trace, span.parent) if span.parent else None,
             resource=resource,
             attributes=attributes,
+            links=[Link(context(trace, number, is_remote=True)) for trace, number in span.links],
             kind=SpanKind.CLIENT if span.client else SpanKind.INTERNAL,
             status=Status(StatusCode.ERROR, span.error[:200]) if span.error else Status(StatusCode.UNSET),
             start_time=span.begin,

@@ -6,16 +6,16 @@ end and how long it took. Ids follow from the ids of run and event, so that the 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from openclaw_nats.events import trace
 from openclaw_nats.events.envelope import parse_time
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_GATEWAYS_OWN = re.compile(r"(?:^|,) *openclaw=([0-9a-f]{32})-([0-9a-f]{16})")
 _REMEMBERED_RUNS = 1000
 _TOKENS = {
     "input": "gen_ai.usage.input_tokens",
@@ -27,7 +27,10 @@ _TOKENS = {
 
 @dataclass(frozen=True)
 class Span:
-    """One span. Times are nanoseconds since the Unix epoch; ids are numbers, `parent` is 0 for a root."""
+    """One span. Times are nanoseconds since the Unix epoch; ids are numbers, `parent` is 0 for a root.
+
+    `links` are (trace, span) of others that it has to do with.
+    """
 
     name: str
     trace: int
@@ -38,6 +41,7 @@ class Span:
     client: bool = False
     error: str = ""
     attributes: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    links: tuple[tuple[int, int], ...] = ()
 
 
 class SpanMaker:
@@ -46,8 +50,11 @@ class SpanMaker:
     def __init__(self) -> None:
         self._tokens: OrderedDict[str, dict[str, int]] = OrderedDict()
 
-    def span_of(self, event: Mapping[str, Any]) -> Span | None:
-        """The span that an event (a decoded CloudEvent) tells the end of; None for all others."""
+    def span_of(self, event: Mapping[str, Any], woken_by: Sequence[str] = ()) -> Span | None:
+        """The span that an event (a decoded CloudEvent) tells the end of; None for all others.
+
+        `woken_by` are the traceparents of the events that woke the run, the first one being its parent.
+        """
         run, data = _text(event.get("runid")), event.get("data")
         subject = _text(event.get("subject")).removeprefix("agent.events.")
         if not run or not isinstance(data, dict):
@@ -56,7 +63,7 @@ class SpanMaker:
             self._note_tokens(run, data.get("usage"))
             return None
         if subject == "agent.run_ended":
-            return self._run(event, run, data)
+            return self._run(event, run, data, woken_by)
         if subject.startswith("model.call."):
             return _call(event, run, data)
         if subject.startswith("tool."):
@@ -72,7 +79,7 @@ class SpanMaker:
         while len(self._tokens) > _REMEMBERED_RUNS:
             self._tokens.popitem(last=False)
 
-    def _run(self, event: Mapping[str, Any], run: str, data: Mapping[str, Any]) -> Span:
+    def _run(self, event: Mapping[str, Any], run: str, data: Mapping[str, Any], woken_by: Sequence[str]) -> Span:
         agent = _text(event.get("agentid")) or "main"
         attributes = {
             "gen_ai.operation.name": "invoke_agent",
@@ -83,7 +90,12 @@ class SpanMaker:
             "openclaw_nats.delivery": _text(event.get("causationid")),
             **self._tokens.pop(run, {}),
         }
-        return _span(event, run, data, f"invoke_agent {agent}", attributes, span_id=_run_span(run))
+        span = _span(event, run, data, f"invoke_agent {agent}", attributes, span_id=trace.run_span(run))
+        wakers = [found for one in woken_by if (found := trace.parse(one))]
+        parent = wakers[0][1] if wakers and wakers[0][0] == span.trace else 0
+        own = _GATEWAYS_OWN.search(_text(event.get("tracestate")))
+        links = (*wakers[1 if parent else 0 :], *([(int(own[1], 16), int(own[2], 16))] if own else ()))
+        return replace(span, parent=parent, links=links)
 
 
 def _call(event: Mapping[str, Any], run: str, data: Mapping[str, Any]) -> Span:
@@ -127,8 +139,8 @@ def _span(
     return Span(
         name=name[:200],
         trace=_trace(event, run),
-        id=span_id or _number("event", _text(event.get("id")), 8),
-        parent=0 if span_id else _run_span(run),
+        id=span_id or trace.number("event", _text(event.get("id")), 8),
+        parent=0 if span_id else trace.run_span(run),
         begin=end - int(lasted * 1e6),
         end=end,
         client=client,
@@ -138,20 +150,13 @@ def _span(
 
 
 def _trace(event: Mapping[str, Any], run: str) -> int:
-    """The trace that the Gateway gave it, else one of the run's own.
+    """The publisher's trace, or the Gateway's, else one of the run's own.
 
-    The span in `traceparent` is no parent here: it is the Gateway's own, which nobody may have exported.
+    The span in `traceparent` is no parent here: it is the run's own, or one of the Gateway's that nobody may have
+    exported.
     """
-    match = _TRACEPARENT.fullmatch(_text(event.get("traceparent")))
-    return int(match[1], 16) if match and int(match[1], 16) else _number("trace", run, 16)
-
-
-def _run_span(run: str) -> int:
-    return _number("run", run, 8)
-
-
-def _number(kind: str, text: str, size: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{kind}:{text}".encode()).digest()[:size]) or 1
+    found = trace.parse(event.get("traceparent"))
+    return found[0] if found else trace.number("trace", run, 16)
 
 
 def _text(value: Any) -> str:
