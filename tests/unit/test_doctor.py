@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from openclaw_nats.doctor import machine, nats_side, openclaw_side
+from openclaw_nats.doctor import journeys, machine, nats_side, openclaw_side
 from openclaw_nats.settings import load
 
 
@@ -68,3 +68,19 @@ def test_listening_beyond_loopback_is_told(tmp_path: Path) -> None:
 def test_an_address_that_is_not_the_sidecars_own_is_a_problem(tmp_path: Path) -> None:
     settings: Any = load(tmp_path, {"OPENCLAW_NATS_SIDECAR_PORT": "3999"})
     assert any("sidecar.url is" in one.text and one.state == "problem" for one in machine.ports(settings))
+
+
+@pytest.mark.parametrize(
+    ("delivery", "state", "text"),
+    [
+        ({"way": "plugin"}, "ok", "by the plugin"),
+        ({"way": "hooks"}, "ok", "by the hooks"),
+        ({"way": ""}, "note", "not connected now"),
+        ({"way": "hooks", "lastError": "no hook token"}, "problem", "no hook token"),
+    ],
+)
+def test_there_is_always_a_word_on_how_agents_are_woken(delivery: dict[str, Any], state: str, text: str) -> None:
+    (finding,) = journeys.way_to_agents(delivery)
+    assert finding.state == state
+    assert text in finding.text
+    assert bool(finding.fix) == (state != "ok")

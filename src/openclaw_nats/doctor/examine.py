@@ -39,4 +39,6 @@ def examine(settings: Settings, call: Call, read: Read) -> Iterator[Finding]:
     if health["plugin"]["reachable"]:
         yield from journeys.out(call, read)
     if health["status"] == "up":
-        yield from journeys.into(call, health)
+        yield from journeys.into(call)
+        # Asked again: a plugin that has just connected changes the way.
+        yield from journeys.way_to_agents(call("GET", "/api/health", None).get("delivery", {}))

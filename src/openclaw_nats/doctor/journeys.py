@@ -45,7 +45,7 @@ def out(call: Call, read: Read) -> Iterator[Finding]:
     )
 
 
-def into(call: Call, health: dict[str, Any]) -> Iterator[Finding]:
+def into(call: Call) -> Iterator[Finding]:
     """Sidecar → stream → consumer → inbox → flow control → delivery, to a subject instead of an agent."""
     name = f"doctor-{secrets.token_hex(4)}"
     subject = f"agent.events.bus.doctor.{name}"
@@ -77,7 +77,6 @@ def into(call: Call, health: dict[str, Any]) -> Iterator[Finding]:
             f"a test event is {state or 'nowhere'} after {SECONDS:.0f} s",
             "`openclaw-nats pending` and `openclaw-nats dead` say why; `openclaw-nats logs` says more.",
         )
-    yield from _way(health)
 
 
 def _outcome(call: Call, event: str, began: float) -> str:
@@ -91,14 +90,20 @@ def _outcome(call: Call, event: str, began: float) -> str:
     return state
 
 
-def _way(health: dict[str, Any]) -> Iterator[Finding]:
-    delivery = health.get("delivery", {})
+def way_to_agents(delivery: dict[str, Any]) -> Iterator[Finding]:
+    """What the health report tells of deliveries."""
     if error := delivery.get("lastError"):
         yield problem(
             "delivery", f"agents can't be woken: {error}", "Start the Gateway; `openclaw-nats setup` mends the rest."
         )
     elif way := delivery.get("way"):
         yield ok("delivery", f"agents are woken by {'the plugin' if way == 'plugin' else 'the hooks of the Gateway'}")
+    else:
+        yield note(
+            "delivery",
+            "no way to the agents yet: the plugin was here before and is not connected now; events wait for it",
+            "A Gateway that was just started needs a moment; if this stays: `openclaw gateway restart`.",
+        )
     for one in delivery.get("openBreakers", []):
         yield note("delivery", f"{one['target']} gets nothing at present: {one['lastError']}")
     counts = delivery.get("counts", {})
