@@ -3,22 +3,25 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
+import click  # noqa: E402
 from prometheus_client import CollectorRegistry  # noqa: E402
 
 from openclaw_nats import __version__  # noqa: E402
 from openclaw_nats.api import openapi  # noqa: E402
 from openclaw_nats.api.problems import PROBLEMS  # noqa: E402
-from openclaw_nats.cli.main import COMMANDS  # noqa: E402
+from openclaw_nats.cli.main import COMMANDS, cli  # noqa: E402
 from openclaw_nats.cli.output import EXIT_CODES  # noqa: E402
 from openclaw_nats.demo.provision import cache_dir, provision_node  # noqa: E402
 from openclaw_nats.inbound.meters import InboundMeters  # noqa: E402
@@ -95,7 +98,7 @@ def asyncapi() -> str:
         }
     text = {"type": "string"}
     whole = {"type": "integer", "minimum": 0}
-    attributes = ("gatewayid", "agentid", "sessionkey", "sessionid", "runid", "traceparent", "causationid")
+    known_as_text = "gatewayid agentid sessionkey sessionid runid causationid traceparent tracestate".split()
     event = {
         "type": "object",
         "required": ["specversion", "id", "source", "type", "subject"],
@@ -103,7 +106,7 @@ def asyncapi() -> str:
             "specversion": {"const": "1.0"},
             **dict.fromkeys(("id", "source", "type", "subject"), text),
             "time": {"type": "string", "format": "date-time"},
-            **dict.fromkeys(attributes, text),
+            **dict.fromkeys(known_as_text, text),
             "hops": whole,
             "priority": {"type": "integer", "minimum": 1, "maximum": 10},
             "data": {},
@@ -152,6 +155,39 @@ def commands() -> str:
     return table(["command", "what it does"], [[f"`openclaw-nats {name}`", text] for name, text in COMMANDS.items()])
 
 
+def command_details() -> str:
+    """Every command with its arguments and options, as `--help` tells them."""
+    top = click.Context(cli, info_name="openclaw-nats")
+    parts = [part for name in COMMANDS for part in _details(*_below(cli, top, name))]
+    return "\n" + "\n\n".join(parts) + "\n"
+
+
+def _below(group: click.Group, context: click.Context, name: str) -> tuple[click.Command, click.Context]:
+    command = group.get_command(context, name)
+    if command is None:
+        raise LookupError(name)
+    return command, click.Context(command, info_name=name, parent=context)
+
+
+def _details(command: click.Command, context: click.Context) -> Iterator[str]:
+    group = isinstance(command, click.Group)
+    usage = " ".join(piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]")
+    if context.parent and context.parent.info_name == "openclaw-nats":
+        yield f"### {context.info_name}"
+    if not group or command.invoke_without_command:
+        words = f"{context.command_path} {'' if group else usage}".strip()
+        text = " ".join(inspect.cleandoc(command.help or "").replace("\b", "").split())
+        options = [one for one in command.params if isinstance(one, click.Option) and one.name != "as_json"]
+        records = [record for one in options if (record := one.get_help_record(context))]
+        rows = [[f"`{name}`", " ".join(meaning.split())] for name, meaning in records]
+        yield f"**`{words}`**: {text}"
+        if rows:
+            yield table(["option", "meaning"], rows)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            yield from _details(*_below(command, context, name))
+
+
 def exit_codes() -> str:
     """What exit codes mean."""
     return table(["exit code", "meaning"], [[str(code), text] for code, text in EXIT_CODES.items()])
@@ -174,6 +210,7 @@ PARTS = {
     "settings": settings,
     "endpoints": endpoints,
     "commands": commands,
+    "command-details": command_details,
     "exit-codes": exit_codes,
 }
 
