@@ -78,6 +78,19 @@ def test_publish_from_the_shell(house: House) -> None:
     assert house.newest()["data"] == {"state": "open"}
 
 
+def test_a_shell_that_is_in_a_trace_publishes_into_it(house: House) -> None:
+    traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    publish = [sys.executable, "-m", "openclaw_nats", "publish", "agent.events.custom.x", "1"]
+    house.run(*publish, "--traceparent", traceparent)
+    assert house.newest()["traceparent"] == traceparent
+    house.environment["TRACEPARENT"] = traceparent.replace("0", "1")
+    house.run(*publish)
+    assert "traceparent" not in house.newest()  # version 11 is none that anybody knows
+    house.environment["TRACEPARENT"] = traceparent.replace("-01", "-00")
+    house.run(*publish)
+    assert house.newest()["traceparent"].endswith("-00")
+
+
 def test_the_webhook_is_one_request(house: House) -> None:
     (line,) = blocks("webhook", "bash")
     assert json.loads(house.run("bash", "-c", text=line))["subject"] == "agent.events.webhook.ci.build"
