@@ -162,9 +162,6 @@ export class Bus {
     this.reloadSettings();
     this.spool
       .refresh()
-      .catch((error) => {
-        this.spool.lastError = `the spool can't be read: ${error.message}`;
-      })
       .then(() => {
         this.uploader.kick();
         return this.uploader.request("/api/plugin/report", JSON.stringify(this.report()), { "content-type": "application/json" });

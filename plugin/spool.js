@@ -10,6 +10,8 @@ import path from "node:path";
 const SEGMENT_BYTES = 4 * 1024 * 1024;
 const RELEASE_BYTES = 256 * 1024;
 const OVERFLOW_TYPE = '"type":"openclaw.spool.overflow"';
+const CANT_WRITE = "the spool can't be written";
+const CANT_READ = "the spool can't be read";
 const NAME = /^(\d{13})-(\d+)-(\d{6})\.ndjson$/;
 
 export class Spool {
@@ -38,10 +40,11 @@ export class Spool {
     try {
       if (this.unwritten) this.tellUnwritten();
       this.write(line);
+      if (this.lastError.startsWith(CANT_WRITE)) this.lastError = "";
       this.onAppend();
       return true;
     } catch (error) {
-      this.lastError = `the spool can't be written: ${error.message}`;
+      this.lastError = `${CANT_WRITE}: ${error.message}`;
       this.countUnwritten(1);
       return false;
     }
@@ -135,7 +138,7 @@ export class Spool {
       this.tellUnwritten();
       this.onAppend();
     } catch (error) {
-      this.lastError = `the spool can't be written: ${error.message}`;
+      this.lastError = `${CANT_WRITE}: ${error.message}`;
     }
   }
 
@@ -164,6 +167,7 @@ export class Spool {
 
   /** Take over what earlier or other processes left, oldest first. Called once by the service, before it uploads. */
   async recover() {
+    this.renew();
     fs.mkdirSync(this.dir, { recursive: true, mode: 0o700 });
     const mine = new Set(this.segments.map((segment) => segment.path));
     const found = [];
@@ -186,15 +190,52 @@ export class Spool {
         this.write(this.makeOverflow(lost, "the spool could not be written"));
         this.onAppend();
       } catch (error) {
-        this.lastError = `the spool can't be written: ${error.message}`;
+        this.lastError = `${CANT_WRITE}: ${error.message}`;
         return; // the disk is still full: the file keeps the count, and refresh() tries again
       }
     }
     await fs.promises.rm(file, { force: true });
   }
 
+  /**
+   * Somebody may have deleted the folder while this process runs (`uninstall --purge` and setup again, or by hand): what
+   * is written then goes into files that nobody will ever read. Begin anew; what was not acknowledged is lost, and told.
+   */
+  renew() {
+    if (this.prefix === null || (this.isThere() && !(this.active && !fs.existsSync(this.active.path)))) return;
+    const gone = this.segments.filter((segment) => !segment.foreign && !fs.existsSync(segment.path));
+    const lost = gone.reduce((sum, one) => sum + one.events - one.ackedEvents + one.carried - one.ackedCarried, 0);
+    for (const fd of [this.fd, this.counterFd]) if (fd !== null) fs.closeSync(fd);
+    if (this.active) this.active.writing = false;
+    this.fd = this.counterFd = this.active = this.prefix = null;
+    for (const segment of gone) this.remove(segment);
+    if (lost <= 0) return;
+    this.dropped += lost;
+    try {
+      this.write(this.makeOverflow(lost, "the spool's files were removed"));
+    } catch (error) {
+      this.lastError = `${CANT_WRITE}: ${error.message}`;
+    }
+  }
+
+  isThere() {
+    const found = fs.statSync(path.join(this.dir, `${this.prefix}.dropped`), { throwIfNoEntry: false });
+    return found !== undefined && found.ino === fs.fstatSync(this.counterFd).ino;
+  }
+
   /** Look at other processes' segments again: they may have grown. */
   async refresh() {
+    try {
+      await this.look();
+      if (this.lastError.startsWith(CANT_READ)) this.lastError = "";
+    } catch (error) {
+      this.lastError = `${CANT_READ}: ${error.message}`;
+    }
+  }
+
+  async look() {
+    this.renew();
+    fs.mkdirSync(this.dir, { recursive: true, mode: 0o700 });
     for (const segment of this.segments.filter((one) => one.foreign)) {
       const alive = isAlive(segment.pid);
       const size = await fs.promises.stat(segment.path).then((found) => found.size, () => null);

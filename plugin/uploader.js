@@ -81,6 +81,7 @@ export class Uploader {
       while (this.running && (await this.sendBatch()));
       this.failures = 0;
     } catch (error) {
+      if (error.code === "ENOENT") this.spool.renew();
       this.lastError = error.message;
       const base = BACKOFF_MS[Math.min(this.failures, BACKOFF_MS.length - 1)];
       this.notBefore = Date.now() + Math.max(base * (0.5 + this.random()), error.retryAfterMs ?? 0);

@@ -145,3 +145,36 @@ test("the segment being written gives its space back once it is acknowledged and
   assert.deepEqual(written(dir).map((event) => event.id), ["next"]);
   assert.equal(spool.totalBytes, spool.segments[0].size);
 });
+
+test("a folder that is deleted or moved away under a running process is made anew, and what it held is told", async () => {
+  for (const take of [(dir) => fs.rmSync(dir, { recursive: true }), (dir) => fs.renameSync(dir, `${dir}.aside`)]) {
+    const dir = folder();
+    const spool = make(dir);
+    for (let n = 0; n < 7; n += 1) spool.append(line(n));
+    take(dir);
+    spool.append(line(7)); // nobody can read this any more
+    await spool.refresh();
+    assert.equal(spool.lastError, "");
+    assert.deepEqual(written(dir).map((event) => event.data), [{ dropped: 8, reason: "the spool's files were removed" }]);
+    spool.append(line(8));
+    assert.deepEqual(written(dir).map((event) => event.id), [undefined, "8"]);
+    assert.deepEqual([spool.stats().events, spool.stats().dropped], [2, 8]);
+    await spool.refresh();
+    assert.equal(spool.stats().events, 2);
+  }
+});
+
+test("a folder that is gone before anything was written, or after everything was sent, loses nothing", async () => {
+  const dir = folder();
+  const spool = make(dir);
+  fs.rmSync(dir, { recursive: true });
+  await spool.refresh();
+  spool.append(line(0));
+  spool.segments[0].acked = spool.segments[0].size;
+  spool.segments[0].ackedEvents = 1;
+  fs.rmSync(dir, { recursive: true });
+  await spool.recover();
+  spool.append(line(1));
+  assert.deepEqual(written(dir).map((event) => event.id), ["1"]);
+  assert.equal(spool.stats().dropped, 0);
+});

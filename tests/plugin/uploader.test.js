@@ -191,3 +191,18 @@ test("it can be stopped during a pause and started again in the same process", a
   uploader.start();
   await until(() => server.stored.length === 2);
 });
+
+test("a folder that is deleted while events wait is told as a loss, and what comes after it arrives", async () => {
+  const server = await sidecar(({ state }) => (state.open ? undefined : { status: 503 }));
+  const { spool, uploader } = start(server.url);
+  for (let n = 0; n < 3; n += 1) spool.append(line(n));
+  await until(() => uploader.lastError !== "");
+  fs.rmSync(spool.dir, { recursive: true });
+  server.open = true;
+  await until(() => spool.stats().dropped === 3);
+  spool.append(line(3));
+  await until(() => server.stored.includes("3"));
+  assert.equal(server.stored.length, 2); // the overflow event has no id of its own here
+  assert.deepEqual(server.stored.map(String), ["undefined", "3"]);
+  await until(() => spool.stats().events === 0 && uploader.lastError === "");
+});
