@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from openclaw_nats.demo.gateway import free_port
+from tests.support import jetstream
 from tests.support.browser import Visitor, sign_in_code
-from tests.support.processes import Sidecar, event, wait_until
+from tests.support.processes import NatsServer, Sidecar, event, wait_until
 
 
 class Installation:
@@ -165,8 +166,15 @@ def test_what_is_there_is_moved_aside_and_not_deleted(house: Installation, tmp_p
     house.run("backup", str(file))
     house.sidecar.post_events([event("new")])
     house.stop()
+    spool = house.home / "spool"
+    spool.mkdir()
+    (spool / "waiting.ndjson").write_text("{}\n")
+    folder = spool.stat().st_ino
     answer = house.run("restore", str(file), "--yes")
     aside = Path(answer["before"])
+    assert spool.stat().st_ino == folder  # a Gateway that runs has it open, and what waits there is in no backup
+    assert (spool / "waiting.ndjson").exists()
+    assert not (aside / "spool").exists()
     assert (aside / "sidecar.db").exists()
     assert (aside / "jetstream").is_dir()
     house.start()
@@ -226,3 +234,37 @@ def test_without_nats_nothing_is_written(house: Installation, tmp_path: Path) ->
     house.stop()
     assert house.run("backup", str(tmp_path / "none.tar.gz"), code=1)["error"]
     assert list(tmp_path.glob("*none*")) == []
+
+
+def test_a_nats_that_has_the_streams_already_keeps_them_and_everything_is_as_before(
+    tmp_path: Path, nats: NatsServer
+) -> None:
+    one = Sidecar(tmp_path / "state", nats)
+    one.start()
+    one.post_events([event("old")])
+    file = tmp_path / "backup.tar.gz"
+
+    def run(*words: str, code: int = 0) -> dict[str, Any]:
+        command = [sys.executable, "-m", "openclaw_nats", *words, "--json"]
+        done = subprocess.run(command, env=one.environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == code, (words, done.stdout, done.stderr)
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    run("config", "set", "nats.managed", "false")
+    run("backup", str(file))
+    one.post_events([event("new")])
+    one.kill()
+    (one.home / "spool").mkdir()
+    before = {path.name: path.stat().st_ino for path in one.home.iterdir()}
+    error = run("restore", str(file), "--yes", code=1)
+    assert "agent_schedules and agent_dlq and agent_events already" in error["error"]
+    assert "nats stream rm" in error["hint"]
+    assert {path.name: path.stat().st_ino for path in one.home.iterdir()} == before
+    assert not list(one.home.parent.glob("*.before-restore-*"))
+    for stream in ("agent_events", "agent_dlq", "agent_schedules"):
+        jetstream.api(nats, f"STREAM.DELETE.{stream}")
+    assert Path(run("restore", str(file), "--yes")["before"]).is_dir()
+    one.start()
+    assert [found["id"] for found in one.events()] == ["id-old"]
+    one.close()

@@ -36,6 +36,7 @@ from openclaw_nats.storage import snapshot as database
 STREAMS = (SCHEDULES, DEAD_LETTERS, EVENTS)
 FILES = ("config.toml", "api-key", "nats-password", "hook-token", "setup.json", "openclaw.json.before", "migrate.json")
 DATABASE = "sidecar.db"
+GATEWAYS = ("spool", "plugin.json")
 _SECONDS = 10.0
 Say = Callable[[str, str], None]
 
@@ -73,7 +74,7 @@ def put_back(source: Path, home: Path, say: Say) -> Path | None:
     """Replace what is in `home` by a backup; where the former state was put, None when there was none.
 
     The service must not run. With a NATS of its own the streams are put back into that; into another one only when it
-    has no stream of that name.
+    has no stream of that name. What fails leaves everything as it was.
     """
     with tempfile.TemporaryDirectory(dir=home.parent, prefix=".openclaw-nats-restore-") as name:
         folder = Path(name)
@@ -82,19 +83,28 @@ def put_back(source: Path, home: Path, say: Say) -> Path | None:
             database.check(folder / DATABASE)
         say("Backup", f"of {manifest.home}, made {manifest.made_at} by {manifest.version}: it is whole")
         before = _set_aside(home)
-        home.mkdir(mode=0o700, exist_ok=True)
-        for path in folder.iterdir():
-            if path.suffix != ".stream":
-                _place(path, home / path.name, manifest.home, str(home))
-        say("Settings", "put back")
-        settings = load(home)
-        with _nats_running(settings):
-            asyncio.run(_restore_streams(settings, folder, manifest, say))
+        try:
+            home.mkdir(mode=0o700, exist_ok=True)
+            for path in folder.iterdir():
+                if path.suffix != ".stream":
+                    _place(path, home / path.name, manifest.home, str(home))
+            say("Settings", "put back")
+            settings = load(home)
+            with _nats_running(settings):
+                asyncio.run(_restore_streams(settings, folder, manifest, say))
+        except BaseException:
+            _take_back(home, before)
+            raise
         return before
 
 
 async def _restore_streams(settings: Settings, folder: Path, manifest: Manifest, say: Say) -> None:
     async with connected(Options.from_settings(settings), _SECONDS) as connection:
+        if taken := await streams.existing(connection, manifest.streams):
+            raise SetupError(
+                f"this NATS has {' and '.join(taken)} already, which a backup does not replace",
+                hint="If nobody needs them, remove them there (`nats stream rm <name>`), then run this again.",
+            )
         for stream in STREAMS:
             if stream in manifest.streams:
                 saved = manifest.streams[stream]
@@ -103,12 +113,30 @@ async def _restore_streams(settings: Settings, folder: Path, manifest: Manifest,
 
 
 def _set_aside(home: Path) -> Path | None:
-    """Move a state directory out of the way, whole; nothing of it is deleted."""
+    """Move a state directory out of the way; nothing of it is deleted. What the Gateway is using stays."""
     if not home.exists() or not any(home.iterdir()):
         return None
     aside = home.with_name(f"{home.name}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}")
     home.rename(aside)
+    _keep_with_gateway(aside, home)
     return aside
+
+
+def _take_back(home: Path, before: Path | None) -> None:
+    """After a failure: the state directory as it was."""
+    if before is not None:
+        _keep_with_gateway(home, before)
+    shutil.rmtree(home, ignore_errors=True)
+    if before is not None:
+        before.rename(home)
+
+
+def _keep_with_gateway(old: Path, new: Path) -> None:
+    """Move what the plugin of a running Gateway has open: events that wait in its spool belong to no backup."""
+    new.mkdir(mode=0o700, exist_ok=True)
+    for name in GATEWAYS:
+        if (old / name).exists():
+            (old / name).rename(new / name)
 
 
 def _place(path: Path, target: Path, old_home: str, new_home: str) -> None:
@@ -131,7 +159,10 @@ def _nats_running(settings: Settings):  # type: ignore[no-untyped-def]
     if isinstance(service, DockerCompose):
         service.install()
         service.start_nats()
-        yield
+        try:
+            yield
+        finally:
+            service.stop()
         return
     where.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_private(where.nats_config, render(settings))

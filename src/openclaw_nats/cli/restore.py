@@ -27,9 +27,11 @@ def command(as_json: bool, file: Path, yes: bool) -> None:
         click.confirm(f"Replace what is in {home} by the backup? It is moved aside.", abort=True)
     was_running = (home / "config.toml").exists() and stop()
     home.parent.mkdir(parents=True, exist_ok=True)
-    before = put_back(file, home, (lambda *_: None) if as_json else (lambda name, text: step("✓", name, text)))
-    if was_running:
-        start()
+    try:
+        before = put_back(file, home, (lambda *_: None) if as_json else (lambda name, text: step("✓", name, text)))
+    finally:
+        if was_running:
+            start()
     if as_json:
         print_json({"home": str(home), "before": str(before) if before else None, "started": was_running})
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -55,6 +55,11 @@ async def save(connection: Connection, stream: str, file: Path) -> dict[str, Any
         raise Unavailable(f"stream {stream} can't be saved: {error}") from error
     finally:
         await subscription.unsubscribe()
+
+
+async def existing(connection: Connection, streams: Iterable[str]) -> list[str]:
+    """Which of the streams there are."""
+    return [one for one in streams if "error" not in await connection.api(f"STREAM.INFO.{one}")]
 
 
 async def restore(connection: Connection, stream: str, file: Path, saved: dict[str, Any]) -> int:
