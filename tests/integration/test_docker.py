@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from openclaw_nats.demo.gateway import free_port
+from openclaw_nats.installer.compose_file import STATE, compose
 from openclaw_nats.installer.config_file import set_values
-from openclaw_nats.installer.docker import STATE, DockerCompose, compose
+from openclaw_nats.installer.docker import DockerCompose
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.settings import load
 from tests.support.processes import API_KEY, Sidecar, event, wait_until
@@ -78,6 +79,34 @@ def test_the_containers_are_closed(where: Locations, monkeypatch: pytest.MonkeyP
         assert (one.folder / name).stat().st_mode & 0o077 == 0
 
 
+def test_a_nats_of_somebody_elses_has_no_container_and_its_credentials_are_shown_to_the_sidecar(
+    where: Locations, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "certificates" / "ca.pem"
+    set_values(
+        where.home / "config.toml",
+        {
+            "nats.managed": "false",
+            "nats.url": "tls://me@127.0.0.1:4333,tls://nats.example:4222",
+            "nats.credentials_file": str(where.home / "bus.creds"),
+            "nats.tls_ca_file": str(elsewhere),
+        },
+    )
+    services = compose(load(where.home), where.home / "docker")["services"]
+    assert list(services) == ["sidecar"]
+    sidecar = services["sidecar"]
+    assert "depends_on" not in sidecar
+    assert (
+        sidecar["environment"]["OPENCLAW_NATS_NATS_URL"] == "tls://me@host.docker.internal:4333,tls://nats.example:4222"
+    )
+    assert sidecar["environment"]["OPENCLAW_NATS_NATS_CREDENTIALS_FILE"] == f"{STATE}/bus.creds"
+    assert sidecar["environment"]["OPENCLAW_NATS_NATS_TLS_CA_FILE"] == "/credentials/ca.pem"
+    assert sidecar["volumes"] == [f"{where.home}:{STATE}", f"{elsewhere}:/credentials/ca.pem:ro"]
+    one = DockerCompose(where)
+    one.install()
+    assert not (one.folder / "nats-server.conf").exists()
+
+
 def test_the_images_steps_give_a_nats_and_a_sidecar_that_work(where: Locations, tmp_path: Path) -> None:
     """What the Dockerfile says, done in a clean virtual environment; then the two commands of the Compose file."""
     one = DockerCompose(where)
@@ -89,22 +118,20 @@ def test_the_images_steps_give_a_nats_and_a_sidecar_that_work(where: Locations, 
     python = environment / "bin" / "python"
     text = (one.folder / "Dockerfile").read_text()
     steps = re.findall(r"^(COPY|RUN) (.+)$", text, re.MULTILINE)
-    assert [kind for kind, _ in steps] == ["COPY", "RUN", "COPY", "RUN"]
+    assert [kind for kind, _ in steps] == ["COPY", "RUN", "COPY"]
     for kind, rest in steps:
         words = shlex.split(rest)
         if kind == "COPY":
             source, target = one.folder / words[0], app / Path(words[1]).relative_to("/app")
             (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
-        elif words[0] == "python":
+        else:
+            assert words[:3] == ["python", "-m", "pip"]
             pip = [sys.executable, "-m", "pip", "--python", str(python), *words[3:]]
             subprocess.run(pip, cwd=app, check=True, capture_output=True)
-        else:
-            assert words == ["mkdir", "-m", "1777", "/data"]
     services = compose(load(where.home), one.folder)["services"]
-    data = tmp_path / "data"
     nats_port = free_port()
     config = (one.folder / "nats-server.conf").read_text()
-    config = config.replace("0.0.0.0:4222", f"127.0.0.1:{nats_port}").replace("/data", str(data))
+    config = config.replace("0.0.0.0:4222", f"127.0.0.1:{nats_port}").replace(STATE, str(where.home))
     (tmp_path / "nats.conf").write_text(config)
     given = {name: value.replace(STATE, str(where.home)) for name, value in services["sidecar"]["environment"].items()}
     given |= {
@@ -130,7 +157,7 @@ def test_the_images_steps_give_a_nats_and_a_sidecar_that_work(where: Locations, 
         bus.port = load(where.home)["sidecar.port"]
         wait_until(lambda: bus.get("/api/health")[0] == 200, 30, "the sidecar")
         assert bus.post_events([event("in-a-container")])[1]["accepted"] == 1
-        assert data.is_dir()
+        assert list(where.jetstream.rglob("*.blk")), "the stream is not where the other runtimes look for it"
     finally:
         for process in running:
             process.terminate()
@@ -141,7 +168,7 @@ def test_what_compose_is_asked_to_do(where: Locations, tmp_path: Path, monkeypat
     tools = tmp_path / "tools"
     tools.mkdir()
     script = tools / "docker"
-    script.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n[ "$2" = version ] || echo container\n')
+    script.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n[ "$2" = version ] || echo sidecar\n')
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
     one = DockerCompose(where)
@@ -158,8 +185,8 @@ def test_what_compose_is_asked_to_do(where: Locations, tmp_path: Path, monkeypat
     verbs = [match[1] for line in asked if (match := project.match(line))]
     assert verbs == [
         "up --detach --build --remove-orphans",
-        "ps --quiet sidecar",
+        "ps --services --filter status=running",
         "stop",
         "down",
-        "down --volumes --rmi local",
+        "down --rmi all",
     ]

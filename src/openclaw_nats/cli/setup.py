@@ -26,7 +26,10 @@ _PLUGIN_SECONDS = 45.0
 @json_option
 def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
     """Set everything up: NATS, the sidecar, the plugin, the service. Running it again changes nothing that is right."""
+    from openclaw_nats.errors import SetupError
+    from openclaw_nats.installer.docker import DockerCompose
     from openclaw_nats.installer.openclaw import OpenClaw, gateway_answers
+    from openclaw_nats.installer.services import WORDS, service_for
     from openclaw_nats.installer.setup import Options, Setup, check_nats
 
     setup = Setup(OpenClaw.find(), Options(**given))
@@ -34,11 +37,16 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
     was_running = gateway_answers(setup.gateway_url())
     say = (lambda *_: None) if as_json else step
     plan = [(one, one.todo()) for one in setup.steps()]
+    service = service_for(setup.where, _kind(setup))
+    if isinstance(service, DockerCompose) and not service.available():
+        raise SetupError("Docker with Compose is not here", hint="Install it, or leave `--runtime docker` out.")
     if dry_run:
         for one, todo in plan:
             say("+" if todo else "✓", one.name, todo or one.detail())
+        say("·", "Service", f"{'runs' if service.running() else 'will run'} as {WORDS[service.kind]}")
         if as_json:
-            print_json({"plan": [{"step": one.name, "change": todo} for one, todo in plan]})
+            steps = [{"step": one.name, "change": todo} for one, todo in plan]
+            print_json({"plan": steps, "service": service.kind})
         return
     if any(todo for _, todo in plan) and not yes and not as_json and _interactive():
         for one, todo in plan:

@@ -78,7 +78,7 @@ def _durability(settings: Settings) -> list[Finding]:
         return [note("sync_interval", text, "Set `sync_interval: always` in its jetstream block.")]
     places = (Locations(settings.home).nats_config, settings.home / "docker" / "nats-server.conf")
     text = next((path.read_text() for path in places if path.exists()), "")
-    match = re.search(r"sync_interval:\s*(\S+)", text)
+    match = re.search(r"sync_interval:\s*(\w+)", text)
     if match and match[1] == "always":
         return [ok("sync_interval", "every acknowledged event is on disk")]
     fix = "Run `openclaw-nats config set durability always`, unless you chose speed."

@@ -180,9 +180,9 @@ class Detached:
 Service = SystemdUser | Launchd | Detached | DockerCompose
 # How each kind is told to people, with why it is that one.
 WORDS = {
-    "systemd": "a systemd user unit",
-    "launchd": "a launch agent",
-    "docker": "two containers, by Docker Compose",
+    "systemd": "a systemd user unit (systemd runs for you here)",
+    "launchd": "a launch agent (this is macOS)",
+    "docker": "containers, by Docker Compose (chosen by --runtime)",
     "detached": "a background process (neither systemd for users nor launchd is here; it does not survive a reboot)",
 }
 

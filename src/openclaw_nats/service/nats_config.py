@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from openclaw_nats.errors import SettingsError
@@ -14,17 +15,18 @@ MAX_PAYLOAD = "2MB"
 _SPARE_BYTES = 2 << 30
 
 
-def render(settings: Settings) -> str:
-    """The text of `nats-server.conf`; raise SettingsError when the address is not one that we can listen on.
+def render(settings: Settings, *, listen: str = "", home: Path | None = None) -> str:
+    """The text of `nats-server.conf`; raise SettingsError when there is no password.
 
+    `listen` and `home` are where it listens and has its files, if that is not what the settings say (in a container).
     `max_file_store` is given so that nats-server does not take a share of the disk for granted.
     """
-    where = Locations(settings.home)
+    where = Locations(home or settings.home)
     address = urlsplit(settings["nats.url"].split(",")[0])
     password = settings.nats_password()
     if not password:
         raise SettingsError(
-            f"the managed nats-server has no password ({where.nats_password} is missing)",
+            f"the managed nats-server has no password ({settings.home / 'nats-password'} is missing)",
             hint="Run `openclaw-nats setup`, which makes one.",
         )
     sync = "always" if settings["durability"] == "always" else "2m"
@@ -32,7 +34,7 @@ def render(settings: Settings) -> str:
     return (
         "# Written by openclaw-nats at every start; change config.toml instead.\n"
         f"server_name: {quoted('openclaw-nats-' + settings.gateway_id)}\n"
-        f"listen: {quoted(f'{address.hostname}:{address.port or 4222}')}\n"
+        f"listen: {quoted(listen or f'{address.hostname}:{address.port or 4222}')}\n"
         f"max_payload: {MAX_PAYLOAD}\n"
         f"log_file: {quoted(str(where.logs / 'nats-server.log'))}\n"
         "logfile_size_limit: 5MB\n"

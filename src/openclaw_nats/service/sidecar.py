@@ -155,6 +155,7 @@ async def build(settings: Settings) -> Sidecar:
         gateway=gateway,
         reports=reports,
         meters=meters,
+        plugin_connected=lambda: inbound.channel.connected,
         inbound=inbound.report,
         schedules=schedules.report,
     )

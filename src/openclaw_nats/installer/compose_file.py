@@ -1,0 +1,112 @@
+"""The Compose file: nats-server and sidecar, each closed off as far as it can be."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import openclaw_nats
+from openclaw_nats.settings import Settings
+
+STATE = "/state/nats"
+_CREDENTIALS = ("nats.password_file", "nats.credentials_file", "nats.nkey_seed_file", "nats.tls_ca_file")
+_CHECK_NATS = "import socket; assert socket.create_connection(('127.0.0.1', 4222), 3).recv(4) == b'INFO'"
+_CHECK_SIDECAR = "import urllib.request as r; r.urlopen('http://127.0.0.1:3104/api/health', timeout=3)"
+
+
+def compose(settings: Settings, folder: Path) -> dict[str, Any]:
+    """The Compose file, as a document (JSON is YAML); `folder` is what the image is built of.
+
+    Both containers see the state directory where they need it, so that the stream, key, settings and inbox lie where
+    the other runtimes have them. With a NATS of somebody else's there is only the sidecar.
+    """
+    services = {"sidecar": _sidecar(settings, folder)}
+    if settings["nats.managed"]:
+        services = {"nats": _nats(settings, folder), **services}
+        services["sidecar"]["depends_on"] = {"nats": {"condition": "service_healthy"}}
+    return {"services": services}
+
+
+def _nats(settings: Settings, folder: Path) -> dict[str, Any]:
+    port = urlsplit(settings["nats.url"].split(",")[0]).port or 4222
+    return {
+        **_closed(folder),
+        "command": ["openclaw_nats.service.nats_binary", "-c", f"{STATE}/nats-server.conf"],
+        "ports": [f"127.0.0.1:{port}:4222"],
+        "volumes": [
+            f"{folder}/nats-server.conf:{STATE}/nats-server.conf:ro",
+            f"{settings.home}/jetstream:{STATE}/jetstream",
+            f"{settings.home}/logs:{STATE}/logs",
+        ],
+        "healthcheck": _health(_CHECK_NATS),
+    }
+
+
+def _sidecar(settings: Settings, folder: Path) -> dict[str, Any]:
+    environment = {
+        "OPENCLAW_STATE_DIR": "/state",
+        "OPENCLAW_NATS_NATS_MANAGED": "false",
+        "OPENCLAW_NATS_SIDECAR_HOST": "0.0.0.0",  # noqa: S104  (inside the container; published on loopback only)
+        "OPENCLAW_NATS_SIDECAR_PORT": "3104",
+        "OPENCLAW_NATS_GATEWAY_URL": _from_inside(settings["gateway.url"]),
+        "OPENCLAW_NATS_GATEWAY_ID": settings.gateway_id,
+        "OPENCLAW_NATS_NATS_URL": "nats://nats:4222",
+    }
+    volumes = [f"{settings.home}:{STATE}"]
+    if not settings["nats.managed"]:
+        environment["OPENCLAW_NATS_NATS_URL"] = _from_inside(settings["nats.url"])
+    for name in _CREDENTIALS:
+        if path := settings[name]:
+            inside = f"{STATE}/{Path(path).name}"
+            if Path(path).parent != settings.home:
+                inside = f"/credentials/{Path(path).name}"
+                volumes.append(f"{path}:{inside}:ro")
+            environment[f"OPENCLAW_NATS_{name.replace('.', '_').upper()}"] = inside
+    return {
+        **_closed(folder),
+        "command": ["openclaw_nats.service.sidecar"],
+        "environment": environment,
+        "ports": [f"127.0.0.1:{settings['sidecar.port']}:3104"],
+        "volumes": volumes,
+        "extra_hosts": ["host.docker.internal:host-gateway"],
+        "healthcheck": _health(_CHECK_SIDECAR),
+    }
+
+
+def _closed(folder: Path) -> dict[str, Any]:
+    """What both have: our image, the user who set it up, nothing to write to, no rights."""
+    return {
+        "build": {"context": str(folder)},
+        "image": f"openclaw-nats:{openclaw_nats.__version__}",
+        "user": f"{os.getuid()}:{os.getgid()}",
+        "read_only": True,
+        "tmpfs": ["/tmp"],  # noqa: S108  (inside the container)
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "restart": "unless-stopped",
+        "logging": {"driver": "json-file", "options": {"max-size": "5m", "max-file": "3"}},
+    }
+
+
+def _from_inside(url: str) -> str:
+    """An address of this machine's as a container reaches it."""
+    return re.sub(r"(//|@|,)(127\.0\.0\.1|localhost)\b", r"\1host.docker.internal", url)
+
+
+def _health(script: str) -> dict[str, Any]:
+    return {
+        "test": ["CMD", "python", "-c", script],
+        "interval": "10s",
+        "timeout": "5s",
+        "retries": 5,
+        "start_period": "10s",
+    }
+
+
+def text_of(document: dict[str, Any]) -> str:
+    """The document as a file."""
+    return json.dumps(document, indent=1) + "\n"
