@@ -6,9 +6,11 @@ import json
 import signal
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from openclaw_nats.demo.gateway import free_port
 from tests.gateway.test_deliveries import CONFIG, Gateway
 from tests.support.inbound import ROOMY
 from tests.support.processes import wait_until
@@ -81,3 +83,20 @@ def test_a_gateway_killed_in_the_middle_of_a_turn_loses_nothing_and_repeats_no_r
     assert asked(world, "gateway-dies") >= 1  # the Gateway may take a killed turn up itself, and then it comes twice
     assert asked(world, "comes-after") == 1
     assert world.health()["counts"]["dead"] == 0
+
+
+def test_a_gateway_that_a_sidecar_in_a_container_cannot_dial_is_up_while_its_plugin_is(world: Gateway) -> None:
+    world.sidecar.kill()
+    dead = f"http://127.0.0.1:{free_port()}"
+    world.sidecar.environment["OPENCLAW_NATS_GATEWAY_URL"] = dead
+    world.sidecar.start()
+
+    def shown() -> dict[str, Any]:
+        return dict(world.sidecar.get("/api/health")[1]["gateway"])
+
+    assert shown()["url"] == dead
+    wait_until(lambda: shown()["reachable"], 60, "the plugin to say that the Gateway is up")
+    assert shown()["lastError"] == ""
+    world.gateway.stop(signal.SIGKILL)
+    wait_until(lambda: not shown()["reachable"], 60, "the Gateway to be shown down")
+    assert shown()["lastError"]
