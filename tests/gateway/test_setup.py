@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,11 @@ class Install:
         """`events --json`, decoded."""
         return [json.loads(line) for line in self.run("events", "--json", *arguments).splitlines()]
 
+    def openclaw(self, *arguments: str) -> None:
+        """Run `openclaw`."""
+        command = [str(self.gateway.prefix.openclaw), *arguments]
+        subprocess.run(command, env=self.gateway.env(), check=True, capture_output=True, timeout=180)
+
     def turn(self, message: str) -> None:
         """Run a turn on the Gateway."""
         import asyncio
@@ -78,12 +84,14 @@ def install(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     yield one
     one.run("uninstall", "--purge", "--yes")
     one.gateway.close()
-    _end_listener(one.gateway.port)  # a Gateway of 2026.3 has replaced its own process when the plugin came and went
+    end_listener(one.gateway.port)  # a Gateway of 2026.3 has replaced its own process when the plugin came and went
 
 
 def test_a_dry_run_prints_the_plan_and_changes_nothing(install: Install) -> None:
     before = install.gateway.config_path.read_bytes()
-    plan = {step["step"]: step["change"] for step in install.json("setup", "--dry-run", *install.ports)["plan"]}
+    told = install.json("setup", "--dry-run", *install.ports)
+    plan = {step["step"]: step["change"] for step in told["plan"]}
+    assert told["service"] in ("detached", "systemd", "launchd")  # containers only if asked for
     assert "nats-server" in plan["NATS"]
     assert plan["API key"]
     assert "plugin" in plan["Plugin"]
@@ -185,9 +193,7 @@ def test_missing_conversation_access_is_told_and_setup_mends_it(install: Install
     if install.gateway.old:
         assert any("2026.6" in text for text in install.status()["plugin"]["problems"])
         return
-    openclaw = str(install.gateway.prefix.openclaw)
-    path = "plugins.entries.openclaw-nats.hooks.allowConversationAccess"
-    subprocess.run([openclaw, "config", "unset", path], env=install.gateway.env(), check=True, capture_output=True)
+    install.openclaw("config", "unset", "plugins.entries.openclaw-nats.hooks.allowConversationAccess")
     problems = install.status()["plugin"]["problems"]
     assert any("allowConversationAccess" in text for text in problems), problems
     assert install.json("setup", "--yes", *install.ports)["changed"] == ["Plugin's configuration"]
@@ -200,8 +206,8 @@ def test_stop_keeps_events_in_the_spool_and_start_delivers_them(install: Install
     install.turn("while it is stopped")
     count = sum("run_ended" in path.read_text() for path in (install.home / "spool").glob("*.ndjson"))
     assert count >= 1
-    before = len(_run_ends(install, start=True))
-    wait_until(lambda: len(_run_ends(install)) > before or before >= 2, 40, "the spooled events")
+    before = len(run_ends(install, start=True))
+    wait_until(lambda: len(run_ends(install)) > before or before >= 2, 40, "the spooled events")
     events = install.events()  # once: more may come while it is asked
     assert len({one["id"] for one in events}) == len(events)
 
@@ -210,8 +216,6 @@ def test_settings_reach_the_plugin_without_a_restart_of_the_gateway(install: Ins
     install.run("config", "set", "filter.block", '["agent.events.tool.>"]')
     install.run("config", "set", "capture.default", "payload")
     wait_until(lambda: install.status()["plugin"]["reachable"], 40, "the plugin to report again")
-    import time
-
     time.sleep(11)  # the plugin looks for changed settings every 10 s
     before = len(install.events())
     install.turn('!call exec {"command":"echo hidden"}\n!say captured reply')
@@ -237,7 +241,7 @@ def test_uninstall_restores_openclaws_configuration(install: Install) -> None:
     assert not install.home.exists()
 
 
-def _end_listener(port: int) -> None:
+def end_listener(port: int) -> None:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if any(link.laddr and link.laddr.port == port for link in process.net_connections("tcp")):
@@ -249,7 +253,7 @@ def _files(home: Path) -> dict[str, int]:
     return {path.name: os.stat(path).st_mtime_ns for path in stable}
 
 
-def _run_ends(install: Install, *, start: bool = False) -> list[dict[str, Any]]:
+def run_ends(install: Install, *, start: bool = False) -> list[dict[str, Any]]:
     if start:
         install.run("start")
     return [one for one in install.events() if "run_ended" in one["subject"]]

@@ -50,7 +50,7 @@ def test_a_server_whose_clock_is_apart_is_a_problem() -> None:
 def test_a_spool_that_does_not_get_empty_is_a_problem() -> None:
     spool = {"events": 12, "bytes": 1, "oldestSeconds": 300.0, "dropped": 3, "rejected": 1}
     plugin = {"reachable": True, "version": "1", "problems": ["a permission is missing"], "spool": spool}
-    found = list(openclaw_side.reports({"plugin": plugin}))
+    found = list(openclaw_side.reports({"plugin": plugin}, None))
     assert [(one.check, one.state) for one in found] == [
         ("key", "ok"),
         ("plugin", "problem"),

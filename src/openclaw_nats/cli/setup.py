@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import click
 
 from openclaw_nats.cli.options import connection_options
 from openclaw_nats.cli.output import json_option, print_json, step
+from openclaw_nats.cli.plugin_wait import wait_for_plugin
 
 _HEALTH_SECONDS = 30.0
-_PLUGIN_SECONDS = 45.0
 
 
 @click.command("setup")
@@ -59,7 +58,7 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
         check_nats(setup.settings())
     changed += _run_service(setup, say, restart="Settings" in changed)
     changed += _apply([one for one, _ in openclaws], say)
-    report = _wait_for_plugin(setup, say, was_running=was_running)
+    report = wait_for_plugin(setup, say, was_running=was_running)
     if as_json:
         print_json({"changed": changed, "status": report})
     else:
@@ -105,31 +104,6 @@ def _kind(setup: Any) -> str:
     if setup.options.runtime == "docker":
         return "docker"
     return "" if setup.options.runtime == "local" and noted == "docker" else noted
-
-
-def _wait_for_plugin(setup: Any, say: Any, *, was_running: bool) -> Any:
-    """Wait until the plugin reports from a running Gateway; restart the Gateway when it does not by itself."""
-    from openclaw_nats.cli.sidecar_client import SidecarClient
-
-    settings = setup.settings()
-    client = SidecarClient(settings)
-    url = settings["gateway.url"]
-    if not was_running:
-        say("!", "Gateway", f"nothing answers at {url}: events begin when the Gateway is started")
-        return client.call("GET", "/api/health")
-    began, restarted = time.monotonic(), False
-    while time.monotonic() - began < _PLUGIN_SECONDS:
-        report = client.call("GET", "/api/health")
-        if report["plugin"]["reachable"]:
-            say("✓", "Gateway", f"{report['gateway']['version']} at {url} sends its events")
-            return report
-        if not restarted and time.monotonic() - began > 15:
-            restarted = True
-            if setup.openclaw.restart_gateway():
-                say("+", "Gateway", "restarted, since it did not load the plugin by itself")
-        time.sleep(0.5)
-    say("!", "Gateway", f"it runs at {url}, but has not loaded the plugin: restart it, then see `openclaw-nats status`")
-    return client.call("GET", "/api/health")
 
 
 def _interactive() -> bool:

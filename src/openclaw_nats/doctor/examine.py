@@ -35,7 +35,7 @@ def examine(settings: Settings, call: Call, read: Read) -> Iterator[Finding]:
         return
     if wrong := health.get("sidecar", {}).get("lastError"):
         yield problem("sidecar", wrong, "Run `openclaw-nats restart`; `openclaw-nats logs` says more.")
-    yield from openclaw_side.reports(health)
+    yield from openclaw_side.reports(health, openclaw_side.find())
     if health["plugin"]["reachable"]:
         yield from journeys.out(call, read)
     if health["status"] == "up":

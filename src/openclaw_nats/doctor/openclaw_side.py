@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
 from openclaw_nats.errors import SetupError
+from openclaw_nats.installer import gateway_plugin
 from openclaw_nats.installer.gateway_hooks import GatewayHooks
 from openclaw_nats.installer.openclaw import OpenClaw, gateway_answers
 from openclaw_nats.plugin_files import plugin_dir
@@ -19,6 +21,7 @@ from openclaw_nats.settings import Settings
 
 TESTED = ((2026, 3), (2026, 9))
 SETUP = "Run `openclaw-nats setup`."
+_RELOADS = 4
 
 
 def openclaw(settings: Settings) -> Iterator[Finding]:
@@ -38,6 +41,14 @@ def openclaw(settings: Settings) -> Iterator[Finding]:
     yield from _plugin(found, settings)
     yield from _gateway(found, settings)
     yield from _hooks(found, settings)
+
+
+def find() -> OpenClaw | None:
+    """The OpenClaw of this environment; None when there is none, which `openclaw` tells."""
+    try:
+        return OpenClaw.find()
+    except SetupError:
+        return None
 
 
 def _plugin(found: OpenClaw, settings: Settings) -> Iterator[Finding]:
@@ -123,7 +134,15 @@ def _hook_status(url: str, token: str) -> int | None:
         connection.close()
 
 
-def reports(health: dict[str, Any]) -> Iterator[Finding]:
+def _load_anew(found: OpenClaw) -> None:
+    for _ in range(_RELOADS):  # a turn holds the plugin for some seconds after its end
+        if gateway_plugin.reload(found) is not False:
+            return
+        time.sleep(2)
+    raise SetupError("a turn runs, so the Gateway does not load the plugin anew; try again when it is done")
+
+
+def reports(health: dict[str, Any], found: OpenClaw | None) -> Iterator[Finding]:
     """What the plugin tells the sidecar: that it has the right key at all, its version, its spool."""
     plugin = health.get("plugin", {})
     if not plugin.get("reachable"):
@@ -135,8 +154,16 @@ def reports(health: dict[str, Any]) -> Iterator[Finding]:
         return
     yield ok("key", f"the plugin {plugin['version']} and the sidecar have the same key")
     for text in plugin.get("problems", []):
-        if "allowConversationAccess" not in text:  # told already, from OpenClaw's configuration
+        if "allowConversationAccess" not in text:
             yield problem("plugin", text, SETUP)
+        elif found and found.plugin_entry().get("hooks", {}).get("allowConversationAccess"):  # else it is told already
+            yield problem(
+                "conversation access",
+                "OpenClaw's configuration grants it, but the running Gateway has not taken that over: llm.output events"
+                " are missing",
+                "Run `openclaw plugins reload openclaw-nats` while no turn runs, or restart the Gateway.",
+                partial(_load_anew, found),
+            )
     spool = plugin.get("spool", {})
     waiting, oldest = spool.get("events", 0), spool.get("oldestSeconds", 0.0)
     if waiting and oldest > 60:

@@ -26,6 +26,15 @@ DEFAULT_PORT = 18789
 _COMMAND_SECONDS = 180
 _CONVERSATION_ACCESS_SINCE = (2026, 4)
 _NOISE = re.compile(r"\x1b\[[0-9;]*m")
+_BOX = "│├╭╰◇"  # how OpenClaw frames its notes
+
+
+class CommandFailed(SetupError):
+    """An `openclaw` command ended with an error; `output` is all that it printed."""
+
+    def __init__(self, message: str, output: str) -> None:
+        super().__init__(message)
+        self.output = output
 
 
 @dataclass(frozen=True)
@@ -103,22 +112,6 @@ class OpenClaw:
         installed = self.installed_plugin()
         return installed.is_dir() and fingerprint(installed) == fingerprint(source)
 
-    def install_plugin(self, source: Path) -> None:
-        """Install our plugin from a folder, over an older one if there is."""
-        errors = []
-        for flags in (["--force", "--accept-capabilities"], ["--force"], []):
-            if not flags and self.installed_plugin().exists():
-                shutil.rmtree(self.installed_plugin())  # 2026.3 refuses to install over one, and has no --force
-            try:
-                self.run("plugins", "install", str(source), *flags)
-            except SetupError as error:
-                errors.append(str(error))
-                continue
-            if self.installed_plugin().is_dir():
-                return
-            errors.append(f"{self.installed_plugin()} is not there afterwards")
-        raise SetupError(f"OpenClaw did not install the plugin: {errors[-1]}", hint="`openclaw doctor` may say why.")
-
     def configure_plugin(self, home: Path) -> None:
         """Write our entry, and our id into `plugins.allow` where that list is used."""
         entry = self.plugin_entry() | self.wanted_entry(home)
@@ -146,16 +139,6 @@ class OpenClaw:
                 raise
             self.run("config", "set", path, text, "--json")
 
-    def uninstall_plugin(self) -> None:
-        """Remove our plugin through `openclaw plugins uninstall`, and what that leaves behind."""
-        try:
-            self.run("plugins", "uninstall", PLUGIN_ID, "--force")
-        except SetupError:
-            if self.plugin_entry() or self.installed_plugin().exists():
-                raise
-        if self.installed_plugin().is_dir():
-            shutil.rmtree(self.installed_plugin())
-
     def restart_gateway(self) -> bool:
         """Ask OpenClaw to restart its Gateway service; False when there is no service to restart."""
         try:
@@ -165,7 +148,7 @@ class OpenClaw:
         return "not installed" not in output and "not loaded" not in output
 
     def run(self, *arguments: str) -> str:
-        """Run an `openclaw` command and return what it printed; raise SetupError with its last lines."""
+        """Run an `openclaw` command and return what it printed; raise CommandFailed with its last lines."""
         environment = dict(os.environ) | {
             "OPENCLAW_STATE_DIR": str(self.state_dir),
             "OPENCLAW_CONFIG_PATH": str(self.config_path),
@@ -187,8 +170,10 @@ class OpenClaw:
         except OSError as error:
             raise SetupError(f"`{shown}` can't be run: {error.strerror}") from None
         if done.returncode != 0:
-            lines = [line for line in _NOISE.sub("", done.stderr + "\n" + done.stdout).splitlines() if line.strip()]
-            raise SetupError(f"`{shown}` failed (exit code {done.returncode}): {' / '.join(lines[-3:])[:500]}")
+            output = _NOISE.sub("", done.stdout + "\n" + done.stderr)
+            lines = [line for line in output.splitlines() if line.strip() and line.strip()[0] not in _BOX]
+            text = f"`{shown}` failed (exit code {done.returncode}): {' / '.join(lines[-3:])[:500]}"
+            raise CommandFailed(text, output)
         return done.stdout
 
 

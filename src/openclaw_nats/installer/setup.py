@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from openclaw_nats import __version__
 from openclaw_nats.errors import SetupError, Unavailable
-from openclaw_nats.installer import config_file, credentials, gateway_hooks, nats_server
+from openclaw_nats.installer import config_file, credentials, gateway_hooks, gateway_plugin, nats_server
 from openclaw_nats.installer.docker import DockerCompose
 from openclaw_nats.installer.gateway_hooks import GatewayHooks
 from openclaw_nats.installer.openclaw import PLUGIN_ID, OpenClaw
@@ -80,6 +80,7 @@ class Setup:
         self.record = read_record(self.where)
         self.hooks = GatewayHooks(openclaw, self.where.hook_token)
         self._values: dict[str, str] | None = None
+        self.reload_due = False  # a turn kept the running Gateway from loading the plugin that was installed
 
     def steps(self) -> list[Step]:
         """All steps; the service and the check of the running Gateway are the command's own."""
@@ -196,7 +197,7 @@ class Setup:
         staged = self.where.staged_plugin
         shutil.rmtree(staged, ignore_errors=True)
         shutil.copytree(plugin_dir(), staged, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
-        self.openclaw.install_plugin(staged)
+        self.reload_due = not gateway_plugin.install(self.openclaw, staged)
 
     def _entry_todo(self) -> str:
         if problem := self.openclaw.blocked():
@@ -266,8 +267,8 @@ def uninstall(openclaw: OpenClaw | None, where: Locations, *, purge: bool) -> li
             service.purge()
         done.append(f"stopped the service ({service.kind})")
     if openclaw is not None:
-        if openclaw.plugin_entry() or openclaw.installed_plugin().exists():
-            openclaw.uninstall_plugin()
+        if gateway_plugin.is_there(openclaw):
+            gateway_plugin.uninstall(openclaw, plugin_dir())
             done.append("removed the plugin from OpenClaw")
         if gateway_hooks.restore(openclaw, record.get("hooksBefore"), record.get("hooksSet")):
             done.append("put OpenClaw's hooks back as they were")
@@ -287,7 +288,6 @@ def _restore_config(openclaw: OpenClaw, where: Locations, record: dict[str, Any]
     path = openclaw.config_path
     if not record.get("openclawConfig") or not path.exists():
         return []
-    _drop_leftovers(openclaw)
     if not record.get("existed"):
         return ["OpenClaw had no configuration file before; what it wrote meanwhile was kept"]
     if not where.openclaw_backup.exists():
@@ -306,15 +306,6 @@ def _restore_config(openclaw: OpenClaw, where: Locations, record: dict[str, Any]
     temporary.chmod(mode)
     temporary.replace(path)
     return ["OpenClaw's configuration is byte for byte as it was"]
-
-
-def _drop_leftovers(openclaw: OpenClaw) -> None:
-    """Some versions leave an `enabled: false` entry, or our id in a list, after uninstalling."""
-    plugins = openclaw.config().get("plugins", {})
-    if PLUGIN_ID in (plugins.get("allow") or []):
-        openclaw.set_config("plugins.allow", [name for name in plugins["allow"] if name != PLUGIN_ID])
-    if PLUGIN_ID in plugins.get("entries", {}):
-        openclaw.run("config", "unset", f"plugins.entries.{PLUGIN_ID}")
 
 
 def _meaning(config: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,65 @@
+"""The end of `setup`: the running Gateway has the plugin as it is configured, or the operator hears why not."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+_PLUGIN_SECONDS = 45.0
+_TURN_SECONDS = 300.0
+_GRACE_SECONDS = 8.0  # the Gateway takes a new configuration over by itself within a second or two
+_RESTART_AFTER_SECONDS = 15.0
+_LATER = "when no turn runs, `openclaw-nats setup` or a restart of the Gateway does it"
+
+
+def wait_for_plugin(setup: Any, say: Any, *, was_running: bool) -> Any:
+    """Return the sidecar's report once the running Gateway's plugin sends what it should, or the time is up.
+
+    A Gateway of 2026.9 does not take over what changed while a turn runs, and does not try again: it is asked to, until
+    that turn has ended. One that does not load the plugin at all is restarted, where OpenClaw runs it as a service.
+    """
+    from openclaw_nats.cli.sidecar_client import SidecarClient
+    from openclaw_nats.errors import SetupError
+    from openclaw_nats.installer import gateway_plugin
+
+    settings = setup.settings()
+    client, url = SidecarClient(settings), settings["gateway.url"]
+    report = client.call("GET", "/api/health")
+    if not was_running:
+        say("!", "Gateway", f"nothing answers at {url}: events begin when the Gateway is started")
+        return report
+    began, seconds = time.monotonic(), _PLUGIN_SECONDS
+    restarted, waits, due = False, False, setup.reload_due
+    while (passed := time.monotonic() - began) < seconds:
+        report = client.call("GET", "/api/health")
+        plugin = report["plugin"]
+        if plugin["reachable"] and not due and plugin["conversationAccess"] is not False:
+            say("✓", "Gateway", f"{report['gateway']['version']} at {url} sends its events")
+            return report
+        done: bool | None = None
+        if due or (plugin["reachable"] and passed > _GRACE_SECONDS):
+            try:
+                done = gateway_plugin.reload(setup.openclaw)
+            except SetupError as error:
+                say("!", "Gateway", f"{error}: {_LATER}")
+                return report
+            due = due and done is False
+        if done is False and not waits:
+            waits, seconds = True, _TURN_SECONDS
+            say("·", "Gateway", f"a turn runs, and it loads the plugin after that: waiting up to {_TURN_SECONDS:.0f} s")
+        if done is None and not restarted and passed > _RESTART_AFTER_SECONDS:
+            restarted = True
+            if setup.openclaw.restart_gateway():
+                say("+", "Gateway", "restarted, since it did not load the plugin by itself")
+        time.sleep(0.5 if done is None else 2.0)
+    if waits:
+        say("!", "Gateway", f"the turn still runs, so it has not loaded the plugin as it is now: {_LATER}")
+    elif report["plugin"]["reachable"]:
+        say("!", "Gateway", f"it has not taken over the plugin's configuration (no llm.output events): {_LATER}")
+    else:
+        say(
+            "!",
+            "Gateway",
+            f"it runs at {url}, but has not loaded the plugin: restart it, then `openclaw-nats status`",
+        )
+    return report

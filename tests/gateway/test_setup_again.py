@@ -1,0 +1,125 @@
+"""setup and uninstall where somebody has been before, or where the Gateway is in the middle of a turn."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.gateway.test_setup import Install, end_listener, run_ends
+from tests.support.processes import wait_until
+
+pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module", params=["2026.9.6", "2026.3.1"])
+def install(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
+    one = Install(tmp_path_factory.mktemp("again"), request.param)
+    one.gateway.start()
+    yield one
+    one.run("uninstall", "--purge", "--yes")
+    one.gateway.close()
+    end_listener(one.gateway.port)
+
+
+def test_set_up_again_on_the_gateway_that_never_stopped_it_works_as_before(install: Install) -> None:
+    """The Gateway ran while the folder of the plugin's spool was deleted under it."""
+    install.run("setup", "--yes", *install.ports)
+    _turn(install, "!say once")
+    wait_until(lambda: run_ends(install), 40, "the turn's events")
+    install.run("uninstall", "--purge", "--yes")
+    assert not install.home.exists()
+    install.run("setup", "--yes", *install.ports)
+    _turn(install, "!say once more")
+    wait_until(lambda: run_ends(install), 40, "the turn's events")
+    if install.gateway.old:
+        return
+    assert install.status()["plugin"]["problems"] == []
+    wait_until(lambda: any("llm.output" in one["subject"] for one in install.events()), 20, "llm.output")
+
+
+def test_an_upgrade_in_the_middle_of_a_turn_waits_for_it_and_breaks_nothing(install: Install) -> None:
+    index = install.gateway.state / "extensions" / "openclaw-nats" / "index.js"
+    index.write_text(index.read_text() + "// an older release\n")
+    before = len(run_ends(install))
+    turn = threading.Thread(target=_turn, args=(install, "!wait 25000\n!say took its time"))
+    turn.start()
+    time.sleep(2)
+    try:
+        out = install.run("setup", "--yes", *install.ports)
+    finally:
+        turn.join()
+    assert "older release" not in index.read_text()
+    assert "sends its events" in out, out
+    if not install.gateway.old:
+        assert "a turn runs" in out, out
+        assert install.status()["plugin"]["problems"] == []
+    _turn(install, "!say after the upgrade")
+    wait_until(lambda: len(run_ends(install)) > before, 40, "the next turn's events")
+
+
+@pytest.mark.parametrize("install", ["2026.9.6"], indirect=True)
+def test_access_that_the_gateway_has_not_taken_over_is_told_and_mended(install: Install) -> None:
+    """2026.9 does not take over a configuration that changes while a turn runs, and does not try again."""
+    entry = json.loads(install.gateway.config_path.read_text())["plugins"]["entries"]["openclaw-nats"]
+    install.openclaw("config", "unset", "plugins.entries.openclaw-nats.hooks")
+    _load_anew(install)
+    assert install.status()["plugin"]["conversationAccess"] is False
+    turn = threading.Thread(target=_turn, args=(install, "!wait 12000\n!say took its time"))
+    turn.start()
+    time.sleep(2)
+    install.openclaw("config", "set", "plugins.entries.openclaw-nats", json.dumps(entry), "--strict-json")
+    turn.join()
+    found = {one["check"]: one for one in install.json("doctor", code=3)["findings"] if one["state"] == "problem"}
+    assert "has not taken that over" in found["conversation access"]["text"], found
+    assert "plugins reload" in found["conversation access"]["fix"]
+    wait_until(lambda: _mended(install), 60, "the Gateway to let go of the turn's plugin")
+
+
+def _load_anew(install: Install) -> None:
+    """A turn holds the plugin for some seconds after its end."""
+
+    def loaded() -> bool:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            install.openclaw("plugins", "reload", "openclaw-nats")
+            return True
+        return False
+
+    wait_until(loaded, 60, "the Gateway to load the plugin anew")
+
+
+def _mended(install: Install) -> bool:
+    command = [sys.executable, "-m", "openclaw_nats", "doctor", "--fix", "--json"]
+    return subprocess.run(command, env=install.gateway.env(), capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("by_hand", ["openclaw's command", "the folder"])
+def test_uninstall_after_the_plugin_was_removed_by_hand(install: Install, by_hand: str) -> None:
+    install.run("setup", "--yes", *install.ports)
+    if by_hand == "the folder":
+        shutil.rmtree(install.gateway.state / "extensions" / "openclaw-nats")
+    else:
+        install.openclaw("plugins", "uninstall", "openclaw-nats", "--force")
+    install.run("uninstall", "--purge", "--yes")
+    assert "openclaw-nats" not in install.gateway.config_path.read_text()
+    assert not (install.gateway.state / "extensions" / "openclaw-nats").exists()
+    assert not install.home.exists()
+
+
+def _turn(install: Install, message: str) -> None:
+    """Run a turn; a Gateway of 2026.3 may be about to restart itself for a change of its plugins."""
+    deadline = time.monotonic() + (60 if install.gateway.old else 0)
+    while True:
+        try:
+            return install.turn(message)
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
