@@ -15,7 +15,7 @@ OpenClawNatsError            what happened, and what to do next (hint)
 ├── DeliveryError            a target did not take a dispatch
 │   ├── RetryLater           it may take it later
 │   └── GiveUp               it never will
-├── Unavailable              JetStream or the disk can't take it now; repeat later with the same ids
+├── Unavailable              JetStream, the disk or memory can't take it now; repeat later with the same ids
 ├── Unsupported              this nats-server can't do it: says from which version on it can
 ├── StreamConflict           a stream exists that can't serve as ours
 ├── SettingsError            a setting is wrong: names the field, the value and what would be right

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -52,6 +54,21 @@ def test_a_fault_for_a_while_loses_nothing_doubles_nothing_and_keeps_the_order(
     assert states["delivered"] == 20
     assert numbers(bus) == list(range(20))
     assert max(receipt["attempts"] for receipt in bus.receipts()) > 1
+
+
+def test_a_template_process_that_cannot_be_started_costs_time_only(bus: Bus) -> None:
+    bus.route("a", "agent.events.custom.a.>", "main", template="event {{ data.n }}", flow={"debounce": "2s"})
+    send(bus, 3)
+    pid = bus.sidecar.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")) + 2, before[1]))
+    log = bus.sidecar.home / "sidecar.out"
+    wait_until(lambda: "delivery.cannot_render" in log.read_text(), 30, "the failure to be told")
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    assert bus.settled(3)["delivered"] == 3
+    assert bus.health()["lastError"] == ""
+    assert "can't be started" in log.read_text()
+    assert "event 2" in bus.messages()[-1]
 
 
 def test_a_gateway_that_is_away_costs_time_only(bus: Bus) -> None:

@@ -157,6 +157,9 @@ def test_the_images_steps_give_a_nats_and_a_sidecar_that_work(where: Locations, 
         bus.port = load(where.home)["sidecar.port"]
         wait_until(lambda: bus.get("/api/health")[0] == 200, 30, "the sidecar")
         assert bus.post_events([event("in-a-container")])[1]["accepted"] == 1
+        route = {"name": "a", "pattern": "agent.events.>", "target": "main", "template": "made of {{ subject }}"}
+        _, report = bus.call("POST", "/api/routes/draft/test", {"event": event(1), "route": route})
+        assert "made of agent.events.custom.test" in json.dumps(report), report
         assert list(where.jetstream.rglob("*.blk")), "the stream is not where the other runtimes look for it"
     finally:
         for process in running:

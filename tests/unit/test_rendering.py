@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import time
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from openclaw_nats.errors import Poison
+from openclaw_nats.errors import Poison, Unavailable
+from openclaw_nats.inbound import render_process
 from openclaw_nats.inbound.render_process import RenderProcesses, TooLong
 from openclaw_nats.inbound.rendering import Renderer, default_text, with_payload
 from openclaw_nats.inbound.route import Route, compile_route, parse
+
+LOOPING = "{% for i in range(10000) %}{% for j in range(10000) %}{% endfor %}{% endfor %}"
 
 
 def event(number: int, data: Any = None) -> dict[str, Any]:
@@ -30,10 +36,15 @@ def route(template: str, **more: Any) -> Route:
 
 
 @pytest.fixture
-async def renderer() -> AsyncIterator[Renderer]:
-    processes = RenderProcesses()
-    yield Renderer(processes, 2000)
-    await processes.close()
+async def processes() -> AsyncIterator[RenderProcesses]:
+    one = RenderProcesses()
+    yield one
+    await one.close()
+
+
+@pytest.fixture
+def renderer(processes: RenderProcesses) -> Renderer:
+    return Renderer(processes, 2000)
 
 
 def test_the_default_lists_subject_time_and_data() -> None:
@@ -96,12 +107,10 @@ async def test_the_sandbox_gives_nothing_away(renderer: Renderer) -> None:
 
 
 async def test_a_hanging_template_does_not_delay_others(renderer: Renderer) -> None:
-    looping = route("{% for i in range(10000) %}{% for j in range(10000) %}{% endfor %}{% endfor %}")
+    looping = route(LOOPING)
     with pytest.raises(Poison):
         await renderer.render(looping, [event(1)])
     began = time.monotonic()
-    import asyncio
-
     slow = [asyncio.create_task(renderer.render(looping, [event(1)])) for _ in range(4)]
     await asyncio.sleep(0.05)
     other = compile_route(parse({"name": "x", "pattern": "agent.events.>", "target": "main", "template": "ok"}), 2)
@@ -121,3 +130,41 @@ async def test_the_one_event_that_fails_is_found(renderer: Renderer) -> None:
 async def test_a_digest_that_is_too_long_asks_for_fewer(renderer: Renderer) -> None:
     with pytest.raises(TooLong):
         await renderer.render(route("{{ data.n }}"), [event(1, {"n": "x" * 1500}), event(2, {"n": "y" * 1500})])
+
+
+async def test_a_process_that_died_while_it_waited_is_replaced(renderer: Renderer, processes: RenderProcesses) -> None:
+    assert await renderer.render(route("a {{ data }}"), [event(1, 1)]) == "a 1"
+    assert processes._fast._process is not None
+    processes._fast._process.kill()
+    assert await renderer.render(route("a {{ data }}"), [event(1, 2)]) == "a 2"
+
+
+async def test_a_template_that_kills_its_process_twice_is_poison(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = []
+    exchange = render_process._exchange
+
+    async def killing(process: Process, request: bytes) -> bytes:
+        if b"deadly" in request:
+            killed.append(process.pid)
+            process.kill()
+        return await exchange(process, request)
+
+    monkeypatch.setattr(render_process, "_exchange", killing)
+    with pytest.raises(Poison, match="died of it"):
+        await renderer.render(route("deadly {{ data }}"), [event(1)])
+    assert len(set(killed)) == 2
+    assert await renderer.render(route("a {{ data }}"), [event(1, 1)]) == "a 1"
+
+
+async def test_no_process_at_all_is_not_the_templates_fault(
+    renderer: Renderer, processes: RenderProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/bin/false")
+        with pytest.raises(Unavailable, match="can't be started: it ended at once"):
+            await renderer.render(route("a {{ data }}"), [event(1, 1)])
+        assert "can't be started" in processes.last_error
+    assert await renderer.render(route("a {{ data }}"), [event(1, 1)]) == "a 1"
+    assert processes.last_error == ""

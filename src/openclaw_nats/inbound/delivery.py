@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 LONGEST_SLEEP = 30.0
 _DISK_PAUSE = 1.0
+_RENDER_PAUSE = 5.0
 _REPLY_CHARACTERS = 500
 _BREAKER_THRESHOLD = 5
 
@@ -155,18 +156,24 @@ class Deliveries:
     async def _go(self, release: Release, route: Route) -> bool:
         """Render, record and send a release; False when it led to no dispatch."""
         members = await self._present(route, release.members)
-        while members:
-            documents = [document for _, document in members]
-            try:
-                text = await self._renderer.render(route, documents)
-                break
-            except TooLong:
-                half = len(members) // 2
-                self._flow.put_back(release, [one for one, _ in members[half:]])
-                members = members[:half]
-            except Poison as error:
-                members = await self._without_poison(route, release, members, str(error))
-        else:
+        try:
+            while members:
+                documents = [document for _, document in members]
+                try:
+                    text = await self._renderer.render(route, documents)
+                    break
+                except TooLong:
+                    half = len(members) // 2
+                    self._flow.put_back(release, [one for one, _ in members[half:]])
+                    members = members[:half]
+                except Poison as error:
+                    members = await self._without_poison(route, release, members, str(error))
+            else:
+                return False
+        except Unavailable as error:  # not their fault: they wait, and so does the rest of their lane
+            log.error("delivery.cannot_render", route=route.name, deliveries=len(members), error=str(error))
+            self._flow.put_back(release, [one for one, _ in members])
+            await asyncio.sleep(_RENDER_PAUSE)
             return False
         dispatch = self._dispatch_of(route, release, members, text)
         if not await self._begin(dispatch, release, [one for one, _ in members], turn=route.target.is_turn):

@@ -122,6 +122,8 @@ class Inbound:
             return self.database.last_error
         if self.flow.gateway.open:
             return self.flow.gateway.last_error
+        if self.processes.last_error:
+            return self.processes.last_error
         if self.intake.last_error and self.book.patterns:
             return self.intake.last_error
         wants_gateway = any(route.target.kind in TURN_KINDS for route, _ in self.book.every())
