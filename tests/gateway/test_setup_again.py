@@ -10,9 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import openclaw_nats
+from openclaw_nats.plugin_files import plugin_dir
 from tests.gateway.test_setup import Install, end_listener, run_ends
 from tests.support.processes import wait_until
 
@@ -43,6 +46,20 @@ def test_set_up_again_on_the_gateway_that_never_stopped_it_works_as_before(insta
         return
     assert install.status()["plugin"]["problems"] == []
     wait_until(lambda: any("llm.output" in one["subject"] for one in install.events()), 20, "llm.output")
+
+
+def test_an_upgrade_restarts_what_ran_of_the_release_before(install: Install, tmp_path: Path) -> None:
+    copy = tmp_path / "openclaw_nats"
+    shutil.copytree(Path(openclaw_nats.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "__init__.py").write_text('__version__ = "0.0.9"\n')
+    (tmp_path / "plugin").symlink_to(plugin_dir())
+    install.run("stop")
+    install.run("start", PYTHONPATH=str(tmp_path))
+    wait_until(lambda: install.status()["sidecar"]["version"] == "0.0.9", 30, "the release before")
+    found = [one["text"] for one in install.json("doctor", code=3)["findings"] if one["state"] == "problem"]
+    assert any("0.0.9" in text for text in found), found
+    assert install.json("setup", "--yes", *install.ports)["changed"] == ["Service"]
+    assert install.status()["sidecar"]["version"] == openclaw_nats.__version__
 
 
 def test_an_upgrade_in_the_middle_of_a_turn_waits_for_it_and_breaks_nothing(install: Install) -> None:

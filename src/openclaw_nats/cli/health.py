@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from openclaw_nats.cli.sidecar_client import SidecarClient, SidecarDown
-from openclaw_nats.errors import SetupError
+from openclaw_nats.errors import OpenClawNatsError, SetupError
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.settings import Settings
 
@@ -27,3 +27,12 @@ def wait_until_up(settings: Settings, seconds: float) -> dict[str, Any]:
         time.sleep(0.1)
     logs = Locations(settings.home).logs
     raise SetupError(f"openclaw-nats did not come up within {seconds:g} s: {why}", hint=f"The logs are in {logs}.")
+
+
+def running_version(settings: Settings) -> str:
+    """The version of the sidecar that runs; empty when it does not say."""
+    try:
+        report = SidecarClient(settings).call("GET", "/api/health", timeout=5)
+    except OpenClawNatsError:
+        return ""
+    return str(report.get("sidecar", {}).get("version", ""))

@@ -81,15 +81,23 @@ def _apply(steps: Any, say: Any) -> list[str]:
 
 
 def _run_service(setup: Any, say: Any, *, restart: bool) -> list[str]:
-    from openclaw_nats.cli.health import wait_until_up
+    from openclaw_nats import __version__
+    from openclaw_nats.cli.health import running_version, wait_until_up
     from openclaw_nats.installer.services import WORDS, service_for
 
     service = service_for(setup.where, _kind(setup))
     if (noted := setup.record.get("service")) and noted != service.kind:
         service_for(setup.where, noted).remove()
-    changed = ["Service"] if service.install() or setup.record.get("service") != service.kind else []
+    written = service.install()
+    running = service.running()
+    older = running_version(setup.settings()) if running else ""
+    if older == __version__:
+        older = ""
+    changed = ["Service"] if written or older or setup.record.get("service") != service.kind else []
     setup.remember_service(service.kind)
-    if service.running() and restart:
+    if running and (restart or written or older):
+        if older:
+            say("+", "Service", f"restart: {older} runs, and this is {__version__}")
         service.stop()
     if not service.running():
         service.start()
