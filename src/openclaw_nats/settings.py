@@ -175,6 +175,7 @@ REGISTRY: tuple[Setting, ...] = (
     Setting("sidecar.port", 3104, _port, "Port the sidecar listens on."),
     Setting("sidecar.max_connections", 512, _whole, "Open HTTP connections; one more is answered 503 and closed."),
     Setting("gateway.url", "http://127.0.0.1:18789", _url("http", "https"), "Where the OpenClaw Gateway listens."),
+    Setting("gateway.public_url", "", _url("http", "https"), "Where people's browsers reach it; empty: gateway.url."),
     Setting("gateway.hook_token_file", "", _text, "File with OpenClaw's hooks.token (default: `hook-token` beside)."),
     Setting("gateway.id", "", _text, "Name of this Gateway in events; empty means the host's name."),
     Setting("nats.url", "nats://127.0.0.1:4222", _url("nats", "tls", "ws", "wss"), "NATS servers, comma-separated."),

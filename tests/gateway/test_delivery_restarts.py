@@ -88,15 +88,19 @@ def test_a_gateway_killed_in_the_middle_of_a_turn_loses_nothing_and_repeats_no_r
 def test_a_gateway_that_a_sidecar_in_a_container_cannot_dial_is_up_while_its_plugin_is(world: Gateway) -> None:
     world.sidecar.kill()
     dead = f"http://127.0.0.1:{free_port()}"
-    world.sidecar.environment["OPENCLAW_NATS_GATEWAY_URL"] = dead
+    world.sidecar.environment |= {
+        "OPENCLAW_NATS_GATEWAY_URL": dead,
+        "OPENCLAW_NATS_GATEWAY_PUBLIC_URL": world.gateway.url,
+    }
     world.sidecar.start()
 
     def shown() -> dict[str, Any]:
         return dict(world.sidecar.get("/api/health")[1]["gateway"])
 
-    assert shown()["url"] == dead
+    assert shown()["url"] == world.gateway.url
     wait_until(lambda: shown()["reachable"], 60, "the plugin to say that the Gateway is up")
     assert shown()["lastError"] == ""
+    assert world.call("POST", "/api/sign-in-links")[1]["links"][0].startswith(f"{world.gateway.url}/nats-dashboard/")
     world.gateway.stop(signal.SIGKILL)
     wait_until(lambda: not shown()["reachable"], 60, "the Gateway to be shown down")
-    assert shown()["lastError"]
+    assert dead in shown()["lastError"]

@@ -237,7 +237,9 @@ def test_uninstall_restores_openclaws_configuration(install: Install) -> None:
     if not install.gateway.old:  # a Gateway of 2026.3 restarts itself and writes its own defaults into the file
         assert install.gateway.config_path.read_bytes() == install.gateway.config["before"]
     assert "not running" in install.run("stop")
-    install.run("uninstall", "--purge", "--yes")
+    aside = install.home.with_name("nats.before-restore-20261124-230000")
+    aside.mkdir()
+    assert f"kept {aside}" in install.run("uninstall", "--purge", "--yes")
     assert not install.home.exists()
 
 

@@ -63,7 +63,9 @@ def test_hadolint_finds_nothing_wrong_with_the_dockerfile(where: Locations) -> N
 def test_the_containers_are_closed(where: Locations, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 1234)
     monkeypatch.setattr(os, "getgid", lambda: 1234)
-    services: dict[str, Any] = compose(load(where.home), where.home / "docker")["services"]
+    settings = load(where.home)
+    services: dict[str, Any] = compose(settings, where.home / "docker")["services"]
+    assert services["sidecar"]["environment"]["OPENCLAW_NATS_GATEWAY_PUBLIC_URL"] == settings["gateway.url"]
     for service in services.values():
         assert service["user"] == "1234:1234"
         assert service["read_only"] is True

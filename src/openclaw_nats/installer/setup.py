@@ -281,6 +281,8 @@ def uninstall(openclaw: OpenClaw | None, where: Locations, *, purge: bool) -> li
         done.append(f"deleted {where.home} with its events")
     elif where.home.exists():
         done.append(f"kept {where.home} (events, settings, key); `uninstall --purge` deletes it")
+    for aside in sorted(where.home.parent.glob(f"{where.home.name}.before-restore-*")):
+        done.append(f"kept {aside}, which `restore` moved aside, with its keys and events: delete it yourself")
     return done
 
 

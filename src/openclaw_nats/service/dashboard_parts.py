@@ -70,7 +70,7 @@ def build_dashboard(
     async def pages() -> list[str]:
         found = [settings["sidecar.url"] + DASHBOARD]
         if reports.fresh and reports.last is not None and reports.last.dashboard:
-            found.insert(0, settings["gateway.url"] + reports.last.dashboard)
+            found.insert(0, (settings["gateway.public_url"] or settings["gateway.url"]) + reports.last.dashboard)
         return found
 
     def versions() -> dict[str, str]:
