@@ -268,6 +268,11 @@ class Settings:
         return str(self["gateway.id"]) or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "gateway"
 
     @property
+    def gateway_page(self) -> str:
+        """The address of the Gateway for people's browsers."""
+        return str(self["gateway.public_url"] or self["gateway.url"])
+
+    @property
     def api_key_file(self) -> Path:
         """Where the API key lies, mode 0600."""
         return self.home / "api-key"

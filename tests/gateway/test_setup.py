@@ -77,14 +77,18 @@ class Install:
         asyncio.run(one())
 
 
-@pytest.fixture(scope="module", params=["2026.9.6", "2026.3.1"])
-def install(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
-    one = Install(tmp_path_factory.mktemp("setup"), request.param)
+def running(one: Install) -> Iterator[Install]:
+    """What a fixture does with it: start its Gateway, lend it, take everything away."""
     one.gateway.start()
     yield one
     one.run("uninstall", "--purge", "--yes")
     one.gateway.close()
-    end_listener(one.gateway.port)  # a Gateway of 2026.3 has replaced its own process when the plugin came and went
+    _end_listener(one.gateway.port)  # a Gateway of 2026.3 has replaced its own process when the plugin came and went
+
+
+@pytest.fixture(scope="module", params=["2026.9.6", "2026.3.1"])
+def install(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
+    yield from running(Install(tmp_path_factory.mktemp("setup"), request.param))
 
 
 def test_a_dry_run_prints_the_plan_and_changes_nothing(install: Install) -> None:
@@ -243,7 +247,7 @@ def test_uninstall_restores_openclaws_configuration(install: Install) -> None:
     assert not install.home.exists()
 
 
-def end_listener(port: int) -> None:
+def _end_listener(port: int) -> None:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if any(link.laddr and link.laddr.port == port for link in process.net_connections("tcp")):

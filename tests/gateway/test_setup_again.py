@@ -16,7 +16,7 @@ import pytest
 
 import openclaw_nats
 from openclaw_nats.plugin_files import plugin_dir
-from tests.gateway.test_setup import Install, end_listener, run_ends
+from tests.gateway.test_setup import Install, run_ends, running
 from tests.support.processes import wait_until
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
@@ -24,12 +24,7 @@ pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module", params=["2026.9.6", "2026.3.1"])
 def install(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
-    one = Install(tmp_path_factory.mktemp("again"), request.param)
-    one.gateway.start()
-    yield one
-    one.run("uninstall", "--purge", "--yes")
-    one.gateway.close()
-    end_listener(one.gateway.port)
+    yield from running(Install(tmp_path_factory.mktemp("again"), request.param))
 
 
 def test_set_up_again_on_the_gateway_that_never_stopped_it_works_as_before(install: Install) -> None:

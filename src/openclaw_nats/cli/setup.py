@@ -25,7 +25,6 @@ _HEALTH_SECONDS = 30.0
 @json_option
 def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
     """Set everything up: NATS, the sidecar, the plugin, the service. Running it again changes nothing that is right."""
-    from openclaw_nats.errors import SetupError
     from openclaw_nats.installer.docker import DockerCompose
     from openclaw_nats.installer.openclaw import OpenClaw, gateway_answers
     from openclaw_nats.installer.services import WORDS, service_for
@@ -37,8 +36,8 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
     say = (lambda *_: None) if as_json else step
     plan = [(one, one.todo()) for one in setup.steps()]
     service = service_for(setup.where, _kind(setup))
-    if isinstance(service, DockerCompose) and not service.available():
-        raise SetupError("Docker with Compose is not here", hint="Install it, or leave `--runtime docker` out.")
+    if isinstance(service, DockerCompose):
+        service.required()
     if dry_run:
         for one, todo in plan:
             say("+" if todo else "✓", one.name, todo or one.detail())
@@ -56,7 +55,7 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
     changed = _apply([one for one, _ in ours], say)
     if not setup.managed:
         check_nats(setup.settings())
-    changed += _run_service(setup, say, restart="Settings" in changed)
+    changed += _run_service(setup, service, say, restart="Settings" in changed)
     changed += _apply([one for one, _ in openclaws], say)
     report = wait_for_plugin(setup, say, was_running=was_running)
     if as_json:
@@ -80,24 +79,22 @@ def _apply(steps: Any, say: Any) -> list[str]:
     return changed
 
 
-def _run_service(setup: Any, say: Any, *, restart: bool) -> list[str]:
+def _run_service(setup: Any, service: Any, say: Any, *, restart: bool) -> list[str]:
     from openclaw_nats import __version__
     from openclaw_nats.cli.health import running_version, wait_until_up
     from openclaw_nats.installer.services import WORDS, service_for
 
-    service = service_for(setup.where, _kind(setup))
     if (noted := setup.record.get("service")) and noted != service.kind:
         service_for(setup.where, noted).remove()
     written = service.install()
     running = service.running()
-    older = running_version(setup.settings()) if running else ""
-    if older == __version__:
-        older = ""
-    changed = ["Service"] if written or older or setup.record.get("service") != service.kind else []
+    version = running_version(setup.settings()) if running else ""
+    other = version not in ("", __version__)
+    changed = ["Service"] if written or other or setup.record.get("service") != service.kind else []
     setup.remember_service(service.kind)
-    if running and (restart or written or older):
-        if older:
-            say("+", "Service", f"restart: {older} runs, and this is {__version__}")
+    if running and (restart or written or other):
+        if other:
+            say("+", "Service", f"restart: {version} runs, and this is {__version__}")
         service.stop()
     if not service.running():
         service.start()

@@ -53,7 +53,7 @@ def _sidecar(settings: Settings, folder: Path) -> dict[str, Any]:
         "OPENCLAW_NATS_SIDECAR_HOST": "0.0.0.0",  # noqa: S104  (inside the container; published on loopback only)
         "OPENCLAW_NATS_SIDECAR_PORT": "3104",
         "OPENCLAW_NATS_GATEWAY_URL": _from_inside(settings["gateway.url"]),
-        "OPENCLAW_NATS_GATEWAY_PUBLIC_URL": settings["gateway.public_url"] or settings["gateway.url"],
+        "OPENCLAW_NATS_GATEWAY_PUBLIC_URL": settings.gateway_page,
         "OPENCLAW_NATS_GATEWAY_ID": settings.gateway_id,
         "OPENCLAW_NATS_NATS_URL": "nats://nats:4222",
     }

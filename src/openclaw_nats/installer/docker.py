@@ -34,6 +34,16 @@ class DockerCompose:
         """Whether Docker with Compose answers on this machine."""
         return _compose_command() is not None
 
+    @staticmethod
+    def required() -> list[str]:
+        """The command for Compose; raise SetupError when there is none."""
+        command = _compose_command()
+        if command is None:
+            raise SetupError(
+                "Docker with Compose is not here", hint="Install it, or run `openclaw-nats setup --runtime local`."
+            )
+        return command
+
     def install(self) -> bool:
         """Write the files that the image and the containers are made of; True when something changed."""
         settings = load(self._where.home)
@@ -83,11 +93,7 @@ class DockerCompose:
         return "sidecar" in self._compose("ps", "--services", "--filter", "status=running").split()
 
     def _compose(self, *arguments: str) -> str:
-        command = _compose_command()
-        if command is None:
-            raise SetupError(
-                "Docker with Compose is not here", hint="Install it, or run `openclaw-nats setup --runtime local`."
-            )
+        command = self.required()
         try:
             done = subprocess.run(
                 [*command, "--file", str(self.file), "--project-name", project_name(self._where), *arguments],

@@ -11,7 +11,6 @@ from openclaw_nats.installer.openclaw import PLUGIN_ID, CommandFailed, OpenClaw
 # What 2026.9 answers while a turn runs that the loaded plugin has a part in.
 _BUSY = "active retained work"
 _UNTRACKED = ("not associated with a tracked", "is not managed by")
-_UNKNOWN = ("unknown option", "unknown command", "too many arguments")
 
 
 def install(openclaw: OpenClaw, source: Path) -> bool:
@@ -30,7 +29,7 @@ def install(openclaw: OpenClaw, source: Path) -> bool:
         except CommandFailed as error:
             if _BUSY in error.output and openclaw.plugin_is_current(source):
                 return False
-            if flags and _is_unknown(error):
+            if flags and error.is_unknown:
                 continue
             if not flags and aside.exists() and not installed.exists():
                 shutil.move(aside, installed)
@@ -56,7 +55,7 @@ def reload(openclaw: OpenClaw) -> bool | None:
         except CommandFailed as error:
             if _BUSY in error.output:
                 return False
-            if not _is_unknown(error):
+            if not error.is_unknown:
                 raise
             continue
         return True
@@ -93,7 +92,3 @@ def _drop_leftovers(openclaw: OpenClaw) -> None:
         openclaw.set_config("plugins.allow", [name for name in plugins["allow"] if name != PLUGIN_ID])
     if PLUGIN_ID in plugins.get("entries", {}):
         openclaw.run("config", "unset", f"plugins.entries.{PLUGIN_ID}")
-
-
-def _is_unknown(error: CommandFailed) -> bool:
-    return any(words in error.output for words in _UNKNOWN)

@@ -26,6 +26,7 @@ DEFAULT_PORT = 18789
 _COMMAND_SECONDS = 180
 _CONVERSATION_ACCESS_SINCE = (2026, 4)
 _NOISE = re.compile(r"\x1b\[[0-9;]*m")
+_UNKNOWN = ("unknown option", "unknown command", "too many arguments")
 _BOX = "│├╭╰◇"  # how OpenClaw frames its notes
 
 
@@ -35,6 +36,11 @@ class CommandFailed(SetupError):
     def __init__(self, message: str, output: str) -> None:
         super().__init__(message)
         self.output = output
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether this version does not know the command or one of its options."""
+        return any(words in self.output for words in _UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -134,8 +140,8 @@ class OpenClaw:
         text = json.dumps(value)
         try:
             self.run("config", "set", path, text, "--strict-json")
-        except SetupError as error:
-            if "unknown option" not in str(error):
+        except CommandFailed as error:
+            if not error.is_unknown:
                 raise
             self.run("config", "set", path, text, "--json")
 

@@ -63,14 +63,14 @@ def build_dashboard(
 
     async def last_sequence() -> int | None:
         try:
-            return int((await streams.state())["last_seq"])
+            return await streams.last_sequence()
         except Unavailable:
             return None
 
     async def pages() -> list[str]:
         found = [settings["sidecar.url"] + DASHBOARD]
         if reports.fresh and reports.last is not None and reports.last.dashboard:
-            found.insert(0, (settings["gateway.public_url"] or settings["gateway.url"]) + reports.last.dashboard)
+            found.insert(0, settings.gateway_page + reports.last.dashboard)
         return found
 
     def versions() -> dict[str, str]:

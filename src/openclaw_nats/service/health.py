@@ -129,7 +129,7 @@ class Health:
             "since": _time(reports.since if by_plugin else probe.since),
             "lastError": "" if by_plugin else probe.last_error,
             "version": reports.last.gateway_version if reports.last else "",
-            "url": self._settings["gateway.public_url"] or self._settings["gateway.url"],
+            "url": self._settings.gateway_page,
         }
 
     async def _delivery(self) -> dict[str, Any]:
