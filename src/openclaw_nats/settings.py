@@ -192,6 +192,7 @@ REGISTRY: tuple[Setting, ...] = (
     Setting("stream.max_bytes", "4GiB", parse_size, "How large the stream may grow; then the oldest go first."),
     Setting("stream.duplicate_window", "10m", parse_duration, "Within this time one id is stored once."),
     Setting("stream.replicas", 1, _whole, "Copies of the stream in a NATS cluster."),
+    Setting("stream.change_adopted", False, _flag, "Whether stream.* also change a stream that somebody else made."),
     Setting("capture.default", "metadata", _one_of(*CAPTURE_MODES), "metadata: no content. payload: prompts, text, …"),
     Setting("capture.rules", (), _capture_rules, "Exceptions; the first whose subjects match decides."),
     Setting("filter.allow", (EVERYTHING,), _patterns, "Only events on these subjects leave the Gateway."),

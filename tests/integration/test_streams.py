@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,50 @@ def test_a_changed_stream_is_put_right_while_running(nats: NatsServer, sidecar: 
     )
 
 
+def test_settings_change_the_stream_that_the_sidecar_made(nats: NatsServer, sidecar: Sidecar) -> None:
+    sidecar.publish("agent.events.custom.a", 1)
+    sidecar.signal(signal.SIGTERM)
+    _configure(sidecar, max_age="5m", max_bytes="64MiB", duplicate_window="1m")
+    sidecar.start()
+    config = api(nats, "STREAM.INFO.agent_events")["config"]
+    assert (config["max_age"], config["max_bytes"], config["duplicate_window"]) == (DAY // 288, 64 << 20, DAY // 1440)
+    assert api(nats, "STREAM.INFO.agent_dlq")["config"]["max_bytes"] == 64 << 20
+    assert len(sidecar.events()) == 1
+    assert sidecar.get("/api/health")[1]["nats"]["notes"] == []
+    sidecar.signal(signal.SIGTERM)
+    _configure(sidecar, max_age="1m")  # shorter than the default window, which JetStream would refuse
+    sidecar.start()
+    config = api(nats, "STREAM.INFO.agent_events")["config"]
+    assert (config["max_age"], config["duplicate_window"]) == (DAY // 1440, DAY // 1440)
+    assert config["max_bytes"] == 64 << 20, "a default never undoes what somebody set"
+
+
+def test_settings_leave_an_adopted_stream_alone_until_the_operator_says_so(nats: NatsServer, waiting: Sidecar) -> None:
+    theirs = {"name": "agent_events", "subjects": ["agent.events.>"], "storage": "file", "max_age": 365 * DAY}
+    assert "error" not in api(nats, "STREAM.CREATE.agent_events", theirs)
+    _configure(waiting, max_age="1d")
+    waiting.start()
+    assert api(nats, "STREAM.INFO.agent_events")["config"]["max_age"] == 365 * DAY
+    (note,) = waiting.get("/api/health")[1]["nats"]["notes"]
+    assert note.startswith("stream.max_age is 1d, but stream agent_events has 365d")
+    assert "somebody else" in note
+    waiting.signal(signal.SIGTERM)
+    _configure(waiting, max_age="1d", change_adopted="true")
+    waiting.start()
+    assert api(nats, "STREAM.INFO.agent_events")["config"]["max_age"] == DAY
+    assert waiting.get("/api/health")[1]["nats"]["notes"] == []
+
+
+def test_replicas_that_the_server_refuses_are_noted_and_stop_nothing(nats: NatsServer, sidecar: Sidecar) -> None:
+    sidecar.signal(signal.SIGTERM)
+    _configure(sidecar, max_age="1d", replicas="3")
+    sidecar.start()
+    notes = sidecar.get("/api/health")[1]["nats"]["notes"]
+    assert any("stream.replicas is 3, but stream agent_events has 1 (refused" in note for note in notes)
+    assert sidecar.publish("agent.events.custom.a", 1)[0] == 200
+    assert api(nats, "STREAM.INFO.agent_events")["config"]["max_age"] == DAY, "the other changes are made all the same"
+
+
 def test_a_full_stream_limit_with_discard_new_is_503(nats: NatsServer, waiting: Sidecar) -> None:
     theirs = {
         "name": "agent_events",
@@ -150,6 +195,13 @@ def test_foreign_messages_are_shown_as_cloudevents(nats: NatsServer, sidecar: Si
     assert (binary["id"], binary["type"], binary["source"]) == ("ce-1", "door.opened", "/ha")
     assert (up["id"], up["data"], up["sessionkey"]) == ("u-1", {"c": 3}, "main")
     assert (queue["id"], queue["data"]) == ("u-2", {"d": 4})
+
+
+def _configure(sidecar: Sidecar, **values: str) -> None:
+    """Give it these settings stream.*, and no others."""
+    for name in [name for name in sidecar.environment if name.startswith("OPENCLAW_NATS_STREAM_")]:
+        del sidecar.environment[name]
+    sidecar.environment |= {f"OPENCLAW_NATS_STREAM_{name.upper()}": value for name, value in values.items()}
 
 
 def _stream_error(sidecar: Sidecar) -> str:

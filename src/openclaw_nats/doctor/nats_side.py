@@ -14,6 +14,7 @@ from openclaw_nats.errors import OpenClawNatsError, Unavailable
 from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.jetstream.connection import Connection, Options, connected
 from openclaw_nats.jetstream.consumer import consumer_name
+from openclaw_nats.jetstream.stream_settings import limits
 from openclaw_nats.jetstream.streams import DEAD_LETTERS, EVENTS, SCHEDULES, schedules_problem
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.settings import Settings
@@ -110,7 +111,7 @@ def _stream(name: str, answer: dict[str, Any], settings: Settings) -> Finding:
         wrong.append(f"its retention is {config.get('retention')}")
     if name == EVENTS and not {EVERYTHING, ">"} & set(config.get("subjects", [])):
         wrong.append(f"it does not take {EVERYTHING}")
-    if name == EVENTS and config.get("duplicate_window", 0) < settings["stream.duplicate_window"] * 1e9:
+    if name == EVENTS and config.get("duplicate_window", 0) < limits(settings)["duplicate_window"]:
         wrong.append("its duplicate window is shorter than stream.duplicate_window")
     if wrong:
         fix = "Restart openclaw-nats, which widens it; what it may not change, change with `nats stream edit`."

@@ -1,7 +1,7 @@
 """The streams: created when they are missing, adopted when they exist, put right when somebody changed them.
 
 An adopted stream is only ever widened (a longer deduplication window, atomic batches allowed): what its owner chose for
-age, size, replicas or further subjects stays.
+age, size, replicas or further subjects stays, as long as `stream.change_adopted` does not say otherwise.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import structlog
 from openclaw_nats.errors import StreamConflict, Unavailable
 from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.jetstream.connection import Connection
+from openclaw_nats.jetstream.stream_settings import StreamSettings, limits
 from openclaw_nats.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -59,6 +60,7 @@ class Streams:
     def __init__(self, connection: Connection, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
+        self._applied = StreamSettings(settings)
         self.atomic = False
         self.problem = ""
         self.schedules_problem = "not connected to NATS yet"
@@ -76,6 +78,11 @@ class Streams:
             raise
         self.atomic = bool(events.get("allow_atomic"))
         self.problem = ""
+
+    @property
+    def notes(self) -> list[str]:
+        """Settings `stream.*` that are not in effect, one line each."""
+        return self._applied.notes
 
     async def state(self) -> dict[str, Any]:
         """Messages, bytes, first and last sequence of the events stream."""
@@ -112,12 +119,24 @@ class Streams:
             return await self._write("CREATE", wanted)
         found: dict[str, Any] = answer["config"]
         changed = _widen(found, wanted)
-        if changed == found:
-            return found
-        log.info(
-            "stream.adopted", stream=name, changed=sorted(key for key in changed if changed[key] != found.get(key))
-        )
-        return await self._write("UPDATE", changed)
+        if changed != found:
+            log.info("stream.adopted", stream=name, changed=_difference(found, changed))
+            found = await self._write("UPDATE", changed)
+        return await self._apply_settings(found, wanted)
+
+    async def _apply_settings(self, found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+        """What the operator set, on a stream that exists. What the server refuses is noted, and stops nothing."""
+        name = wanted["name"]
+        for changed in self._applied.changes(found, wanted):
+            difference = _difference(found, changed)
+            try:
+                found = await self._write("UPDATE", changed)
+                log.info("stream.changed", stream=name, changed=difference)
+            except (StreamConflict, Unavailable) as error:
+                self._applied.refused(name, str(error))
+                log.warning("stream.change_refused", stream=name, changed=difference, error=str(error))
+        self._applied.checked(found, wanted)
+        return found
 
     async def _write(self, operation: str, config: dict[str, Any]) -> dict[str, Any]:
         answer = await self._connection.api(f"STREAM.{operation}.{config['name']}", config)
@@ -134,9 +153,7 @@ class Streams:
     def _events_config(self) -> dict[str, Any]:
         config = {
             **_base(EVENTS, EVERYTHING),
-            "max_age": int(self._settings["stream.max_age"] * 1e9),
-            "max_bytes": self._settings["stream.max_bytes"],
-            "duplicate_window": int(self._settings["stream.duplicate_window"] * 1e9),
+            **limits(self._settings),
             "num_replicas": self._settings["stream.replicas"],
             "description": "Events of OpenClaw Gateways",
         }
@@ -161,7 +178,7 @@ class Streams:
         return {
             **_base(DEAD_LETTERS, DEAD_LETTER_SUBJECTS),
             "max_age": int(_DEAD_LETTER_AGE * 1e9),
-            "max_bytes": min(self._settings["stream.max_bytes"], 1 << 30),
+            "max_bytes": min(self._settings["stream.max_bytes"] or 1 << 30, 1 << 30),
             "num_replicas": self._settings["stream.replicas"],
             "description": "Events that could not be delivered",
         }
@@ -208,6 +225,10 @@ def _widen(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     if missing := [source for source in wanted.get("sources", []) if source["name"] not in names]:
         changed["sources"] = sources + missing
     return changed
+
+
+def _difference(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    return sorted(key for key in after if after[key] != before.get(key))
 
 
 def _describe(error: dict[str, Any], name: str) -> str:

@@ -159,7 +159,7 @@ class Health:
             "url": self._settings["nats.url"].rpartition("@")[2],
             "stream": stream,
             "atomicBatches": self._streams.atomic,
-            "notes": notes,
+            "notes": notes + self._streams.notes,
         }
 
     def _plugin(self) -> dict[str, Any]:

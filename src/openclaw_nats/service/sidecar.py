@@ -40,6 +40,7 @@ from openclaw_nats.api.tool_endpoints import ToolEndpoints
 from openclaw_nats.errors import OpenClawNatsError, SettingsError, StreamConflict, Unavailable
 from openclaw_nats.jetstream.connection import Connection, Options
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
+from openclaw_nats.jetstream.stream_settings import limits
 from openclaw_nats.jetstream.streams import Streams
 from openclaw_nats.outbound.filters import SubjectFilter
 from openclaw_nats.outbound.ingest import Ingest
@@ -142,7 +143,7 @@ async def build(settings: Settings) -> Sidecar:
         redactor=redactor if settings["redaction.enabled"] else None,
         meters=meters,
         gateway_id=settings.gateway_id,
-        duplicate_window=settings["stream.duplicate_window"],
+        duplicate_window=limits(settings)["duplicate_window"] / 1e9,
     )
     inbound = build_inbound(settings, connection, event_log, registry)
     schedules = build_schedules(settings, connection, streams, ingest)
