@@ -19,6 +19,7 @@ OpenClawNatsError            what happened, and what to do next (hint)
 ├── Unsupported              this nats-server can't do it: says from which version on it can
 ├── StreamConflict           a stream exists that can't serve as ours
 ├── SettingsError            a setting is wrong: names the field, the value and what would be right
+│   └── NotSetUp             there is no key: `setup` makes one
 └── SetupError               an installer step failed
 """
 
@@ -26,7 +27,12 @@ from __future__ import annotations
 
 
 class OpenClawNatsError(Exception):
-    """What happened (`str(error)`) and, in `hint`, what the operator can do about it."""
+    """What happened (`str(error)`) and, in `hint`, what the operator can do about it.
+
+    `exit_code` is what a command ends with: 1 it failed, 2 bad input, 3 something can't be reached.
+    """
+
+    exit_code = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -35,6 +41,8 @@ class OpenClawNatsError(Exception):
 
 class InvalidInput(OpenClawNatsError):
     """The request can never succeed as it stands."""
+
+    exit_code = 2
 
 
 class InvalidSubject(InvalidInput):
@@ -120,6 +128,8 @@ class Unavailable(OpenClawNatsError):
     `retry_after` is in seconds.
     """
 
+    exit_code = 3
+
     def __init__(self, message: str, *, retry_after: float = 1.0, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
@@ -139,6 +149,14 @@ class StreamConflict(OpenClawNatsError):
 
 class SettingsError(OpenClawNatsError):
     """A setting has a value that can't be used."""
+
+    exit_code = 2
+
+
+class NotSetUp(SettingsError):
+    """There is no key yet, so that nothing can be asked and nothing can run."""
+
+    exit_code = 3
 
 
 class SetupError(OpenClawNatsError):

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from openclaw_nats.errors import InvalidSubject, SettingsError
+from openclaw_nats.errors import InvalidSubject, NotSetUp, SettingsError
 from openclaw_nats.events.subjects import EVERYTHING, check_nats_subject, check_pattern
+from openclaw_nats.suggestions import did_you_mean
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -282,7 +283,7 @@ class Settings:
         """The API key; raise SettingsError if there is none, so that nothing ever runs without one."""
         key = os.environ.get(API_KEY_VARIABLE, "").strip() or _read(self.api_key_file)
         if len(key) < 16:
-            raise SettingsError(
+            raise NotSetUp(
                 f"no API key: {self.api_key_file} is missing or its key is shorter than 16 characters",
                 hint="Run `openclaw-nats setup`, which makes one.",
             )
@@ -381,10 +382,7 @@ def _flatten(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def nearest(name: str) -> str:
     """A hint for a setting that does not exist."""
-    import difflib
-
-    close = difflib.get_close_matches(name, list(_BY_NAME), 1, 0.4)
-    return f"Did you mean {close[0]}?" if close else "`openclaw-nats config` lists all of them."
+    return did_you_mean(name, _BY_NAME, "`openclaw-nats config` lists all of them.")
 
 
 def _read(path: Path) -> str:

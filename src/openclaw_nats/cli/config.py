@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
+from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.output import json_option, print_json, step, table
 
 
-@click.group("config", invoke_without_command=True)
+@click.group("config", cls=Group, invoke_without_command=True)
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:

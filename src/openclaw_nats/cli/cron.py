@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from openclaw_nats.cli.deliveries import client
+from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.output import json_option, print_json, table, tell
 from openclaw_nats.cli.schedule_output import in_zone, json_of, path_of
 
 
-@click.group("cron", invoke_without_command=True)
+@click.group("cron", cls=Group, invoke_without_command=True)
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:

@@ -10,10 +10,11 @@ from urllib.parse import quote, urlsplit
 import click
 
 from openclaw_nats.cli.deliveries import client
+from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.output import json_option, print_json, table, tell
 
 
-@click.group("dashboard", invoke_without_command=True)
+@click.group("dashboard", cls=Group, invoke_without_command=True)
 @click.option("--no-open", is_flag=True, help="Only show the link.")
 @json_option
 @click.pass_context

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 
 import click
 
 from openclaw_nats import __version__
-from openclaw_nats.cli.output import fail
-from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.cli.errors import report
+from openclaw_nats.cli.group import Group
 
 COMMANDS = {
     "setup": "Set everything up: NATS, the sidecar, the plugin, the service.",
@@ -17,7 +18,7 @@ COMMANDS = {
     "stop": "Stop the service.",
     "restart": "Stop the service, then start it.",
     "status": "Show what runs, since when, and what is wrong.",
-    "doctor": "Check everything, and say how to mend what is wrong.",
+    "doctor": "Check everything, and say how to fix what is wrong.",
     "backup": "Write everything into one file, while it runs.",
     "restore": "Put a backup back.",
     "migrate": "Take over from @omnixal/openclaw-nats-plugin.",
@@ -40,7 +41,7 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group whose commands are imported when they are used: a start takes as long as the command needs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -68,20 +69,17 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 worked, 1 failed, 2 wrong usage, 3 something is down."""
+    """Run the command line; exit codes are in `output.EXIT_CODES`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows less than UTF-8
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="openclaw-nats", standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
-    except click.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except OpenClawNatsError as error:
-        fail(error, as_json="--json" in sys.argv)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()  # `events | head` has read enough
         sys.exit(0)
+    except (Exception, KeyboardInterrupt) as error:
+        report(error, as_json="--json" in sys.argv)

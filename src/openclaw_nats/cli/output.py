@@ -1,22 +1,40 @@
-"""What commands print: plain words and tables for people, JSON for machines, errors in two lines."""
+"""What commands print: plain words and tables for people, JSON for machines, errors in two lines.
+
+Everything goes through `line`, `block` or the JSON functions, and so through `terminal_text`: no command writes to the
+terminal by itself (a test reads the source for that), since almost any text may have been written by a publisher.
+"""
 
 from __future__ import annotations
 
-import json
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import click
 
 from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.terminal_text import escaped_json, plain, to_json
 
 EXIT_CODES = {
     0: "it worked",
     1: "it failed; the message says why",
-    2: "the command line is wrong",
-    3: "something that should run is down (`status`), or something is wrong (`doctor`)",
+    2: "bad input: the command line, a file or a setting is wrong, or names what does not exist; repeating can't help",
+    3: "something can't be reached or is down (`status`: any part of it); `doctor`: it has found a problem",
+    130: "interrupted by Ctrl-C, or a question was answered with no",
 }
+_COLOURS = {"✓": "green", "+": "cyan", "!": "yellow", "✗": "red", "-": "red", "~": "yellow"}
+
+
+@dataclass(frozen=True)
+class Styled:
+    """A piece of a line in a colour, where there are colours."""
+
+    text: str
+    fg: str | None = None
+    bold: bool = False
 
 
 def json_option(command: Any) -> Any:
@@ -26,7 +44,28 @@ def json_option(command: Any) -> Any:
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(to_json(value, indent=2))
+
+
+def print_json_line(value: Any) -> None:
+    """One JSON document on one line; bytes and text are such a document already."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    click.echo(escaped_json(value.rstrip("\r\n")) if isinstance(value, str) else to_json(value))
+    sys.stdout.flush()
+
+
+def line(*parts: str | Styled, err: bool = False, end: bool = True) -> None:
+    """One line, whatever is in its parts; a part of it may be `Styled`."""
+    colours = use_colours(err=err)
+    shown = "".join(_rendered(part, colours=colours) for part in parts)
+    click.echo(shown, nl=end, err=err, color=colours)
+
+
+def block(text: str, *, indent: str = "  ", err: bool = False) -> None:
+    """Text of several lines, indented so that no line of it can be taken for one of ours."""
+    for one in plain(text, lines=True).split("\n"):
+        click.echo(f"{indent}{one}".rstrip(), err=err, color=use_colours(err=err))
 
 
 def tell(answer: Any, text: str, *, as_json: bool) -> None:
@@ -37,25 +76,43 @@ def tell(answer: Any, text: str, *, as_json: bool) -> None:
         step("✓", text)
 
 
-def step(mark: str, name: str, detail: str = "") -> None:
+def step(mark: str, name: str, detail: str = "", *, err: bool = False) -> None:
     """One line of progress: a mark, what, and details."""
-    colours = {"✓": "green", "+": "cyan", "!": "yellow", "✗": "red"}
-    click.echo(f"{click.style(mark, fg=colours.get(mark))} {name}" + (f": {detail}" if detail else ""))
+    line(Styled(mark, fg=_COLOURS.get(mark)), f" {name}" + (f": {detail}" if detail else ""), err=err)
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A plain table, columns as wide as their longest cell."""
-    widths = [max(len(str(row[at])) for row in [headers, *rows]) for at in range(len(headers))]
-    for row, bold in [(headers, True), *((row, False) for row in rows)]:
-        line = "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        click.echo(click.style(line, bold=bold) if bold else line)
+def use_colours(*, err: bool = False) -> bool:
+    """Whether to colour: only in a terminal, and not against NO_COLOR (https://no-color.org)."""
+    stream = sys.stderr if err else sys.stdout
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, below: Sequence[str] = ()) -> None:
+    """A table that fits the terminal: columns named in `below` go under their row, then long cells are folded."""
+    from openclaw_nats.cli.tables import laid_out, room
+
+    for text, bold in laid_out(headers, rows, room(), below):
+        line(Styled(text, bold=bold))
 
 
 def fail(error: OpenClawNatsError, *, as_json: bool = False) -> NoReturn:
-    """Print an error and end with exit code 1."""
+    """Print an error and end with its class's exit code."""
+    fail_with(str(error), error.hint, error.exit_code, as_json=as_json)
+
+
+def fail_with(message: str, hint: str, code: int, *, as_json: bool = False) -> NoReturn:
+    """Print what went wrong and what to do, a line each, and end with `code`."""
+    line(Styled("Error: ", fg="red"), message, err=True)
+    if hint:
+        line(f"Try: {hint}", err=True)
     if as_json:
-        print_json({"error": str(error), "hint": error.hint})
-    click.echo(click.style("Error: ", fg="red") + str(error), err=True)
-    if error.hint:
-        click.echo(f"Try: {error.hint}", err=True)
-    sys.exit(1)
+        with contextlib.suppress(OSError):  # what can't be written may be just that output
+            print_json({"error": message, "hint": hint})
+    sys.exit(code)
+
+
+def _rendered(part: str | Styled, *, colours: bool) -> str:
+    if isinstance(part, str):
+        return plain(part)
+    text = plain(part.text)
+    return click.style(text, fg=part.fg, bold=part.bold or None) if colours and (part.fg or part.bold) else text

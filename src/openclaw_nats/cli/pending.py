@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from openclaw_nats.cli.deliveries import client, filter_options, given, listed, page_options, shown
+from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.output import json_option, tell
 
 
-@click.group("pending", invoke_without_command=True)
+@click.group("pending", cls=Group, invoke_without_command=True)
 @filter_options
 @page_options
 @click.option("--state", type=click.Choice(["pending", "sending", "failed"]), help="Only this state.")

@@ -8,10 +8,11 @@ from urllib.parse import urlencode
 import click
 
 from openclaw_nats.cli.deliveries import client, given, page_options
+from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.output import json_option, print_json, table
 
 
-@click.group("receipts", invoke_without_command=True)
+@click.group("receipts", cls=Group, invoke_without_command=True)
 @click.option("--route", metavar="NAME", help="Only this route's.")
 @click.option("--since", metavar="WHEN", help="Only the last 2h …, or since an RFC 3339 time.")
 @click.option("--until", metavar="WHEN", help="Only before that.")

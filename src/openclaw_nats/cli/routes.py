@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from openclaw_nats.cli.deliveries import client
+from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.output import json_option, print_json, step, table, tell
 
 
-@click.group("routes", invoke_without_command=True)
+@click.group("routes", cls=Group, invoke_without_command=True)
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:

@@ -19,6 +19,20 @@ class SidecarError(OpenClawNatsError):
 class SidecarDown(SidecarError):
     """The sidecar does not answer."""
 
+    exit_code = 3
+
+
+class SidecarRefusal(SidecarError):
+    """The sidecar answered with an error: `status` is HTTP's."""
+
+    def __init__(self, message: str, *, status: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        if status >= 500:
+            self.exit_code = 3 if status in (503, 504) else 1
+        else:
+            self.exit_code = 1 if status == 401 else 2
+
 
 class SidecarClient:
     """Asks one sidecar, with its API key."""
@@ -91,9 +105,13 @@ class SidecarClient:
             raise SidecarDown(f"the sidecar broke off: {error}") from None
 
 
-def _refusal(status: int, body: bytes) -> SidecarError:
+def _refusal(status: int, body: bytes) -> SidecarRefusal:
     try:
         problem = json.loads(body)
-        return SidecarError(problem["detail"], hint=problem.get("hint", ""))
+        detail, hint = str(problem["detail"]), str(problem.get("hint", ""))
     except (ValueError, KeyError, TypeError):
-        return SidecarError(f"the sidecar answered {status}", hint="Does another program listen on its port?")
+        detail, hint = f"the sidecar answered {status}", "Does another program listen on its port?"
+    if status == 401:
+        detail = "the sidecar does not accept our API key: it was started with another one"
+        hint = "`openclaw-nats restart` makes it read the key; is NATS_PLUGIN_API_KEY set here, or where it runs?"
+    return SidecarRefusal(detail, status=status, hint=hint)
