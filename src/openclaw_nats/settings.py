@@ -116,6 +116,20 @@ def _list(value: object) -> list[Any]:
     return value
 
 
+def _token(value: object) -> str:
+    text = _text(value)
+    if text and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
+        raise ValueError("a word of letters, digits, - and _")
+    return text
+
+
+def _subject(value: object) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", text) or len(text) > 100:
+        raise ValueError("a NATS subject without wildcards, such as _INBOX_kitchen")
+    return text
+
+
 def _patterns(value: object) -> tuple[str, ...]:
     try:
         return tuple(check_pattern(pattern) for pattern in _list(value))
@@ -186,6 +200,8 @@ REGISTRY: tuple[Setting, ...] = (
     Setting("nats.credentials_file", "", _text, "NATS credentials file (.creds) for an existing NATS."),
     Setting("nats.nkey_seed_file", "", _text, "File (0600) with the seed of a user's nkey, for an existing NATS."),
     Setting("nats.tls_ca_file", "", _text, "PEM file with the private CA of an existing NATS."),
+    Setting("nats.domain", "", _token, "JetStream domain of the streams, when NATS is reached by a leaf node."),
+    Setting("nats.inbox_prefix", "_INBOX", _subject, "Answers come on subjects below it; each user its own."),
     Setting(
         "durability", "always", _one_of("always", "interval"), "Managed nats-server: fsync each ack, or every 2 m."
     ),

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from openclaw_nats.backoff import wait_after
 from openclaw_nats.errors import GiveUp, Poison, RetryLater, Unavailable
 from openclaw_nats.events import trace
 from openclaw_nats.events.ids import uuid7
@@ -311,7 +312,7 @@ class Deliveries:
         if own:
             wait = route.backoff[dispatch.failures - 1]
         elif not self._flow.breaker(lane).open and not self._flow.gateway.open:
-            wait = min(2.0**dispatch.failures, 60.0)
+            wait = wait_after(dispatch.failures, 1.0, 60.0)
         dispatch.way = error.way
         if error.rerun:
             dispatch.runs, dispatch.rerun = dispatch.runs + 1, True

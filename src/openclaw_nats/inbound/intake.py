@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from openclaw_nats.backoff import wait_after
 from openclaw_nats.errors import Poison, Unavailable
 from openclaw_nats.events.conditions import context_of
 from openclaw_nats.events.decoding import Decoded, decode_message
@@ -82,7 +83,7 @@ class Intake:
             except Unavailable as error:
                 self.last_error = str(error)
                 subscribed = None
-                await asyncio.sleep(min(_PAUSE, 0.1 * 2**failures))
+                await asyncio.sleep(wait_after(failures, 0.1, _PAUSE))
                 failures += 1
 
     async def _subscribe(self) -> list[str]:

@@ -45,6 +45,13 @@ class Options:
     credentials_file: str = ""
     nkey_seed_file: str = ""
     tls_ca_file: str = ""
+    domain: str = ""
+    inbox_prefix: str = "_INBOX"
+
+    @property
+    def api(self) -> str:
+        """What JetStream's API begins with; a domain is another server's JetStream, behind a leaf node."""
+        return f"$JS.{self.domain}.API" if self.domain else "$JS.API"
 
     @property
     def shown(self) -> str:
@@ -65,6 +72,8 @@ class Options:
             credentials_file=settings["nats.credentials_file"],
             nkey_seed_file=settings["nats.nkey_seed_file"],
             tls_ca_file=settings["nats.tls_ca_file"],
+            domain=settings["nats.domain"],
+            inbox_prefix=settings["nats.inbox_prefix"],
         )
 
     def arguments(self) -> dict[str, Any]:
@@ -72,7 +81,7 @@ class Options:
 
         Looked at here, because nats-py waits in vain for an answer to an empty identity.
         """
-        found: dict[str, Any] = {"servers": list(self.servers)}
+        found: dict[str, Any] = {"servers": list(self.servers), "inbox_prefix": self.inbox_prefix.encode()}
         if self.user:
             found |= {"user": self.user, "password": self.password}
         if self.credentials_file:
@@ -97,7 +106,7 @@ class Connection:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._client: Client | None = None
-        self._inbox = f"_INBOX.{secrets.token_hex(8)}"
+        self._inbox = self.new_inbox()
         self._tokens = itertools.count()
         self._waiting: dict[str, asyncio.Future[Msg]] = {}
         self._closed = asyncio.Event()
@@ -127,6 +136,15 @@ class Connection:
     def max_payload(self) -> int:
         """The largest message in bytes that the server takes, headers included."""
         return int(self._client.max_payload) if self._client else 1024 * 1024
+
+    @property
+    def api_prefix(self) -> str:
+        """What the subjects of JetStream's API begin with."""
+        return self._options.api
+
+    def new_inbox(self) -> str:
+        """A subject of our own for answers; subjects below it are ours too."""
+        return f"{self._options.inbox_prefix}.{secrets.token_hex(8)}"
 
     @property
     def client(self) -> Client:
@@ -197,9 +215,9 @@ class Connection:
         return bytes(reply.data)
 
     async def api(self, operation: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Call JetStream's API (`$JS.API.<operation>`) and return the answer, `error` included."""
+        """Call JetStream's API (`$JS.API.<operation>`, or the domain's) and return the answer, `error` included."""
         body = json.dumps(request).encode() if request is not None else b""
-        return parse_reply(await self.request(f"$JS.API.{operation}", body))
+        return parse_reply(await self.request(f"{self.api_prefix}.{operation}", body))
 
     async def publish(self, subject: str, body: bytes, headers: dict[str, str] | None = None) -> None:
         """Publish outside of JetStream and return when the server has it; raise Unavailable."""

@@ -11,7 +11,6 @@ import asyncio
 import itertools
 import json
 import re
-import secrets
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -23,10 +22,11 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from openclaw_nats.errors import Unavailable
-from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.subjects import covers
 from openclaw_nats.jetstream.connection import Connection, checked
+from openclaw_nats.jetstream.reader import pull_bytes
 from openclaw_nats.jetstream.streams import EVENTS
+from openclaw_nats.jetstream.wire import place_of, stored
 from openclaw_nats.ports import Delivered
 
 log = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ class JetStreamSource:
     def __init__(self, connection: Connection, gateway_id: str) -> None:
         self._connection = connection
         self.name = consumer_name(gateway_id)
-        self._prefix = f"_INBOX.{secrets.token_hex(8)}"
+        self._prefix = connection.new_inbox()
         self._tokens = itertools.count()
         self._buffer: deque[Delivered] = deque()
         self._open: dict[str, int] = {}
@@ -177,13 +177,14 @@ class JetStreamSource:
         self._open[token] = _BATCH
         request = {
             "batch": _BATCH,
+            "max_bytes": pull_bytes(self._connection),
             "expires": _EXPIRES_SECONDS * 1_000_000_000,
             "idle_heartbeat": _HEARTBEAT_SECONDS * 1_000_000_000,
         }
         try:
             client = self._connection.client
             await client.publish(
-                f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS}.{self.name}",
+                f"{self._connection.api_prefix}.CONSUMER.MSG.NEXT.{EVENTS}.{self.name}",
                 json.dumps(request).encode(),
                 reply=f"{self._prefix}.{token}",
             )
@@ -192,8 +193,9 @@ class JetStreamSource:
 
     async def _on_message(self, message: Msg) -> None:
         self._heard = time.monotonic()
-        if message.reply.startswith("$JS.ACK."):
-            self._buffer.append(Delivered(_stored(message), message.reply))
+        place = place_of(message)
+        if place is not None:
+            self._buffer.append(Delivered(stored(message, place), message.reply))
             for token in self._open:  # the messages of all requests come in one stream; the oldest is filled first
                 self._open[token] -= 1
                 if self._open[token] <= 0:
@@ -215,18 +217,3 @@ def _filters_of(info: dict[str, Any]) -> list[str]:
     config = info["config"]
     single = config.get("filter_subject")
     return sorted(config.get("filter_subjects") or ([single] if single else []))
-
-
-def _stored(message: Msg) -> StoredMessage:
-    # $JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<consumer sequence>.<time>.<pending>, or from a newer server
-    # with domain and account after ACK and a token at the end (NATS ADR-15).
-    tokens = message.reply.split(".")
-    at = 5 if len(tokens) == 9 else 7
-    return StoredMessage(
-        sequence=int(tokens[at]),
-        subject=message.subject,
-        headers=dict(message.headers or {}),
-        body=message.data,
-        time=int(tokens[at + 2]),
-        pending=int(tokens[at + 3]),
-    )

@@ -11,7 +11,6 @@ its own subject, in one step, also when that time is past. It keeps its other he
 from __future__ import annotations
 
 import asyncio
-import base64
 import math
 import time
 from collections.abc import Sequence
@@ -20,14 +19,13 @@ from typing import Any
 from nats.aio.msg import Msg
 
 from openclaw_nats.errors import Conflict, Unavailable, Unsupported
-from openclaw_nats.events.envelope import format_time, parse_time
+from openclaw_nats.events.envelope import format_time
 from openclaw_nats.events.lateness import headers_for
 from openclaw_nats.jetstream.connection import Connection, checked, parse_reply
-from openclaw_nats.jetstream.reading import read_stream
+from openclaw_nats.jetstream.reading import last_on, read_stream
 from openclaw_nats.jetstream.streams import SCHEDULES, Streams
 from openclaw_nats.ports import Arm, Record
 
-_NO_MESSAGE = 10037
 _WRONG_SEQUENCE = 10071
 _PIPELINE = 128
 
@@ -48,7 +46,7 @@ class JetStreamScheduleLog:
         """See ScheduleLog.read."""
         self._check()
         found = []
-        async for message in read_stream(self._connection, SCHEDULES, pattern):
+        async for message in read_stream(self._connection, SCHEDULES, pattern, replaced=True):
             if message is not None:
                 moment = message.time / 1e9
                 found.append(Record(message.subject, message.sequence, message.body, message.headers, moment))
@@ -57,17 +55,10 @@ class JetStreamScheduleLog:
     async def last(self, pattern: str) -> Record | None:
         """See ScheduleLog.last."""
         self._check()
-        answer = await self._connection.api(f"STREAM.MSG.GET.{SCHEDULES}", {"last_by_subj": pattern})
-        if answer.get("error", {}).get("err_code") == _NO_MESSAGE:
+        found = await last_on(self._connection, SCHEDULES, pattern)
+        if found is None:
             return None
-        message = checked(answer)["message"]
-        return Record(
-            subject=message["subject"],
-            sequence=message["seq"],
-            body=base64.b64decode(message.get("data", "")),
-            headers=_headers(base64.b64decode(message.get("hdrs", ""))),
-            time=parse_time(message["time"][:23].rstrip("Z") + "Z").timestamp(),
-        )
+        return Record(found.subject, found.sequence, found.body, _headers(found.headers), found.time)
 
     async def subjects(self, pattern: str) -> list[str]:
         """See ScheduleLog.subjects."""

@@ -7,7 +7,6 @@ by a reply, and an empty one ends it; a restore takes the same chunks as request
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -25,7 +24,7 @@ _NOT_FOUND = 10059
 
 async def save(connection: Connection, stream: str, file: Path) -> dict[str, Any] | None:
     """Write a stream to a file; its configuration and state as the server has them, None when there is none."""
-    inbox = f"_INBOX.{secrets.token_hex(12)}"
+    inbox = connection.new_inbox()
     chunks: asyncio.Queue[Msg] = asyncio.Queue()
     subscription = await connection.client.subscribe(inbox, cb=chunks.put)
     try:

@@ -15,6 +15,7 @@ from itertools import pairwise
 import msgspec
 import structlog
 
+from openclaw_nats.backoff import wait_after
 from openclaw_nats.errors import Conflict, InvalidInput, Unavailable, Unsupported
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.lateness import too_late
@@ -87,7 +88,7 @@ class Keeper:
                 )
             except (Unavailable, Unsupported) as error:
                 self.last_error, refreshed = str(error), 0.0
-                pause = 10.0 if isinstance(error, Unsupported) else min(5.0, 0.2 * 2**failures)
+                pause = 10.0 if isinstance(error, Unsupported) else wait_after(failures, 0.2, 5.0)
                 failures += 1
             await self._pause(pause)
 
@@ -127,8 +128,9 @@ class Keeper:
 
     async def _refresh(self) -> None:
         """Find what other sidecars have changed, and what somebody has removed."""
-        records = {record.subject.rpartition(".")[2]: record for record in await self._log.read(names.JOBS)}
+        # What is armed first: a job is stored before its ticks, so one that is made meanwhile is not taken for gone.
         armed: set[str] = {subject.split(".")[4] for subject in await self._log.subjects(names.TICKS)}
+        records = {record.subject.rpartition(".")[2]: record for record in await self._log.read(names.JOBS)}
         for key in armed - records.keys():
             await self._log.purge(names.all_armed(key))
         for key in self._revisions.keys() - records.keys():
