@@ -151,24 +151,6 @@ def test_a_kept_connection_serves_many_requests_with_pauses(bus: Sidecar) -> Non
     connection.close()
 
 
-def test_one_connection_too_many_is_503_and_room_comes_back(tmp_path, nats: NatsServer) -> None:  # type: ignore[no-untyped-def]
-    one = Sidecar(tmp_path / "state", nats)
-    config = one.home / "config.toml"
-    config.write_text(config.read_text().replace("[sidecar]\n", "[sidecar]\nmax_connections = 5\n"))
-    one.start()
-    try:
-        links = [socket.create_connection(("127.0.0.1", one.port)) for _ in range(5)]
-        time.sleep(0.2)
-        answer = _raw(one, b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 503")
-        assert b"retry-after: 1" in answer.lower()
-        for link in links:
-            link.close()
-        wait_until(lambda: one.get("/api/health")[0] == 200, what="room for a connection")
-    finally:
-        one.close()
-
-
 def test_memory_stays_bounded_under_huge_requests(bus: Sidecar) -> None:
     import psutil
 

@@ -13,7 +13,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from openclaw_nats.api.auth import ApiKeyMiddleware
-from openclaw_nats.api.bodies import UnsupportedMediaType
 from openclaw_nats.api.channel_endpoints import ChannelEndpoints
 from openclaw_nats.api.check_endpoints import CheckEndpoints
 from openclaw_nats.api.dashboard_endpoints import DashboardEndpoints
@@ -28,6 +27,7 @@ from openclaw_nats.api.problems import name_of, problem, problem_for
 from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.tool_endpoints import ToolEndpoints
+from openclaw_nats.api.unpacking import ACCEPTED, UnsupportedMediaType
 from openclaw_nats.errors import NotFound, OpenClawNatsError
 from openclaw_nats.outbound.meters import IngestMeters
 
@@ -76,7 +76,9 @@ def build_app(
         name = "unsupported-media-type" if unread else name_of(error)
         if request.method == "POST":
             meters.rejected(name)
-        return problem(name, str(error), hint=error.hint) if unread else problem_for(error)
+        if unread:
+            return problem(name, str(error), hint=error.hint, headers={"Accept-Encoding": ACCEPTED})
+        return problem_for(error)
 
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101

@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openclaw_nats.api.problems import problem
 
+CONNECTION = "openclaw_nats.connection"  # the scope's key for its http_protocol.LimitedHttpProtocol
+
 
 class ApiKeyMiddleware:
     """Answers 401 to every request without the key but `open_paths`, which decide for themselves what to tell.
@@ -30,6 +32,8 @@ class ApiKeyMiddleware:
             return
         through_gate = bool(scope.get("session") or scope.get("signing_in"))
         scope["authorized"] = through_gate or self._authorized(scope)
+        if (scope["authorized"] and not scope.get("signing_in")) and (connection := scope.get(CONNECTION)) is not None:
+            connection.known = True  # it is closed for no stranger's sake
         if scope["authorized"] or scope["path"] in self._open:
             await self._app(scope, receive, send)
             return

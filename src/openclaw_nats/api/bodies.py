@@ -9,13 +9,10 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from openclaw_nats.api.problems import Malformed
-from openclaw_nats.errors import InvalidEvent, OpenClawNatsError, TooLarge
+from openclaw_nats.api.unpacking import Unpacker, UnsupportedMediaType
+from openclaw_nats.errors import InvalidEvent, TooLarge
 
 T = TypeVar("T")
-
-
-class UnsupportedMediaType(OpenClawNatsError):
-    """The content type is not one that the endpoint reads."""
 
 
 def media_type(request: Request, allowed: Iterable[str]) -> str:
@@ -30,7 +27,8 @@ def media_type(request: Request, allowed: Iterable[str]) -> str:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body; raise TooLarge as soon as it is over `limit` bytes. Its time is limited by http_protocol."""
+    """The whole body, unpacked; raise TooLarge as soon as it is over `limit` bytes (its time: http_protocol)."""
+    unpacker = Unpacker(", ".join(request.headers.getlist("content-encoding")), limit)
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise TooLarge(f"the body is {declared} bytes long; the limit is {limit}")
@@ -41,7 +39,8 @@ async def read_body(request: Request, limit: int) -> bytes:
             size += len(chunk)
             if size > limit:
                 raise TooLarge(f"the body is longer than {limit} bytes")
-            chunks.append(chunk)
+            chunks.append(unpacker.feed(chunk))
+        unpacker.end()
     except ClientDisconnect:
         raise Malformed("the client went away before its body was complete") from None
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)

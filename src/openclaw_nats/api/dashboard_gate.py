@@ -131,11 +131,28 @@ def _cross_site(headers: Headers, method: str) -> Response | None:
     origin = headers.get("origin")
     if fetch_site not in (None, "same-origin", "none"):
         return _refused(f"it comes from another site (Sec-Fetch-Site: {fetch_site[:20]})")
-    if origin is not None and urlsplit(origin).netloc != headers.get("host") and fetch_site != "same-origin":
+    if origin is not None and fetch_site != "same-origin" and not _is_same(origin, headers.getlist("host")):
         return _refused(f"it comes from {origin[:100]}, and this is {headers.get('host', '')[:100]}")
     if origin is None and method not in _SAFE:
         return _refused("it does not say from which page it comes (Origin)")
     return None
+
+
+def _is_same(origin: str, hosts: list[str]) -> bool:
+    """Whether `Origin` and `Host` name one place, as browsers compare them: letter case, a dot at the end of a name
+    and the port that is the scheme's default make no difference. TLS may end at a proxy: the scheme is the origin's."""
+    try:
+        parts = urlsplit(origin)
+        default = {"http": 80, "https": 443}[parts.scheme]
+        asked = urlsplit(f"//{hosts[0].strip()}") if len(hosts) == 1 else None
+        if asked is None or parts.username is not None or asked.username is not None:
+            return False
+        if not parts.hostname or asked.path or asked.query or asked.fragment:
+            return False
+        places = [((one.hostname or "").lower().removesuffix("."), one.port or default) for one in (parts, asked)]
+    except (ValueError, KeyError):  # a port that is none, a scheme that no page has
+        return False
+    return places[0] == places[1]
 
 
 def _refused(why: str) -> Response:

@@ -1,22 +1,35 @@
-"""uvicorn's HTTP protocol with limits it lacks: header size, header time, connections.
+"""uvicorn's HTTP protocol with limits it lacks (header size, header time, connections), and deaf to `Upgrade`.
 
 uvicorn's httptools protocol reads headers of any size for as long as the client likes, so a few hundred slow clients
 (slowloris) could hold every connection. Here a request's head must be complete within HEAD_SECONDS and HEAD_BYTES,
 and its body within BODY_SECONDS. A timer is only set for a request that did not arrive in one piece, as nearly all do.
+
+Connections are scarce, so who has shown a credential goes first: when all are taken, a new one closes the oldest of
+those that have shown none, of the peer that holds most of them. Strangers therefore push out strangers only.
+
+A client may offer another protocol with its request (`Upgrade: h2c`: curl --http2, Java's HttpClient). A server may
+ignore that and serve the request as it is (RFC 9110, 7.8). llhttp leaves out the body of such a request, so it is
+parsed once more without the offer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections import Counter
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from openclaw_nats.api.auth import CONNECTION
 from openclaw_nats.api.problems import CONTENT_TYPE, PROBLEMS, body_of
 
 HEAD_BYTES = 32 * 1024
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 20.0
+_OFFERS = (b"upgrade", b"http2-settings")
+_numbers = itertools.count()
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
@@ -25,17 +38,39 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     max_connections = 512
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection, or answer 503 when there are too many."""
+        """Take the connection; when there are too many, a stranger's is closed for it, or it is answered 503."""
         self._head_bytes = 0
         self._in_head = True
         self._in_body = False
         self._refused = False
+        self._offered = False
         self._timer: asyncio.TimerHandle | None = None
+        self.known = False  # whether a request on it has shown a credential
+        self.number = next(_numbers)
         super().connection_made(transport)
-        if len(self.connections) > self.max_connections:
+        if len(self.connections) > self.max_connections and not self._close_a_stranger():
             self._refuse("unavailable", "too many connections are open", "Retry-After: 1\r\n")
             return
         self._timer = self.loop.call_later(HEAD_SECONDS, self._is_late, "head", HEAD_SECONDS)
+
+    def _close_a_stranger(self) -> bool:
+        """Close the oldest connection without a credential of the peer that has most of these; False without any."""
+        others = [one for one in self.connections if isinstance(one, LimitedHttpProtocol) and one is not self]
+        strangers = [one for one in others if not one.known and not one.transport.is_closing()]
+        if len(others) - sum(one.transport.is_closing() for one in others) < self.max_connections:
+            return True  # some are on their way out already
+        if not strangers:
+            return False
+        peers = Counter(one.peer for one in strangers)
+        most = max(peers.values())
+        oldest = min((one for one in strangers if peers[one.peer] == most), key=lambda one: one.number)
+        oldest._refuse("unavailable", "the connection was needed for another client", "Retry-After: 1\r\n")
+        return True
+
+    @property
+    def peer(self) -> str:
+        """The address of the other side, without its port."""
+        return self.client[0] if self.client else ""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection's timer."""
@@ -52,10 +87,39 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             if self._head_bytes > HEAD_BYTES and (end < 0 or self._head_bytes - len(data) + end > HEAD_BYTES):
                 self._refuse("headers-too-large", f"the limit is {HEAD_BYTES} bytes")
                 return
-        super().data_received(data)
+        self._parse(data)
         if self._timer is None and (self._in_head or self._in_body) and not self.transport.is_closing():
             part, seconds = ("body", BODY_SECONDS) if self._in_body else ("head", HEAD_SECONDS)
             self._timer = self.loop.call_later(seconds, self._is_late, part, seconds)
+
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser; a request that offers another protocol is fed once more without its offer."""
+        self._unset_keepalive_if_required()
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                if not self._offered:  # CONNECT, which no header asks for
+                    self._refuse("method-not-allowed", "this is no proxy")
+                    return
+                self._offered = False
+                data = self._without_offer() + data[offer.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn sets it
+                continue
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+            return
+
+    def _without_offer(self) -> bytes:
+        """The head of the request that was just parsed, without its offer of another protocol."""
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + self.parser.get_http_version().encode()]
+        for name, value in self.headers:
+            if name == b"connection":
+                value = b", ".join(one for one in map(bytes.strip, value.split(b",")) if one.lower() not in _OFFERS)
+            if name not in _OFFERS:
+                lines.append(name + b": " + value)
+        return b"\r\n".join([*lines, b"", b""])
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -63,9 +127,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._in_head = True
             self._head_bytes = 0
         super().on_message_begin()
+        self.scope[CONNECTION] = self  # type: ignore[literal-required]
 
     def on_headers_complete(self) -> None:
         """The head is complete; the body's size is the endpoint's limit."""
+        self._offered = self.parser.should_upgrade() and any(name == b"upgrade" for name, _ in self.headers)
+        if self.parser.should_upgrade():
+            return  # nothing is begun for it: `_parse` feeds it once more, or refuses it
         self._in_head = False
         self._in_body = True
         self._stop_timer()
@@ -73,6 +141,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is complete."""
+        if self.parser.should_upgrade():
+            return
         self._in_body = False
         self._stop_timer()
         super().on_message_complete()
