@@ -2,16 +2,15 @@
 // No credential is added, and the Gateway's own ones are not passed on: who has no session there has none here.
 import http from "node:http";
 import https from "node:https";
+import { ourCookies, Rooms } from "./dashboard-rooms.js";
 
 const PREFIX = "/nats-dashboard";
 const TARGET = "/dashboard";
 const HEAD_MS = 30_000;
-// So many at once: whoever reaches the Gateway's port must not use up the sidecar's connections, which events need.
-const MAX_OPEN = 64;
 const PASSED_ON = [
   "accept",
   "accept-encoding",
-  "content-length",
+  "content-encoding",
   "content-type",
   "host", // the sidecar compares it with Origin
   "if-none-match",
@@ -20,9 +19,8 @@ const PASSED_ON = [
   "sec-fetch-site",
   "user-agent",
 ];
+const BODILESS = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 const HOP_BY_HOP = new Set(["connection", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade"]);
-const OUR_COOKIES = /^openclaw_nats_/;
-
 /**
  * Serve the dashboard on this Gateway. Not on 2026.3: its Control UI answers every request that is no GET with 405 before
  * plugins are asked, so that nobody could sign in; there the dashboard is at the sidecar's own address.
@@ -35,17 +33,14 @@ export function registerDashboard(api, bus) {
   bus.dashboard = `${PREFIX}/`;
 }
 
-let open = 0;
+const rooms = new Rooms();
 
 /** Pass one request on, and its answer back; true, as the Gateway expects of who has answered. */
 export function forward(bus, request, response) {
   return new Promise((resolve) => {
-    open += 1;
-    response.on("close", () => {
-      open -= 1;
-      resolve(true);
-    });
-    if (open > MAX_OPEN) return refuse(request, response, 503, "unavailable", "Too many requests are open; close a page.");
+    response.on("close", () => resolve(true));
+    const refusal = unfit(request);
+    if (refusal) return refuse(request, response, 400, "malformed", refusal);
     const path = pathOf(request.url);
     if (path === PREFIX) {
       response.writeHead(308, { location: `.${PREFIX}/` });
@@ -59,32 +54,60 @@ export function forward(bus, request, response) {
     } catch {
       return refuse(request, response, 502, "unavailable", "sidecar.url is not an address.");
     }
-    const upstream = (url.protocol === "https:" ? https : http).request({
-      hostname: url.hostname.replace(/^\[|\]$/g, ""),
-      port: url.port,
-      method: request.method,
-      path: TARGET + rest + (request.url.includes("?") ? request.url.slice(request.url.indexOf("?")) : ""),
-      headers: headersOf(request),
-      agent: false,
-    });
-    upstream.setTimeout(HEAD_MS, () => upstream.destroy(new Error("no answer")));
-    upstream.on("response", (answer) => {
-      upstream.setTimeout(0);
-      const headers = Object.fromEntries(Object.entries(answer.headers).filter(([name]) => !HOP_BY_HOP.has(name)));
-      response.writeHead(answer.statusCode, headers);
-      response.flushHeaders?.();
-      answer.pipe(response);
-      answer.on("error", () => response.destroy());
-      answer.on("aborted", () => response.destroy());
-    });
-    upstream.on("error", (error) => {
-      if (response.headersSent) return response.destroy();
-      refuse(request, response, 502, "unavailable", `The sidecar at ${url.origin} does not answer (${error.code || error.message}).`);
-    });
-    response.on("close", () => upstream.destroy());
-    request.on("aborted", () => upstream.destroy());
-    request.pipe(upstream);
+    const turnAway = (status, name, detail) => refuse(request, response, status, name, detail);
+    if (!rooms.enter(request, response, turnAway)) return;
+    rooms.whenReady(request, response, turnAway, (body) => send(url, rest, request, response, body));
   });
+}
+
+/** Send the request, whose body has been read, to the sidecar, and its answer back. */
+function send(url, rest, request, response, body) {
+  const upstream = (url.protocol === "https:" ? https : http).request({
+    hostname: url.hostname.replace(/^\[|\]$/g, ""),
+    port: url.port,
+    method: request.method,
+    path: TARGET + rest + (request.url.includes("?") ? request.url.slice(request.url.indexOf("?")) : ""),
+    headers: { ...headersOf(request), ...framingOf(request, body) },
+    agent: false,
+  });
+  upstream.setTimeout(HEAD_MS, () => upstream.destroy(new Error("no answer")));
+  upstream.on("response", (answer) => {
+    upstream.setTimeout(0);
+    rooms.learn(request, answer);
+    const named = namedIn(answer.headers.connection);
+    const passes = ([name]) => !HOP_BY_HOP.has(name) && !named.has(name);
+    response.writeHead(answer.statusCode, Object.fromEntries(Object.entries(answer.headers).filter(passes)));
+    response.flushHeaders?.();
+    answer.pipe(response);
+    answer.on("error", () => response.destroy());
+    answer.on("aborted", () => response.destroy());
+  });
+  upstream.on("error", (error) => {
+    if (response.headersSent) return response.destroy();
+    refuse(request, response, 502, "unavailable", `The sidecar at ${url.origin} does not answer (${error.code || error.message}).`);
+  });
+  response.on("close", () => upstream.destroy());
+  upstream.end(body);
+}
+
+/** The body's frame is made of what was read, never of the visitor's own headers: without one it would be a request. */
+function framingOf(request, body) {
+  return body.length || !BODILESS.has(request.method) ? { "content-length": body.length } : {};
+}
+
+/** Why a request is not passed on: it can be read in more than one way, or asks for what the dashboard never does. */
+function unfit(request) {
+  const { headers, method } = request;
+  if (headers["transfer-encoding"] !== undefined && headers["content-length"] !== undefined) return "The body has two lengths.";
+  const coding = String(headers["transfer-encoding"] ?? "chunked").toLowerCase();
+  if (coding !== "chunked") return "This transfer encoding is not passed on.";
+  const hasBody = headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+  if (hasBody && BODILESS.has(method)) return `A ${method} request has no body.`;
+  return "";
+}
+
+function namedIn(connection) {
+  return new Set(String(connection ?? "").toLowerCase().split(",").map((one) => one.trim()));
 }
 
 function pathOf(url) {
@@ -105,11 +128,11 @@ function leavesFolder(path) {
 }
 
 function headersOf(request) {
+  const named = namedIn(request.headers.connection); // these end at the first that reads them (RFC 9110, 7.6.1)
   const headers = {};
-  for (const name of PASSED_ON) if (request.headers[name] !== undefined) headers[name] = request.headers[name];
-  const cookies = String(request.headers.cookie ?? "").split(";").map((one) => one.trim());
-  const ours = cookies.filter((one) => OUR_COOKIES.test(one));
-  if (ours.length) headers.cookie = ours.join("; ");
+  for (const name of PASSED_ON) if (request.headers[name] !== undefined && !named.has(name)) headers[name] = request.headers[name];
+  const cookies = ourCookies(request);
+  if (cookies && !named.has("cookie")) headers.cookie = cookies;
   return headers;
 }
 

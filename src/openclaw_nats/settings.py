@@ -188,7 +188,7 @@ REGISTRY: tuple[Setting, ...] = (
     Setting("sidecar.url", "http://127.0.0.1:3104", _url("http", "https"), "Where plugin and CLI reach the sidecar."),
     Setting("sidecar.host", "127.0.0.1", _text, "Address the sidecar listens on. Beyond loopback only if you say so."),
     Setting("sidecar.port", 3104, _port, "Port the sidecar listens on."),
-    Setting("sidecar.max_connections", 512, _whole, "Open HTTP connections; one more is answered 503 and closed."),
+    Setting("sidecar.max_connections", 512, _whole, "Open HTTP connections; for one more a stranger's is closed."),
     Setting("gateway.url", "http://127.0.0.1:18789", _url("http", "https"), "Where the OpenClaw Gateway listens."),
     Setting("gateway.public_url", "", _url("http", "https"), "Where people's browsers reach it; empty: gateway.url."),
     Setting("gateway.hook_token_file", "", _text, "File with OpenClaw's hooks.token (default: `hook-token` beside)."),

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from openclaw_nats.api.http_protocol import BODY_SECONDS, HEAD_BYTES, HEAD_SECONDS
-from tests.support.processes import API_KEY, NatsServer, Sidecar, wait_until
+from tests.support.processes import API_KEY, NatsServer, Sidecar
 
 PATHS = [
     "/api/publish",

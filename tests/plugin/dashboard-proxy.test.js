@@ -1,6 +1,7 @@
 // Passing the dashboard on: what reaches the sidecar and what does not, and what a visitor sees when it is away.
 import assert from "node:assert/strict";
 import http from "node:http";
+import net from "node:net";
 import { after, before, test } from "node:test";
 import { forward, registerDashboard } from "../../plugin/dashboard-proxy.js";
 
@@ -138,18 +139,119 @@ test("half an answer is not taken for a whole one", async () => {
   await assert.rejects(ask(`${PREFIX}/api/health`));
 });
 
-test("visitors can't use up the sidecar's connections", async () => {
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const settled = (promises) => Promise.all(promises.map((one) => Promise.race([one.catch((error) => error), pause(300)])));
+
+async function until(condition) {
+  for (const end = Date.now() + 10_000; !condition(); await pause(10)) if (Date.now() > end) throw new Error("it did not come true");
+}
+
+/** Send bytes as they are, and return what comes back until the connection ends or is silent. */
+function raw(text, quietMs = 5000) {
+  return new Promise((resolve) => {
+    const socket = net.connect(gateway.port, "127.0.0.1", () => socket.write(text));
+    let got = "";
+    socket.setTimeout(quietMs, () => socket.destroy());
+    socket.on("data", (chunk) => (got += chunk));
+    socket.on("error", () => {});
+    socket.on("close", () => resolve(got));
+  });
+}
+
+test("a body reaches the sidecar with its own frame, or not at all", async () => {
+  answer = (request, response) => response.end("fine");
+  seen.length = 0;
+  const smuggled = "GET /api/routes HTTP/1.1\r\nHost: x\r\nCookie: openclaw_nats_1=stolen\r\n\r\n";
+  const chunked = `${smuggled.length.toString(16)}\r\n${smuggled}\r\n0\r\n`;
+  for (const method of ["GET", "HEAD", "OPTIONS"]) {
+    assert.match(await raw(`${method} ${PREFIX}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n${chunked}\r\n`), /^HTTP\/1.1 400/);
+    assert.match(await raw(`${method} ${PREFIX}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ${smuggled.length}\r\n\r\n${smuggled}`), /^HTTP\/1.1 400/);
+  }
+  const named = `Connection: close, content-length, transfer-encoding\r\n`;
+  for (const method of ["POST", "DELETE", "PATCH"]) {
+    const start = `${method} ${PREFIX}/api/routes HTTP/1.1\r\nHost: x\r\n`;
+    await raw(`${start}Content-Length: ${smuggled.length}\r\n${named}\r\n${smuggled}`);
+    await raw(`${start}Transfer-Encoding: chunked\r\nTrailer: cookie\r\n${named}\r\n${chunked}Cookie: openclaw_nats_1=late\r\n\r\n`);
+    await raw(`${start}Connection: close\r\nTransfer-Encoding: gzip, chunked\r\n\r\n${chunked}\r\n`);
+    await raw(`${start}Connection: close\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n${chunked}\r\n`);
+  }
+  assert.deepEqual(seen.map(({ method, body }) => [method, body === smuggled]), ["POST", "POST", "DELETE", "DELETE", "PATCH", "PATCH"].map((one) => [one, true]));
+  for (const { url, headers } of seen) {
+    assert.equal(url, "/dashboard/api/routes");
+    assert.equal(headers["content-length"], String(smuggled.length));
+    for (const name of ["transfer-encoding", "trailer", "cookie"]) assert.equal(headers[name], undefined);
+  }
+});
+
+test("headers that end at the first reader end here", async () => {
+  answer = (request, response) => {
+    response.writeHead(200, { connection: "x-private, keep-alive", "x-private": "1", "x-public": "2" });
+    response.end();
+  };
+  const got = await ask(`${PREFIX}/`, { headers: { connection: "cookie, close", cookie: "openclaw_nats_1=a", te: "trailers" } });
+  assert.equal(seen.pop().headers.cookie, undefined);
+  assert.equal(got.headers["x-private"], undefined);
+  assert.equal(got.headers["x-public"], "2");
+});
+
+test("unfinished requests of strangers keep nobody out, and cost the sidecar nothing", async () => {
+  answer = (request, response) => response.end("fine");
+  seen.length = 0;
+  const start = `POST ${PREFIX}/api/session HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\nContent-Length: 30\r\n\r\n`;
+  const held = Array.from({ length: 100 }, () => net.connect(gateway.port, "127.0.0.1", function () { this.write(start); }));
+  held.forEach((socket) => socket.on("error", () => {}).resume());
+  await pause(200);
+  for (let at = 0; at < 10; at++) assert.equal((await ask(`${PREFIX}/`)).status, 200);
+  assert.equal((await ask(`${PREFIX}/api/session`, { method: "POST", body: "{}" })).status, 200);
+  assert.equal(seen.length, 11);
+  held.forEach((socket) => socket.destroy());
+});
+
+test("a stranger's body is small and comes soon", async () => {
+  answer = (request, response) => response.end("fine");
+  seen.length = 0;
+  assert.equal((await ask(`${PREFIX}/api/session`, { method: "POST", body: "x".repeat(20_000) }).catch(() => ({ status: 413 }))).status, 413);
+  const began = Date.now();
+  const late = await raw(`POST ${PREFIX}/api/session HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\n{`, 9000);
+  assert.match(late, /^HTTP\/1.1 408/);
+  assert.ok(Date.now() - began < 8000);
+  assert.equal(seen.length, 0);
+});
+
+test("a signed-in browser's requests are not touched by strangers, and are limited too", async () => {
   const waiting = [];
-  answer = (request, response) => waiting.push(response);
-  const asked = Array.from({ length: 80 }, () => ask(`${PREFIX}/api/live`));
-  const refused = (await Promise.all(asked.map((one) => Promise.race([one, new Promise((go) => setTimeout(go, 500))])))).filter(Boolean);
-  assert.equal(waiting.length, 64);
+  const mine = { headers: { cookie: "openclaw_nats_1=session" } };
+  answer = (request, response) => response.end("{}");
+  await ask(`${PREFIX}/api/routes`, mine); // the sidecar answers: a session
+  answer = (request, response) => void waiting.push(response);
+  const pages = Array.from({ length: 80 }, () => ask(`${PREFIX}/api/live`, mine));
+  await until(() => waiting.length === 64);
+  const refused = (await settled(pages)).filter(Boolean);
   assert.equal(refused.length, 16);
-  assert.ok(refused.every(({ status }) => status === 503));
-  for (const response of waiting) response.end();
-  await Promise.all(asked);
+  assert.equal(waiting.length, 64);
+  assert.deepEqual([...new Set(refused.map(({ status }) => status))], [503]);
+  const forged = Array.from({ length: 80 }, () => ask(`${PREFIX}/api/live`, { headers: { cookie: "openclaw_nats_1=forged" } }));
+  for (const one of forged) one.catch(() => {});
+  await until(() => waiting.length >= 64 + 24);
+  assert.ok(waiting.filter((one) => !one.destroyed).length <= 64 + 48);
+  assert.equal((await ask(`${PREFIX}/api/live`, mine)).status, 503); // still 64 of its own
   answer = (request, response) => response.end("fine");
   assert.equal((await ask(`${PREFIX}/`)).status, 200);
+  for (const response of waiting) response.end("{}");
+  await settled([...pages, ...forged]);
+  answer = (request, response) => {
+    response.statusCode = 401;
+    response.end("{}");
+  };
+  await ask(`${PREFIX}/api/routes`, mine); // signed out: a stranger again
+  answer = (request, response) => void waiting.push(response);
+  waiting.length = 0;
+  const again = Array.from({ length: 60 }, () => ask(`${PREFIX}/api/live`, mine));
+  let turnedAway = 0;
+  for (const one of again) one.then(({ status }) => (turnedAway += status === 503), () => {});
+  await until(() => turnedAway >= 60 - 24);
+  for (const response of waiting) response.end("{}");
+  await settled(again);
 });
 
 test("a sidecar that is away is told in words, as JSON to the page", async () => {

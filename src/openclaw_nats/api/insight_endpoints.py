@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import re
 from collections.abc import Awaitable, Callable
@@ -46,6 +47,7 @@ class InsightEndpoints:
         self._inbox = inbox
         self._fires = fires
         self._versions = versions
+        self._log_reader = asyncio.Lock()
 
     async def activity(self, request: Request) -> Response:
         """Events a second and turns an hour over the last `window`: hour or day."""
@@ -127,7 +129,9 @@ class InsightEndpoints:
         if level not in sidecar_log.LEVELS:
             raise Malformed(f"level must be one of {', '.join(sidecar_log.LEVELS)}")
         file = self._settings.home / "logs" / "sidecar.log"
-        return json_response({"lines": sidecar_log.lines(file, level, query.get("search", ""), limit_of(query))})
+        async with self._log_reader:  # one at a time: a reader is a thread, and reads megabytes
+            found = await asyncio.to_thread(sidecar_log.lines, file, level, query.get("search", ""), limit_of(query))
+        return json_response({"lines": found})
 
     async def settings(self, request: Request) -> Response:
         """Every setting with its value, where that came from and what it is for; and what runs in which version."""

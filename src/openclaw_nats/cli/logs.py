@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
-from collections import deque
 from pathlib import Path
 
 import click
@@ -12,6 +12,7 @@ import click
 from openclaw_nats.cli.output import json_option
 from openclaw_nats.errors import OpenClawNatsError
 
+MAX_READ = 64 * 1024 * 1024  # bytes of each file, from its end
 FILES = ("up.log", "nats-server.log", "sidecar.log")
 
 
@@ -38,10 +39,12 @@ def command(as_json: bool, lines: int, follow: bool) -> None:
 
 
 def _show_last(file: Path, lines: int, *, as_json: bool) -> int:
-    with file.open(errors="replace") as text:
-        for line in deque(text, maxlen=lines):
-            _show(file, line, as_json=as_json)
-        return text.tell()
+    from openclaw_nats.dashboard.sidecar_log import backwards
+
+    end = file.stat().st_size
+    for line in reversed(list(itertools.islice(backwards(file, MAX_READ, end), lines))):
+        _show(file, line.decode("utf-8", "replace"), as_json=as_json)
+    return end
 
 
 def _show_from(file: Path, offset: int, *, as_json: bool) -> int:

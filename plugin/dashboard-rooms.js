@@ -1,0 +1,118 @@
+// How many of the dashboard's requests may be open at once, and whose. Whoever reaches the Gateway's port may ask for
+// the dashboard, so a stranger must neither use up the sidecar's connections nor keep the operator out:
+// - a request's body is read here first, small and soon, before it costs a connection to the sidecar;
+// - strangers have rooms of their own. When they are full the oldest one of the peer with most of them goes, so that
+//   the newest always gets in: an honest request is answered within milliseconds, a held one is not missed;
+// - a browser whose session the sidecar has answered to has the other room.
+import { createHash } from "node:crypto";
+
+const STRANGERS = 48;
+const PER_STRANGER = 24; // of one address
+const SIGNED_IN = 64;
+const BODY_BYTES = { stranger: 16 * 1024, known: 2 * 1024 * 1024 };
+const BODY_MS = { stranger: 5000, known: 20_000 };
+const KNOWN_SESSIONS = 256;
+const OUR_COOKIES = /^openclaw_nats_/;
+
+/** The dashboard's own cookies of a request, as one header; empty without any. */
+export function ourCookies(request) {
+  const cookies = String(request.headers.cookie ?? "").split(";").map((one) => one.trim());
+  return cookies.filter((one) => OUR_COOKIES.test(one)).join("; ");
+}
+
+export class Rooms {
+  constructor() {
+    this.strangers = new Set(); // of {peer, leave}, oldest first
+    this.signedIn = 0;
+    this.known = new Set(); // digests of cookies that the sidecar has answered to, oldest first
+  }
+
+  isKnown(request) {
+    const cookies = ourCookies(request);
+    return cookies !== "" && this.known.has(digest(cookies));
+  }
+
+  /** Let a request in; false when it was turned away, which only happens to signed-in browsers with too many. */
+  enter(request, response, turnAway) {
+    if (this.isKnown(request)) {
+      if (this.signedIn >= SIGNED_IN) {
+        turnAway(503, "unavailable", "Too many requests are open; close a page.");
+        return false;
+      }
+      this.signedIn += 1;
+      response.on("close", () => (this.signedIn -= 1));
+      return true;
+    }
+    const guest = { peer: request.socket?.remoteAddress ?? "", leave: () => leave(response, turnAway) };
+    const same = [...this.strangers].filter((one) => one.peer === guest.peer);
+    if (same.length >= PER_STRANGER) this.remove(same[0]);
+    else if (this.strangers.size >= STRANGERS) this.remove(this.oldestOfMost());
+    this.strangers.add(guest);
+    response.on("close", () => this.strangers.delete(guest));
+    return true;
+  }
+
+  remove(guest) {
+    this.strangers.delete(guest);
+    guest.leave();
+  }
+
+  oldestOfMost() {
+    const counts = new Map();
+    for (const { peer } of this.strangers) counts.set(peer, (counts.get(peer) ?? 0) + 1);
+    const most = Math.max(...counts.values());
+    return [...this.strangers].find(({ peer }) => counts.get(peer) === most);
+  }
+
+  /** Read the body, then go on with it: `then(body)`. */
+  whenReady(request, response, turnAway, then) {
+    const kind = this.isKnown(request) ? "known" : "stranger";
+    const chunks = [];
+    let size = 0;
+    let done = false;
+    const refuse = (...why) => {
+      if (done) return;
+      done = true;
+      clearTimeout(timer);
+      response.setHeader("connection", "close");
+      turnAway(...why);
+    };
+    const timer = setTimeout(() => refuse(408, "timeout", "The request's body did not come in time."), BODY_MS[kind]);
+    timer.unref?.();
+    response.on("close", () => clearTimeout(timer));
+    if (request.readableEnded) return then(Buffer.alloc(0)); // the Gateway has read it already
+    request.on("data", (chunk) => {
+      size += chunk.length;
+      if (size > BODY_BYTES[kind]) refuse(413, "too-large", `The limit is ${BODY_BYTES[kind]} bytes.`);
+      else if (!done) chunks.push(chunk);
+    });
+    request.on("end", () => {
+      if (done || response.destroyed || response.writableEnded) return;
+      done = true;
+      clearTimeout(timer);
+      then(Buffer.concat(chunks));
+    });
+  }
+
+  /** The sidecar has answered: its status says whether the request's cookie is a session. */
+  learn(request, answer) {
+    const cookies = ourCookies(request);
+    const path = String(request.url).split("?")[0];
+    if (!cookies || !path.includes("/api/") || path.endsWith("/api/session")) return; // those are for everybody
+    const key = digest(cookies);
+    if (answer.statusCode === 401) this.known.delete(key);
+    if (answer.statusCode >= 400) return;
+    this.known.delete(key); // and added as the newest
+    this.known.add(key);
+    if (this.known.size > KNOWN_SESSIONS) this.known.delete(this.known.values().next().value);
+  }
+}
+
+function leave(response, turnAway) {
+  if (response.headersSent) response.destroy();
+  else turnAway(503, "unavailable", "Others are waiting; ask again.");
+}
+
+function digest(text) {
+  return createHash("sha256").update(text).digest("base64");
+}
