@@ -26,6 +26,7 @@ from openclaw_nats.cli.output import EXIT_CODES  # noqa: E402
 from openclaw_nats.demo.provision import cache_dir, provision_node  # noqa: E402
 from openclaw_nats.inbound.meters import InboundMeters  # noqa: E402
 from openclaw_nats.outbound.meters import IngestMeters, SpoolMeters  # noqa: E402
+from openclaw_nats.setting_effects import AT_START, applies  # noqa: E402
 from openclaw_nats.settings import ALIASES, REGISTRY, variable_of  # noqa: E402
 
 FILES = ("README.md", "docs/reference.md")
@@ -134,8 +135,9 @@ def settings() -> str:
     for one in REGISTRY:
         variable = f"`{variable_of(one.name)}`" + (f", `{aliases[one.name]}`" if one.name in aliases else "")
         default = ", ".join(map(str, one.default)) if isinstance(one.default, tuple) else str(one.default)
-        rows.append([f"`{one.name}`", f"`{default}`" if default else "(empty)", variable, one.help])
-    return table(["setting", "default", "environment", "meaning"], rows)
+        when = "" if applies(one.name) == AT_START else applies(one.name)
+        rows.append([f"`{one.name}`", f"`{default}`" if default else "(empty)", variable, one.help, when])
+    return table(["setting", "default", "environment", "meaning", "applies"], rows)
 
 
 def endpoints() -> str:

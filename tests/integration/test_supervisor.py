@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -138,6 +139,80 @@ def test_start_stop_restart_without_a_terminal(up: Up) -> None:
     assert up.run("stop", "--json") == (0, {"stopped": False})
 
 
+def test_config_set_and_restart_leave_the_foreground_process_alone(up: Up) -> None:
+    """An init that runs `up` sees no end; a process put in its place would keep it from ever starting again."""
+    up.start()
+    assert up.process is not None
+    before = up.pids()
+    code, out = up.run("config", "set", "log.level", "debug", "--json")
+    assert (code, out["restarted"], out["problems"]) == (0, True, [])
+    assert up.run("status", "--json")[1]["status"] == "up"
+    after = up.pids()
+    assert after["nats-server"] == before["nats-server"], "only what the setting concerns is restarted"
+    assert after["sidecar"] != before["sidecar"]
+    assert up.run("config", "set", "durability", "interval")[0] == 0
+    assert "sync_interval: 2m" in (up.home / "nats-server.conf").read_text()
+    assert set(up.pids().values()).isdisjoint(after.values())
+    before = up.pids()
+    assert up.run("restart")[0] == 0
+    assert set(up.pids().values()).isdisjoint(before.values())
+    assert up.process.poll() is None
+    assert json.loads((up.home / "run" / "up.json").read_text())["pid"] == up.process.pid
+    up.process.send_signal(signal.SIGTERM)
+    assert up.process.wait(15) == 0
+
+
+def test_config_set_ends_the_wait_of_a_sidecar_that_can_not_start(up: Up) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        up.home.mkdir()
+        (up.home / "config.toml").write_text(
+            f'[sidecar]\nport = {up.ports[1]}\nurl = "http://127.0.0.1:{up.ports[1]}"\n'
+        )
+        free, up.ports = up.ports[1], up.ports[2:]
+        up.start()
+        up.run("config", "set", "sidecar.port", str(taken.getsockname()[1]))
+        wait_until(lambda: "can't listen" in (up.state / "out").read_text(), what="the message")
+        assert up.run("config", "set", "sidecar.port", free)[0] == 0
+    assert up.run("status", "--json")[1]["status"] == "up"
+
+
+def test_a_setting_that_the_environment_beats_is_not_called_set(up: Up) -> None:
+    up.environment["OPENCLAW_NATS_LOG_LEVEL"] = "warning"
+    up.start()
+    del up.environment["OPENCLAW_NATS_LOG_LEVEL"]  # the service has it, whoever calls `config set` has not
+    code, out = up.run("config", "set", "log.level", "debug")
+    assert code == 1
+    assert "OPENCLAW_NATS_LOG_LEVEL in the environment beats config.toml" in out
+
+
+def test_config_says_when_a_setting_applies_and_what_the_stream_refused(up: Up) -> None:
+    up.start()
+    assert up.run("config", "get", "durability", "--json")[1]["applies"] == "at nats-server's next start"
+    assert all(one["applies"] for one in up.run("config", "--json")[1].values())
+    code, out = up.run("config", "set", "stream.replicas", "3")
+    assert code == 1
+    assert "stream.replicas is 3, but stream agent_events has 1 (refused" in out
+
+
+def test_a_stop_does_not_wait_for_those_who_listen(up: Up) -> None:
+    up.start()
+    command = [sys.executable, "-m", "openclaw_nats", "tail", "--json"]
+    with (up.state / "tail").open("w") as file:
+        tail = subprocess.Popen(command, env=up.environment, stdout=file, stderr=subprocess.DEVNULL)
+    try:
+        up.run("publish", "agent.events.custom.a", "1", "--id", "one")
+        wait_until(lambda: "one" in (up.state / "tail").read_text(), what="the event")
+        up.run("stop")
+        log = (up.home / "logs" / "sidecar.log").read_text()
+        assert "sidecar.stopped" in log
+        assert "timeout graceful shutdown exceeded" not in log
+    finally:
+        tail.kill()
+        tail.wait(10)
+
+
 def test_what_is_wrong_is_said_in_two_lines(up: Up) -> None:
     for arguments, words in (
         (["status"], "api-key is missing"),
@@ -154,8 +229,6 @@ def test_what_is_wrong_is_said_in_two_lines(up: Up) -> None:
 
 
 def test_a_taken_port_is_named(up: Up) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openclaw_nats import setting_effects
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.installer.config_file import set_values
 from openclaw_nats.settings import (
@@ -73,6 +74,10 @@ def test_the_key_is_needed_and_must_be_long(tmp_path: Path) -> None:
     (tmp_path / "api-key").write_text("short")
     with pytest.raises(SettingsError, match="shorter"):
         settings.api_key()
+
+
+def test_settings_that_apply_at_another_time_exist() -> None:
+    assert setting_effects.exceptions() <= {setting.name for setting in REGISTRY}
 
 
 def test_durations_and_sizes() -> None:

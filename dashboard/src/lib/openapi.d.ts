@@ -474,6 +474,7 @@ export interface components {
                 value: unknown;
                 from: string;
                 variable: string;
+                applies: string;
                 help: string;
             }[];
             versions: {

@@ -6,9 +6,10 @@ import time
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from openclaw_nats.api.bodies import decode_json, media_type, read_body
+from openclaw_nats.api.endless import EndlessResponse
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.api.queries import parameters
 from openclaw_nats.errors import Unavailable
@@ -37,7 +38,7 @@ class ChannelEndpoints:
             can_wake=query.get("wake") == "true",
             wraps=query.get("wraps", "")[:20],
         )
-        return StreamingResponse(orders, media_type="application/x-ndjson")
+        return EndlessResponse(orders, media_type="application/x-ndjson")
 
     async def probe(self, request: Request) -> Response:
         """Let the plugin make a test event, `agent.events.plugin.probe` with the number in the answer."""

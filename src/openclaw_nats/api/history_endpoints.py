@@ -9,6 +9,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
+from openclaw_nats.api.endless import EndlessResponse
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.decoding import document_of
@@ -48,7 +49,8 @@ class HistoryEndpoints:
             follow=follow == "true",
         )
         first = await _first(messages)
-        return StreamingResponse(_documents(first, messages), media_type="application/x-ndjson")
+        response = EndlessResponse if follow == "true" else StreamingResponse
+        return response(_documents(first, messages), media_type="application/x-ndjson")
 
 
 def _since(value: str | None) -> float | None:

@@ -22,6 +22,7 @@ from openclaw_nats.dashboard.live import LiveEvent
 from openclaw_nats.dashboard.stream_views import StreamViews
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.inbox_service import InboxService
+from openclaw_nats.setting_effects import applies
 from openclaw_nats.settings import REGISTRY, Settings, parse_duration, variable_of
 from openclaw_nats.storage.rows import STATES
 
@@ -145,6 +146,7 @@ class InsightEndpoints:
                     "value": _masked(one.name, value),
                     "from": self._settings.origins[one.name],
                     "variable": variable_of(one.name),
+                    "applies": applies(one.name),
                     "help": one.help,
                 }
             )

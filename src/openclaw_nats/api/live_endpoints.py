@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
+from openclaw_nats.api.endless import EndlessResponse
 from openclaw_nats.api.json_answers import json_response
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.api.queries import number_of, parameters
@@ -41,7 +42,7 @@ class LiveEndpoints:
             raise Malformed(f"{MAX_LISTENERS} live views are open already", hint="Close one, or poll /api/live/recent.")
         after = _sequence(request.headers.get("last-event-id") or parameters(request, ("after",)).get("after", ""))
         session = request.scope.get("session", "")
-        return StreamingResponse(
+        return EndlessResponse(
             self._messages(after, session),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},

@@ -290,7 +290,7 @@ ANSWERS: dict[str, Schema] = {
         lines=many(record(at=TEXT, level=TEXT, what=TEXT, details=OPEN_OBJECT)),
     ),
     "SettingsView": record(
-        settings=many(record(name=TEXT, value=ANY, from_=TEXT, variable=TEXT, help=TEXT)),
+        settings=many(record(name=TEXT, value=ANY, from_=TEXT, variable=TEXT, applies=TEXT, help=TEXT)),
         versions=each(TEXT),
         home=TEXT,
     ),

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.output import json_option, print_json, step, table
+
+if TYPE_CHECKING:
+    from openclaw_nats.settings import Settings
+
+_ADOPTED = "stream.change_adopted"
 
 
 @click.group("config", cls=Group, invoke_without_command=True)
@@ -22,53 +28,123 @@ def command(context: click.Context, as_json: bool) -> None:
 @command.command("set")
 @click.argument("name")
 @click.argument("value")
+@click.option("--adopted", is_flag=True, help="For stream.*: also change a stream that somebody else made.")
 @json_option
-def set_command(as_json: bool, name: str, value: str) -> None:
-    """Set NAME to VALUE in config.toml, and restart the service if it runs."""
-    from openclaw_nats.cli.start import start
-    from openclaw_nats.cli.stop import stop
+def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
+    """Set NAME to VALUE in config.toml, and restart the sidecar if it runs. Exit code 1: it is not in effect."""
     from openclaw_nats.installer import config_file
+    from openclaw_nats.setting_effects import applies
     from openclaw_nats.settings import load
 
+    settings = load()
     values = {name: value}
     if name == "sidecar.port":
         values["sidecar.url"] = f"http://127.0.0.1:{value}"
-    changed = config_file.set_values(load().home / "config.toml", values)
-    restarted = changed and stop()
-    if restarted:
-        start()
+    if adopted:
+        values[_ADOPTED] = "true"
+    changed = config_file.set_values(settings.home / "config.toml", values)
+    if not as_json:
+        step("✓", f"{name} is {value}" + ("" if changed else " already"))
+    report = _restarted(as_json=as_json) if changed else None
+    problems = _not_in_effect(name, report)
     if as_json:
-        print_json({"name": name, "changed": changed, "restarted": restarted})
+        print_json(
+            {
+                "name": name,
+                "changed": changed,
+                "restarted": report is not None,
+                "applies": applies(name),
+                "problems": problems,
+            }
+        )
     else:
-        step("✓", f"{name} is {value}" + (", and the service was restarted" if restarted else ""))
+        if report is not None:
+            step("✓", "openclaw-nats runs with it")
+        elif changed:
+            click.echo(f"It applies {applies(name)}.")
+        for problem in problems:
+            step("!", problem)
+        if any(_ADOPTED in problem for problem in problems):
+            click.echo(f"`openclaw-nats config set {name} {value} --adopted` changes that stream, too.")
+    if problems:
+        sys.exit(1)
+
+
+def _restarted(*, as_json: bool) -> dict[str, Any] | None:
+    """Have what runs take up the settings; its health report, None when nothing runs."""
+    from openclaw_nats.cli.health import wait_until_up
+    from openclaw_nats.cli.restart import restart_running
+    from openclaw_nats.settings import load
+
+    if not as_json and sys.stdout.isatty():
+        step("+", "restarting what is concerned")
+    if not restart_running(everything=False):
+        return None
+    return wait_until_up(load(), 30)
+
+
+def _not_in_effect(name: str, report: dict[str, Any] | None) -> list[str]:
+    """Why a setting that was just saved does nothing: the environment beats it, or the stream is not ours."""
+    from openclaw_nats.cli.sidecar_client import SidecarClient
+    from openclaw_nats.settings import load
+
+    settings = load()
+    origin = settings.origins[name]
+    if report is not None:
+        shown = SidecarClient(settings).call("GET", "/api/settings", timeout=5)["settings"]
+        origin = next((one["from"] for one in shown if one["name"] == name), origin)
+    problems = []
+    if origin not in (str(settings.home / "config.toml"), "default") and not _inside_container(settings):
+        problems.append(f"{origin} in the environment beats config.toml: {name} stays as it says")
+    notes = report["nats"].get("notes", []) if report else []
+    return problems + [note for note in notes if note.startswith(f"{name} ")]
+
+
+def _inside_container(settings: Settings) -> bool:
+    """Containers get some settings by their environment, made from config.toml."""
+    from openclaw_nats.installer.setup import read_record
+    from openclaw_nats.service.locations import Locations
+
+    return bool(read_record(Locations(settings.home)).get("service", "") == "docker")
 
 
 @command.command("get")
 @click.argument("name")
 @json_option
 def get_command(as_json: bool, name: str) -> None:
-    """Print one setting."""
+    """Print one setting, and when a change of it applies."""
     from openclaw_nats.errors import SettingsError
+    from openclaw_nats.setting_effects import applies
     from openclaw_nats.settings import load, nearest
 
     settings = load()
     if name not in settings.values:
         raise SettingsError(f"there is no setting {name!r}", hint=nearest(name))
     if as_json:
-        print_json({"name": name, "value": settings[name], "from": settings.origins[name]})
-    else:
-        click.echo(_text(settings.shown(name)))
+        print_json({"name": name, "value": settings[name], "from": settings.origins[name], "applies": applies(name)})
+        return
+    click.echo(_text(settings.shown(name)))
+    if sys.stdout.isatty():
+        click.echo(f"A change applies {applies(name)}.", err=True)
 
 
 def _show(*, as_json: bool) -> None:
+    from openclaw_nats.setting_effects import applies
     from openclaw_nats.settings import REGISTRY, load
 
     settings = load()
     if as_json:
-        print_json({one.name: {"value": settings[one.name], "from": settings.origins[one.name]} for one in REGISTRY})
+        found = {
+            one.name: {"value": settings[one.name], "from": settings.origins[one.name], "applies": applies(one.name)}
+            for one in REGISTRY
+        }
+        print_json(found)
         return
-    rows = [[one.name, _text(settings.shown(one.name)), settings.origins[one.name], one.help] for one in REGISTRY]
-    table(["setting", "value", "from", "meaning"], rows)
+    rows = [
+        [one.name, _text(settings.shown(one.name)), settings.origins[one.name], one.help, applies(one.name)]
+        for one in REGISTRY
+    ]
+    table(["setting", "value", "from", "meaning", "a change applies"], rows)
 
 
 def _text(value: Any) -> str:

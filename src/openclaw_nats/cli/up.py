@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import sys
 import time
 from typing import Any
 
@@ -39,4 +42,8 @@ def command(as_json: bool, quiet: bool, **given: Any) -> None:
 
     if not quiet:
         say(f"sidecar {settings['sidecar.url']}, NATS {settings['nats.url'].rpartition('@')[2]}, state {home}")
-    asyncio.run(Supervisor(settings, binary, say).run())
+    if asyncio.run(Supervisor(settings, binary, say).run()):
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until the new program has its own handler
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execv(sys.executable, [sys.executable, "-m", "openclaw_nats", *sys.argv[1:]])  # noqa: S606  (ourselves)

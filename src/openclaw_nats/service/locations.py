@@ -49,6 +49,10 @@ class Locations:
         return self.home / "run" / "up.json"
 
     @property
+    def restart(self) -> Path:
+        return self.home / "run" / "restart"
+
+    @property
     def setup_record(self) -> Path:
         return self.home / "setup.json"
 

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
+from types import FrameType
 
 import structlog
 import uvicorn
@@ -30,6 +31,7 @@ from openclaw_nats.api.check_endpoints import CheckEndpoints
 from openclaw_nats.api.compat import Compat, OnlyThere
 from openclaw_nats.api.dashboard_gate import DashboardGate
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
+from openclaw_nats.api.endless import end_all
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
 from openclaw_nats.api.http_protocol import limited
 from openclaw_nats.api.ingest_endpoints import IngestEndpoints
@@ -217,6 +219,24 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+class _Server(uvicorn.Server):
+    """Two things at the stop: answers without an end are ended first, since uvicorn would wait for them until its
+    patience ends; and the signal is not raised once more, which would end the process before its tasks and database.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._captured_signals.clear()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        end_all(self._app)
+        await super().shutdown(sockets)
+
+
 async def serve(settings: Settings) -> None:
     """Run the sidecar until SIGTERM or SIGINT."""
     host = settings["sidecar.host"]
@@ -240,7 +260,7 @@ async def serve(settings: Settings) -> None:
     tasks = asyncio.create_task(sidecar.run_tasks(), name="sidecar-tasks")
     log.info("sidecar.started", version=__version__, host=host, port=settings["sidecar.port"])
     try:
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await _Server(config, sidecar.app).serve(sockets=[listener])
     finally:
         tasks.cancel()
         with contextlib.suppress(asyncio.CancelledError):

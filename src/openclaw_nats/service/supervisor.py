@@ -2,6 +2,9 @@
 
 Order of start: nats-server, then the sidecar (which waits for it by itself). Order of stop: the sidecar first, so that
 requests under way still get JetStream's answer.
+
+Whoever runs `up` (a terminal, an init of one's own, a service), this process stays: asked by SIGUSR2 it reads the
+settings again and restarts the sidecar alone, or ends both children and has `up` begin again in the same process.
 """
 
 from __future__ import annotations
@@ -21,11 +24,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from openclaw_nats.errors import SetupError
+from openclaw_nats.errors import OpenClawNatsError, SetupError
 from openclaw_nats.service import nats_config
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.locations import Locations
-from openclaw_nats.settings import Settings
+from openclaw_nats.settings import Settings, load
 
 _BACKOFF = (0.1, 0.5, 1.0, 2.0, 5.0)
 _HEALTHY_SECONDS = 30.0
@@ -46,6 +49,7 @@ class Child:
     attempt: int = 0
     restarts: int = 0
     error_lines: list[str] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)  # a restart, at once
 
 
 class Supervisor:
@@ -57,6 +61,7 @@ class Supervisor:
         self._say = say
         self._stopping = asyncio.Event()
         self._nats_restarted = 0.0
+        self._again = False
         environment = dict(os.environ) | {"OPENCLAW_NATS_SUPERVISED": "1"}
         self._nats = (
             Child("nats-server", [str(nats_server), "-c", str(self._where.nats_config)], environment)
@@ -65,26 +70,32 @@ class Supervisor:
         )
         self._sidecar = Child("sidecar", [sys.executable, "-m", "openclaw_nats.service.sidecar"], environment)
 
-    async def run(self) -> None:
-        """Run until SIGTERM or SIGINT; raise SetupError when another supervisor has this state directory."""
+    async def run(self) -> bool:
+        """Run until SIGTERM or SIGINT, or until all of it is to begin again (True).
+
+        Raises SetupError when another supervisor has this state directory.
+        """
         with _locked(self._where):
             self._where.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stopping.set)
             loop.add_signal_handler(signal.SIGUSR1, self._restart_nats)
+            loop.add_signal_handler(signal.SIGUSR2, self._read_settings)
+            self._where.restart.unlink(missing_ok=True)
             if self._nats is not None:
                 self._where.jetstream.mkdir(exist_ok=True, mode=0o700)
                 write_private(self._where.nats_config, nats_config.render(self._settings))
             children = [child for child in (self._nats, self._sidecar) if child is not None]
             keepers = [asyncio.create_task(self._keep(child), name=child.name) for child in children]
             await self._stopping.wait()
-            self._say("stopping")
+            self._say("restarting" if self._again else "stopping")
             for child, keeper in reversed(list(zip(children, keepers, strict=True))):
                 await _stop(child)
                 keeper.cancel()
             await asyncio.gather(*keepers, return_exceptions=True)
             self._where.state.unlink(missing_ok=True)
+        return self._again
 
     async def _keep(self, child: Child) -> None:
         loop = asyncio.get_running_loop()
@@ -93,13 +104,19 @@ class Supervisor:
             code = await self._run_once(child)
             if self._stopping.is_set():
                 return
+            if child.asked.is_set():
+                child.asked.clear()
+                child.attempt = 0
+                continue
             child.attempt = 0 if loop.time() - started > _HEALTHY_SECONDS else child.attempt + 1
             child.restarts += 1
             wait = _BACKOFF[min(child.attempt, len(_BACKOFF) - 1)]
             told = [line for line in child.error_lines if line.startswith("Error:")] or child.error_lines
             reason = f": {told[-1].removeprefix('Error: ')}" if told and code > 0 else ""
             self._say(f"{child.name} ended ({_describe(code)}){reason}; starting it again in {wait:g} s")
-            await asyncio.sleep(wait)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(child.asked.wait(), wait)
+            child.asked.clear()
 
     async def _run_once(self, child: Child) -> int:
         try:
@@ -124,6 +141,32 @@ class Supervisor:
                 child.error_lines = [*child.error_lines[-4:], text]
         return await child.process.wait()
 
+    def _read_settings(self) -> None:
+        """Somebody changed the settings (SIGUSR2), or wants everything restarted (the file `run/restart` is there)."""
+        everything = self._where.restart.exists()
+        self._where.restart.unlink(missing_ok=True)
+        try:
+            settings = load(self._where.home)
+            everything = everything or self._concerns_nats(settings)
+        except (OpenClawNatsError, OSError) as error:
+            self._say(f"the settings can't be read, so that nothing was restarted: {error}")
+            return
+        if everything:
+            self._again = True
+            self._stopping.set()
+            return
+        self._settings = settings
+        self._say("the settings changed: restarting the sidecar")
+        self._sidecar.asked.set()
+        if (process := self._sidecar.process) is not None and process.returncode is None:
+            process.terminate()
+            asyncio.get_running_loop().call_later(_STOP_SECONDS, _kill, process)
+
+    def _concerns_nats(self, settings: Settings) -> bool:
+        if self._nats is None or not settings["nats.managed"]:
+            return (self._nats is not None) != bool(settings["nats.managed"])
+        return nats_config.render(settings) != self._where.nats_config.read_text()
+
     def _restart_nats(self) -> None:
         """The sidecar asks for it (SIGUSR1): JetStream switched itself off, as it does when the disk was full."""
         now = time.monotonic()
@@ -143,7 +186,8 @@ class Supervisor:
             for child in (self._nats, self._sidecar)
             if child is not None and child.process is not None
         }
-        write_private(self._where.state, json.dumps({"pid": os.getpid(), "children": children}) + "\n")
+        state = {"pid": os.getpid(), "restarts_itself": True, "children": children}
+        write_private(self._where.state, json.dumps(state) + "\n")
 
 
 def running_pid(where: Locations) -> int | None:
@@ -191,6 +235,13 @@ async def _stop(child: Child) -> None:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """It did not end in time; one that has ended is left alone."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
 
 
 def _die_with_parent() -> None:
