@@ -17,6 +17,7 @@ OpenClawNatsError            what happened, and what to do next (hint)
 │   └── GiveUp               it never will
 ├── Unavailable              JetStream, the disk or memory can't take it now; repeat later with the same ids
 ├── Unsupported              this nats-server can't do it: says from which version on it can
+├── Mistake                  a mistake of ours: repeating it as it is can't help
 ├── StreamConflict           a stream exists that can't serve as ours
 ├── SettingsError            a setting is wrong: names the field, the value and what would be right
 │   └── NotSetUp             there is no key: `setup` makes one
@@ -137,6 +138,10 @@ class Unavailable(OpenClawNatsError):
 
 class NoAnswer(Unavailable):
     """JetStream is connected, but did not answer in time."""
+
+
+class Mistake(OpenClawNatsError):
+    """Something of ours failed on this input: it is no fault of the caller, and repeating it as it is can't help."""
 
 
 class Unsupported(OpenClawNatsError):

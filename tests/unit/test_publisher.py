@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from openclaw_nats.errors import InvalidInput, TooLarge, Unavailable
+from openclaw_nats.errors import InvalidInput, Mistake, TooLarge, Unavailable
 from openclaw_nats.events.messages import Message, Stored
 from openclaw_nats.outbound.publisher import MAX_GROUP, GroupCommitPublisher
 from tests.support.memory_log import MemoryLog
@@ -97,12 +97,12 @@ async def test_a_failure_reaches_every_caller_and_the_next_request_works(
     assert await publisher.publish([message(0)]) == [Stored(1, False)]
 
 
-async def test_an_unexpected_error_is_unavailable_and_does_not_stop_the_publisher(
+async def test_an_unexpected_error_is_a_mistake_of_ours_and_does_not_stop_the_publisher(
     publisher: GroupCommitPublisher, log: SlowLog
 ) -> None:
     log.failure = RuntimeError("bug")
     log.gate.set()
-    with pytest.raises(Unavailable, match="bug"):
+    with pytest.raises(Mistake, match="bug"):
         await publisher.publish([message(1)])
     log.failure = None
     assert await publisher.publish([message(1)]) == [Stored(1, False)]

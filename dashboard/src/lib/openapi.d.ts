@@ -174,6 +174,10 @@ export interface components {
         };
         Routes: {
             routes: components["schemas"]["Route"][];
+            unreadable?: {
+                name: string;
+                reason: string;
+            }[];
         };
         DryRun: {
             route: string;
@@ -317,6 +321,10 @@ export interface components {
         };
         Jobs: {
             jobs: components["schemas"]["Job"][];
+            unreadable?: {
+                name: string;
+                reason: string;
+            }[];
         };
         History: {
             runs: (components["schemas"]["Fire"] & {
@@ -342,6 +350,10 @@ export interface components {
         };
         Timers: {
             timers: components["schemas"]["Timer"][];
+            unreadable?: {
+                name: string;
+                reason: string;
+            }[];
         };
         Trouble: {
             field: string;

@@ -12,7 +12,7 @@ from openclaw_nats.agent_tools.answer import Answer, parameters
 from openclaw_nats.agent_tools.caller import Caller
 from openclaw_nats.agent_tools.limits import Limits
 from openclaw_nats.errors import InvalidEvent
-from openclaw_nats.events import envelope, trace
+from openclaw_nats.events import envelope, json_text, trace
 from openclaw_nats.events.decoding import document_of
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.ids import uuid7
@@ -117,7 +117,7 @@ class Publishing:
             if message is None or (until is not None and message.time / 1e9 > until):
                 continue
             scanned += 1
-            document = msgspec.json.decode(document_of(message))
+            document = json_text.shown(document_of(message))
             if self._may_see(caller, document, wanted.session):
                 found.append(document)
                 if len(found) > wanted.limit:

@@ -74,6 +74,8 @@ def build_app(
         assert isinstance(error, OpenClawNatsError)  # noqa: S101  (Starlette hands over what it was registered for)
         unread = isinstance(error, UnsupportedMediaType)
         name = "unsupported-media-type" if unread else name_of(error)
+        if name == "internal":
+            log.error("api.bug", path=request.url.path, error=repr(error), exc_info=error)
         if request.method == "POST":
             meters.rejected(name)
         if unread:
@@ -87,8 +89,8 @@ def build_app(
         return problem("not-found", "No endpoint has this path.")
 
     async def bug(request: Request, error: Exception) -> Response:
-        log.error("api.bug", path=request.url.path, error=repr(error))
-        return problem("unavailable", "The sidecar made a mistake; its log says more.", headers={"Retry-After": "5"})
+        log.error("api.bug", path=request.url.path, error=repr(error), exc_info=error)
+        return problem("internal", "The sidecar made a mistake; its log says more.")
 
     return Starlette(
         routes=[

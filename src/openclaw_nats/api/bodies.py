@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.api.unpacking import Unpacker, UnsupportedMediaType
 from openclaw_nats.errors import InvalidEvent, TooLarge
+from openclaw_nats.events import json_text
 
 T = TypeVar("T")
 
@@ -47,10 +48,13 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def decode_json(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Decode JSON; raise Malformed for bytes that are no JSON, InvalidEvent for JSON of the wrong shape."""
+    """Decode JSON; raise Malformed for bytes that are no JSON, InvalidEvent for JSON that is too deep or of the wrong
+    shape. Half surrogate pairs become U+FFFD.
+    """
     try:
         body.decode()
-        return decoder.decode(body)
+        json_text.check(body)
+        return decoder.decode(json_text.well_formed(body))
     except UnicodeDecodeError as error:
         raise Malformed(f"the body is not valid UTF-8: {error.reason} at byte {error.start}") from None
     except RecursionError:

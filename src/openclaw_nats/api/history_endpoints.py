@@ -74,10 +74,21 @@ async def _documents(
 ) -> AsyncIterator[bytes]:
     # A line break alone while nothing happens: readers skip it, and a connection that is gone is noticed.
     for message in first:
-        yield b"\n" if message is None else document_of(message) + b"\n"
+        yield _line(message)
     try:
         async for message in messages:
-            yield b"\n" if message is None else document_of(message) + b"\n"
+            yield _line(message)
     except Unavailable as error:
         log.warning("history.interrupted", error=str(error))
         raise
+
+
+def _line(message: StoredMessage | None) -> bytes:
+    """A message as a line; one that a mistake of ours can't show is left out, and logged."""
+    if message is None:
+        return b"\n"
+    try:
+        return document_of(message) + b"\n"
+    except Exception as error:
+        log.error("history.bug", sequence=message.sequence, error=repr(error), exc_info=True)
+        return b"\n"

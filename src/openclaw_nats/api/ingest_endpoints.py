@@ -9,7 +9,7 @@ from starlette.responses import Response
 from openclaw_nats.api.bodies import decode_json, media_type, read_body
 from openclaw_nats.api.problems import name_of
 from openclaw_nats.errors import InvalidEvent
-from openclaw_nats.events import trace
+from openclaw_nats.events import json_text, trace
 from openclaw_nats.events.envelope import MAX_EVENT_BYTES, parse_time
 from openclaw_nats.outbound.ingest import Ingest, PublishRequest
 from openclaw_nats.outbound.meters import IngestMeters
@@ -45,7 +45,11 @@ class IngestEndpoints:
         kind = media_type(request, BATCH_TYPES)
         retry_since = _retry_since(request)
         body = await read_body(request, MAX_BATCH_BYTES)
-        documents = _lines(body) if kind in NDJSON else [bytes(raw) for raw in decode_json(_array_decoder, body)]
+        documents = (
+            _lines(json_text.well_formed(body))
+            if kind in NDJSON
+            else [bytes(raw) for raw in decode_json(_array_decoder, body)]
+        )
         if len(documents) > MAX_BATCH_EVENTS:
             raise InvalidEvent(f"{len(documents)} events in one request; the limit is {MAX_BATCH_EVENTS}")
         outcome = await self._ingest.ingest(documents, retry_since)

@@ -47,6 +47,7 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+_UNREADABLE = many(record(name=TEXT, reason=TEXT))
 _PART = {"reachable": FLAG, "lastError": TEXT}
 _COUNTS = {state: WHOLE for state in STATES}
 _TARGET = record(
@@ -159,7 +160,7 @@ ANSWERS: dict[str, Schema] = {
         waitingSince=maybe(TIME),
         counts=record(matched=WHOLE, absorbed=WHOLE, turns=WHOLE, turnsAvoided=WHOLE, **_COUNTS),
     ),
-    "Routes": record(routes=many(ref("Route"))),
+    "Routes": record(("unreadable",), routes=many(ref("Route")), unreadable=_UNREADABLE),
     "DryRun": record(
         route=TEXT,
         target=OPEN_OBJECT,
@@ -200,7 +201,7 @@ ANSWERS: dict[str, Schema] = {
         createdAt=TIME,
         updatedAt=TIME,
     ),
-    "Jobs": record(jobs=many(ref("Job"))),
+    "Jobs": record(("unreadable",), jobs=many(ref("Job")), unreadable=_UNREADABLE),
     "History": record(
         runs=many(
             {
@@ -214,7 +215,7 @@ ANSWERS: dict[str, Schema] = {
     "Timer": record(
         name=TEXT, at=TIME, subject=TEXT, payload=ANY, priority=maybe(WHOLE), madeBy=TEXT, madeIn=TEXT, createdAt=TIME
     ),
-    "Timers": record(timers=many(ref("Timer"))),
+    "Timers": record(("unreadable",), timers=many(ref("Timer")), unreadable=_UNREADABLE),
     "Trouble": record(field=TEXT, message=TEXT, hint=TEXT),
     "RouteCheck": record(problems=many(ref("Trouble"))),
     "CronCheck": record(problems=many(ref("Trouble")), nextRuns=many(TIME), timezone=ANY),

@@ -45,6 +45,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "invalid-schedule": (422, "The cron job or timer is not valid"),
     "filtered": (422, "The subject is filtered"),
     "headers-too-large": (431, "The request's headers are too large"),
+    "internal": (500, "The sidecar made a mistake"),
     "unsupported": (501, "This nats-server is too old for it"),
     "unavailable": (503, "JetStream can't take events now"),
 }
@@ -72,7 +73,7 @@ class Malformed(InvalidInput):
 
 def name_of(error: OpenClawNatsError) -> str:
     """The problem's name for an error: its metrics label and the end of its `type`."""
-    return next((name for kind, name in _BY_CLASS if isinstance(error, kind)), "unavailable")
+    return next((name for kind, name in _BY_CLASS if isinstance(error, kind)), "internal")
 
 
 def body_of(name: str, detail: str, hint: str = "") -> bytes:

@@ -38,7 +38,8 @@ class RouteEndpoints:
             return json_response(await self._one(route.name), 201 if new else 200)
         counts = await self._inbox.counts()
         found = [view(route, stored, counts.get(route.id, {})) for route, stored in self._book.every()]
-        return json_response({"routes": found})
+        unusable = [{"name": stored.name, "reason": reason} for stored, reason in self._book.unusable()]
+        return json_response({"routes": found, **({"unreadable": unusable} if unusable else {})})
 
     async def route(self, request: Request) -> Response:
         """GET, PATCH, DELETE one route."""

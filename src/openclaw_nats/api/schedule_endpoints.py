@@ -15,7 +15,7 @@ from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.schedules.cron import next_runs
 from openclaw_nats.schedules.cron_book import CronBook, Fire
-from openclaw_nats.schedules.document import Job
+from openclaw_nats.schedules.document import Job, Unreadable
 from openclaw_nats.schedules.timer_book import Timer, TimerBook
 
 MAX_BODY = 512 * 1024
@@ -34,9 +34,10 @@ class CronEndpoints:
         if request.method == "POST":
             job, new = await self._book.save(await json_body(request, MAX_BODY))
             return json_response(await self._view(job), 201 if new else 200)
-        jobs = await self._book.every()
+        jobs, unreadable = await self._book.all()
         last = await self._book.last_runs(jobs)
-        return json_response({"jobs": [job_view(job, run) for job, run in zip(jobs, last, strict=True)]})
+        found = [job_view(job, run) for job, run in zip(jobs, last, strict=True)]
+        return json_response({"jobs": found, **_unreadable(unreadable)})
 
     async def job(self, request: Request) -> Response:
         """GET, PATCH, DELETE one job."""
@@ -84,7 +85,8 @@ class TimerEndpoints:
         if request.method == "POST":
             timer, new = await self._book.set(await json_body(request, MAX_BODY))
             return json_response(timer_view(timer), 201 if new else 200)
-        return json_response({"timers": [timer_view(one) for one in await self._book.every()]})
+        timers, unreadable = await self._book.all()
+        return json_response({"timers": [timer_view(one) for one in timers], **_unreadable(unreadable)})
 
     async def timer(self, request: Request) -> Response:
         """GET or DELETE one timer."""
@@ -92,6 +94,11 @@ class TimerEndpoints:
             await self._book.cancel(name_of(request))
             return Response(status_code=204)
         return json_response(timer_view(await self._book.named(name_of(request))))
+
+
+def _unreadable(found: list[Unreadable]) -> dict[str, Any]:
+    """What a list adds when there are some that this version can't read."""
+    return {"unreadable": [{"name": one.name, "reason": one.reason} for one in found]} if found else {}
 
 
 def job_view(job: Job, last: Fire | None) -> dict[str, Any]:

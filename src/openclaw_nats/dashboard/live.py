@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import structlog
 
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.decoding import document_of
@@ -17,6 +18,8 @@ from openclaw_nats.events.envelope import format_time
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.ports import EventLog
+
+log = structlog.get_logger(__name__)
 
 KEPT = 500
 MAX_WAITING = 2000  # as many as the page keeps
@@ -139,7 +142,17 @@ class Live:
 
 
 def live_event(message: StoredMessage) -> LiveEvent:
-    """A stored message as the dashboard lists it."""
+    """A stored message as the dashboard lists it; one that a mistake of ours can't show has its subject alone."""
+    try:
+        return _live_event(message)
+    except Exception as error:
+        log.error("live.bug", sequence=message.sequence, error=repr(error), exc_info=True)
+        document = msgspec.json.encode({"subject": ascii(message.subject)[1:-1]})
+        at = format_time(message.time // 1_000_000)
+        return LiveEvent(message.sequence, at, len(message.body), False, msgspec.Raw(document))
+
+
+def _live_event(message: StoredMessage) -> LiveEvent:
     document = document_of(message)
     whole = len(document) <= WHOLE_BYTES
     if not whole:

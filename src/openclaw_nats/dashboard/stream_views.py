@@ -10,6 +10,7 @@ import msgspec
 
 from openclaw_nats.dashboard.live import LiveEvent, live_event
 from openclaw_nats.errors import NotFound
+from openclaw_nats.events import json_text
 from openclaw_nats.events.decoding import document_of
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.subjects import EVERYTHING
@@ -122,10 +123,10 @@ class StreamViews:
         async for message in self._log.read(subject=LLM_OUTPUT, since=since, limit=MAX_SCANNED, follow=False):
             if message is None:
                 continue
+            event = json_text.shown(document_of(message))
             try:
-                event = msgspec.json.decode(message.body)
                 data = msgspec.convert(event.get("data"), _Usage)
-            except (msgspec.MsgspecError, AttributeError, UnicodeDecodeError):
+            except msgspec.MsgspecError:  # somebody else's: it counts nothing
                 continue
             calls += 1
             names = (_name(event.get("agentid")), _name(data.provider), _name(data.model))
@@ -176,14 +177,14 @@ class StreamViews:
 def _facts(message: StoredMessage) -> _RunFacts | None:
     try:
         return msgspec.json.decode(message.body, type=_RunFacts)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
 def _requester(facts: _RunFacts) -> str:
     try:
         return str(msgspec.json.decode(facts.data, type=_SubagentFacts).requester_session_key or "")
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return ""
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from openclaw_nats.errors import InvalidEvent, InvalidInput, TooLarge
-from openclaw_nats.events import envelope, trace
+from openclaw_nats.events import envelope, json_text, trace
 from openclaw_nats.events.lateness import too_late
 from openclaw_nats.events.messages import StoredMessage
 
@@ -23,7 +24,7 @@ _RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 def document_of(message: StoredMessage) -> bytes:
     """The message as one line of JSON: a CloudEvents document. Never fails, whatever the message holds."""
-    message = _with_fire_time(message)
+    message = _with_fire_time(_well_formed(message))
     if b'"specversion"' in message.body[:4096]:
         try:
             envelope.decode(message.body)
@@ -52,7 +53,7 @@ def decode_message(message: StoredMessage) -> tuple[Decoded, str]:
     Text that is no JSON is an event too; bytes that are no text, JSON that breaks off, and CloudEvents with a field
     missing or of the wrong type are not.
     """
-    message = _with_fire_time(message)
+    message = _with_fire_time(_well_formed(message))
     try:
         document = _event_document(message)
         event = envelope.decode(document)
@@ -70,6 +71,7 @@ def _event_document(message: StoredMessage) -> bytes:
     except UnicodeDecodeError as error:
         raise InvalidEvent(f"the event is not valid UTF-8: {error.reason} at byte {error.start}") from None
     if b'"specversion"' in body[:4096]:
+        json_text.check(body)
         fields = _object(body)
         if fields is None or "specversion" not in fields:
             raise InvalidEvent("the event is not a CloudEvent: its JSON can't be read")
@@ -82,14 +84,26 @@ def _event_document(message: StoredMessage) -> bytes:
     looks_like_json = body.lstrip()[:1] in (b"{", b"[") or "json" in message.headers.get("Content-Type", "")
     if looks_like_json:
         try:
-            msgspec.json.decode(body)
+            json_text.check(body)
+            msgspec.json.decode(body, type=msgspec.Raw)  # the syntax alone: see json_text on numbers
         except (msgspec.DecodeError, RecursionError) as error:
             raise InvalidEvent(f"the event is not valid JSON: {str(error)[:200]}") from None
     wrapped = _wrapped(message)
     for name in ("priority", "hops"):
-        if str(wrapped.get(name, "")).isdigit():
+        if re.fullmatch("[0-9]{1,9}", str(wrapped.get(name, ""))):
             wrapped[name] = int(wrapped[name])
     return msgspec.json.encode(wrapped)
+
+
+def _well_formed(message: StoredMessage) -> StoredMessage:
+    """The message with whole characters only: those of body and headers that are half a pair become U+FFFD."""
+    body = json_text.well_formed(message.body)
+    headers = message.headers
+    if not all(value.isascii() for value in headers.values()):
+        headers = {name: json_text.whole_text(value) for name, value in headers.items()}
+    if body is message.body and headers is message.headers:
+        return message
+    return dataclasses.replace(message, body=body, headers=headers)
 
 
 def _with_trace(message: StoredMessage) -> bytes:
@@ -164,9 +178,9 @@ def _data(body: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         return {"data_base64": base64.b64encode(body).decode()}
     try:
+        json_text.check(body)
         raw = msgspec.json.decode(body, type=msgspec.Raw)
-        msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (InvalidEvent, msgspec.DecodeError, RecursionError):
         return {"datacontenttype": "text/plain", "data": text}
     upstream = _upstream(body)
     return upstream if upstream else {"data": raw}

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from openclaw_nats.errors import InvalidEvent, TooLarge
+from openclaw_nats.events import json_text
 from openclaw_nats.events.subjects import PREFIX, check_subject
 
 MAX_EVENT_BYTES = 1024 * 1024
@@ -65,6 +66,7 @@ def decode(document: bytes) -> Event:
         raise TooLarge(f"the event is {len(document)} bytes long; the limit is {MAX_EVENT_BYTES}")
     try:
         document.decode()
+        json_text.check(document)
         event = _decoder.decode(document)
     except UnicodeDecodeError as error:
         raise InvalidEvent(f"the event is not valid UTF-8: {error.reason} at byte {error.start}") from None

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from openclaw_nats.errors import Unavailable
+from openclaw_nats.errors import InvalidInput, Unavailable
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.events.messages import Message
 from openclaw_nats.events.subjects import PREFIX
@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 DLQ_PREFIX = "agent.dlq."
 _EVERY_SECONDS = 1.0
 _AT_ONCE = 10
+_REASON_CHARACTERS = 2000
 
 
 class DeadLetters:
@@ -46,20 +47,31 @@ class DeadLetters:
         rows = await self._database.read(lambda db: inbox.untold(db, _AT_ONCE))
         if not rows:
             return 0
-        await self._log.append([_message(row) for row in rows])
+        messages = [_message(row) for row in rows]
+        for row, result in zip(rows, await self._log.append(messages), strict=True):
+            if isinstance(result, InvalidInput):
+                await self._without_event(row, result)
         await self._database.write(lambda db: inbox.tell(db, [row["id"] for row in rows]))
         return len(rows)
 
+    async def _without_event(self, row: Any, why: InvalidInput) -> None:
+        """A letter that NATS does not take goes without its event; one that it still does not take is logged only."""
+        [result] = await self._log.append([_message(row, left_out=str(why))])
+        if isinstance(result, InvalidInput):
+            log.error("dead_letters.refused", delivery=row["id"], error=str(result))
 
-def _message(row: Any) -> Message:
-    event = msgspec.Raw(row["document"]) if row["document"] is not None else None
+
+def _message(row: Any, left_out: str = "") -> Message:
+    event = msgspec.Raw(row["document"]) if row["document"] is not None and not left_out else None
     letter = {
         "delivery": row["id"],
         "route": row["route"],
-        "reason": row["reason"],
+        "reason": row["reason"][:_REASON_CHARACTERS],
         "time": format_time(int(row["changed_at"] * 1000)),
         "event": event,
     }
+    if left_out:
+        letter["eventLeftOut"] = left_out
     body = msgspec.json.encode(letter)
     subject = DLQ_PREFIX + row["subject"].removeprefix(PREFIX)
     return Message(subject, f"{row['event_id']}:{row['route_id']}:{int(row['changed_at'] * 1000)}", body)

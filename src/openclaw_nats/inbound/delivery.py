@@ -17,7 +17,7 @@ import structlog
 
 from openclaw_nats.backoff import wait_after
 from openclaw_nats.errors import GiveUp, Poison, RetryLater, Unavailable
-from openclaw_nats.events import trace
+from openclaw_nats.events import json_text, trace
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.flow_control import FlowControl, Release, Retry
@@ -85,7 +85,13 @@ class Deliveries:
             self._flow.budgets.spend(at, route_id)
         for dispatch in self._database.now(inbox.open_dispatches):
             self._guard.started(dispatch.run_key, dispatch.hops + 1)
-            self._flow.retry(target_from(msgspec.json.decode(dispatch.target)).lane, dispatch)
+            try:
+                lane = target_from(msgspec.json.decode(dispatch.target)).lane
+            except Exception as error:  # written by another version, or damaged
+                reason = f"its target can't be read: {error!r}"
+                self._database.now(lambda db, one=dispatch, why=reason: inbox.bury(db, one, why, now))  # type: ignore[misc]
+                continue
+            self._flow.retry(lane, dispatch)
         for route_id, key, one in self._database.now(inbox.waiting):
             self._flow.add(route_id, key, one)
 
@@ -121,7 +127,10 @@ class Deliveries:
             await (self._again(one) if isinstance(one, Retry) else self._first(one))
         except Exception as error:
             log.error("delivery.bug", lane=one.lane, error=repr(error), exc_info=True)
-            await self._after_bug(one, f"a mistake in openclaw-nats: {error!r}")
+            try:
+                await self._after_bug(one, f"a mistake in openclaw-nats: {error!r}")
+            except Exception as failure:
+                log.error("delivery.bug_not_recorded", lane=one.lane, error=repr(failure), exc_info=True)
         finally:
             self.sending -= 1
             self._flow.done(one.lane)
@@ -191,7 +200,7 @@ class Deliveries:
         if gone:
             now = self._clock()
             await self._kept(lambda db: inbox.end(db, gone, "dead", "its event is no longer in the inbox", now))
-        return [(one, msgspec.json.decode(found[one.event_id])) for one in members if one.event_id in found]
+        return [(one, json_text.shown(found[one.event_id])) for one in members if one.event_id in found]
 
     async def _without_poison(
         self, route: Route, release: Release, members: list[tuple[Waiting, dict[str, Any]]], reason: str
@@ -263,7 +272,7 @@ class Deliveries:
             return  # the operator dropped it
         route = self._book.get(dispatch.route_id)
         if route is None:
-            await self._kept(lambda db: inbox.bury(db, dispatch, "its route was removed", now))
+            await self._kept(lambda db: inbox.bury(db, dispatch, self._book.why_missing(dispatch.route_id), now))
             return
         await self._send(retry.lane, route, dispatch)
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from openclaw_nats.errors import InvalidInput, Poison
+from openclaw_nats.events import json_text
 from openclaw_nats.events.conditions import context_of
 from openclaw_nats.events.decoding import decode_message
 from openclaw_nats.events.envelope import format_time
@@ -150,9 +151,9 @@ def _judge(
         if not matches(route.pattern, message.subject):
             reason = "the pattern does not cover its subject"
         elif not reason:
-            document = msgspec.json.decode(decoded.document)
+            document = json_text.shown(decoded.document)
             try:
-                key = route.judge(context_of(document))
+                key = route.judge(context_of(json_text.values(decoded.document))) if route.looks_inside else ""
                 reason = "" if key is not None else "a condition does not hold"
             except Poison as error:
                 reason = f"dead letter: {error}"

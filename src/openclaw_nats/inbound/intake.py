@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 import structlog
 
 from openclaw_nats.backoff import wait_after
 from openclaw_nats.errors import Poison, Unavailable
+from openclaw_nats.events import json_text
 from openclaw_nats.events.conditions import context_of
 from openclaw_nats.events.decoding import Decoded, decode_message
 from openclaw_nats.events.lateness import too_late
@@ -102,10 +102,24 @@ class Intake:
             rows += self._rows(one.message)
         if rows:
             now = self._clock()
-            numbers = await self._database.write(lambda db: inbox.add(db, rows, now))
-            self._enqueue(rows, numbers, now)
+            await self._keep(rows, now)
         self._meters.events.inc(len(batch))
         await self._source.acknowledge(batch)
+
+    async def _keep(self, rows: list[NewDelivery], now: float) -> None:
+        """Commit the rows. One that the inbox can't hold, which is a mistake of ours, does not cost the others."""
+        try:
+            numbers = await self._database.write(lambda db: inbox.add(db, rows, now))
+        except Unavailable:
+            raise
+        except Exception as error:
+            if len(rows) > 1:
+                for row in rows:
+                    await self._keep([row], now)
+                return
+            log.error("intake.bug", sequence=rows[0].sequence, route=rows[0].route, error=repr(error), exc_info=True)
+            return
+        self._enqueue(rows, numbers, now)
 
     def _enqueue(self, rows: Sequence[NewDelivery], numbers: Sequence[int | None], now: float) -> None:
         for row, number in zip(rows, numbers, strict=True):
@@ -130,18 +144,23 @@ class Intake:
         ]
         if not routes:
             return []
-        decoded, broken = decode_message(message)
+        decoded, broken = _decoded(message)
         context: dict[str, Any] | None = None
         rows = []
         for route in routes:
             reason, key = broken, ""
             if not broken and route.looks_inside:
-                if context is None:
-                    context = context_of(msgspec.json.decode(decoded.document))
                 try:
+                    if context is None:
+                        context = context_of(json_text.values(decoded.document))
                     judged = route.judge(context)
                 except Poison as error:
                     judged, reason = "", str(error)
+                except Exception as error:
+                    log.error(
+                        "intake.bug", sequence=message.sequence, route=route.name, error=repr(error), exc_info=True
+                    )
+                    judged, reason = "", f"a mistake in openclaw-nats: {error!r}"
                 if judged is None:
                     continue
                 key = judged
@@ -172,3 +191,12 @@ class Intake:
             stored_at=message.time / 1e9,
             document=decoded.document,
         )
+
+
+def _decoded(message: StoredMessage) -> tuple[Decoded, str]:
+    """See decode_message; a mistake of ours there costs this one message."""
+    try:
+        return decode_message(message)
+    except Exception as error:
+        log.error("intake.bug", sequence=message.sequence, error=repr(error), exc_info=True)
+        return Decoded(f"agent_events:{message.sequence}", b"{}"), f"a mistake in openclaw-nats: {error!r}"

@@ -64,13 +64,13 @@ def compiled(source: str) -> Template:
 
 
 def render(source: str, sets: list[dict[str, Any]], limit: int) -> str:
-    """The texts of a template for each set of variables, at most `limit` characters; raises whatever goes wrong."""
+    """The texts of a template for each set of variables, at most `limit` bytes of UTF-8; raises whatever goes wrong."""
     with _time_limit():
         parts: list[str] = []
         size = 0
         for number, variables in enumerate(sets):
             for part in itertools.chain(["\n\n"] if number else [], compiled(source).generate(**variables)):
-                size += len(part)
+                size += len(part.encode("utf-8", "surrogatepass"))
                 if size > limit:
                     raise OutOfRoom
                 parts.append(part)

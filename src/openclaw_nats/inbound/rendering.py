@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from openclaw_nats.errors import Poison
+from openclaw_nats.events import json_text
 from openclaw_nats.inbound.groups import EVENT_TEXT
 from openclaw_nats.inbound.render_process import RenderProcesses, TooLong
 from openclaw_nats.inbound.route import Route
@@ -15,6 +16,7 @@ from openclaw_nats.inbound.template_check import check_template
 
 Document = Mapping[str, Any]
 MAX_SINGLE_FAILURES = 5
+_CUT = "… [cut]"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -24,6 +26,7 @@ def with_payload(document: Document, payload: Mapping[str, Any] | None) -> dict[
     found = dict(document)
     if payload:
         data = found.get("data")
+        data = json_text.shown(data) if isinstance(data, msgspec.Raw) and bytes(data).startswith(b"{") else data
         base = data if isinstance(data, dict) else ({} if data is None else {"value": data})
         found["data"] = {**base, **payload}
     return found
@@ -64,16 +67,19 @@ class Renderer:
         merged = [with_payload(document, route.document.payload) for document in documents]
         template = route.document.template
         if template is not None:
+            for one in merged:
+                if any(isinstance(value, msgspec.Raw) for value in one.values()):
+                    raise Poison(json_text.OUT_OF_RANGE)
             text = await self._from_template(route, template, merged)
         elif route.target.is_turn:
             text = default_text(route.name, merged)
         else:
             return _encode(merged[0] if not route.policy.batch_size else merged).decode()
-        encoded = text.encode("utf-8", "replace")
+        encoded = text.encode()
         if len(encoded) > self._max_text:
             if len(documents) > 1:
                 raise TooLong
-            return encoded[: self._max_text].decode("utf-8", "ignore")
+            return encoded[: self._max_text - len(_CUT.encode())].decode("utf-8", "ignore") + _CUT
         return text
 
     async def _from_template(self, route: Route, template: str, merged: Sequence[Document]) -> str:

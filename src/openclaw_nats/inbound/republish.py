@@ -43,9 +43,12 @@ class Republisher:
         return Receipt(WAY, str(results[0].sequence), "ok")
 
     async def _plain(self, parcel: Parcel) -> None:
+        body = parcel.text.encode()
+        if len(body) > self._log.max_body:
+            raise GiveUp(f"the event is {len(body)} bytes long; NATS takes {self._log.max_body}")
         headers = {trace.HEADER: parcel.traceparent} if parcel.traceparent else None
         try:
-            await self._publish(parcel.subject, parcel.text.encode(), headers)
+            await self._publish(parcel.subject, body, headers)
         except Unavailable as error:
             raise RetryLater(str(error), retry_after=error.retry_after) from None
 
@@ -54,8 +57,8 @@ def _documents(parcel: Parcel) -> list[dict[str, Any]]:
     if not parcel.content_type.startswith("application/cloudevents"):
         text = {"data": parcel.text, "datacontenttype": "text/plain"}
         return [{**text, "traceparent": parcel.traceparent} if parcel.traceparent else text]
-    found = msgspec.json.decode(parcel.text)
-    return found if isinstance(found, list) else [found]
+    found = msgspec.json.decode(parcel.text, type=dict[str, msgspec.Raw] | list[dict[str, msgspec.Raw]])
+    return list(found) if isinstance(found, list) else [found]
 
 
 def _again(document: dict[str, Any], parcel: Parcel, place: int) -> dict[str, Any]:

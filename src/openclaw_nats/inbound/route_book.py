@@ -40,6 +40,7 @@ class RouteBook:
         self._routes: dict[int, Route] = {}
         self._stored: dict[int, StoredRoute] = {}
         self._by_name: dict[str, int] = {}
+        self._unusable: dict[str, tuple[StoredRoute, str]] = {}
         self._index = RouteIndex(())
         self._patterns: list[str] = []
         self._stale = False
@@ -59,13 +60,29 @@ class RouteBook:
         return self._patterns
 
     def load(self) -> None:
-        """Read the routes at the start. One that this version can't compile is kept, disabled and told."""
+        """Read the routes at the start. One that this version can't compile is kept, not used, and listed with why."""
         for stored in self._database.now(routes.every):
-            try:
-                self._put(stored)
-            except OpenClawNatsError as error:
-                log.error("route.unusable", route=stored.name, error=str(error))
+            self._try_to_put(stored)
         self._reindex()
+
+    def _try_to_put(self, stored: StoredRoute) -> None:
+        try:
+            self._put(stored)
+        except Exception as error:  # whatever another version has stored
+            reason = str(error) if isinstance(error, OpenClawNatsError) else repr(error)
+            log.error("route.unusable", route=stored.name, error=reason)
+            self._unusable[stored.name] = (stored, reason)
+
+    def unusable(self) -> list[tuple[StoredRoute, str]]:
+        """The routes that this version can't compile, by name, each with the reason."""
+        return [found for _, found in sorted(self._unusable.items())]
+
+    def why_missing(self, route_id: int) -> str:
+        """Why a delivery's route is not there: it was removed, or can't be used."""
+        for stored, reason in self._unusable.values():
+            if stored.id == route_id:
+                return f"its route can't be used by this version: {reason}"
+        return "its route was removed"
 
     def get(self, route_id: int) -> Route | None:
         """A route by number; None when it was removed."""
@@ -73,6 +90,11 @@ class RouteBook:
 
     def named(self, name: str) -> tuple[Route, StoredRoute]:
         """A route by name; raise NotFound."""
+        if name in self._unusable:
+            reason = self._unusable[name][1]
+            raise InvalidRoute(
+                f"the route {name!r} can't be used by this version: {reason}", hint="Remove it, or save it again."
+            )
         if name not in self._by_name:
             raise NotFound(f"there is no route {name[:80]!r}", hint="`openclaw-nats routes list` shows all of them.")
         number = self._by_name[name]
@@ -132,17 +154,18 @@ class RouteBook:
     async def remove(self, name: str, reason: str = "its route was removed") -> None:
         """Remove a route; what waits for it is dropped, with that reason."""
         async with self._lock:
-            route, _ = self.named(name)
+            number = self._unusable[name][0].id if name in self._unusable else self.named(name)[0].id
             now = self._clock()
 
             def job(db: Any) -> list[str]:
-                routes.remove(db, route.id)
-                return inbox.end_route(db, route.id, reason, now)
+                routes.remove(db, number)
+                return inbox.end_route(db, number, reason, now)
 
             dropped = await self._database.write(job)
-            self._flow.remove_route(route.id)
+            self._flow.remove_route(number)
             self._flow.discard_retries(set(dropped))
-            del self._routes[route.id], self._stored[route.id], self._by_name[name]
+            if self._unusable.pop(name, None) is None:
+                del self._routes[number], self._stored[number], self._by_name[name]
             self._reindex()
         log.info("route.removed", route=name, reason=reason)
 
@@ -152,7 +175,7 @@ class RouteBook:
             log.warning("routes.stream_is_new")
             for stored in await self._database.read(routes.every):
                 if stored.id in self._routes:
-                    self._put(stored)
+                    self._try_to_put(stored)
             self._reindex()
 
     async def _save(self, document: RouteDocument, made_by: str) -> tuple[Route, bool]:
@@ -168,6 +191,10 @@ class RouteBook:
         now = self._clock()
         stored = await self._database.write(lambda db: routes.save(db, document.name, text, after, made_by, now))
         route = self._put(stored)
+        if self._unusable.pop(stored.name, None) is not None:
+            for route_id, key, one in await self._database.read(inbox.waiting):
+                if route_id == stored.id:
+                    self._flow.add(route_id, key, one)
         self._reindex()
         log.info("route.saved", route=document.name, new=old is None)
         return route, old is None

@@ -56,15 +56,25 @@ class JetStreamEventLog:
         if not self._connection.ready:
             self._connection.client  # noqa: B018  (says why, if that is the reason)
             raise Unavailable(self._streams.problem or "the stream is not ready yet")
-        results: list[Stored | InvalidInput] = []
-        for start in range(0, len(messages), MAX_BATCH):
+        limit = self.max_body
+        sent = [message for message in messages if len(message.body) <= limit]
+        stored: list[Stored | InvalidInput] = []
+        for start in range(0, len(sent), MAX_BATCH):
             try:
-                results += await self._append(messages[start : start + MAX_BATCH])
+                stored += await self._append(sent[start : start + MAX_BATCH])
             except NoAnswer:
                 self.unanswered += 1
                 raise
             self.unanswered = 0
-        return results
+        if len(sent) == len(messages):
+            return stored
+        results = iter(stored)
+        return [
+            next(results)
+            if len(message.body) <= limit
+            else TooLarge(f"the event is {len(message.body)} bytes long; NATS takes {limit}")
+            for message in messages
+        ]
 
     async def _append(self, messages: Sequence[Message]) -> list[Stored | InvalidInput]:
         if self._streams.atomic and len(messages) >= _BATCH_FROM:

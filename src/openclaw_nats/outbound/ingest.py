@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import structlog
 
-from openclaw_nats.errors import Filtered, InvalidEvent, InvalidInput, InvalidSubject, TooLarge
-from openclaw_nats.events import envelope
+from openclaw_nats.errors import Filtered, InvalidEvent, InvalidInput, InvalidSubject, Mistake, TooLarge
+from openclaw_nats.events import envelope, json_text
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message, Stored
@@ -20,6 +21,8 @@ from openclaw_nats.outbound.meters import IngestMeters
 from openclaw_nats.outbound.publisher import GroupCommitPublisher
 from openclaw_nats.outbound.redaction import Redactor
 from openclaw_nats.ports import EventLog
+
+log = structlog.get_logger(__name__)
 
 _RAW_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -61,7 +64,7 @@ class BatchOutcome:
     accepted: int = 0
     duplicates: int = 0
     filtered: int = 0
-    rejected: list[tuple[int, InvalidInput]] = field(default_factory=list)
+    rejected: list[tuple[int, InvalidInput | Mistake]] = field(default_factory=list)
 
 
 class Ingest:
@@ -110,7 +113,9 @@ class Ingest:
     def prepare(self, event: Event) -> Message:
         """An event as it is stored: checked, let through by the filter, redacted; raise InvalidInput."""
         envelope.check(event)
-        message = self._prepare(event, envelope.encode(event))
+        document = envelope.encode(event)
+        json_text.check(document)
+        message = self._prepare(event, document)
         if message is None:
             raise Filtered(
                 f"the operator's filter keeps {event.subject} out", hint="See filter.allow and filter.block in config."
@@ -131,6 +136,10 @@ class Ingest:
                 message = self._prepare(envelope.decode(document), document)
             except InvalidInput as error:
                 outcome.rejected.append((index, error))
+                continue
+            except Exception as error:  # a mistake of ours costs this event, not the others
+                log.error("ingest.bug", error=repr(error), exc_info=True)
+                outcome.rejected.append((index, Mistake(f"a mistake in openclaw-nats: {error!r}"[:300])))
                 continue
             if message is None:
                 outcome.filtered += 1
@@ -195,7 +204,7 @@ class Ingest:
         return [message for message, _ in left], [place for _, place in left]
 
 
-def _sort(results: Sequence[Stored | InvalidInput], places: Sequence[int], outcome: BatchOutcome) -> None:
+def _sort(results: Sequence[Stored | InvalidInput | Mistake], places: Sequence[int], outcome: BatchOutcome) -> None:
     for place, result in zip(places, results, strict=True):
         if not isinstance(result, Stored):
             outcome.rejected.append((place, result))

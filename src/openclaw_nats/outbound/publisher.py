@@ -11,15 +11,19 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from openclaw_nats.errors import InvalidInput, Unavailable
+import structlog
+
+from openclaw_nats.errors import InvalidInput, Mistake, Unavailable
 from openclaw_nats.events.messages import Message, Stored
 from openclaw_nats.ports import EventLog
+
+log = structlog.get_logger(__name__)
 
 MAX_GROUP = 1000
 MAX_GROUP_BYTES = 8 * 1024 * 1024
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 
-Result = Stored | InvalidInput
+Result = Stored | InvalidInput | Mistake
 
 
 @dataclass(slots=True, eq=False)
@@ -109,10 +113,10 @@ class GroupCommitPublisher:
         messages, parts = self._take_group()
         self._on_group(len(messages))
         try:
-            results = await self._log.append(messages)
+            results = await self._append(messages)
         except Exception as error:
             # Whatever it is, the callers must hear of it: an unanswered one would wait for ever.
-            failure = error if isinstance(error, Unavailable) else Unavailable(f"storing failed: {error!r}")
+            failure = error if isinstance(error, Unavailable | Mistake) else Mistake(f"storing failed: {error!r}")
             for submission, _ in parts:
                 self._finish(submission, failure)
             return
@@ -123,7 +127,32 @@ class GroupCommitPublisher:
             if len(submission.results) == len(submission.messages):
                 self._finish(submission, None)
 
-    def _finish(self, submission: _Submission, failure: Unavailable | None) -> None:
+    async def _append(self, messages: list[Message]) -> list[Result]:
+        """Append a group. When that fails for a reason of our own, its messages go alone: one does not cost the rest.
+
+        When all of them fail, it is not for one of them: raises Mistake.
+        """
+        try:
+            return list(await self._log.append(messages))
+        except Unavailable:
+            raise
+        except Exception as error:
+            log.error("publisher.bug", messages=len(messages), error=repr(error), exc_info=True)
+            if len(messages) == 1:
+                raise Mistake(f"storing failed: {error!r}") from error
+        results: list[Result] = []
+        for message in messages:
+            try:
+                results += await self._log.append([message])
+            except Unavailable:
+                raise
+            except Exception as error:
+                results.append(Mistake(f"storing failed: {error!r}"))
+        if all(isinstance(result, Mistake) for result in results):
+            raise Mistake(str(results[0]))
+        return results
+
+    def _finish(self, submission: _Submission, failure: Unavailable | Mistake | None) -> None:
         self._queue.remove(submission)
         for message in submission.messages:
             del self._in_flight[message.id]

@@ -10,13 +10,22 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
-from openclaw_nats.errors import Conflict, InvalidSchedule, NotFound
+from openclaw_nats.errors import Conflict, InvalidInput, InvalidSchedule, NotFound
 from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.lateness import too_late
 from openclaw_nats.ports import Record, ScheduleLog
 from openclaw_nats.schedules import names
-from openclaw_nats.schedules.document import Job, JobDocument, Origin, StoredJob, compile_job, job_event, parse_job
+from openclaw_nats.schedules.document import (
+    Job,
+    JobDocument,
+    Origin,
+    StoredJob,
+    Unreadable,
+    compile_job,
+    job_event,
+    parse_job,
+)
 from openclaw_nats.schedules.keeper import Keeper, job_of
 
 log = structlog.get_logger(__name__)
@@ -57,15 +66,25 @@ class CronBook:
         self._clock = clock
 
     async def every(self) -> list[Job]:
-        """All jobs, by name."""
-        jobs = [job_of(record) for record in await self._log.read(names.JOBS)]
-        return sorted(jobs, key=lambda job: job.name)
+        """All jobs that this version can read, by name."""
+        return (await self.all())[0]
+
+    async def all(self) -> tuple[list[Job], list[Unreadable]]:
+        """All jobs by name, and those that this version can't read."""
+        jobs: list[Job] = []
+        unreadable: list[Unreadable] = []
+        for record in await self._log.read(names.JOBS):
+            try:
+                jobs.append(job_of(record))
+            except InvalidInput as error:
+                unreadable.append(Unreadable(_name_of(record), str(error)))
+        return sorted(jobs, key=lambda job: job.name), sorted(unreadable, key=lambda one: one.name)
 
     async def named(self, name: str) -> Job:
         """One job; raise NotFound."""
         record = await self._log.last(names.job_subject(names.key_of(name)))
         if record is None:
-            raise NotFound(f"there is no cron job {name[:80]!r}", hint="`openclaw-nats cron list` shows all of them.")
+            raise _unknown(name)
         return job_of(record)
 
     async def save(self, value: object, origin: Origin = OPERATOR) -> tuple[Job, bool]:
@@ -90,11 +109,18 @@ class CronBook:
         return await self._put(document, old, old.stored.origin)
 
     async def remove(self, name: str) -> None:
-        """Remove a job; what was armed does not fire."""
-        job = await self.named(name)
-        await self._log.purge(names.job_subject(job.key))
-        await self._keeper.settle(job.key)
+        """Remove a job, be it one that this version can't read; what was armed does not fire."""
+        key = await self._key_of(name)
+        await self._log.purge(names.job_subject(key))
+        await self._keeper.settle(key)
         log.info("cron.removed", job=name)
+
+    async def _key_of(self, name: str) -> str:
+        """The key of a stored job. One that can't be read may have no name but its key."""
+        for key in (names.key_of(name), name):
+            if names.is_key(key) and await self._log.last(names.job_subject(key)) is not None:
+                return key
+        raise _unknown(name)
 
     async def run(self, name: str, origin: Origin | None = None) -> Fire:
         """Fire a job now, enabled or not; the ticks go on as they were. `origin` says who asks, if not its maker."""
@@ -156,11 +182,34 @@ class CronBook:
         return compile_job(stored, revision)
 
 
+def _unknown(name: str) -> NotFound:
+    return NotFound(f"there is no cron job {name[:80]!r}", hint="`openclaw-nats cron list` shows all of them.")
+
+
+def _name_of(record: Record) -> str:
+    """The name of a job that can't be read: what stands in it as a name, if that leads to it, else its key."""
+    key = record.subject.rpartition(".")[2]
+    try:
+        name = msgspec.json.decode(record.body)["document"]["name"]
+        return name if names.key_of(name) == key else key
+    except Exception:  # anything may stand there
+        return key
+
+
 def _newest(records: list[Record]) -> Fire | None:
     return _fire(max(records, key=lambda record: record.sequence)) if records else None
 
 
 def _fire(record: Record) -> Fire | None:
+    """One run; None for what is none, and for what can't be read."""
+    try:
+        return _read_fire(record)
+    except Exception as error:  # anything may stand there
+        log.warning("cron.unreadable_run", subject=record.subject, error=str(error))
+        return None
+
+
+def _read_fire(record: Record) -> Fire | None:
     _, _, outcome, kind, _, at, *_ = record.subject.split(".")
     if outcome == "skipped":
         note = msgspec.json.decode(record.body)

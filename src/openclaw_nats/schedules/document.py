@@ -99,6 +99,14 @@ class Job:
         return self.stored.document.enabled
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A job or timer that this version can't read: another version's, or damaged. It is left as it is."""
+
+    name: str
+    reason: str
+
+
 def parse_job(value: object) -> JobDocument:
     """Check the shape of a job; raise InvalidSchedule that names the field."""
     document: JobDocument = _convert(value, JobDocument, "a cron job")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
-import msgspec
-
+from openclaw_nats.errors import InvalidInput
+from openclaw_nats.events import json_text
 from openclaw_nats.events.lateness import too_late
 from openclaw_nats.ports import Record, ScheduleLog
 from openclaw_nats.schedules import names
@@ -16,22 +17,29 @@ _KINDS = {"cron": "cron", "manual": "cron", "timer": "timer"}
 
 async def fires(log: ScheduleLog, limit: int) -> list[dict[str, Any]]:
     """The newest runs of jobs and timers, newest first; `at` is seconds since the Unix epoch."""
-    jobs = {job.key: job.name for job in (job_of(record) for record in await log.read(names.JOBS))}
+    jobs: dict[str, str] = {}
+    for record in await log.read(names.JOBS):
+        with contextlib.suppress(InvalidInput):  # its runs are listed under its key
+            job = job_of(record)
+            jobs[job.key] = job.name
     found = []
     for outcome in ("fired", "skipped"):
         for record in await log.read(f"agent.schedules.{outcome}.>"):
             _, _, _, kind, key, *_ = record.subject.split(".")
-            if kind in _KINDS:
-                found.append(_fire(record, outcome, kind, jobs.get(key, key)))
+            if kind in _KINDS and (fire := _fire(record, outcome, kind, jobs.get(key, key))) is not None:
+                found.append(fire)
     return sorted(found, key=lambda one: -one["at"])[:limit]
 
 
-def _fire(record: Record, outcome: str, kind: str, name: str) -> dict[str, Any]:
+def _fire(record: Record, outcome: str, kind: str, name: str) -> dict[str, Any] | None:
     event: Any = {}
     if outcome == "fired":
-        event = msgspec.json.decode(record.body)
-        note = event["data"].get("_timer") or {}
-        name = note.get("name", name)
+        try:
+            event = json_text.shown(record.body)
+            note = event["data"].get("_timer") or {}
+            name = str(note.get("name", name))
+        except Exception:  # anything may stand there
+            return None
         if too_late(record.headers, record.time) is not None:
             outcome = "skipped"
     return {

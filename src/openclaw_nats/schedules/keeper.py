@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from openclaw_nats.backoff import wait_after
-from openclaw_nats.errors import Conflict, InvalidInput, Unavailable, Unsupported
+from openclaw_nats.errors import Conflict, InvalidInput, InvalidSchedule, Unavailable, Unsupported
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.lateness import too_late
 from openclaw_nats.ports import Arm, Record, ScheduleLog
@@ -122,8 +122,8 @@ class Keeper:
             except (Unavailable, Unsupported):
                 heapq.heappush(self._queue, (at, key))
                 raise
-            except InvalidInput as error:
-                log.error("cron.unusable", job=key, error=str(error))
+            except Exception as error:  # one job that can't be kept armed does not cost the others
+                log.error("cron.unusable", job=key, error=str(error), exc_info=not isinstance(error, InvalidInput))
                 self._check_at(key, self._clock() + _UNUSABLE_SECONDS)
 
     async def _refresh(self) -> None:
@@ -143,10 +143,16 @@ class Keeper:
 
     async def _settle(self, key: str) -> None:
         record = await self._log.last(names.job_subject(key))
-        job = _job_of(record)
-        if record is None or job is None:
+        if record is None:
             self._forget(key)
             await self._log.purge(names.all_armed(key))
+            return
+        try:
+            job = job_of(record)
+        except InvalidInput as error:  # another version's, which keeps it armed: its ticks are left alone
+            self._revisions[key] = record.sequence
+            self._checks.pop(key, None)
+            log.error("cron.unreadable", subject=record.subject, error=str(error))
             return
         self._revisions[key] = job.revision
         armed = await self._armed(job)
@@ -240,19 +246,13 @@ class Keeper:
 
 
 def job_of(record: Record) -> Job:
-    """A job from its message; raise InvalidInput when this version can't read it."""
+    """A job from its message; raise InvalidSchedule or another InvalidInput when this version can't read it."""
     try:
         return compile_job(_decoder.decode(record.body), record.sequence)
-    except msgspec.MsgspecError as error:
-        raise InvalidInput(f"{record.subject} can't be read: {error}") from None
-
-
-def _job_of(record: Record | None) -> Job | None:
-    try:
-        return None if record is None else job_of(record)
-    except InvalidInput as error:
-        log.error("cron.unusable", subject=record.subject if record else "", error=str(error))
-        return None
+    except InvalidInput:
+        raise
+    except Exception as error:  # whatever another version or program wrote there
+        raise InvalidSchedule(f"{record.subject} can't be read: {error}") from None
 
 
 def _note(job: Job, tick: int, now: float) -> bytes:

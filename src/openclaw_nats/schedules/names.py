@@ -50,6 +50,11 @@ def key_of(name: str) -> str:
     return f"{token_from_name(name)[:48]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
+def is_key(text: str) -> bool:
+    """Whether a text can be the key of a job or timer: one token of a subject."""
+    return bool(text) and not set(text) & set(" .*>") and text.isprintable()
+
+
 def default_subject(kind: str, name: str) -> str:
     """Where a job or timer publishes when it does not say: `agent.events.cron.<name>`."""
     token = token_from_name(name)

@@ -16,7 +16,7 @@ from openclaw_nats.events.envelope import Event
 from openclaw_nats.ports import Arm, Record, ScheduleLog
 from openclaw_nats.schedules import names
 from openclaw_nats.schedules.cron_book import OPERATOR
-from openclaw_nats.schedules.document import Origin, moment_of, parse_timer, timer_event
+from openclaw_nats.schedules.document import Origin, Unreadable, moment_of, parse_timer, timer_event
 
 log = structlog.get_logger(__name__)
 
@@ -53,8 +53,19 @@ class TimerBook:
         self._clock = clock
 
     async def every(self) -> list[Timer]:
-        """All timers, the next one first."""
-        return sorted((_timer(record) for record in await self._log.read(names.TIMERS)), key=lambda one: one.at)
+        """All timers that this version can read, the next one first."""
+        return (await self.all())[0]
+
+    async def all(self) -> tuple[list[Timer], list[Unreadable]]:
+        """All timers, the next one first, and those that this version can't read."""
+        timers: list[Timer] = []
+        unreadable: list[Unreadable] = []
+        for record in await self._log.read(names.TIMERS):
+            try:
+                timers.append(_timer(record))
+            except InvalidSchedule as error:
+                unreadable.append(Unreadable(record.subject.rpartition(".")[2], str(error)))
+        return sorted(timers, key=lambda one: one.at), sorted(unreadable, key=lambda one: one.name)
 
     async def named(self, name: str) -> Timer:
         """One timer; raise NotFound."""
@@ -81,8 +92,12 @@ class TimerBook:
         return _timer(Record(where, 0, body, {}, now)), old is None
 
     async def cancel(self, name: str) -> None:
-        """Cancel a timer; raise NotFound when there is none, or it has fired."""
-        if not await self._log.purge(names.timer_subject(names.key_of(name))):
+        """Cancel a timer, be it one that this version can't read; raise NotFound when there is none."""
+        keys = [key for key in dict.fromkeys((names.key_of(name), name)) if names.is_key(key)]
+        for key in keys:  # one that can't be read is listed by its key
+            if await self._log.purge(names.timer_subject(key)):
+                break
+        else:
             raise _unknown(name)
         log.info("timer.cancelled", timer=name)
 
@@ -95,6 +110,14 @@ def _unknown(name: str) -> NotFound:
 
 
 def _timer(record: Record) -> Timer:
+    """A timer from its message; raise InvalidSchedule when this version can't read it."""
+    try:
+        return _read_timer(record)
+    except Exception as error:  # whatever another version or program wrote there
+        raise InvalidSchedule(f"{record.subject} can't be read: {error}") from None
+
+
+def _read_timer(record: Record) -> Timer:
     event = envelope.decode(record.body)
     data = msgspec.json.decode(event.data)
     note = data.pop("_timer")

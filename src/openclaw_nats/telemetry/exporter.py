@@ -16,6 +16,7 @@ import structlog
 
 from openclaw_nats import __version__
 from openclaw_nats.errors import SettingsError, Unavailable
+from openclaw_nats.events import json_text
 from openclaw_nats.events.decoding import document_of
 from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.ports import EventLog
@@ -67,7 +68,14 @@ class SpanExporter:
         async for message in found:
             if message is not None and message.sequence > after:
                 last = message.sequence
-                if (span := await self._span(document_of(message))) is not None:
+                try:
+                    span = await self._span(document_of(message))
+                except Unavailable:
+                    raise
+                except Exception as error:  # one event that can't be read makes no span
+                    log.warning("telemetry.unreadable", sequence=message.sequence, error=repr(error))
+                    span = None
+                if span is not None:
                     spans.append(span)
             now = asyncio.get_running_loop().time()
             if len(spans) >= GROUP or (spans and now - flushed >= FLUSH_SECONDS) or message is None:
@@ -75,7 +83,7 @@ class SpanExporter:
                 spans, flushed = [], now
 
     async def _span(self, document: bytes) -> Span | None:
-        event: Any = msgspec.json.decode(document)
+        event: Any = json_text.shown(document)
         if not isinstance(event, dict) or event.get("gatewayid") != self._gateway_id:
             return None
         woken_by = await self._woken_by(event) if event.get("subject") == "agent.events.agent.run_ended" else ()

@@ -1,0 +1,86 @@
+"""JSON that others wrote: made well-formed where that loses nothing, refused with a reason where nothing could read it.
+
+RFC 8259 allows numbers of any size, texts with half a surrogate pair and nesting without end. Python, msgspec, the
+CEL interpreter and browsers do not. A number that no double holds (`1e400`) stays in the event as it is written, and
+is only a problem for what has to read it (`values`); what no reader could take is refused (`check`).
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import accumulate
+from typing import Any
+
+import msgspec
+
+from openclaw_nats.errors import InvalidEvent, Poison
+
+# msgspec, jinja2 and `==` follow nesting by recursion, with Python's limit of 1000 frames for all that is under way.
+MAX_DEPTH = 256
+OUT_OF_RANGE = "the event has a number that is out of range, such as 1e400"
+MAX_DIGITS = 4000  # Python reads no integer of more than 4300 digits (CVE-2020-10735)
+
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_LONE_LOW = re.compile(rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_LONE_HIGH = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})")
+_DIGITS = re.compile(rb"[0-9]{%d}" % (MAX_DIGITS + 1))
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+_top = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def well_formed(body: bytes) -> bytes:
+    r"""JSON without half surrogate pairs: each `\ud83d` that stands alone becomes U+FFFD; most often the same bytes."""
+    if not _HALF.search(body) or b"\0" in body:  # a NUL byte is no JSON: refused by whoever reads it
+        return body
+    bare = body.replace(b"\\\\", b"\0\0")  # an escaped backslash escapes nothing
+    bare = _LONE_HIGH.sub(rb"\\ufffd", _LONE_LOW.sub(rb"\\ufffd", bare))
+    return bare.replace(b"\0\0", b"\\\\")
+
+
+def whole_text(text: str) -> str:
+    """Text without half surrogate pairs, each of which becomes U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def check(document: bytes) -> None:
+    """Raise InvalidEvent for JSON that is nested over MAX_DEPTH or has a number of over MAX_DIGITS digits."""
+    if document.count(b"[") + document.count(b"{") > MAX_DEPTH and _is_deep(document):
+        raise InvalidEvent(f"the event is nested more than {MAX_DEPTH} levels deep")
+    if len(document) > MAX_DIGITS and _DIGITS.search(document) and _DIGITS.search(_STRING.sub(b"", document)):
+        raise InvalidEvent(f"the event has a number of more than {MAX_DIGITS} digits")
+
+
+def _is_deep(document: bytes) -> bool:
+    steps = _STRING.sub(b"", document).translate(_STEPS, _NO_BRACKETS)
+    return any(map(MAX_DEPTH.__lt__, accumulate(memoryview(steps).cast("b"))))
+
+
+def values(document: bytes) -> Any:
+    """The values of an event's document; raise Poison with the reason when one can't be read, such as 1e400."""
+    try:
+        return msgspec.json.decode(document)
+    except RecursionError:
+        raise Poison(f"the event is nested over {MAX_DEPTH} levels deep") from None
+    except msgspec.ValidationError:
+        raise Poison(OUT_OF_RANGE) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Poison(f"the event can't be read: {str(error)[:200]}") from None
+
+
+def shown(document: bytes) -> dict[str, Any]:
+    """A document for people and for answers in JSON: what can't be read as a value stays the JSON that it is."""
+    try:
+        found: dict[str, Any] = msgspec.json.decode(document, type=dict[str, Any])
+    except msgspec.ValidationError:
+        return {name: _value(raw) for name, raw in _top.decode(document).items()}
+    return found
+
+
+def _value(raw: msgspec.Raw) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.ValidationError:
+        return raw

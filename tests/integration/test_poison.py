@@ -1,0 +1,237 @@
+"""One record that can't be handled is put aside with its reason, and nothing else notices."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from tests.support import jetstream
+from tests.support.inbound import Bus, running_bus
+from tests.support.processes import wait_until
+
+ROUTES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "cel": {"when": "priority >= 1"},
+    "inside": {"when": "has(data.n) || !has(data.n)"},
+    "template": {"template": "{% for e in events %}{{ e.data }};{% endfor %}"},
+    "key": {"flow": {"key": "subject"}},
+}
+LAST = "LAST-ONE"
+JSON = {"Content-Type": "application/json"}
+
+
+class Sink:
+    """A webhook's target that keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        bodies = self.bodies
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                bodies.append(self.rfile.read(int(self.headers["content-length"])))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    one = Sink()
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> Iterator[Bus]:
+    with running_bus(tmp_path) as one:
+        yield one
+
+
+def cloud_event(number: str, data: str) -> bytes:
+    head = json.dumps(
+        {"specversion": "1.0", "id": number, "source": "s", "type": "t", "subject": "agent.events.custom.poison"}
+    )
+    return f'{head[:-1]},"data":{data}}}'.encode()
+
+
+POISON = [
+    '{"n":1e400}',
+    '{"n":-1e400}',
+    '{"n":1e-400}',
+    '{"n":-0}',
+    '{"n":' + "9" * 400 + "}",
+    '{"n":' + "9" * 100_000 + "}",
+    '{"n":1e99999999999}',
+    '{"n":"\\ud83d"}',
+    *("[" * depth + "]" * depth for depth in (100, 255, 300, 400, 900, 990, 5000, 100_000)),
+    *('{"a":' * depth + "1" + "}" * depth for depth in (100, 255, 300, 400, 900, 990, 5000)),
+]
+
+
+@pytest.mark.parametrize("way", ["nats", "api"])
+def test_no_event_is_so_strange_that_the_next_one_is_not_delivered(bus: Bus, sink: Sink, way: str) -> None:
+    for name, more in ROUTES.items():
+        bus.route(name, "agent.events.custom.>", f"agent:{name}:main", **more)
+    bus.route("hook", "agent.events.custom.>", {"kind": "webhook", "url": sink.url})
+    bus.route("again", "agent.events.custom.>", {"kind": "subject", "subject": "agent.events.again.a"})
+    pid = bus.sidecar.process.pid
+    for number, data in enumerate(POISON):
+        body = cloud_event(f"e{number}", data)
+        if way == "nats":
+            jetstream.publish(bus.nats, "agent.events.custom.poison", body)
+            jetstream.publish(bus.nats, "agent.events.custom.foreign", data.encode())
+        else:
+            assert bus.sidecar.post_events([body])[0] == 200
+            request = b'{"subject":"agent.events.custom.p","payload":' + data.encode() + b"}"
+            status, _, answer = bus.sidecar.request("POST", "/api/publish", request, JSON)
+            assert status in (200, 400, 422), answer
+    bus.publish("last", {"k": LAST})
+
+    def all_have_it() -> bool:
+        texts = bus.messages()
+        again = bus.sidecar.events("?subject=agent.events.again.a")
+        return (
+            sum(LAST in text for text in texts) == len(ROUTES)
+            and any(LAST.encode() in body for body in sink.bodies)
+            and any(LAST in json.dumps(one.get("data")) for one in again)
+        )
+
+    wait_until(all_have_it, 60, "the last event on every route")
+    assert bus.sidecar.process.pid == pid
+    log = (bus.sidecar.home / "sidecar.out").read_text()
+    assert ".bug" not in log
+    assert "task.failed" not in log
+    reasons = {one["reason"] for one in bus.dead()}
+    assert any("out of range, such as 1e400" in reason for reason in reasons)
+    assert not any("a mistake in openclaw-nats" in reason for reason in reasons)
+    if way == "nats":
+        assert any("nested more than 256 levels" in reason for reason in reasons)
+    assert any(b'"n":1e400' in body for body in sink.bodies)  # who need not read the number gets it as it is written
+    for path in ("/api/live/recent", "/api/usage", "/api/activity", "/api/events/1", "/api/subjects", "/metrics"):
+        assert bus.sidecar.request("GET", path)[0] == 200, path
+    assert len(bus.sidecar.request("GET", "/api/events")[2].splitlines()) > 10
+    caller = {"agentId": "main", "sessionKey": "agent:main:main"}
+    body = {"caller": caller, "parameters": {"subject": "agent.events.custom.>", "limit": 100}}
+    assert bus.call("POST", "/api/tools/nats_events", body)[0] == 200
+    assert bus.call("POST", "/api/routes/inside/test", {"since": "1h"})[0] == 200
+
+
+def test_a_dead_letter_that_nats_cannot_hold_goes_without_its_event(bus: Bus) -> None:
+    bus.route("a", "agent.events.custom.>", "main", when="data.n > 1")
+    control = b"\x01" * 500_000  # 6 bytes each in JSON: over max_payload
+    jetstream.publish(bus.nats, "agent.events.custom.big", control)
+    bus.publish("small", {"n": "no number"})
+
+    def letters() -> list[dict[str, Any]]:
+        return [json.loads(one["data"]) for one in jetstream.read(bus.nats, "agent_dlq")]
+
+    found = wait_until(lambda: letters() if len(letters()) == 2 else None, 20, "both dead letters in the stream")
+    assert ["event" for one in found if one["event"]] == ["event"]
+    assert [one["eventLeftOut"] for one in found if not one["event"]] == [found[-1]["eventLeftOut"]]
+    assert "bytes long" in found[-1]["eventLeftOut"]
+    assert len(bus.dead()) == 2
+
+
+def test_an_event_that_is_too_large_to_go_out_again_is_a_dead_letter_at_once(tmp_path: Path) -> None:
+    bus = Bus(tmp_path)
+    bus.nats.config.write_text(bus.nats.config.read_text().replace("max_payload: 2MB", "max_payload: 128KB"))
+    try:
+        bus.start()
+        for name, subject in (("a", "agent.events.again.a"), ("b", "plain.subject")):
+            target = {"kind": "subject", "subject": subject}
+            bus.route(name, "agent.events.custom.>", target, payload={"x": "y" * 60_000})
+        bus.publish("big", {"n": "z" * 100_000})
+        bus.publish("small", {"n": 1})
+        assert bus.settled(4) == {**bus.states(), "dead": 2, "delivered": 2}
+        assert all("bytes long; NATS takes" in one["reason"] for one in bus.dead())
+    finally:
+        bus.close()
+
+
+def test_a_job_that_this_version_cannot_read_keeps_its_ticks_and_is_listed_and_removed(bus: Bus) -> None:
+    call = bus.call
+    assert call("POST", "/api/cron", {"name": "newer", "cron": "0 0 1 1 *"})[0] == 201
+    assert call("POST", "/api/cron", {"name": "mine", "cron": "0 0 1 1 *"})[0] == 201
+    [record] = [
+        one for one in jetstream.read(bus.nats, "agent_schedules") if one["subject"] == "agent.schedules.job.newer"
+    ]
+    document = json.loads(record["data"])
+    document["document"]["instruction"] = "a field of a newer version"
+    ticks = {one["subject"] for one in jetstream.read(bus.nats, "agent_schedules") if ".tick." in one["subject"]}
+    assert len(ticks) == 2
+    jetstream.publish(bus.nats, "agent.schedules.job.newer", json.dumps(document).encode())
+    jetstream.publish(bus.nats, "agent.schedules.job.damaged", b"\xff\x00")
+    jetstream.publish(bus.nats, "agent.schedules.tick.timer.damaged", b"[1e400]")
+    jetstream.publish(bus.nats, "agent.schedules.fired.cron.mine.17.a", b"no event")
+    jetstream.publish(bus.nats, "agent.schedules.fired.timer.x.17.a", b'{"data":[]}')
+    bus.sidecar.kill()
+    bus.sidecar.start()
+    bus.sidecar.wait_up()
+    status, listed = call("GET", "/api/cron")
+    assert status == 200
+    assert [one["name"] for one in listed["jobs"]] == ["mine"]
+    assert [one["name"] for one in listed["unreadable"]] == ["damaged", "newer"]
+    assert "instruction" in listed["unreadable"][1]["reason"]
+    status, timers = call("GET", "/api/timers")
+    assert status == 200
+    assert timers["timers"] == []
+    assert [one["name"] for one in timers["unreadable"]] == ["damaged"]
+    assert call("GET", "/api/logs/fires")[0] == 200
+    assert call("GET", "/api/cron/mine/history")[0] == 200
+    log = bus.sidecar.home / "sidecar.out"
+    wait_until(lambda: "cron.unreadable" in log.read_text(), 20, "the keeper to meet it")
+    left = {one["subject"] for one in jetstream.read(bus.nats, "agent_schedules") if ".tick.cron" in one["subject"]}
+    assert left == ticks
+    assert call("GET", "/api/cron/newer")[0] == 422
+    assert call("DELETE", "/api/cron/newer")[0] == 204
+    assert call("DELETE", "/api/cron/damaged")[0] == 204
+    assert call("DELETE", "/api/timers/damaged")[0] == 204
+    assert "unreadable" not in call("GET", "/api/cron")[1]
+    left = {one["subject"] for one in jetstream.read(bus.nats, "agent_schedules") if ".tick.cron" in one["subject"]}
+    assert left == {one for one in ticks if ".mine." in one}
+
+
+def test_a_route_that_no_longer_compiles_is_listed_and_removed(bus: Bus) -> None:
+    bus.route("good", "agent.events.custom.>", "main")
+    bus.route("bad", "agent.events.custom.>", "main")
+    bus.route("replaced", "agent.events.custom.>", "main")
+    bus.sidecar.close()
+    with sqlite3.connect(bus.sidecar.home / "sidecar.db") as db:
+        for name in ("bad", "replaced"):
+            db.execute(
+                "UPDATE routes SET document = ? WHERE name = ?",
+                (
+                    json.dumps({"name": name, "pattern": "agent.events.custom.>", "target": "main", "guard": "ask"}),
+                    name,
+                ),
+            )
+    bus.sidecar.start()
+    bus.sidecar.wait_up()
+    status, listed = bus.call("GET", "/api/routes")
+    assert status == 200
+    assert [one["name"] for one in listed["routes"]] == ["good"]
+    assert [one["name"] for one in listed["unreadable"]] == ["bad", "replaced"]
+    assert "guard" in listed["unreadable"][0]["reason"]
+    assert "can't be used by this version" in bus.call("GET", "/api/routes/bad")[1]["detail"]
+    assert bus.call("DELETE", "/api/routes/bad")[0] == 204
+    bus.route("replaced", "agent.events.custom.>", "main")
+    listed = bus.call("GET", "/api/routes")[1]
+    assert "unreadable" not in listed
+    assert [one["name"] for one in listed["routes"]] == ["good", "replaced"]
+    bus.publish("a", {"n": 1})
+    assert bus.settled(2)["delivered"] == 2
