@@ -12,10 +12,17 @@ export const DEFAULTS = {
   spoolMaxBytes: 256 * 1024 * 1024,
 };
 
+/** What OpenClaw takes for the home directory: `$OPENCLAW_HOME` (`~` in it is the user's own), else the user's. */
+function homeDir() {
+  const given = (process.env.OPENCLAW_HOME ?? "").trim();
+  if (["", "undefined", "null"].includes(given)) return os.homedir();
+  return given === "~" || given.startsWith("~/") ? path.join(os.homedir(), given.slice(2)) : path.resolve(given);
+}
+
 /** The state directory: what setup configured, else `$OPENCLAW_STATE_DIR/nats`, else `~/.openclaw/nats`. */
 export function homeOf(pluginConfig) {
   if (typeof pluginConfig?.home === "string" && pluginConfig.home) return pluginConfig.home;
-  return path.join(process.env.OPENCLAW_STATE_DIR || path.join(os.homedir(), ".openclaw"), "nats");
+  return path.join(process.env.OPENCLAW_STATE_DIR || path.join(homeDir(), ".openclaw"), "nats");
 }
 
 /** Settings from `plugin.json`, defaults for what is missing or unreadable; `problem` says why, for the report. */

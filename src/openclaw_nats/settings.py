@@ -1,7 +1,7 @@
 """Settings: read once, checked, frozen. Nobody else reads the environment or `config.toml`.
 
 Order, the later wins: default, `config.toml`, environment. Each setting `section.name` can be given as
-`OPENCLAW_NATS_SECTION_NAME`; three have the names that the upstream tool used (`ALIASES`).
+`OPENCLAW_NATS_SECTION_NAME`; three have names of other programs, too (`foreign_variables.py` says when those count).
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from openclaw_nats import foreign_variables
 from openclaw_nats.errors import InvalidSubject, NotSetUp, SettingsError
 from openclaw_nats.events.subjects import EVERYTHING, check_nats_subject, check_pattern
+from openclaw_nats.foreign_variables import ALIASES as ALIASES
+from openclaw_nats.openclaw_paths import state_dir as state_dir
 from openclaw_nats.suggestions import did_you_mean
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
@@ -78,6 +81,13 @@ def _url(*schemes: str) -> Callable[[object], str]:
         return text.rstrip("/")
 
     return parse
+
+
+def _path(value: object) -> str:
+    text = _text(value).strip("/")
+    if not re.fullmatch(r"[^\s?#]+", text):
+        raise ValueError("a path such as /hooks")
+    return f"/{text}"
 
 
 def _port(value: object) -> int:
@@ -192,6 +202,12 @@ REGISTRY: tuple[Setting, ...] = (
     Setting("gateway.url", "http://127.0.0.1:18789", _url("http", "https"), "Where the OpenClaw Gateway listens."),
     Setting("gateway.public_url", "", _url("http", "https"), "Where people's browsers reach it; empty: gateway.url."),
     Setting("gateway.hook_token_file", "", _text, "File with OpenClaw's hooks.token (default: `hook-token` beside)."),
+    Setting(
+        "gateway.hooks_path", "/hooks", _path, "OpenClaw's hooks.path: below it the Gateway takes turns over HTTP."
+    ),
+    Setting(
+        "gateway.certificate_file", "", _text, "PEM file with the Gateway's own certificate; only that one is taken."
+    ),
     Setting("gateway.id", "", _text, "Name of this Gateway in events; empty means the host's name."),
     Setting("nats.url", "nats://127.0.0.1:4222", _url("nats", "tls", "ws", "wss"), "NATS servers, comma-separated."),
     Setting("nats.managed", True, _flag, "Whether `up` runs nats-server itself. `setup --nats-url` turns it off."),
@@ -249,7 +265,6 @@ REGISTRY: tuple[Setting, ...] = (
     Setting("compat", True, _flag, "Whether scripts for @omnixal/openclaw-nats-plugin find its paths and answers."),
     Setting("log.level", "info", _one_of("debug", "info", "warning", "error"), "How much the sidecar logs."),
 )
-ALIASES = {"NATS_SIDECAR_URL": "sidecar.url", "NATS_SERVERS": "nats.url", "OPENCLAW_GATEWAY_URL": "gateway.url"}
 API_KEY_VARIABLE = "NATS_PLUGIN_API_KEY"
 HOOK_TOKEN_VARIABLE = "OPENCLAW_HOOK_TOKEN"  # noqa: S105  (a name)
 _BY_NAME = {setting.name: setting for setting in REGISTRY}
@@ -267,6 +282,7 @@ class Settings:
     home: Path
     values: Mapping[str, Any]
     origins: Mapping[str, str]
+    notes: tuple[str, ...] = ()  # variables in the environment that are not used, and why
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
@@ -329,12 +345,6 @@ class Settings:
         }
 
 
-def state_dir(environment: Mapping[str, str] = os.environ) -> Path:
-    """OpenClaw's state directory: `$OPENCLAW_STATE_DIR`, else `~/.openclaw`."""
-    given = environment.get("OPENCLAW_STATE_DIR", "").strip()
-    return Path(given).expanduser().absolute() if given else Path.home() / ".openclaw"
-
-
 def load(home: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
     """Read `config.toml` in `home` (default `$OPENCLAW_STATE_DIR/nats`) and the environment; raise SettingsError."""
     home = home or state_dir(environment) / "nats"
@@ -347,11 +357,17 @@ def load(home: Path | None = None, environment: Mapping[str, str] = os.environ) 
     for name in raw:
         if (given := environment.get(variable_of(name))) is not None:
             raw[name] = (given, variable_of(name))
-    for variable, name in ALIASES.items():
-        if given := environment.get(variable, "").strip():
-            raw[name] = (given, variable)
+    own = {name: variable_of(name) for name in raw}
+    notes = foreign_variables.apply(raw, environment, own, runs_nats=_runs_nats(raw, home))
     values = {name: _parse(name, value, origin) for name, (value, origin) in raw.items()}
-    return Settings(home, values, {name: origin for name, (_, origin) in raw.items()})
+    return Settings(home, values, {name: origin for name, (_, origin) in raw.items()}, tuple(notes))
+
+
+def _runs_nats(raw: dict[str, tuple[Any, str]], home: Path) -> bool:
+    """Whether a nats-server of ours was chosen: by `nats.managed`, or (by an older `up`) by its password's file."""
+    managed, origin = raw["nats.managed"]
+    chosen = origin != "default" or raw["nats.password_file"][0] == str(home / "nats-password")
+    return chosen and _parse("nats.managed", managed, origin) is True
 
 
 def check_value(name: str, text: str) -> Any:
@@ -378,7 +394,7 @@ def _parse(name: str, value: Any, origin: str) -> Any:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

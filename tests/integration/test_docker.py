@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from openclaw_nats.demo.gateway import free_port
-from openclaw_nats.installer.compose_file import STATE, compose
+from openclaw_nats.installer.compose_file import STATE, compose, text_of
 from openclaw_nats.installer.config_file import set_values
 from openclaw_nats.installer.docker import DockerCompose
 from openclaw_nats.service.locations import Locations
@@ -51,6 +52,25 @@ def test_compose_itself_finds_nothing_wrong(where: Locations) -> None:
     done = subprocess.run([tool, "-f", str(one.file), "config"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "127.0.0.1:" in done.stdout
+
+
+def test_compose_reads_odd_paths_as_they_are_meant(tmp_path: Path) -> None:
+    home = tmp_path / "jörg $HOME 🦀 a:b" / "nats"
+    set_values(home / "config.toml", {"gateway.id": "Küche ${X}"})
+    folder = home / "docker"
+    folder.mkdir()
+    (folder / "compose.yml").write_text(text_of(compose(load(home, {}), folder)), encoding="utf-8")
+    tool = shutil.which("docker-compose")
+    assert tool, "docker-compose is needed: `apt-get install docker-compose` (as .ci/run does)"
+    command = [tool, "--file", str(folder / "compose.yml"), "config", "--format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "unknown flag" in done.stderr or "Usage" in done.stderr:  # Compose 1 prints YAML only
+        done = subprocess.run(command[:-2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    sidecar = yaml.safe_load(done.stdout)["services"]["sidecar"]
+    assert sidecar["environment"]["OPENCLAW_NATS_GATEWAY_ID"].replace("$$", "$") == "Küche ${X}"
+    sources = [one["source"].replace("$$", "$") for one in sidecar["volumes"]]
+    assert sources == [str(home)]
 
 
 def test_hadolint_finds_nothing_wrong_with_the_dockerfile(where: Locations) -> None:

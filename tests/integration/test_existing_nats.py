@@ -1,4 +1,4 @@
-"""A NATS that runs already, by each way to sign in there: password, nkey, credentials file, TLS of a private CA."""
+"""A NATS that runs already, by each way to sign in: password, address, nkey, credentials file, TLS of a private CA."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class OthersNats(NatsServer):
         )
 
 
-WAYS = ("password", "nkey", "credentials", "tls")
+WAYS = ("password", "address", "nkey", "credentials", "tls")
 
 
 @pytest.fixture(params=WAYS)
@@ -54,6 +54,10 @@ def arrange(folder: Path, way: str) -> tuple[OthersNats, dict[str, str], dict[st
         stranger.write_text(operator_mode()[1])
         server = OthersNats(folder / "nats", config)
         return server, {"--nats-credentials": str(files["user.creds"])}, {"--nats-credentials": str(stranger)}
+    if way == "address":  # percent-encoded, as any URL has it
+        server = OthersNats(folder / "nats", 'authorization: { user: "me@x.org", password: "p:a/s@s ü" }\n')
+        server.url = server.url.replace("//", "//me%40x.org:p%3Aa%2Fs%40s%20%C3%BC@")
+        return server, {}, {"--nats-user": "me@x.org", "--nats-password-file": str(files["wrong"])}
     files["password"].write_text("a password")
     right = {"--nats-user": "bus", "--nats-password-file": str(files["password"])}
     authorization = 'authorization: { user: bus, password: "a password" }\n'

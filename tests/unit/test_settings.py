@@ -45,6 +45,46 @@ def test_the_environment_beats_the_file_and_both_are_named(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
+    ("variable", "value", "name", "found"),
+    [
+        ("OPENCLAW_GATEWAY_URL", "ws://127.0.0.1:18789", "gateway.url", "http://127.0.0.1:18789"),
+        (
+            "OPENCLAW_GATEWAY_URL",
+            "WSS://gateway.example.test/base/?x=1",
+            "gateway.url",
+            "https://gateway.example.test/base",
+        ),
+        ("OPENCLAW_GATEWAY_URL", "gateway.example.test", "gateway.url", "http://127.0.0.1:18789"),
+        ("OPENCLAW_GATEWAY_URL", "ftp://x y", "gateway.url", "http://127.0.0.1:18789"),
+        ("NATS_SERVERS", "h:4222, tls://i", "nats.url", "nats://h:4222,tls://i"),
+        ("NATS_SERVERS", "http://h", "nats.url", "nats://127.0.0.1:4222"),
+        ("NATS_SIDECAR_URL", "nonsense", "sidecar.url", "http://127.0.0.1:3104"),
+    ],
+)
+def test_variables_of_other_programs_are_understood_or_left_aside_with_the_reason(
+    tmp_path: Path, variable: str, value: str, name: str, found: str
+) -> None:
+    settings = load(tmp_path, {variable: value})
+    assert settings[name] == found
+    assert (settings.origins[name] == variable) != any(variable in note for note in settings.notes)
+    ours = {variable: value, variable_of(name): "http://h:1" if name != "nats.url" else "nats://h:1"}
+    assert load(tmp_path, ours).origins[name] == variable_of(name)
+
+
+def test_nats_servers_counts_unless_a_nats_server_of_ours_was_chosen(tmp_path: Path) -> None:
+    theirs = {"NATS_SERVERS": "nats://theirs:4222"}
+    assert load(tmp_path, theirs)["nats.managed"] is False
+    for toml in ("managed = true", f'password_file = "{tmp_path}/nats-password"'):
+        (tmp_path / "config.toml").write_text(f"[nats]\nurl = 'nats://127.0.0.1:4333'\n{toml}\n")
+        settings = load(tmp_path, theirs)
+        assert (settings["nats.url"], settings["nats.managed"]) == ("nats://127.0.0.1:4333", True)
+        assert any("NATS_SERVERS" in note and "managed" in note for note in settings.notes)
+    (tmp_path / "config.toml").write_text("[nats]\nurl = 'nats://a'\nmanaged = false\n")
+    assert load(tmp_path, theirs)["nats.url"] == "nats://theirs:4222"
+    assert load(tmp_path, theirs).notes == ()
+
+
+@pytest.mark.parametrize(
     ("toml", "words"),
     [
         ("sidecar = 1", "sidecar"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
+import ssl
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -11,7 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
-from openclaw_nats.errors import SetupError
+from openclaw_nats.errors import RetryLater, SetupError
+from openclaw_nats.gateway import tls
 from openclaw_nats.installer import gateway_plugin
 from openclaw_nats.installer.gateway_hooks import GatewayHooks
 from openclaw_nats.installer.openclaw import OpenClaw, gateway_answers
@@ -53,7 +56,7 @@ def find() -> OpenClaw | None:
 
 def _plugin(found: OpenClaw, settings: Settings) -> Iterator[Finding]:
     entry = found.plugin_entry()
-    loaded_from = [Path(path) for path in found.config().get("plugins", {}).get("load", {}).get("paths", [])]
+    loaded_from = [Path(path) for path in found.read().section("plugins", "load").get("paths") or []]
     if blocked := found.blocked():
         yield problem(
             "plugin", f"OpenClaw does not load the plugin: {blocked}", "Change that in OpenClaw's configuration."
@@ -108,27 +111,49 @@ def _hooks(found: OpenClaw, settings: Settings) -> Iterator[Finding]:
     if not token:
         yield ok("hook token", "not needed: turns go through the plugin")
         return
-    status = _hook_status(settings["gateway.url"], token)
+    path = settings["gateway.hooks_path"]
+    if found.hooks_path() != path:
+        yield problem("hook token", f"OpenClaw's hooks.path is {found.hooks_path()}, but {path} is asked", SETUP)
+        return
+    status = _hook_status(settings, token)
     if status in (401, 403):
         yield problem(
             "hook token",
             "the Gateway does not accept the noted hook token",
             "Restart the Gateway if its configuration was changed, then run `openclaw-nats setup`.",
         )
+    elif status in (404, 405):
+        yield problem(
+            "hook token",
+            f"the Gateway has no hooks at {path} (it answered {status})",
+            "Restart the Gateway if hooks.enabled or hooks.path was changed, then run `openclaw-nats setup`.",
+        )
     elif status is not None:
         yield ok("hook token", "the Gateway accepts it")
 
 
-def _hook_status(url: str, token: str) -> int | None:
-    """What the Gateway says to the token, by a request that can't do anything; None when it does not answer."""
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=5)
+def _hook_status(settings: Settings, token: str) -> int | None:
+    """What the Gateway says to the token, by a request that can't do anything; None when it does not answer.
+
+    Over TLS nothing is sent to a peer with another certificate than the Gateway's.
+    """
+    parts, certificate = urlsplit(settings["gateway.url"]), settings["gateway.certificate_file"]
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        context = tls.unchecked() if certificate else ssl.create_default_context()
+        connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=5, context=context)
+    else:
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
     try:
+        connection.connect()
+        if certificate and isinstance(connection.sock, ssl.SSLSocket):
+            shown = connection.sock.getpeercert(binary_form=True) or b""
+            if hashlib.sha256(shown).digest() != tls.digest_of(certificate):
+                return None
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        connection.request("POST", "/hooks/agent", b"{}", headers)
+        connection.request("POST", f"{settings['gateway.hooks_path']}/agent", b"{}", headers)
         return connection.getresponse().status
-    except (OSError, http.client.HTTPException):
+    except (OSError, http.client.HTTPException, RetryLater):
         return None
     finally:
         connection.close()

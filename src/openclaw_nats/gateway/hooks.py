@@ -16,6 +16,7 @@ import msgspec
 
 from openclaw_nats.errors import DeliveryError, GiveUp, RetryLater
 from openclaw_nats.events import trace
+from openclaw_nats.gateway import tls
 from openclaw_nats.gateway.responses import retry_after
 from openclaw_nats.ports import Parcel, Receipt
 
@@ -29,8 +30,20 @@ _encode = msgspec.json.Encoder().encode
 class Hooks:
     """The hooks of one Gateway. `last_error` is empty after an answer that was no refusal of us."""
 
-    def __init__(self, url: str, token: Callable[[], str], session: aiohttp.ClientSession, run_timeout: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: Callable[[], str],
+        session: aiohttp.ClientSession,
+        run_timeout: float,
+        *,
+        path: str = "/hooks",
+        certificate: str = "",
+    ) -> None:
+        """`path` is OpenClaw's `hooks.path`, `certificate` a PEM file with the only certificate that is taken."""
         self._url = url
+        self._path = path
+        self._certificate = certificate
         self._token = token
         self._session = session
         self._run_timeout = run_timeout
@@ -56,7 +69,7 @@ class Hooks:
         if len(body) > MAX_BODY:
             raise GiveUp(f"the request is {len(body)} bytes long; the Gateway's hooks take {MAX_BODY}")
         try:
-            status, headers, answer = await self._post("/hooks/wake" if wake else "/hooks/agent", token, parcel, body)
+            status, headers, answer = await self._post("/wake" if wake else "/agent", token, parcel, body)
         except DeliveryError as error:
             self.last_error = str(error)
             raise
@@ -78,9 +91,21 @@ class Hooks:
         timeout = aiohttp.ClientTimeout(total=self._run_timeout, sock_connect=5)
         try:
             async with self._session.post(
-                self._url + path, data=body, headers=headers, timeout=timeout, allow_redirects=False
+                self._url + self._path + path,
+                data=body,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+                ssl=aiohttp.Fingerprint(tls.digest_of(self._certificate)) if self._certificate else True,
             ) as answer:
                 return answer.status, answer.headers, await answer.read()
+        except aiohttp.ServerFingerprintMismatch:
+            raise RetryLater(
+                f"what answers at {self._url} has another certificate than {self._certificate}",
+                scope="gateway",
+                counts=False,
+                hint="If the Gateway's certificate is another one now: `openclaw-nats setup` finds it.",
+            ) from None
         except aiohttp.ClientConnectorError as error:
             why = error.os_error.strerror or error.os_error
             raise RetryLater(

@@ -13,7 +13,13 @@ import openclaw_nats
 from openclaw_nats.settings import Settings
 
 STATE = "/state/nats"
-_CREDENTIALS = ("nats.password_file", "nats.credentials_file", "nats.nkey_seed_file", "nats.tls_ca_file")
+_CREDENTIALS = (
+    "nats.password_file",
+    "nats.credentials_file",
+    "nats.nkey_seed_file",
+    "nats.tls_ca_file",
+    "gateway.certificate_file",
+)
 _CHECK_NATS = "import socket; assert socket.create_connection(('127.0.0.1', 4222), 3).recv(4) == b'INFO'"
 _CHECK_SIDECAR = "import urllib.request as r; r.urlopen('http://127.0.0.1:3104/api/health', timeout=3)"
 
@@ -38,9 +44,9 @@ def _nats(settings: Settings, folder: Path) -> dict[str, Any]:
         "command": ["openclaw_nats.service.nats_binary", "-c", f"{STATE}/nats-server.conf"],
         "ports": [f"127.0.0.1:{port}:4222"],
         "volumes": [
-            f"{folder}/nats-server.conf:{STATE}/nats-server.conf:ro",
-            f"{settings.home}/jetstream:{STATE}/jetstream",
-            f"{settings.home}/logs:{STATE}/logs",
+            _bind(folder / "nats-server.conf", f"{STATE}/nats-server.conf", read_only=True),
+            _bind(settings.home / "jetstream", f"{STATE}/jetstream"),
+            _bind(settings.home / "logs", f"{STATE}/logs"),
         ],
         "healthcheck": _health(_CHECK_NATS),
     }
@@ -57,7 +63,7 @@ def _sidecar(settings: Settings, folder: Path) -> dict[str, Any]:
         "OPENCLAW_NATS_GATEWAY_ID": settings.gateway_id,
         "OPENCLAW_NATS_NATS_URL": "nats://nats:4222",
     }
-    volumes = [f"{settings.home}:{STATE}"]
+    volumes = [_bind(settings.home, STATE)]
     if not settings["nats.managed"]:
         environment["OPENCLAW_NATS_NATS_URL"] = _from_inside(settings["nats.url"])
     for name in _CREDENTIALS:
@@ -65,7 +71,9 @@ def _sidecar(settings: Settings, folder: Path) -> dict[str, Any]:
             inside = f"{STATE}/{Path(path).name}"
             if Path(path).parent != settings.home:
                 inside = f"/credentials/{Path(path).name}"
-                volumes.append(f"{path}:{inside}:ro")
+                if any(inside == one for one in environment.values()):  # two files of one name, in two folders
+                    inside = f"/credentials/{name}/{Path(path).name}"
+                volumes.append(_bind(Path(path), inside, read_only=True))
             environment[f"OPENCLAW_NATS_{name.replace('.', '_').upper()}"] = inside
     return {
         **_closed(folder),
@@ -93,6 +101,13 @@ def _closed(folder: Path) -> dict[str, Any]:
     }
 
 
+def _bind(source: Path, target: str, *, read_only: bool = False) -> Any:
+    """A volume; in Compose's long form where a colon in the path would end it in the short one."""
+    if ":" not in str(source):
+        return f"{source}:{target}" + (":ro" if read_only else "")
+    return {"type": "bind", "source": str(source), "target": target, "read_only": read_only}
+
+
 def _from_inside(url: str) -> str:
     """An address of this machine's as a container reaches it."""
     return re.sub(r"(//|@|,)(127\.0\.0\.1|localhost)\b", r"\1host.docker.internal", url)
@@ -109,5 +124,16 @@ def _health(script: str) -> dict[str, Any]:
 
 
 def text_of(document: dict[str, Any]) -> str:
-    """The document as a file."""
-    return json.dumps(document, indent=1) + "\n"
+    """The document as a file. Compose replaces `$NAME` in every text: `$$` is a dollar sign.
+
+    Not in ASCII: YAML has no pairs of surrogates.
+    """
+    return json.dumps(_without_variables(document), indent=1, ensure_ascii=False) + "\n"
+
+
+def _without_variables(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_variables(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_variables(item) for item in value]
+    return value.replace("$", "$$") if isinstance(value, str) else value

@@ -18,7 +18,7 @@ _HEADER = "# Settings of openclaw-nats. `openclaw-nats config` lists all of them
 def set_values(path: Path, values: dict[str, str]) -> bool:
     """Set settings given as text; True when the file changed. Raises SettingsError before anything is written."""
     checked = {name: check_value(name, text) for name, text in values.items()}
-    old = path.read_text() if path.exists() else _HEADER
+    old = path.read_text("utf-8-sig") if path.exists() else _HEADER
     text = old
     for name, value in checked.items():
         text = _set(text, name, _toml_value(value))
@@ -71,4 +71,6 @@ def _toml_value(value: Any) -> str:
         return "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, str):  # JSON's escapes are TOML's, too, except for half a surrogate pair, which is no text
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return json.dumps(value)

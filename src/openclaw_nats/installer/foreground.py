@@ -22,7 +22,7 @@ def prepare(options: Options) -> dict[str, str]:
     if managed and not settings["nats.password_file"]:
         if not where.nats_password.exists():
             credentials.make_nats_password(where)
-        changes |= {"nats.user": USER, "nats.password_file": str(where.nats_password)}
+        changes |= {"nats.managed": "true", "nats.user": USER, "nats.password_file": str(where.nats_password)}
     if options.sidecar_port is not None:
         port = options.sidecar_port
         changes |= {"sidecar.port": str(port), "sidecar.url": f"http://127.0.0.1:{port}"}

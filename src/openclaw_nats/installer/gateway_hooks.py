@@ -6,12 +6,15 @@ sessions. On later ones nothing is changed; a token that is there already is not
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 from typing import Any
 
+from openclaw_nats.errors import SetupError
 from openclaw_nats.installer.openclaw import OpenClaw
 from openclaw_nats.service.files import write_private
+from openclaw_nats.settings import HOOK_TOKEN_VARIABLE
 
 _PLUGINS_RUN_TURNS_SINCE = (2026, 6)
 _SESSION_PREFIXES = ["agent:", "hook:"]
@@ -27,66 +30,86 @@ class GatewayHooks:
     @property
     def needed(self) -> bool:
         """Whether this Gateway can be reached over its hooks only."""
-        major, minor = self._openclaw.version.split(".")[:2]
-        return (int(major), int(minor)) < _PLUGINS_RUN_TURNS_SINCE
+        return self._openclaw.number < _PLUGINS_RUN_TURNS_SINCE
 
     def todo(self) -> str:
-        """What would change; empty when it is right."""
-        if self.needed and self._wanted() != self.current():
-            return (
-                "enable hooks in OpenClaw's configuration, with a token, for named sessions (this version needs them)"
+        """What would change; empty when it is right. Raises SetupError when only the operator can do it."""
+        token, unknown = self._openclaw.hook_token()
+        if unknown and self.needed and not self._given():
+            raise SetupError(
+                f"OpenClaw's hooks.token is {unknown}, which has no value here, so turns can't be ordered with it",
+                hint="Set it where setup runs or in OpenClaw's .env, or give the token as OPENCLAW_HOOK_TOKEN.",
             )
-        token = self._token()
-        if token and token != self._noted():
+        if self.needed and (missing := self._missing()):
+            words = {"enabled": "enable hooks", "token": "with a token", "allowRequestSessionKey": "for named sessions"}
+            parts = [words[name] for name in missing if name in words] or ["let hooks name our sessions"]
+            return f"change OpenClaw's configuration: {', '.join(parts)} (this version needs that)"
+        if token and self._usable() and token != self._noted():
             return f"note OpenClaw's hook token in {self._token_file} (only you can read it)"
         return ""
 
     def apply(self) -> None:
-        """Make it so."""
-        if self.needed and self._wanted() != self.current():
-            self._openclaw.set_config("hooks", self._wanted())
-        if token := self._token():
+        """Make it so. A token that is there already stays as it is written: other senders use it, too."""
+        if self.needed and (missing := self._missing()):
+            if "token" in missing:
+                self._openclaw.set_secret("hooks.token", self._noted() or secrets.token_hex(24))
+            self._openclaw.set_all({f"hooks.{name}": value for name, value in missing.items() if name != "token"})
+        token, _ = self._openclaw.hook_token()
+        if token and self._usable():
             write_private(self._token_file, token + "\n")
 
     def detail(self) -> str:
         """How turns get to the agent."""
         if self.needed:
-            return "/hooks/agent (this version's plugins can't run turns)"
-        return "through the plugin" + (", else /hooks/agent" if self._token() else "")
+            return f"{self._openclaw.hooks_path()}/agent (this version's plugins can't run turns)"
+        second = f", else {self._openclaw.hooks_path()}/agent" if self._usable() and self._noted() else ""
+        return f"through the plugin{second}"
 
     def current(self) -> dict[str, Any]:
-        """The hooks as they are configured."""
-        found = self._openclaw.config().get("hooks", {})
+        """The hooks as they are written in the configuration, references unresolved."""
+        found = self._openclaw.read().authored.get("hooks", {})
         return found if isinstance(found, dict) else {}
 
-    def _wanted(self) -> dict[str, Any]:
-        current = self.current()
-        wanted = {**current, "enabled": True, "allowRequestSessionKey": True}
-        wanted["token"] = self._token() or self._noted() or secrets.token_hex(24)
-        prefixes = current.get("allowedSessionKeyPrefixes") or []
-        wanted["allowedSessionKeyPrefixes"] = prefixes + [one for one in _SESSION_PREFIXES if one not in prefixes]
+    def _missing(self) -> dict[str, Any]:
+        """What of `hooks` is not as this version needs it, with what it should be; `token` only where there is none."""
+        now = self._openclaw.read().section("hooks")
+        wanted: dict[str, Any] = {}
+        if not now.get("token"):
+            wanted["token"] = True
+        prefixes = now.get("allowedSessionKeyPrefixes") or []
+        prefixes = prefixes if isinstance(prefixes, list) else []
+        if lacking := [one for one in _SESSION_PREFIXES if one not in prefixes]:
+            wanted["allowedSessionKeyPrefixes"] = prefixes + lacking
+        wanted |= {name: True for name in ("allowRequestSessionKey", "enabled") if now.get(name) is not True}
         return wanted
 
-    def _token(self) -> str:
-        """The configured token, if hooks are on and it stands there as text."""
-        hooks = self.current()
-        token = hooks.get("token")
-        plain = isinstance(token, str) and token and not token.startswith("${")
-        return str(token) if plain and hooks.get("enabled") is True else ""
+    def _usable(self) -> bool:
+        return self._openclaw.read().section("hooks").get("enabled") is True
+
+    def _given(self) -> str:
+        """A token that the operator gave us, where OpenClaw's own can't be read."""
+        return os.environ.get(HOOK_TOKEN_VARIABLE, "").strip() or self._noted()
 
     def _noted(self) -> str:
         try:
-            return self._token_file.read_text().strip()
+            return self._token_file.read_text("utf-8").strip()
         except OSError:
             return ""
 
 
 def restore(openclaw: OpenClaw, before: dict[str, Any] | None, ours: dict[str, Any] | None) -> bool:
-    """Put the hooks back as they were before setup, unless somebody has changed them since; whether it was done."""
-    if ours is None or openclaw.config().get("hooks", {}) != ours:
+    """Put the hooks back as they were before setup, unless somebody has changed them since; whether it was done.
+
+    Key by key, so that a token which was there before never passes through a command line.
+    """
+    now = openclaw.read().authored.get("hooks", {})
+    if ours is None or now != ours:
         return False
-    if before:
-        openclaw.set_config("hooks", before)
-    else:
-        openclaw.run("config", "unset", "hooks")
+    if not before:
+        openclaw.unset_config("hooks")
+        return True
+    openclaw.set_all({f"hooks.{name}": before[name] for name in ours if name in before and before[name] != ours[name]})
+    for name in ours:
+        if name not in before:
+            openclaw.unset_config(f"hooks.{name}")
     return True

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from openclaw_nats.errors import SetupError
+from openclaw_nats.installer.passed_on import environment_of
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.service.supervisor import running_pid
-
-_PASSED_ON = ("OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH", "PATH")
 
 
 class Launchd:
@@ -41,7 +40,7 @@ class Launchd:
 
     def document(self) -> dict[str, Any]:
         """The property list."""
-        environment = {name: value for name in _PASSED_ON if (value := os.environ.get(name))}
+        environment = environment_of(self._where) | {"PATH": os.environ.get("PATH", os.defpath)}
         log = str(self._where.logs / "up.log")
         return {
             "Label": self.label,

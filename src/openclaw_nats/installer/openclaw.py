@@ -7,24 +7,34 @@ import http.client
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import json5
-
 from openclaw_nats.errors import SetupError
-from openclaw_nats.settings import state_dir
+from openclaw_nats.gateway import tls
+from openclaw_nats.installer import openclaw_config
+from openclaw_nats.installer.openclaw_config import OpenClawConfig
+from openclaw_nats.openclaw_paths import expand_home, state_dir
+from openclaw_nats.service.files import replace_file
 
 PLUGIN_ID = "openclaw-nats"
 DEFAULT_PORT = 18789
+DEFAULT_HOOKS_PATH = "/hooks"
+_CERTIFICATE = Path("gateway", "tls", "gateway-cert.pem")  # below the state directory, where none is configured
+_REDACTED = "__OPENCLAW_REDACTED__"  # what `openclaw config get` shows of a secret
+_FILES_WITHOUT_INCLUDE = 2  # openclaw.json and .env
+_SECTIONS = ("gateway", "hooks", "plugins")  # what we look at
 _COMMAND_SECONDS = 180
 _CONVERSATION_ACCESS_SINCE = (2026, 4)
+_BATCH_SINCE = (2026, 6)  # `config set --batch-file`; it may be older, and 2026.3 has none
 _NOISE = re.compile(r"\x1b\[[0-9;]*m")
 _UNKNOWN = ("unknown option", "unknown command", "too many arguments")
 _BOX = "│├╭╰◇"  # how OpenClaw frames its notes
@@ -50,6 +60,7 @@ class OpenClaw:
     command: str
     state_dir: Path
     config_path: Path
+    _read: dict[str, OpenClawConfig] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def find(cls, environment: Mapping[str, str] = os.environ) -> OpenClaw:
@@ -62,7 +73,7 @@ class OpenClaw:
             )
         state = state_dir(environment)
         given = environment.get("OPENCLAW_CONFIG_PATH", "").strip()
-        return cls(command, state, Path(given).expanduser().absolute() if given else state / "openclaw.json")
+        return cls(command, state, expand_home(given, environment) if given else state / "openclaw.json")
 
     @cached_property
     def version(self) -> str:
@@ -74,33 +85,100 @@ class OpenClaw:
         return match[0]
 
     @property
+    def number(self) -> tuple[int, int]:
+        """Year and month of its version."""
+        year, month = self.version.split(".")[:2]
+        return int(year), int(month)
+
+    @property
     def asks_conversation_access(self) -> bool:
         """Whether this version knows `hooks.allowConversationAccess`; older ones call a config with it invalid."""
-        major, minor = self.version.split(".")[:2]
-        return (int(major), int(minor)) >= _CONVERSATION_ACCESS_SINCE
+        return self.number >= _CONVERSATION_ACCESS_SINCE
 
     def config(self) -> dict[str, Any]:
-        """Its configuration (JSON5); empty when there is no file yet."""
+        """Its effective configuration: `$include` and `${VARIABLE}` resolved; empty when there is no file yet."""
+        return self.read().values
+
+    def read(self) -> OpenClawConfig:
+        """Its configuration, read once for as long as none of its files changes; raise SetupError.
+
+        What we can't read OpenClaw itself is asked for (without its secrets, which it never shows).
+        """
+        known = self._read.get("config")
+        if known is None or not known.is_current:
+            known = self._read["config"] = self._read_file()
+        return known
+
+    def _read_file(self) -> OpenClawConfig:
         try:
-            found = json5.loads(self.config_path.read_text())
-        except FileNotFoundError:
-            return {}
-        except (ValueError, OSError) as error:
-            raise SetupError(
-                f"{self.config_path} can't be read: {error}", hint="`openclaw doctor` may mend it."
-            ) from None
-        return found if isinstance(found, dict) else {}
+            return openclaw_config.read(self.config_path, self.state_dir, os.environ)
+        except SetupError:
+            asked = {name: self._ask(name) for name in _SECTIONS}
+            if all(value is None for value in asked.values()):
+                raise
+            seen = ((self.config_path, openclaw_config.signature(self.config_path)),)
+            return OpenClawConfig({name: value for name, value in asked.items() if value is not None}, files=seen)
+
+    def _ask(self, path: str) -> Any:
+        """What `openclaw config get` says; None when it says nothing."""
+        try:
+            return json.loads(self.run("config", "get", path, "--json"))
+        except (SetupError, ValueError):
+            return None
+
+    def _text(self, *path: str) -> str:
+        """A text of the configuration; one that holds a variable which only OpenClaw knows is asked of OpenClaw."""
+        value = self.read().section(*path[:-1]).get(path[-1])
+        text = value if isinstance(value, str) else ""
+        if any("${" + name + "}" in text for name in self.read().unset):
+            asked = self._ask(".".join(path))
+            text = asked if isinstance(asked, str) else text
+        return text.strip()
 
     def gateway_url(self, environment: Mapping[str, str] = os.environ) -> str:
-        """Where its Gateway listens."""
-        configured = self.config().get("gateway", {}).get("port")
-        port = environment.get("OPENCLAW_GATEWAY_PORT") or configured or DEFAULT_PORT
-        return f"http://127.0.0.1:{port}"
+        """Where its Gateway listens on this machine: `https` when it does TLS itself."""
+        configured = self.read().section("gateway").get("port")
+        given = environment.get("OPENCLAW_GATEWAY_PORT", "").strip()
+        port = next((int(one) for one in (given, str(configured)) if re.fullmatch(r"[1-9]\d{0,4}", one)), DEFAULT_PORT)
+        return f"{'https' if self.gateway_tls else 'http'}://127.0.0.1:{port}"
+
+    @property
+    def gateway_tls(self) -> bool:
+        """Whether its Gateway itself speaks TLS."""
+        return self.read().section("gateway", "tls").get("enabled") is True
+
+    def gateway_certificate(self) -> str:
+        """The file with its Gateway's certificate, which may be one that nobody signed; empty without TLS."""
+        if not self.gateway_tls:
+            return ""
+        configured = self._text("gateway", "tls", "certPath")
+        return str(expand_home(configured, os.environ) if configured else self.state_dir / _CERTIFICATE)
+
+    def hooks_path(self) -> str:
+        """Below which path its Gateway has the hooks: `/hooks` unless `hooks.path` says otherwise."""
+        path = self._text("hooks", "path").strip("/")
+        return f"/{path}" if path else DEFAULT_HOOKS_PATH
+
+    def hook_token(self) -> tuple[str, str]:
+        """The effective token of its hooks, and what stands for it when that can't be resolved here.
+
+        Both are empty when no token is configured. What can't be resolved is a variable without a value in this
+        environment, or a secret provider of OpenClaw's.
+        """
+        config = self.read()
+        value = config.section("hooks").get("token")
+        if isinstance(value, dict):
+            found = config.environment.get(str(value.get("id")), "") if value.get("source") == "env" else ""
+            return found, "" if found else f"the secret reference {value.get('source')}:{value.get('id')}"
+        text = value.strip() if isinstance(value, str) else ""
+        if text == _REDACTED:
+            return "", "a value that OpenClaw does not show"
+        unset = [name for name in sorted(config.unset) if "${" + name + "}" in text]
+        return ("", "${" + unset[0] + "}") if unset else (text, "")
 
     def plugin_entry(self) -> dict[str, Any]:
         """Our entry in its configuration; empty when there is none."""
-        entry = self.config().get("plugins", {}).get("entries", {}).get(PLUGIN_ID, {})
-        return entry if isinstance(entry, dict) else {}
+        return self.read().section("plugins", "entries", PLUGIN_ID)
 
     def wanted_entry(self, home: Path) -> dict[str, Any]:
         """What our entry must hold for every event to arrive."""
@@ -119,16 +197,24 @@ class OpenClaw:
         return installed.is_dir() and fingerprint(installed) == fingerprint(source)
 
     def configure_plugin(self, home: Path) -> None:
-        """Write our entry, and our id into `plugins.allow` where that list is used."""
-        entry = self.plugin_entry() | self.wanted_entry(home)
-        self.set_config(f"plugins.entries.{PLUGIN_ID}", entry)
-        allow = self.config().get("plugins", {}).get("allow")
+        """Write what our entry lacks, and our id into `plugins.allow` where that list is used."""
+        entry, wanted, path = self.plugin_entry(), self.wanted_entry(home), f"plugins.entries.{PLUGIN_ID}"
+        values: dict[str, Any] = {}
+        if _holds_only(entry, wanted):
+            values[path] = wanted
+        else:  # key by key: what the operator wrote beside ours stays as it is written, references and all
+            for name, value in wanted.items():
+                inner = value if isinstance(value, dict) else None
+                values |= {f"{path}.{name}.{key}": one for key, one in inner.items()} if inner else {}
+                values |= {} if inner else {f"{path}.{name}": value}
+        allow = self.read().section("plugins").get("allow")
         if isinstance(allow, list) and allow and PLUGIN_ID not in allow:
-            self.set_config("plugins.allow", [*allow, PLUGIN_ID])
+            values["plugins.allow"] = [*allow, PLUGIN_ID]
+        self.set_all(values)
 
     def blocked(self) -> str:
         """Why OpenClaw would not load our plugin although it is installed; empty when nothing is in the way."""
-        plugins = self.config().get("plugins", {})
+        plugins = self.read().section("plugins")
         if plugins.get("enabled") is False:
             return "plugins.enabled is false in OpenClaw's configuration"
         if PLUGIN_ID in (plugins.get("deny") or []):
@@ -145,6 +231,35 @@ class OpenClaw:
                 raise
             self.run("config", "set", path, text, "--json")
 
+    def set_all(self, values: Mapping[str, object]) -> None:
+        """Set several values: in one command where this OpenClaw takes a file of them, which is read only by us."""
+        if len(values) < 2 or self.number < _BATCH_SINCE:
+            for path, value in values.items():
+                self.set_config(path, value)
+            return
+        with tempfile.TemporaryDirectory(prefix="openclaw-nats-") as folder:  # made 0700
+            file = Path(folder, "set.json")
+            file.write_text(json.dumps([{"path": path, "value": value} for path, value in values.items()]), "utf-8")
+            self.run("config", "set", "--batch-file", str(file))
+
+    def set_secret(self, path: str, secret: str) -> None:
+        """Set a text that must not stand in a command line, which every user of this machine can read.
+
+        OpenClaw writes a placeholder, which is then replaced in its file.
+        """
+        placeholder = f"openclaw-nats-placeholder-{secrets.token_hex(12)}"
+        self.set_config(path, placeholder)
+        for file in dict.fromkeys(Path(os.path.realpath(one)) for one, _ in self.read().files):
+            before = file.read_bytes() if file.is_file() else b""
+            if placeholder.encode() in before:
+                replace_file(file, before.replace(placeholder.encode(), json.dumps(secret)[1:-1].encode()))
+                return
+        raise SetupError(f"OpenClaw did not write {path} into {self.config_path}")
+
+    def unset_config(self, path: str) -> None:
+        """Remove one value through `openclaw config unset`."""
+        self.run("config", "unset", path)
+
     def restart_gateway(self) -> bool:
         """Ask OpenClaw to restart its Gateway service; False when there is no service to restart."""
         try:
@@ -153,11 +268,23 @@ class OpenClaw:
             return False
         return "not installed" not in output and "not loaded" not in output
 
+    def _path_to_write(self) -> Path:
+        """The configuration's file itself: OpenClaw does not write through a symbolic link.
+
+        With an `$include` in it the link's folder counts, from which OpenClaw resolves names.
+        """
+        if not self.config_path.is_symlink():
+            return self.config_path
+        known = self._read.get("config")
+        if known is not None and len(known.files) > _FILES_WITHOUT_INCLUDE:
+            return self.config_path
+        return Path(os.path.realpath(self.config_path))
+
     def run(self, *arguments: str) -> str:
         """Run an `openclaw` command and return what it printed; raise CommandFailed with its last lines."""
         environment = dict(os.environ) | {
             "OPENCLAW_STATE_DIR": str(self.state_dir),
-            "OPENCLAW_CONFIG_PATH": str(self.config_path),
+            "OPENCLAW_CONFIG_PATH": str(self._path_to_write()),
             "NO_COLOR": "1",
         }
         shown = f"openclaw {' '.join(arguments)}"[:120]
@@ -183,11 +310,22 @@ class OpenClaw:
         return done.stdout
 
 
+def _holds_only(entry: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether an entry has nothing in it but what we write ourselves."""
+    return all(
+        name in wanted and (not isinstance(value, dict) or set(value) <= set(wanted[name]))
+        for name, value in entry.items()
+    )
+
+
 def gateway_answers(url: str) -> bool:
     """Whether a Gateway answers at `url` at this moment."""
     parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=3)
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=3, context=tls.unchecked())
+    else:
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=3)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status < 500

@@ -14,22 +14,23 @@ from pathlib import Path
 from openclaw_nats.errors import SetupError
 from openclaw_nats.installer.docker import DockerCompose
 from openclaw_nats.installer.launchd import Launchd
+from openclaw_nats.installer.passed_on import environment_of
 from openclaw_nats.service.locations import Locations
+from openclaw_nats.service.quoting import systemd_command, systemd_text, systemd_word
 from openclaw_nats.service.supervisor import running_pid
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 30.0
-_PASSED_ON = ("OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH")
 
 # Only what needs no mount namespace: a user's systemd can't make one where the kernel keeps user namespaces from users,
 # and the unit would not start there.
 UNIT = """\
 [Unit]
-Description=openclaw-nats: event bus for OpenClaw ({home})
+Description={description}
 After=network.target
 
 [Service]
-ExecStart={python} -m openclaw_nats up --quiet
+ExecStart={command}
 {environment}Restart=always
 RestartSec=2
 KillMode=mixed
@@ -72,15 +73,20 @@ class SystemdUser:
 
     def text(self) -> str:
         """The unit file's text."""
-        lines = [f'Environment="{name}={value}"\n' for name in _PASSED_ON if (value := os.environ.get(name))]
-        return UNIT.format(home=self._where.home, python=sys.executable, environment="".join(lines))
+        values = environment_of(self._where)
+        return UNIT.format(
+            description=systemd_text(f"openclaw-nats: event bus for OpenClaw ({self._where.home})"),
+            command=systemd_command([sys.executable, "-m", "openclaw_nats", "up", "--quiet"]),
+            environment="".join(f"Environment={systemd_word(f'{name}={value}')}\n" for name, value in values.items()),
+        )
 
     def install(self) -> bool:
         """Write the unit; True when it changed."""
-        if self.path.exists() and self.path.read_text() == self.text():
+        text = self.text().encode("utf-8", "surrogateescape")
+        if self.path.exists() and self.path.read_bytes() == text:
             return False
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(self.text())
+        self.path.write_bytes(text)
         self._systemctl("daemon-reload")
         self._systemctl("enable", self.unit)
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 from collections.abc import Callable
@@ -12,16 +13,18 @@ from urllib.parse import urlsplit
 
 from openclaw_nats import __version__
 from openclaw_nats.errors import SetupError, Unavailable
-from openclaw_nats.installer import config_file, credentials, gateway_hooks, gateway_plugin, nats_server
+from openclaw_nats.installer import config_file, credentials, gateway_hooks, gateway_plugin, json5_text, nats_server
 from openclaw_nats.installer.docker import DockerCompose
 from openclaw_nats.installer.gateway_hooks import GatewayHooks
 from openclaw_nats.installer.openclaw import PLUGIN_ID, OpenClaw
 from openclaw_nats.installer.services import service_for
 from openclaw_nats.plugin_files import plugin_dir
-from openclaw_nats.service.files import write_private
+from openclaw_nats.service.files import replace_file, write_private
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.service.nats_config import USER
-from openclaw_nats.settings import Settings, load
+from openclaw_nats.settings import REGISTRY, Settings, load
+
+_DEFAULTS = {setting.name: setting.default for setting in REGISTRY}
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,11 @@ class Setup:
         """Where the Gateway is, as asked for, as configured before, or as OpenClaw's configuration says."""
         if self.options.gateway_url is not None:
             return self.options.gateway_url
-        return str(self.settings()["gateway.url"]) if self._chosen("gateway.url") else self.openclaw.gateway_url()
+        noted = str(self.settings()["gateway.url"])
+        # One that setup found itself follows OpenClaw's configuration; one that the operator chose stays.
+        if self._chosen("gateway.url") and noted != self.record.get("gatewayUrl"):
+            return noted
+        return self.openclaw.gateway_url()
 
     # NATS ------------------------------------------------------------------------------------------------------
 
@@ -112,7 +119,10 @@ class Setup:
         """Whether we run nats-server ourselves."""
         if self.options.nats_settings():
             return False
-        return self.options.nats_port is not None or bool(self.settings()["nats.managed"])
+        settings = self.settings()
+        if self.options.nats_port is not None or settings.origins["nats.managed"] == "NATS_SERVERS":
+            return True  # that variable may be another program's: --nats-url says that it is meant
+        return bool(settings["nats.managed"])
 
     def _nats_todo(self) -> str:
         if not self.managed or self.where.nats_password.exists():
@@ -125,15 +135,16 @@ class Setup:
 
     def _nats_detail(self) -> str:
         if not self.managed:
-            return f"uses {self.options.nats_url or self.settings()['nats.url']}"
+            return f"uses {without_password(self.options.nats_url or str(self.settings()['nats.url']))}"
         binary, version = nats_server.find()
         return f"nats-server {version} ({binary})"
 
     def _nats_port(self) -> int:
         if self.options.nats_port is not None:
             return self.options.nats_port
-        configured = urlsplit(str(self.settings()["nats.url"]).split(",")[0]).port or 4222
-        return configured if self._chosen("nats.url") else _free_port(configured)
+        if self.settings().origins["nats.url"] == "NATS_SERVERS" or not self._chosen("nats.url"):
+            return _free_port(4222)
+        return urlsplit(str(self.settings()["nats.url"]).split(",")[0]).port or 4222
 
     # Settings --------------------------------------------------------------------------------------------------
 
@@ -164,24 +175,33 @@ class Setup:
         if port is not None:
             values["sidecar.port"] = str(port)
             values["sidecar.url"] = f"http://127.0.0.1:{port}"
-        if options.gateway_url is not None or not self._chosen("gateway.url"):
-            values["gateway.url"] = self.gateway_url()
+        values["gateway.url"] = self.gateway_url()
+        values["gateway.hooks_path"] = self.openclaw.hooks_path()
+        if values["gateway.url"] == self.openclaw.gateway_url():
+            values["gateway.certificate_file"] = self.openclaw.gateway_certificate()
         self._values = values
         return values
 
     def _settings_todo(self) -> str:
         now = self.settings()
         wanted = self._wanted()
-        changes = [f"{name} = {value}" for name, value in wanted.items() if not self._is_set(now, name, value)]
+        changes = [
+            f"{name} = {without_password(value) if name == 'nats.url' else value}"
+            for name, value in wanted.items()
+            if not self._is_set(now, name, value)
+        ]
         return f"write {', '.join(changes)}" if changes else ""
 
     def _is_set(self, now: Settings, name: str, value: str) -> bool:
-        return str(now[name]).lower() == value.lower() and (self._chosen(name) or value == "")
+        same = str(now[name]) == value or (value in ("true", "false") and str(now[name]).lower() == value)
+        return same and (now.origins[name] == str(self.where.config) or value == str(_DEFAULTS[name]))
 
     def _apply_settings(self) -> None:
         now = self.settings()
         changes = {name: value for name, value in self._wanted().items() if not self._is_set(now, name, value)}
         config_file.set_values(self.where.config, changes)
+        if self._wanted()["gateway.url"] == self.openclaw.gateway_url() != self.record.get("gatewayUrl"):
+            self._save({"gatewayUrl": self.openclaw.gateway_url()})
         settings = self.settings()
         write_private(self.where.plugin_settings, json.dumps(settings.for_plugin(), indent=2) + "\n")
 
@@ -294,19 +314,13 @@ def _restore_config(openclaw: OpenClaw, where: Locations, record: dict[str, Any]
         return ["OpenClaw had no configuration file before; what it wrote meanwhile was kept"]
     if not where.openclaw_backup.exists():
         return []
-    import json5
-
     original = where.openclaw_backup.read_bytes()
-    before = json5.loads(original.decode("utf-8", "replace"))
-    if _meaning(openclaw.config()) != _meaning(before):
+    before = json5_text.decode(original)
+    if _meaning(openclaw.read().authored) != _meaning(before):
         return [f"{path} was changed by others meanwhile: our entries were removed, the rest was kept"]
     if path.read_bytes() == original:
         return ["OpenClaw's configuration is byte for byte as it was"]
-    mode = path.stat().st_mode & 0o777
-    temporary = path.with_name(path.name + ".openclaw-nats")
-    temporary.write_bytes(original)
-    temporary.chmod(mode)
-    temporary.replace(path)
+    replace_file(path, original)
     return ["OpenClaw's configuration is byte for byte as it was"]
 
 
@@ -325,6 +339,11 @@ def _trim(value: Any) -> Any:
 
 def _empty(value: Any) -> bool:
     return value in ({}, [])
+
+
+def without_password(url: str) -> str:
+    """Addresses of NATS for people's eyes: who we are there may stand in them."""
+    return re.sub(r"//[^,]*@", "//", url)
 
 
 def _free_port(preferred: int) -> int:

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import nats
 import nkeys
@@ -81,9 +82,17 @@ class Options:
 
         Looked at here, because nats-py waits in vain for an answer to an empty identity.
         """
+        servers = [urlsplit(server) for server in self.servers]
         found: dict[str, Any] = {"servers": list(self.servers), "inbox_prefix": self.inbox_prefix.encode()}
+        named = {server.netloc.rpartition("@")[0] for server in servers}
         if self.user:
             found |= {"user": self.user, "password": self.password}
+        elif len(named) == 1 and (who := named.pop()):
+            # nats-py would send what stands in the address as it stands there, percent-encoded.
+            found |= _identity(who)
+            found["servers"] = [one._replace(netloc=one.netloc.rpartition("@")[2]).geturl() for one in servers]
+        elif any("%" in who for who in named):
+            raise ValueError("the addresses of NATS name several users: set nats.user and nats.password_file instead")
         if self.credentials_file:
             text = Path(self.credentials_file).read_text(errors="replace")
             if "NATS USER JWT" not in text or "USER NKEY SEED" not in text:
@@ -98,6 +107,12 @@ class Options:
         if self.tls_ca_file:
             found["tls"] = ssl.create_default_context(cafile=self.tls_ca_file)
         return found
+
+
+def _identity(text: str) -> dict[str, str]:
+    """Who an address of NATS says we are: `user:password`, or a token, each percent-encoded as in any URL."""
+    user, colon, password = text.partition(":")
+    return {"user": unquote(user), "password": unquote(password)} if colon else {"token": unquote(user)}
 
 
 class Connection:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from openclaw_nats import __version__
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.envelope import format_time
+from openclaw_nats.gateway import tls
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
 from openclaw_nats.jetstream.streams import Streams, supports_atomic
@@ -49,7 +50,9 @@ class GatewayProbe:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT):
-                reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=parts.scheme == "https")
+                reader, writer = await asyncio.open_connection(
+                    parts.hostname, port, ssl=tls.unchecked() if parts.scheme == "https" else None
+                )
                 try:
                     writer.write(f"GET /healthz HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode())
                     status = (await reader.readline()).split(b" ")

@@ -181,7 +181,14 @@ def build_inbound(
     )
     timeout = settings["delivery.run_timeout"]
     channel = PluginChannel(timeout)
-    hooks = Hooks(settings["gateway.url"], settings.hook_token, session, timeout)
+    hooks = Hooks(
+        settings["gateway.url"],
+        settings.hook_token,
+        session,
+        timeout,
+        path=settings["gateway.hooks_path"],
+        certificate=settings["gateway.certificate_file"],
+    )
     known = bool(database.now(lambda db: inbox.fact(db, _KNOWN_PLUGIN)))
     sender = GatewaySender(channel, hooks, settings["delivery.way"], plugin_known=known)
     senders: dict[str, Sender] = {

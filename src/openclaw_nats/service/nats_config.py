@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.service.locations import Locations
+from openclaw_nats.service.quoting import nats_name
+from openclaw_nats.service.quoting import nats_string as quoted
 from openclaw_nats.settings import Settings
 
 USER = "openclaw-nats"
@@ -30,11 +31,11 @@ def render(settings: Settings, *, listen: str = "", home: Path | None = None) ->
             hint="Run `openclaw-nats setup`, which makes one.",
         )
     sync = "always" if settings["durability"] == "always" else "2m"
-    quoted = json.dumps
+    host = f"[{address.hostname}]" if ":" in (address.hostname or "") else address.hostname
     return (
         "# Written by openclaw-nats at every start; change config.toml instead.\n"
-        f"server_name: {quoted('openclaw-nats-' + settings.gateway_id)}\n"
-        f"listen: {quoted(listen or f'{address.hostname}:{address.port or 4222}')}\n"
+        f"server_name: {quoted(nats_name('openclaw-nats-' + settings.gateway_id))}\n"
+        f"listen: {quoted(listen or f'{host}:{address.port or 4222}')}\n"
         f"max_payload: {MAX_PAYLOAD}\n"
         f"log_file: {quoted(str(where.logs / 'nats-server.log'))}\n"
         "logfile_size_limit: 5MB\n"

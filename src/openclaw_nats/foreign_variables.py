@@ -1,0 +1,61 @@
+"""Variables that belong to other programs too, and what they mean for our settings.
+
+Scripts for the older plugin set them, so they count; but they may be meant for another program on this machine. None of
+them may therefore stop a command, none is stronger than our own variable for the same setting, and `NATS_SERVERS` does
+not move a nats-server that we run ourselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+ALIASES = {"NATS_SIDECAR_URL": "sidecar.url", "NATS_SERVERS": "nats.url", "OPENCLAW_GATEWAY_URL": "gateway.url"}
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#]+[^\s]*", re.IGNORECASE)
+_NATS_SCHEMES = ("nats://", "tls://", "ws://", "wss://")
+_HTTP_OF = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
+
+Raw = dict[str, tuple[Any, str]]
+
+
+def apply(raw: Raw, environment: Mapping[str, str], own: Mapping[str, str], *, runs_nats: bool) -> list[str]:
+    """Put what the variables say into `raw` (setting → value and origin); return why some were not used, in words.
+
+    `own` is our own variable of each setting. `runs_nats` says that a nats-server of ours was chosen.
+    """
+    notes = []
+    for variable, name in ALIASES.items():
+        text = environment.get(variable, "").strip()
+        if not text or own[name] in environment:
+            continue
+        if name == "nats.url" and runs_nats:
+            notes.append(
+                f"{variable} in the environment is not used: nats.managed is true, so it is the nats-server that we run"
+                " which counts. `openclaw-nats setup --nats-url` switches to another one."
+            )
+            continue
+        value = _nats(text) if name == "nats.url" else _http(text)
+        if value is None:
+            notes.append(f"{variable} in the environment is not used: it is no address that {name} could hold")
+            continue
+        raw[name] = (value, variable)
+        if name == "nats.url" and own["nats.managed"] not in environment:
+            raw["nats.managed"] = (False, variable)
+    return notes
+
+
+def _http(text: str) -> str | None:
+    """An address of the Gateway's or the sidecar's; `ws` and `wss` are how OpenClaw writes `http` and `https`."""
+    scheme, _, rest = text.partition("://")
+    scheme = _HTTP_OF.get(scheme.lower(), "")
+    found = f"{scheme}://{rest.partition('?')[0].partition('#')[0].rstrip('/')}"
+    return found if scheme and _ADDRESS.fullmatch(found) else None
+
+
+def _nats(text: str) -> str | None:
+    """Addresses of NATS servers; other clients take them without `nats://`, too."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    found = [part if "://" in part else f"nats://{part}" for part in parts]
+    right = all(part.lower().startswith(_NATS_SCHEMES) and _ADDRESS.fullmatch(part) for part in found)
+    return ",".join(found) if found and right else None
