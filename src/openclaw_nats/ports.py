@@ -11,7 +11,7 @@ from openclaw_nats.events.messages import Message, Stored, StoredMessage
 
 
 class EventLog(Protocol):
-    """An append-only log with deduplication by id (JetStream's stream `agent_events`)."""
+    """An append-only log with deduplication by `Message.id` (JetStream's stream `agent_events`)."""
 
     @property
     def max_body(self) -> int:
@@ -25,8 +25,14 @@ class EventLog(Protocol):
         be stored, and the caller repeats with the same ids. Safe to call concurrently; ids within one call differ.
         """
 
-    async def ids_since(self, start_time: float, ids: frozenset[str]) -> frozenset[str]:
-        """Which of `ids` are stored in messages no older than `start_time` (seconds since the Unix epoch)."""
+    async def stored_since(
+        self, start_time: float, messages: Sequence[Message], plain_until: float = 0.0
+    ) -> dict[str, int]:
+        """The ids of those messages, with their sequences, that were stored at `start_time` (Unix time) or later.
+
+        What was stored before `plain_until` may also be known by the event's own id and source: versions without
+        keyed ids stored it under that.
+        """
 
     def read(
         self, *, subject: str, since: float | None, limit: int | None, follow: bool, after: int = 0

@@ -102,6 +102,12 @@ def _whole(value: object) -> int:
     return int(str(value))
 
 
+def _share(value: object) -> float:
+    if isinstance(value, bool) or not 0 <= (share := float(str(value))) <= 1:
+        raise ValueError("a number from 0 (none) to 1 (all)")
+    return share
+
+
 def _flag(value: object) -> bool:
     words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
     if str(value).lower() not in words:
@@ -251,6 +257,9 @@ REGISTRY: tuple[Setting, ...] = (
     Setting("agents.max_subscriptions", 20, _whole, "Routes that one agent may have; each wakes only itself."),
     Setting("agents.subscription_turns_per_hour", 12, _whole, "Turns in an hour for one route of an agent's."),
     Setting("agents.subscription_expires", "30d", parse_duration, "An agent's route ends after this at the latest."),
+    Setting(
+        "agents.budget_share", 0.5, _share, "Part of each turn budget that agents' routes together may use: 0 to 1."
+    ),
     Setting("agents.max_schedules", 20, _whole, "Cron jobs and timers that one agent may have."),
     Setting("agents.min_interval", "1m", parse_duration, "Shortest time between two runs of an agent's cron job."),
     Setting("agents.request_subjects", (), _nats_patterns, "Subjects for nats_request; empty: it is off."),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from openclaw_nats.events.envelope import Event, encode
 from openclaw_nats.events.messages import Message, Stored
 from openclaw_nats.jetstream.connection import Connection, Options
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
@@ -17,6 +18,8 @@ from openclaw_nats.jetstream.streams import Streams
 from openclaw_nats.settings import load
 from tests.support.memory_log import MemoryLog
 from tests.support.processes import NATS_PASSWORD, NatsServer
+
+A = "agent.events.custom.a"
 
 
 @pytest.fixture(params=["memory", "jetstream", "jetstream-without-batches"])
@@ -99,11 +102,22 @@ async def test_the_newest_few_of_many_are_the_newest_also_where_only_some_are_on
     assert found == [f'{{"n":{number}}}'.encode() for number in range(150, 300)]
 
 
-async def test_ids_since_finds_what_is_stored_and_nothing_else(log: Any) -> None:
+async def test_stored_since_finds_what_is_stored_and_nothing_else(log: Any) -> None:
     began = time.time() - 1
     await log.append(messages(1, 2, 3))
-    assert await log.ids_since(began, frozenset({"id-2", "id-9"})) == {"id-2"}
-    assert await log.ids_since(time.time() + 5, frozenset({"id-2"})) == frozenset()
+    assert await log.stored_since(began, messages(2, 9)) == {"id-2": 2}
+    assert await log.stored_since(time.time() + 5, messages(2)) == {}
+
+
+async def test_what_was_stored_under_plain_ids_is_known_by_id_and_source_and_only_until_then(log: Any) -> None:
+    began = time.time() - 1
+    old = [encode(Event(specversion="1.0", id="1", source=source, type="t", subject=A)) for source in ("/a", "/b")]
+    await log.append([Message(A, "1", old[0])])
+    until = time.time() + 1
+    again = [Message(A, f"hash-of-{source}", b"", "1", source) for source in ("/a", "/b")]
+    assert await log.stored_since(began, again[:1], until) == {"hash-of-/a": 1}
+    assert await log.stored_since(began, again[1:], until) == {}  # the other source's event of that id was not
+    assert await log.stored_since(began, again[:1], began) == {}
 
 
 async def test_following_brings_what_comes_later(log: Any) -> None:

@@ -73,7 +73,8 @@ async def test_a_stall_is_not_the_end_of_the_stream(world: World) -> None:
 
 async def test_ids_are_found_through_a_stall(world: World) -> None:
     world.proxy.match, world.proxy.times = f"MSG.NEXT.{EVENTS}".encode(), 1
-    assert await world.log.ids_since(0.0, frozenset({"id-3", f"id-{COUNT - 1}", "no"})) == {"id-3", f"id-{COUNT - 1}"}
+    wanted = [Message("agent.events.custom.a", number, b"") for number in ("id-3", f"id-{COUNT - 1}", "no")]
+    assert await world.log.stored_since(0.0, wanted) == {"id-3": 4, f"id-{COUNT - 1}": COUNT}
     assert world.proxy.hits == 1
 
 

@@ -185,8 +185,9 @@ def test_foreign_messages_are_shown_as_cloudevents(nats: NatsServer, sidecar: Si
     publish(
         nats, "agent.events.custom.binary", b'{"b":2}', {"ce-id": "ce-1", "ce-type": "door.opened", "ce-source": "/ha"}
     )
-    publish(nats, "agent.events.custom.up", b'{"id":"u-1","subject":"s","payload":{"c":3},"sessionKey":"main"}')
-    wrapped = b'{"id":"q","pattern":"p","data":{"id":"u-2","subject":"s","payload":{"d":4}}}'
+    up_body = b'{"id":"u-1","subject":"agent.events.custom.up","payload":{"c":3},"sessionKey":"main"}'
+    publish(nats, "agent.events.custom.up", up_body)
+    wrapped = b'{"id":"q","pattern":"p","data":{"id":"u-2","subject":"agent.events.custom.wrapped","payload":{"d":4}}}'
     publish(nats, "agent.events.custom.wrapped", wrapped)
     text, raw, plain, binary, up, queue = sidecar.events()
     assert (text["data"], text["datacontenttype"]) == ("just text", "text/plain")

@@ -11,20 +11,7 @@ import pytest
 from openclaw_nats.storage.database import migrations
 from tests.support.browser import Visitor, sign_in_code
 from tests.support.processes import NatsServer, Sidecar, event, wait_until
-
-
-def earlier(path: Path, version: int) -> None:
-    """Take a database back to an earlier version of its tables: what came later is not there yet."""
-    with contextlib.closing(sqlite3.connect(path)) as db, db:
-        fresh = sqlite3.connect(":memory:")
-        for step in migrations()[:version]:
-            fresh.executescript(step.read_text())
-        known = {row[0] for row in fresh.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'index')")}
-        for name, kind in db.execute("SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall():
-            if name not in known:
-                db.execute(f"DROP {kind} {name}")
-        db.execute(f"PRAGMA user_version = {version}")
-        db.execute("PRAGMA journal_mode = DELETE")
+from tests.support.storage import take_back_to
 
 
 @pytest.mark.parametrize("version", range(1, len(migrations())))
@@ -43,7 +30,7 @@ def test_nothing_of_an_earlier_versions_state_is_lost(tmp_path: Path, nats: Nats
         wait_until(lambda: one.get("/api/pending")[1]["total"] == 3, what="what waits")
         before = one.get("/api/routes")[1], one.get("/api/receipts")[1], one.get("/api/pending")[1]["total"]
         one.signal(15)
-        earlier(one.home / "sidecar.db", version)
+        take_back_to(one.home / "sidecar.db", version)
         one.start()
         after = one.get("/api/routes")[1], one.get("/api/receipts")[1], one.get("/api/pending")[1]["total"]
         assert after == before

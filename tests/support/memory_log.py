@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 
 from openclaw_nats.errors import InvalidInput, TooLarge
+from openclaw_nats.events import envelope
 from openclaw_nats.events.messages import Message, Stored, StoredMessage
 from openclaw_nats.events.subjects import matches
 
@@ -35,9 +36,16 @@ class MemoryLog:
                 results.append(Stored(len(self.messages), False))
         return results
 
-    async def ids_since(self, start_time: float, ids: frozenset[str]) -> frozenset[str]:
-        recent = zip(self.messages, self.times, strict=True)
-        return frozenset(one.id for one, moment in recent if moment >= start_time and one.id in ids)
+    async def stored_since(
+        self, start_time: float, messages: Sequence[Message], plain_until: float = 0.0
+    ) -> dict[str, int]:
+        found = {}
+        for at, (one, moment) in enumerate(zip(self.messages, self.times, strict=True), 1):
+            for wanted in messages if moment >= start_time else ():
+                of_old = moment < plain_until and one.id == wanted.plain and _source(one.body) == wanted.source
+                if one.id == wanted.id or of_old:
+                    found[wanted.id] = at
+        return found
 
     async def read(
         self, *, subject: str, since: float | None, limit: int | None, follow: bool, after: int = 0
@@ -62,3 +70,10 @@ class MemoryLog:
     def _stored(self, at: int) -> StoredMessage:
         one = self.messages[at]
         return StoredMessage(at + 1, one.subject, {"Nats-Msg-Id": one.id}, one.body, int(self.times[at] * 1e9), 0)
+
+
+def _source(body: bytes) -> str:
+    try:
+        return envelope.decode(body).source
+    except InvalidInput:
+        return ""

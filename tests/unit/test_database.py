@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import subprocess
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from openclaw_nats.errors import SettingsError, Unavailable
-from openclaw_nats.storage import inbox, routes
+from openclaw_nats.events.identity import place_of
+from openclaw_nats.storage import inbox, listing, routes
 from openclaw_nats.storage.database import Database, migrations
 from openclaw_nats.storage.rows import NewDelivery
 
@@ -24,8 +27,11 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
     one.close()
 
 
-def delivery(event: str, route: int = 1, size: int = 10) -> NewDelivery:
-    return NewDelivery(event, route, "r", "agent.events.a", "", 1, "pending", "", "", 5, 0, size, 0.0, b"x" * size)
+def delivery(event: str, route: int = 1, size: int = 10, place: str = "", document: bytes = b"") -> NewDelivery:
+    body = document or b"x" * size
+    return NewDelivery(
+        *(place or f"at {event}", event, route, "r", "agent.events.a", "", 1, "pending", "", "", 5, 0, size, 0.0, body)
+    )
 
 
 async def test_what_was_answered_is_in_the_file(database: Database) -> None:
@@ -59,7 +65,7 @@ async def test_one_write_that_fails_does_not_take_others_along(database: Databas
         *(database.write(job) for job in (good, bad, good, bad)), database.write(bad), return_exceptions=True
     )
     assert [type(result) for result in results] == [type(None), KeyError, type(None), KeyError, KeyError]
-    assert await database.read(lambda db: inbox.turn_times(db, 0)) == [(2.0, 2), (2.0, 2)]
+    assert await database.read(lambda db: inbox.turn_times(db, 0)) == [(2.0, 2, False), (2.0, 2, False)]
 
 
 async def test_a_newer_database_is_refused_politely(tmp_path: Path) -> None:
@@ -115,20 +121,75 @@ async def test_purging_forgets_what_ended_and_keeps_what_is_open(database: Datab
     await database.write(lambda db: inbox.add(db, [delivery("old"), delivery("open")], 1.0))
     await database.write(lambda db: inbox.end(db, [1], "dropped", "why", 2.0))
     assert await database.write(lambda db: inbox.purge(db, 10.0, 10.0)) == 1
-    assert set(await database.read(lambda db: inbox.documents(db, ["old", "open"]))) == {"open"}
+    assert set(await database.read(lambda db: inbox.documents(db, ["at old", "at open"]))) == {"at open"}
 
 
-async def test_in_a_new_stream_ids_made_of_sequences_begin_anew(database: Database) -> None:
-    def both(db: sqlite3.Connection) -> list[str]:
-        kept = [row[0] for row in db.execute("SELECT event_id FROM deliveries ORDER BY id")]
-        assert kept == [row[0] for row in db.execute("SELECT id FROM events ORDER BY rowid")]
-        return kept
+async def test_one_id_may_name_several_events_each_with_its_own_content(database: Database) -> None:
+    rows = [delivery("1", place=place_of(1, 10**18), document=b"A"), delivery("1", place=place_of(2, 10**18))]
+    first, second = await database.write(lambda db: inbox.add(db, rows, 1.0))
+    assert first is not None
+    assert second is not None
+    found = await database.read(lambda db: [listing.delivery(db, number) for number in (first, second)])
+    assert [one["document"] for one in found if one] == [b"A", b"x" * 10]
+    assert [one["id"] for one in (await database.read(lambda db: listing.of_events(db, ["1"])))["1"]] == [first, second]
 
-    old = [delivery("agent_events:1"), delivery("agent_events:2"), delivery("of-its-own")]
-    await database.write(lambda db: inbox.add(db, old, 1.0))
-    await database.write(lambda db: inbox.end(db, [1, 3], "dropped", "why", 2.0))
-    assert not await database.write(lambda db: routes.follow_stream(db, "2026-01-01"))
-    assert not await database.write(lambda db: routes.follow_stream(db, "2026-01-01"))
-    assert await database.write(lambda db: routes.follow_stream(db, "2026-02-02"))
-    assert await database.read(both) == ["agent_events:1@2026-01-01", "agent_events:2", "of-its-own"]
-    assert None not in await database.write(lambda db: inbox.add(db, [delivery("agent_events:1")], 3.0))
+
+async def test_the_same_sequence_in_a_stream_made_again_is_another_event(database: Database) -> None:
+    moments = [10**18, 10**18 + 10**7]
+    rows = [delivery("agent_events:1", place=place_of(1, moment)) for moment in moments]
+    assert None not in await database.write(lambda db: inbox.add(db, rows, 1.0))
+    assert await database.write(lambda db: inbox.add(db, rows, 2.0)) == [None, None]
+
+
+OLD_EVENTS = (  # id, sequence, stored at, arrived at, state
+    ("cron:a:1", 7, 1764130000.123456, 1764130000.2, "pending"),
+    ("order-1", 8, 1764130001.5, 1764130001.6, "delivered"),
+    ("redriven", 9, 1764130009.0, 1764130009.0, "pending"),
+    ("agent_events:9", 9, 1764130009.0, 1764130009.0, "dead"),  # of another stream, redriven at the same moment
+)
+
+
+def old_database(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        for step in migrations()[:2]:
+            db.executescript(step.read_text())
+        for event, sequence, stored, arrived, state in OLD_EVENTS:
+            db.execute("INSERT INTO events VALUES (?, ?)", (event, event.encode()))
+            db.execute(
+                "INSERT INTO deliveries (event_id, route_id, route, subject, sequence, state, priority, size, "
+                "stored_at, arrived_at, changed_at) VALUES (?, 1, 'r', 'agent.events.a', ?, ?, 5, 1, ?, ?, 0)",
+                (event, sequence, state, stored, arrived),
+            )
+        db.execute(
+            "INSERT INTO deliveries SELECT 50, 'gone', 1, 'r', 's', '', 1, 'dead', '', '', 5, 0, 1, 1, 2, 3, NULL, 0"
+        )
+        db.execute("DELETE FROM deliveries WHERE id = 50")
+        db.execute("INSERT INTO facts VALUES ('stream', 'of old')")
+        db.execute("PRAGMA user_version = 2")
+
+
+async def test_what_a_version_that_knew_events_by_id_left_is_kept_and_known_again(tmp_path: Path) -> None:
+    old_database(tmp_path / "sidecar.db")
+    database = Database(tmp_path / "sidecar.db")
+    waiting = await database.read(inbox.waiting)
+    assert [one.event_id for _, _, one in waiting] == ["cron:a:1", "redriven"]
+    found = await database.read(lambda db: inbox.documents(db, [one.place for _, _, one in waiting]))
+    assert sorted(found.values()) == [b"cron:a:1", b"redriven"]
+    assert (await database.read(lambda db: listing.delivery(db, 2)) or {})["document"] == b"order-1"
+    again = [
+        replace(delivery(event, place=place_of(sequence, round(stored * 1e9))), sequence=sequence)
+        for event, sequence, stored, _, _ in OLD_EVENTS
+    ]
+    again[2] = replace(again[2], place=place_of(9, 1))  # when it was stored is not known of a redriven one
+    again[3] = replace(again[3], place=place_of(9, 2))
+    assert await database.write(lambda db: inbox.add(db, again, 2.0)) == [None] * 4
+    new = await database.write(lambda db: inbox.add(db, [delivery("new")], 2.0))
+    assert (new[0] or 0) > 50  # the number of a forgotten delivery is not given again
+    assert float(await database.read(lambda db: inbox.fact(db, inbox.PLAIN_IDS_UNTIL))) > 1.7e9
+    await database.write(lambda db: routes.follow_stream(db, "another"))
+    assert (await database.write(lambda db: inbox.add(db, again, 3.0)))[2:] != [None, None]  # sequences began again
+    database.close()
+
+
+async def test_a_new_installation_has_no_ids_of_before(database: Database) -> None:
+    assert await database.read(lambda db: inbox.fact(db, inbox.PLAIN_IDS_UNTIL)) == ""

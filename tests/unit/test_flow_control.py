@@ -29,7 +29,7 @@ def flow_of(policy: Policy, hourly: int = PLENTY, lane: str = "session a") -> Fl
 
 
 def one(number: int, at: float, priority: int = 5) -> Waiting:
-    return Waiting(number, f"e{number}", number, priority, 0, 100, at, at)
+    return Waiting(number, f"{number}@0", f"e{number}", number, priority, 0, 100, at, at)
 
 
 def released(flow: FlowControl, now: float) -> list[list[int]]:

@@ -34,7 +34,16 @@ from openclaw_nats.storage import snapshot as database
 
 # In the order in which they are put back: the events stream takes from the schedules.
 STREAMS = (SCHEDULES, DEAD_LETTERS, EVENTS)
-FILES = ("config.toml", "api-key", "nats-password", "hook-token", "setup.json", "openclaw.json.before", "migrate.json")
+FILES = (
+    "config.toml",
+    "api-key",
+    "nats-password",
+    "hook-token",
+    "identity-key",
+    "setup.json",
+    "openclaw.json.before",
+    "migrate.json",
+)
 DATABASE = "sidecar.db"
 GATEWAYS = ("spool", "plugin.json")
 _SECONDS = 10.0

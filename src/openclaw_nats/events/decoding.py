@@ -19,6 +19,10 @@ from openclaw_nats.events import envelope, json_text, trace
 from openclaw_nats.events.lateness import too_late
 from openclaw_nats.events.messages import StoredMessage
 
+# Of @omnixal/openclaw-nats-plugin, versions up to 0.2.18, and of the library through which its queue went.
+_UPSTREAM = {"id", "subject", "payload", "timestamp", "sessionKey", "meta"}
+_UPSTREAM_META = {"priority": "priority", "traceId": "traceid", "correlationId": "correlationid"}
+_QUEUED = {"id", "pattern", "data"}
 _RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -168,11 +172,11 @@ def _wrapped(message: StoredMessage) -> dict[str, Any]:
     for name, value in headers.items():
         if name.startswith("ce-") and value:
             document[name[3:]] = value
-    document |= _data(message.body)
+    document |= _data(message.body, message.subject)
     return document
 
 
-def _data(body: bytes) -> dict[str, Any]:
+def _data(body: bytes, subject: str) -> dict[str, Any]:
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -182,23 +186,35 @@ def _data(body: bytes) -> dict[str, Any]:
         raw = msgspec.json.decode(body, type=msgspec.Raw)
     except (InvalidEvent, msgspec.DecodeError, RecursionError):
         return {"datacontenttype": "text/plain", "data": text}
-    upstream = _upstream(body)
+    upstream = _upstream(body, subject)
     return upstream if upstream else {"data": raw}
 
 
-def _upstream(body: bytes) -> dict[str, Any] | None:
+def _upstream(body: bytes, subject: str) -> dict[str, Any] | None:
+    """The envelope of the upstream sidecar; None for what only resembles it, which then keeps all of its fields.
+
+    It names the subject that it is published on, and has no other fields than these.
+    """
     try:
         fields = _RAW.decode(body)
-        if "pattern" in fields and "data" in fields and "payload" not in fields:
+        if fields.keys() <= _QUEUED and {"pattern", "data"} <= fields.keys():
             fields = _RAW.decode(fields["data"])
-        if not {"id", "subject", "payload"} <= fields.keys():
+        if not {"id", "subject", "payload"} <= fields.keys() <= _UPSTREAM:
+            return None
+        if msgspec.json.decode(fields["subject"]) != subject:
+            return None
+        meta = _RAW.decode(fields["meta"]) if "meta" in fields else {}
+        if not meta.keys() <= _UPSTREAM_META.keys():
             return None
         found: dict[str, Any] = {"id": msgspec.json.decode(fields["id"], type=str), "data": fields["payload"]}
         if "sessionKey" in fields:
             found["sessionkey"] = msgspec.json.decode(fields["sessionKey"], type=str)
-        meta = _RAW.decode(fields["meta"]) if "meta" in fields else {}
-        if meta.get("priority", b"") in (str(number).encode() for number in range(1, 11)):
-            found["priority"] = int(bytes(meta["priority"]))
+        if "timestamp" in fields and envelope.is_time(time := msgspec.json.decode(fields["timestamp"], type=str)):
+            found["time"] = time
+        for name, value in meta.items():
+            found[_UPSTREAM_META[name]] = msgspec.json.decode(value, type=Any if name == "priority" else str)
+        if "priority" in found and found["priority"] not in range(1, 11):
+            del found["priority"]
         return found
-    except msgspec.DecodeError:
+    except msgspec.MsgspecError:
         return None

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One event as it is handed to the event log: where to, under which id, which bytes."""
+    """One event as it is handed to the event log: where to, under which id, which bytes.
+
+    `id` is what it is deduplicated by: a keyed hash (events/identity.py), never what the publisher chose. `plain` and
+    `source` are the event's own, by which messages of versions without such a key are known.
+    """
 
     subject: str
     id: str
     body: bytes
+    plain: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

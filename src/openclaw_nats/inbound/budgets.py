@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,8 @@ class _Window:
 
     def free_at(self, now: float) -> float:
         """When one more fits: `now` or earlier if one does."""
+        if not self.limit.count:
+            return now + self.limit.seconds
         while self.times and self.times[0] <= now - self.limit.seconds:
             self.times.popleft()
         if len(self.times) < self.limit.count:
@@ -31,45 +34,73 @@ class _Window:
 
 
 class Budgets:
-    """All turns against the limits for all, each route's against the limit for one route."""
+    """All turns against the limits for all, each route's against the limit for one route.
 
-    def __init__(self, overall: tuple[Limit, ...], per_route: Limit) -> None:
+    Turns for routes that agents made count against `shares` too: what all of those together may have of each limit, so
+    that what one agent subscribes to can't use up what the operator's routes need.
+    """
+
+    def __init__(self, overall: tuple[Limit, ...], per_route: Limit, shares: tuple[Limit, ...] = ()) -> None:
         self._overall = [_Window(limit) for limit in overall]
+        self._shares = [_Window(limit) for limit in shares]
         self._limit = per_route
         self._routes: dict[int, _Window] = {}
+        self._agents: set[int] = set()
 
-    def spend(self, now: float, route_id: int) -> None:
-        """Count one turn."""
-        for window in (*self._overall, self._route(route_id)):
+    def made_by_agent(self, route_id: int) -> None:
+        """A route is an agent's own."""
+        self._agents.add(route_id)
+
+    def spend(self, now: float, route_id: int, *, agents: bool = False) -> None:
+        """Count one turn; `agents` says that the route, which may be gone meanwhile, was an agent's."""
+        if agents:
+            self._agents.add(route_id)
+        for window in self._windows(route_id):
             window.times.append(now)
 
     def refund(self, route_id: int) -> None:
         """The last turn that was counted for this route was not asked for after all."""
-        for window in (*self._overall, self._route(route_id)):
+        for window in self._windows(route_id):
             if window.times:
                 window.times.pop()
 
     def wait(self, now: float, route_id: int) -> tuple[float, str]:
         """(when the next turn of this route fits, the limit in the way); (0, "") when one fits now."""
         worst, name = 0.0, ""
-        for window in (*self._overall, self._route(route_id)):
+        for window in self._windows(route_id):
             free = window.free_at(now)
             if free > max(worst, now):
                 worst, name = free, window.limit.name
         return worst, name
 
     def report(self, now: float) -> list[dict[str, Any]]:
-        """Each limit for all, and each route's that is spent: how much is used, when there is room again (0: now)."""
+        """Each limit for all, and each route's and agents' share that is spent: how much is used, when there is room
+        again (0: now).
+        """
         found = [_state(window, now) for window in self._overall]
+        found += [{**_state(window, now), "agents": True} for window in self._shares if window.free_at(now) > now]
         for route_id, window in self._routes.items():
             if window.free_at(now) > now:
                 found.append({**_state(window, now), "routeId": route_id})
         return found
 
-    def _route(self, route_id: int) -> _Window:
+    def _windows(self, route_id: int) -> Iterator[_Window]:
+        yield from self._overall
+        if route_id in self._agents:
+            yield from self._shares
         if route_id not in self._routes:
             self._routes[route_id] = _Window(self._limit)
-        return self._routes[route_id]
+        yield self._routes[route_id]
+
+
+def share_of(limits: tuple[Limit, ...], share: float) -> tuple[Limit, ...]:
+    """What agents' routes together may have of each limit: a part of it, and at least one turn unless it is none."""
+    if share >= 1:
+        return ()
+    least = 1 if share > 0 else 0
+    return tuple(
+        Limit(f"{one.name} (agents.budget_share)", max(least, int(one.count * share)), one.seconds) for one in limits
+    )
 
 
 def _state(window: _Window, now: float) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import structlog
 
 from openclaw_nats.errors import InvalidInput, Unavailable
 from openclaw_nats.events.envelope import format_time
+from openclaw_nats.events.identity import DEAD, Identity
 from openclaw_nats.events.messages import Message
 from openclaw_nats.events.subjects import PREFIX
 from openclaw_nats.ports import EventLog
@@ -27,9 +28,10 @@ _REASON_CHARACTERS = 2000
 class DeadLetters:
     """Publishes what has died and marks it as told; a repetition after a crash is a duplicate by its id."""
 
-    def __init__(self, database: Database, log_: EventLog) -> None:
+    def __init__(self, database: Database, log_: EventLog, identity: Identity) -> None:
         self._database = database
         self._log = log_
+        self._identity = identity
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -47,7 +49,7 @@ class DeadLetters:
         rows = await self._database.read(lambda db: inbox.untold(db, _AT_ONCE))
         if not rows:
             return 0
-        messages = [_message(row) for row in rows]
+        messages = [self._message(row) for row in rows]
         for row, result in zip(rows, await self._log.append(messages), strict=True):
             if isinstance(result, InvalidInput):
                 await self._without_event(row, result)
@@ -56,22 +58,22 @@ class DeadLetters:
 
     async def _without_event(self, row: Any, why: InvalidInput) -> None:
         """A letter that NATS does not take goes without its event; one that it still does not take is logged only."""
-        [result] = await self._log.append([_message(row, left_out=str(why))])
+        [result] = await self._log.append([self._message(row, left_out=str(why))])
         if isinstance(result, InvalidInput):
             log.error("dead_letters.refused", delivery=row["id"], error=str(result))
 
-
-def _message(row: Any, left_out: str = "") -> Message:
-    event = msgspec.Raw(row["document"]) if row["document"] is not None and not left_out else None
-    letter = {
-        "delivery": row["id"],
-        "route": row["route"],
-        "reason": row["reason"][:_REASON_CHARACTERS],
-        "time": format_time(int(row["changed_at"] * 1000)),
-        "event": event,
-    }
-    if left_out:
-        letter["eventLeftOut"] = left_out
-    body = msgspec.json.encode(letter)
-    subject = DLQ_PREFIX + row["subject"].removeprefix(PREFIX)
-    return Message(subject, f"{row['event_id']}:{row['route_id']}:{int(row['changed_at'] * 1000)}", body)
+    def _message(self, row: Any, left_out: str = "") -> Message:
+        event = msgspec.Raw(row["document"]) if row["document"] is not None and not left_out else None
+        letter = {
+            "delivery": row["id"],
+            "route": row["route"],
+            "reason": row["reason"][:_REASON_CHARACTERS],
+            "time": format_time(int(row["changed_at"] * 1000)),
+            "event": event,
+        }
+        if left_out:
+            letter["eventLeftOut"] = left_out
+        body = msgspec.json.encode(letter)
+        subject = DLQ_PREFIX + row["subject"].removeprefix(PREFIX)
+        number = f"{row['place']}:{row['route_id']}:{int(row['changed_at'] * 1000)}"
+        return Message(subject, self._identity.message_id(DEAD, "", number), body)

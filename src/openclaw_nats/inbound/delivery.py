@@ -81,8 +81,8 @@ class Deliveries:
             route = self._book.get(route_id)
             if route is not None and route.policy.rate_count:
                 self._flow.sent_before(route_id, key, times)
-        for at, route_id in self._database.now(lambda db: inbox.turn_times(db, now - 86400)):
-            self._flow.budgets.spend(at, route_id)
+        for at, route_id, agents in self._database.now(lambda db: inbox.turn_times(db, now - 86400)):
+            self._flow.budgets.spend(at, route_id, agents=agents)
         for dispatch in self._database.now(inbox.open_dispatches):
             self._guard.started(dispatch.run_key, dispatch.hops + 1)
             try:
@@ -195,12 +195,12 @@ class Deliveries:
         return True
 
     async def _present(self, route: Route, members: Sequence[Waiting]) -> list[tuple[Waiting, dict[str, Any]]]:
-        found = await self._documents.get([one.event_id for one in members])
-        gone = [one.delivery for one in members if one.event_id not in found]
+        found = await self._documents.get([one.place for one in members])
+        gone = [one.delivery for one in members if one.place not in found]
         if gone:
             now = self._clock()
             await self._kept(lambda db: inbox.end(db, gone, "dead", "its event is no longer in the inbox", now))
-        return [(one, json_text.shown(found[one.event_id])) for one in members if one.event_id in found]
+        return [(one, json_text.shown(found[one.place])) for one in members if one.place in found]
 
     async def _without_poison(
         self, route: Route, release: Release, members: list[tuple[Waiting, dict[str, Any]]], reason: str

@@ -12,25 +12,25 @@ _MAX_BYTES = 16 << 20
 
 
 class Documents:
-    """Documents by event id: from memory when they are new, else from the database."""
+    """Documents by place: from memory when they are new, else from the database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._bytes = 0
 
-    def keep(self, event_id: str, document: bytes) -> None:
+    def keep(self, place: str, document: bytes) -> None:
         """Remember a document that is in the database already."""
-        if event_id in self._kept:
+        if place in self._kept:
             return
-        self._kept[event_id] = document
+        self._kept[place] = document
         self._bytes += len(document)
         while self._bytes > _MAX_BYTES:
             self._bytes -= len(self._kept.popitem(last=False)[1])
 
-    async def get(self, ids: Iterable[str]) -> dict[str, bytes]:
-        """The documents by id; one that was purged is missing."""
-        wanted = list(ids)
+    async def get(self, places: Iterable[str]) -> dict[str, bytes]:
+        """The documents by place; one that was purged is missing."""
+        wanted = list(places)
         found = {one: self._kept[one] for one in wanted if one in self._kept}
         missing = [one for one in wanted if one not in found]
         if missing:

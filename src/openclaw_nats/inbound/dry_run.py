@@ -163,5 +163,5 @@ def _judge(
             at = message.time / 1e9
             priority = route.document.priority or decoded.priority
             size = len(decoded.document)
-            arrivals.append((key, Waiting(0, decoded.id, message.sequence, priority, decoded.hops, size, at, at)))
+            arrivals.append((key, Waiting(0, "", decoded.id, message.sequence, priority, decoded.hops, size, at, at)))
     return judged, documents, arrivals

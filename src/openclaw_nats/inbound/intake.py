@@ -14,6 +14,7 @@ from openclaw_nats.errors import Poison, Unavailable
 from openclaw_nats.events import json_text
 from openclaw_nats.events.conditions import context_of
 from openclaw_nats.events.decoding import Decoded, decode_message
+from openclaw_nats.events.identity import place_of
 from openclaw_nats.events.lateness import too_late
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.inbound.documents import Documents
@@ -130,11 +131,13 @@ class Intake:
             if row.state != "pending":
                 self._meters.ended(row.route, row.state)
                 continue
-            self._documents.keep(row.event_id, row.document)
+            self._documents.keep(row.place, row.document)
             self._flow.add(
                 row.route_id,
                 row.flow_key,
-                Waiting(number, row.event_id, row.sequence, row.priority, row.hops, row.size, row.stored_at, now),
+                Waiting(
+                    number, row.place, row.event_id, row.sequence, row.priority, row.hops, row.size, row.stored_at, now
+                ),
             )
         self._wake()
 
@@ -176,6 +179,7 @@ class Intake:
         if state == "pending" and late is not None:
             state, reason = "expired", f"its schedule fired {late:.0f} s late, and its job skips what is so late"
         return NewDelivery(
+            place=place_of(message.sequence, message.time),
             event_id=decoded.id,
             route_id=route.id,
             route=route.name,

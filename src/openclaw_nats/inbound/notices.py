@@ -12,6 +12,7 @@ import structlog
 
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.envelope import Event, encode, format_time, type_of
+from openclaw_nats.events.identity import BUS, Identity
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message
 from openclaw_nats.inbound.flow_control import FlowControl
@@ -35,6 +36,7 @@ class Notices:
         meters: InboundMeters,
         gateway_id: str,
         route_name: Callable[[int], str],
+        identity: Identity,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._log = log_
@@ -42,6 +44,7 @@ class Notices:
         self._meters = meters
         self._gateway_id = gateway_id
         self._route_name = route_name
+        self._identity = identity
         self._clock = clock
         self._waiting: list[Message] = []
         self._spent: set[tuple[Any, Any]] = set()
@@ -64,7 +67,7 @@ class Notices:
         now = self._clock()
         self.budgets = self._flow.budgets.report(now)
         for budget in self.budgets:
-            if "routeId" not in budget:
+            if "routeId" not in budget and "agents" not in budget:
                 self._meters.budget.labels(budget["name"]).set(budget["used"])
         spent = {(one["name"], one.get("routeId")): one for one in self.budgets if one["freeAt"]}
         self._spent &= spent.keys()
@@ -105,4 +108,5 @@ class Notices:
             data=msgspec.Raw(msgspec.json.encode(data)),
         )
         if len(self._waiting) < 100:
-            self._waiting.append(Message(subject, event.id, encode(event)))
+            number = self._identity.message_id(BUS, event.source, event.id)
+            self._waiting.append(Message(subject, number, encode(event)))

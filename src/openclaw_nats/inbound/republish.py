@@ -10,6 +10,7 @@ import msgspec
 from openclaw_nats.errors import GiveUp, InvalidInput, RetryLater, Unavailable
 from openclaw_nats.events import trace
 from openclaw_nats.events.envelope import type_of
+from openclaw_nats.events.identity import REPUBLISH, Identity
 from openclaw_nats.events.messages import Message, Stored
 from openclaw_nats.events.subjects import PREFIX
 from openclaw_nats.ports import EventLog, Parcel, Receipt
@@ -21,8 +22,9 @@ Publish = Callable[[str, bytes, dict[str, str] | None], Awaitable[None]]
 class Republisher:
     """Publishes under `agent.events.` into the stream, elsewhere as a plain NATS message."""
 
-    def __init__(self, log: EventLog, publish: Publish) -> None:
+    def __init__(self, log: EventLog, publish: Publish, identity: Identity) -> None:
         self._log = log
+        self._identity = identity
         self._publish = publish
 
     async def send(self, parcel: Parcel) -> Receipt:
@@ -31,7 +33,14 @@ class Republisher:
             await self._plain(parcel)
             return Receipt(WAY, "", "accepted")
         documents = [_again(one, parcel, place) for place, one in enumerate(_documents(parcel))]
-        messages = [Message(parcel.subject, one["id"], msgspec.json.encode(one)) for one in documents]
+        messages = [
+            Message(
+                parcel.subject,
+                self._identity.message_id(REPUBLISH, str(one["source"]), one["id"]),
+                msgspec.json.encode(one),
+            )
+            for one in documents
+        ]
         try:
             results = await self._log.append(messages)
         except Unavailable as error:

@@ -211,6 +211,8 @@ class RouteBook:
 
     def _put(self, stored: StoredRoute) -> Route:
         route = compile_route(parse(json.loads(stored.document)), stored.id, stored.after_sequence)
+        if stored.made_by.startswith("agent:"):
+            self._flow.budgets.made_by_agent(stored.id)
         self._routes[stored.id] = route
         self._stored[stored.id] = stored
         self._by_name[stored.name] = stored.id

@@ -8,6 +8,7 @@ last sequence and the count. One duplicate id rejects the whole batch (error 102
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from openclaw_nats.errors import InvalidInput, NoAnswer, TooLarge, Unavailable
+from openclaw_nats.events import envelope
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message, Stored, StoredMessage
 from openclaw_nats.events.subjects import EVERYTHING
@@ -123,13 +125,36 @@ class JetStreamEventLog:
                     reply.cancel()  # no effect on an answered one; the others' answers no longer matter
         return results
 
-    async def ids_since(self, start_time: float, ids: frozenset[str]) -> frozenset[str]:
-        """Which of `ids` the stream holds since `start_time`; see EventLog.ids_since."""
-        found: set[str] = set()
-        async for message in self.read(subject=EVERYTHING, since=start_time, limit=None, follow=False, bodies=False):
-            if message is not None and message.headers.get("Nats-Msg-Id", "") in ids:
-                found.add(message.headers["Nats-Msg-Id"])
-        return frozenset(found)
+    async def stored_since(
+        self, start_time: float, messages: Sequence[Message], plain_until: float = 0.0
+    ) -> dict[str, int]:
+        """Which messages the stream holds since `start_time`; see EventLog.stored_since."""
+        wanted = {message.id for message in messages}
+        plain: dict[str, list[Message]] = {}
+        for message in messages if start_time < plain_until else ():
+            plain.setdefault(message.plain, []).append(message)
+        found: dict[str, int] = {}
+        perhaps: dict[int, list[Message]] = {}
+        async for stored in self.read(subject=EVERYTHING, since=start_time, limit=None, follow=False, bodies=False):
+            if stored is None:
+                continue
+            number = stored.headers.get("Nats-Msg-Id", "")
+            if number in wanted:
+                found[number] = stored.sequence
+            elif number in plain and stored.time < plain_until * 1e9:
+                perhaps[stored.sequence] = plain[number]
+        for sequence, candidates in perhaps.items():
+            source = await self._source_of(sequence)
+            found |= {message.id: sequence for message in candidates if message.source == source}
+        return found
+
+    async def _source_of(self, sequence: int) -> str:
+        """The source of a stored CloudEvent; empty when it is none, or is gone."""
+        answer = await self._connection.api(f"STREAM.MSG.GET.{EVENTS}", {"seq": sequence})
+        try:
+            return envelope.decode(base64.b64decode(answer["message"]["data"])).source
+        except (KeyError, InvalidInput):
+            return ""
 
     async def read(
         self,

@@ -13,6 +13,7 @@ import structlog
 from openclaw_nats.errors import Filtered, InvalidEvent, InvalidInput, InvalidSubject, Mistake, TooLarge
 from openclaw_nats.events import envelope, json_text
 from openclaw_nats.events.envelope import Event
+from openclaw_nats.events.identity import API, Identity
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message, Stored
 from openclaw_nats.events.subjects import check_subject
@@ -80,6 +81,8 @@ class Ingest:
         meters: IngestMeters,
         gateway_id: str,
         duplicate_window: float,
+        identity: Identity,
+        plain_until: float = 0.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._publisher = publisher
@@ -89,6 +92,8 @@ class Ingest:
         self._meters = meters
         self._gateway_id = gateway_id
         self._window = duplicate_window
+        self._identity = identity
+        self._plain_until = plain_until
         self._clock = clock
 
     async def publish(self, request: PublishRequest, traceparent: str = "") -> Published:
@@ -98,11 +103,19 @@ class Ingest:
         """
         event = self._event_of(request)
         event.traceparent = event.traceparent or traceparent
-        return await self.store(event)
+        return await self.store(event, again=request.id is not None)
 
-    async def store(self, event: Event) -> Published:
-        """Store one event; raise InvalidInput or Unavailable."""
-        message = self.prepare(event)
+    async def store(self, event: Event, publisher: str = API, *, again: bool = False) -> Published:
+        """Store one event of a publisher (events/identity.py); raise InvalidInput or Unavailable.
+
+        `again` says that it may have been stored before, since its publisher gave it its id.
+        """
+        message = self.prepare(event, publisher)
+        if again and self._clock() < self._plain_until + self._window:  # under its plain id, by the version before
+            since = self._clock() - self._window
+            if found := await self._log.stored_since(since, [message], self._plain_until):
+                self._meters.stored(0, 1)
+                return Published(event.id, event.subject, found[message.id], True)
         with self._meters.latency.time():
             result = (await self._publisher.publish([message]))[0]
         if not isinstance(result, Stored):
@@ -110,12 +123,12 @@ class Ingest:
         self._meters.stored(int(not result.duplicate), int(result.duplicate))
         return Published(event.id, event.subject, result.sequence, result.duplicate)
 
-    def prepare(self, event: Event) -> Message:
+    def prepare(self, event: Event, publisher: str = API) -> Message:
         """An event as it is stored: checked, let through by the filter, redacted; raise InvalidInput."""
         envelope.check(event)
         document = envelope.encode(event)
         json_text.check(document)
-        message = self._prepare(event, document)
+        message = self._prepare(event, document, publisher)
         if message is None:
             raise Filtered(
                 f"the operator's filter keeps {event.subject} out", hint="See filter.allow and filter.block in config."
@@ -133,7 +146,7 @@ class Ingest:
         places: list[int] = []
         for index, document in enumerate(documents):
             try:
-                message = self._prepare(envelope.decode(document), document)
+                message = self._prepare(envelope.decode(document), document, API)
             except InvalidInput as error:
                 outcome.rejected.append((index, error))
                 continue
@@ -177,7 +190,7 @@ class Ingest:
             data=request.payload,
         )
 
-    def _prepare(self, event: Event, document: bytes) -> Message | None:
+    def _prepare(self, event: Event, document: bytes, publisher: str) -> Message | None:
         if not self._filter.allows(event.subject):
             return None
         if self._redactor is not None and event.data:
@@ -191,14 +204,17 @@ class Ingest:
         limit = min(envelope.MAX_EVENT_BYTES + 4096, self._log.max_body)
         if len(document) > limit:
             raise TooLarge(f"the event is {len(document)} bytes long; the limit is {limit}")
-        return Message(event.subject, event.id, document)
+        number = self._identity.message_id(publisher, event.source, event.id)
+        return Message(event.subject, number, document, event.id, event.source)
 
     async def _drop_stored(
         self, messages: list[Message], places: list[int], retry_since: float | None, outcome: BatchOutcome
     ) -> tuple[list[Message], list[int]]:
-        if not messages or retry_since is None or self._clock() - retry_since < self._window * 0.9:
+        if not messages or retry_since is None:
             return messages, places
-        stored = await self._log.ids_since(retry_since - 5, frozenset(message.id for message in messages))
+        if self._clock() - retry_since < self._window * 0.9 and retry_since - 5 >= self._plain_until:
+            return messages, places  # JetStream itself knows their ids
+        stored = await self._log.stored_since(retry_since - 5, messages, self._plain_until)
         left = [(message, place) for message, place in zip(messages, places, strict=True) if message.id not in stored]
         outcome.duplicates += len(messages) - len(left)
         return [message for message, _ in left], [place for _, place in left]

@@ -13,11 +13,12 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from openclaw_nats.errors import Unavailable
+from openclaw_nats.events.identity import Identity
 from openclaw_nats.gateway.channel import PluginChannel
 from openclaw_nats.gateway.hooks import Hooks
 from openclaw_nats.gateway.sender import GatewaySender
 from openclaw_nats.gateway.webhook import Webhooks
-from openclaw_nats.inbound.budgets import Budgets, Limit
+from openclaw_nats.inbound.budgets import Budgets, Limit, share_of
 from openclaw_nats.inbound.dead_letters import DeadLetters
 from openclaw_nats.inbound.delivery import Deliveries
 from openclaw_nats.inbound.documents import Documents
@@ -156,17 +157,22 @@ class Inbound:
 
 
 def build_inbound(
-    settings: Settings, connection: Connection, event_log: JetStreamEventLog, registry: CollectorRegistry
+    settings: Settings,
+    database: Database,
+    identity: Identity,
+    connection: Connection,
+    event_log: JetStreamEventLog,
+    registry: CollectorRegistry,
 ) -> Inbound:
     """Wire the way in and take up what the last process left; needs a running event loop."""
-    database = Database(settings.home / "sidecar.db")
     meters = InboundMeters(registry)
     limits = (
         Limit("budget.turns_per_hour", settings["budget.turns_per_hour"], 3600),
         Limit("budget.turns_per_day", settings["budget.turns_per_day"], _DAY),
         Limit("budget.route_turns_per_hour", settings["budget.route_turns_per_hour"], 3600),
     )
-    flow = FlowControl(Budgets(limits[:2], limits[2]), settings["delivery.max_text"])
+    shares = share_of(limits[:2], settings["agents.budget_share"])
+    flow = FlowControl(Budgets(limits[:2], limits[2], shares), settings["delivery.max_text"])
     guard = LoopGuard(settings["delivery.max_hops"])
     source = JetStreamSource(connection, settings.gateway_id)
     book = RouteBook(database, source, flow)
@@ -194,7 +200,7 @@ def build_inbound(
     senders: dict[str, Sender] = {
         **dict.fromkeys(TURN_KINDS, sender),
         "webhook": Webhooks(session),
-        "subject": Republisher(event_log, connection.publish),
+        "subject": Republisher(event_log, connection.publish, identity),
     }
     deliveries = Deliveries(
         database=database,
@@ -216,7 +222,7 @@ def build_inbound(
 
     channel.on_change = gateway_is_back
     book.on_change = deliveries.wake
-    notices = Notices(event_log, flow, meters, settings.gateway_id, book.name_of)
+    notices = Notices(event_log, flow, meters, settings.gateway_id, book.name_of, identity)
     guard.on_stop = notices.loop_stopped
     intake = Intake(
         source=source,
@@ -242,7 +248,7 @@ def build_inbound(
         inbox=InboxService(database, book, flow, meters, deliveries.wake),
         dry_run=DryRun(event_log, renderer, limits),
         notices=notices,
-        dead_letters=DeadLetters(database, event_log),
+        dead_letters=DeadLetters(database, event_log, identity),
         meters=meters,
         processes=processes,
         session=session,

@@ -40,6 +40,7 @@ from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.tool_endpoints import ToolEndpoints
 from openclaw_nats.errors import OpenClawNatsError, SettingsError, StreamConflict, Unavailable
+from openclaw_nats.events.identity import Identity
 from openclaw_nats.jetstream.connection import Connection, Options
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
 from openclaw_nats.jetstream.stream_settings import limits
@@ -54,11 +55,14 @@ from openclaw_nats.service import logs
 from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.health import GatewayProbe, Health
+from openclaw_nats.service.identity_key import identity_key
 from openclaw_nats.service.inbound_parts import Inbound, build_inbound
 from openclaw_nats.service.schedule_parts import Schedules, build_schedules
 from openclaw_nats.service.tasks import keep_running
 from openclaw_nats.service.tool_parts import build_toolbox
 from openclaw_nats.settings import Settings, load
+from openclaw_nats.storage import inbox
+from openclaw_nats.storage.database import Database
 from openclaw_nats.telemetry.exporter import SpanExporter, otlp
 
 log = structlog.get_logger(__name__)
@@ -127,6 +131,8 @@ class Sidecar:
 async def build(settings: Settings) -> Sidecar:
     """Wire the sidecar; raise SettingsError when something needed (the API key, say) is missing."""
     api_key = settings.api_key()
+    identity = Identity(identity_key(settings.home))
+    database = Database(settings.home / "sidecar.db")
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     meters = IngestMeters(registry)
@@ -146,8 +152,10 @@ async def build(settings: Settings) -> Sidecar:
         meters=meters,
         gateway_id=settings.gateway_id,
         duplicate_window=limits(settings)["duplicate_window"] / 1e9,
+        identity=identity,
+        plain_until=float(database.now(lambda db: inbox.fact(db, inbox.PLAIN_IDS_UNTIL)) or 0),
     )
-    inbound = build_inbound(settings, connection, event_log, registry)
+    inbound = build_inbound(settings, database, identity, connection, event_log, registry)
     schedules = build_schedules(settings, connection, streams, ingest)
     gateway = GatewayProbe(settings["gateway.url"])
     health = Health(

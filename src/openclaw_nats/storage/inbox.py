@@ -15,12 +15,20 @@ from openclaw_nats.storage.rows import Dispatch, NewDelivery, Waiting
 
 T = TypeVar("T")
 PURGE_AT_ONCE = 5000
-_INSERT_EVENT = "INSERT INTO events (id, document) VALUES (?, ?) ON CONFLICT DO NOTHING"
-_INSERT_DELIVERY = """
-INSERT INTO deliveries (event_id, route_id, route, subject, session, sequence, state, reason, flow_key, priority, hops,
-                        size, stored_at, arrived_at, changed_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (event_id, route_id) DO NOTHING RETURNING id"""
+NO_OLD_PLACES = "no old places"
+PLAIN_IDS_UNTIL = "plain ids until"
+_INSERT_EVENT = "INSERT INTO events (place, document) VALUES (?, ?) ON CONFLICT DO NOTHING"
+# Redriven deliveries of a version that knew events by their ids have no place that could be told from the message.
+_KNOWN_OF_OLD = "SELECT 1 FROM deliveries WHERE place = ? AND route_id = ?"
+_NEW = (
+    *("place", "event_id", "route_id", "route", "subject", "session", "sequence", "state", "reason", "flow_key"),
+    *("priority", "hops", "size", "stored_at"),
+)
+_MARKS = ", ".join("?" * len(_NEW))
+_INSERT_DELIVERY = (
+    f"INSERT INTO deliveries ({', '.join(_NEW)}, arrived_at, changed_at) VALUES ({_MARKS}, ?, ?) "  # noqa: S608  (ours)
+    "ON CONFLICT (place, route_id) DO NOTHING RETURNING id"
+)
 _CHANGED = "INSERT INTO changes (delivery_id, at, state, reason) VALUES (?, ?, ?, ?)"
 _INSERT_DISPATCH = """
 INSERT INTO dispatches (id, route_id, route, flow_key, target, body, events, priority, hops, position, state, attempts,
@@ -32,14 +40,15 @@ def add(db: sqlite3.Connection, rows: Sequence[NewDelivery], now: float) -> list
     """Insert deliveries with their events; the number of each, or None for one that is there already."""
     numbers: list[int | None] = []
     seen = set()
+    old_places = not fact(db, NO_OLD_PLACES)
     for row in rows:
-        if row.event_id not in seen:
-            db.execute(_INSERT_EVENT, (row.event_id, row.document))
-            seen.add(row.event_id)
-        values = (
-            *(row.event_id, row.route_id, row.route, row.subject, row.session, row.sequence, row.state, row.reason),
-            *(row.flow_key, row.priority, row.hops, row.size, row.stored_at, now, now),
-        )
+        if old_places and db.execute(_KNOWN_OF_OLD, (f"old:{row.sequence}:{row.event_id}", row.route_id)).fetchone():
+            numbers.append(None)
+            continue
+        if row.place not in seen:
+            db.execute(_INSERT_EVENT, (row.place, row.document))
+            seen.add(row.place)
+        values = (*(getattr(row, name) for name in _NEW), now, now)
         found = db.execute(_INSERT_DELIVERY, values).fetchone()
         numbers.append(found[0] if found else None)
         if found and row.state != "pending":
@@ -47,12 +56,13 @@ def add(db: sqlite3.Connection, rows: Sequence[NewDelivery], now: float) -> list
     return numbers
 
 
-_WAITING = "id, event_id, route_id, flow_key, sequence, priority, hops, size, stored_at, arrived_at"
+_WAITING = "id, place, event_id, route_id, flow_key, sequence, priority, hops, size, stored_at, arrived_at"
 
 
 def _waiting_of(row: sqlite3.Row) -> tuple[int, str, Waiting]:
     one = Waiting(
         delivery=row["id"],
+        place=row["place"],
         event_id=row["event_id"],
         order=row["sequence"],
         priority=row["priority"],
@@ -78,12 +88,12 @@ def _parts(values: Iterable[T]) -> Iterator[tuple[list[T], str]]:
         yield part, ",".join("?" * len(part))
 
 
-def documents(db: sqlite3.Connection, ids: Iterable[str]) -> dict[str, bytes]:
-    """The events' documents by id; one that was purged is missing."""
+def documents(db: sqlite3.Connection, places: Iterable[str]) -> dict[str, bytes]:
+    """The events' documents by place; one that was purged is missing."""
     found: dict[str, bytes] = {}
-    for part, marks in _parts(ids):
-        rows = db.execute(f"SELECT id, document FROM events WHERE id IN ({marks})", part)  # noqa: S608  (marks only)
-        found |= {row["id"]: row["document"] for row in rows}
+    for part, marks in _parts(places):
+        sql = f"SELECT place, document FROM events WHERE place IN ({marks})"  # noqa: S608  (marks only)
+        found |= {row["place"]: row["document"] for row in db.execute(sql, part)}
     return found
 
 
@@ -104,7 +114,12 @@ def begin(db: sqlite3.Connection, dispatch: Dispatch, now: float, *, turn: bool)
     reason = f"dispatch {dispatch.id}, attempt 1"
     db.executemany(_CHANGED, [(number, now, "sending", reason) for number in dispatch.deliveries])
     if turn:
-        db.execute("INSERT INTO turns (at, route_id) VALUES (?, ?)", (now, dispatch.route_id))
+        _count_turn(db, dispatch.route_id, now)
+
+
+def _count_turn(db: sqlite3.Connection, route_id: int, now: float) -> None:
+    by = "EXISTS (SELECT 1 FROM routes WHERE id = ? AND made_by LIKE 'agent:%')"
+    db.execute(f"INSERT INTO turns (at, route_id, agents) VALUES (?, ?, {by})", (now, route_id, route_id))  # noqa: S608
 
 
 def still_pending(db: sqlite3.Connection, numbers: Iterable[int]) -> set[int]:
@@ -131,7 +146,7 @@ def begin_again(db: sqlite3.Connection, dispatch: Dispatch, now: float, *, new_r
         return False
     _move(db, dispatch.id, now, "sending", f"dispatch {dispatch.id}, attempt {dispatch.attempts}")
     if new_run:
-        db.execute("INSERT INTO turns (at, route_id) VALUES (?, ?)", (now, dispatch.route_id))
+        _count_turn(db, dispatch.route_id, now)
     return True
 
 
@@ -209,7 +224,7 @@ def revive(db: sqlite3.Connection, numbers: Iterable[int], reason: str, now: flo
     revived = []
     sql = f"""UPDATE deliveries SET state = 'pending', reason = '', dispatch_id = NULL, told = 0,
               arrived_at = ?, stored_at = ?, changed_at = ?
-              WHERE id = ? AND state = 'dead' AND EXISTS (SELECT 1 FROM events WHERE id = event_id)
+              WHERE id = ? AND state = 'dead' AND EXISTS (SELECT 1 FROM events WHERE events.place = deliveries.place)
               RETURNING {_WAITING}"""  # noqa: S608  (our own text)
     for number in numbers:
         row = db.execute(sql, (now, now, now, number)).fetchone()
@@ -267,8 +282,8 @@ def interrupt(db: sqlite3.Connection, now: float) -> None:
 def untold(db: sqlite3.Connection, limit: int) -> list[sqlite3.Row]:
     """Dead letters that are not yet in the dead-letter stream, with their events."""
     return db.execute(
-        """SELECT d.id, d.event_id, d.route, d.route_id, d.subject, d.reason, d.changed_at, e.document
-           FROM deliveries d LEFT JOIN events e ON e.id = d.event_id
+        """SELECT d.id, d.place, d.event_id, d.route, d.route_id, d.subject, d.reason, d.changed_at, e.document
+           FROM deliveries d LEFT JOIN events e ON e.place = d.place
            WHERE d.state = 'dead' AND d.told = 0 ORDER BY d.id LIMIT ?""",
         (limit,),
     ).fetchall()
@@ -285,9 +300,10 @@ def dispatch_times(db: sqlite3.Connection, since: float) -> list[tuple[int, str,
     return [tuple(row) for row in db.execute(sql, (since,))]
 
 
-def turn_times(db: sqlite3.Connection, since: float) -> list[tuple[float, int]]:
-    """(time, route) of every agent run since then: what the budgets count."""
-    return [tuple(row) for row in db.execute("SELECT at, route_id FROM turns WHERE at >= ? ORDER BY at", (since,))]
+def turn_times(db: sqlite3.Connection, since: float) -> list[tuple[float, int, bool]]:
+    """(time, route, whether an agent made the route) of every agent run since then: what the budgets count."""
+    sql = "SELECT at, route_id, agents FROM turns WHERE at >= ? ORDER BY at"
+    return [(row[0], row[1], bool(row[2])) for row in db.execute(sql, (since,))]
 
 
 def purge(db: sqlite3.Connection, before: float, turns_before: float) -> int:
@@ -301,7 +317,9 @@ def purge(db: sqlite3.Connection, before: float, turns_before: float) -> int:
         db.execute("DELETE FROM deliveries WHERE id = ?", (row["id"],))
     db.execute("DELETE FROM turns WHERE at < ?", (turns_before,))
     if gone:
-        db.execute("DELETE FROM events WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE event_id = events.id)")
+        db.execute(
+            "DELETE FROM events WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.place = events.place)"
+        )
         db.execute(
             "DELETE FROM dispatches WHERE changed_at < ? AND state NOT IN ('sending', 'failed') "
             "AND NOT EXISTS (SELECT 1 FROM deliveries WHERE dispatch_id = dispatches.id)",

@@ -15,7 +15,7 @@ _DELIVERY = (
 
 _SEARCH = (
     "(instr(lower(route || ' ' || subject || ' ' || session || ' ' || event_id || ' ' || reason), lower(?)) OR EXISTS "
-    "(SELECT 1 FROM events WHERE events.id = event_id AND instr(lower(CAST(document AS TEXT)), lower(?))))"
+    "(SELECT 1 FROM events WHERE events.place = deliveries.place AND instr(lower(CAST(document AS TEXT)), lower(?))))"
 )
 
 
@@ -41,7 +41,9 @@ def delivery(db: sqlite3.Connection, number: int) -> dict[str, Any] | None:
     if row is None:
         return None
     found = dict(row)
-    document = db.execute("SELECT document FROM events WHERE id = ?", (row["event_id"],)).fetchone()
+    document = db.execute(
+        "SELECT document FROM events JOIN deliveries USING (place) WHERE deliveries.id = ?", (number,)
+    ).fetchone()
     found["document"] = document[0] if document else None
     changes = db.execute("SELECT at, state, reason FROM changes WHERE delivery_id = ? ORDER BY rowid", (number,))
     found["changes"] = [dict(one) for one in changes]
@@ -50,7 +52,10 @@ def delivery(db: sqlite3.Connection, number: int) -> dict[str, Any] | None:
 
 
 def of_events(db: sqlite3.Connection, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """For each event id (at most 500) what became of it: id, route and state of its deliveries."""
+    """For each event id (at most 500) what became of it: id, route and state of its deliveries.
+
+    Publishers may have used one id for several events: then those of all of them.
+    """
     found: dict[str, list[dict[str, Any]]] = {}
     marks = ",".join("?" * len(ids))
     sql = f"SELECT event_id, id, route, state FROM deliveries WHERE event_id IN ({marks}) ORDER BY id"  # noqa: S608

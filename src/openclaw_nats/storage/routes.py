@@ -5,10 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from openclaw_nats.storage.inbox import fact, set_fact
-
-_ENDED = """SELECT event_id FROM deliveries WHERE event_id LIKE 'agent_events:%' AND event_id NOT LIKE '%@%'
-    EXCEPT SELECT event_id FROM deliveries WHERE state IN ('pending', 'sending', 'failed')"""
+from openclaw_nats.storage.inbox import NO_OLD_PLACES, fact, set_fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +48,7 @@ def remove(db: sqlite3.Connection, route_id: int) -> None:
 def follow_stream(db: sqlite3.Connection, created: str) -> bool:
     """Note which stream the sequences are of; when it is another one than before, they start again. True if so.
 
-    Ids that are made of a sequence then begin anew too: what has ended gives its ids up, or new events would be taken
-    for old ones.
+    Events that are known by sequence and id alone (migration 0003) are no longer taken for those of the new stream.
     """
     known = fact(db, "stream")
     if known == created:
@@ -60,7 +56,5 @@ def follow_stream(db: sqlite3.Connection, created: str) -> bool:
     set_fact(db, "stream", created)
     if known:
         db.execute("UPDATE routes SET after_sequence = 0")
-        ended = [(f"{row[0]}@{known}", row[0]) for row in db.execute(_ENDED).fetchall()]
-        db.executemany("UPDATE events SET id = ? WHERE id = ?", ended)
-        db.executemany("UPDATE deliveries SET event_id = ? WHERE event_id = ?", ended)
+        set_fact(db, NO_OLD_PLACES, "yes")
     return bool(known)

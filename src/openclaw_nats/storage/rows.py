@@ -11,8 +11,11 @@ STATES = OPEN + ENDED
 
 @dataclass(slots=True)
 class NewDelivery:
-    """One event for one route, as the intake found it. Times are seconds since the Unix epoch."""
+    """One event for one route, as the intake found it. `place` is which event it is (events/identity.py); `event_id`
+    is what its publisher calls it. Times are seconds since the Unix epoch.
+    """
 
+    place: str
     event_id: str
     route_id: int
     route: str
@@ -31,9 +34,10 @@ class NewDelivery:
 
 @dataclass(slots=True)
 class Waiting:
-    """A delivery that waits to go out. `order` is the event's place in the stream; `arrived` when the inbox took it."""
+    """A delivery that waits to go out. `order` is its event's sequence in the stream; `arrived`: when it was taken."""
 
     delivery: int
+    place: str
     event_id: str
     order: int
     priority: int

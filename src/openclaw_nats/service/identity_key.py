@@ -1,0 +1,31 @@
+"""The key behind every message id (events/identity.py): 32 random bytes in a file, made at the first start."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from openclaw_nats.errors import SettingsError
+from openclaw_nats.service.files import write_private
+
+NAME = "identity-key"
+_BYTES = 32
+
+
+def identity_key(home: Path) -> bytes:
+    """The key of an installation; raise SettingsError when its file holds something else."""
+    path = home / NAME
+    if not path.exists():
+        write_private(path, secrets.token_hex(_BYTES) + "\n")
+    try:
+        key = bytes.fromhex(path.read_text().strip())
+    except OSError as error:
+        raise SettingsError(f"{path} can't be read: {error.strerror}") from None
+    except ValueError:
+        key = b""
+    if len(key) < _BYTES:
+        raise SettingsError(
+            f"{path} does not hold a key of {_BYTES} bytes in hexadecimal digits",
+            hint="Restore it from a backup, or move it away: a new one is made, and repeated events of before count.",
+        )
+    return key
