@@ -107,7 +107,7 @@ async def test_turns_count_for_the_hour_up_to_each_point(
     stream.now = BEGIN + 2 * HOUR
     for minutes_ago in (130, 70, 30, 30, 5):
         at = stream.now - minutes_ago * 60
-        await database.write(lambda db, at=at: db.execute("INSERT INTO turns VALUES (?, 1)", (at,)))
+        await database.write(lambda db, at=at: db.execute("INSERT INTO turns (at, route_id) VALUES (?, 1)", (at,)))
     turns = (await activity.window("hour"))["turnsPerHour"]
     assert turns[-1] == 3
     assert turns[0] == 1  # at the window's begin only the one of 70 minutes ago is within its hour
