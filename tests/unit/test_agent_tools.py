@@ -197,4 +197,5 @@ def test_switched_off(tmp_path: Path) -> None:
 def test_every_setting_for_agents_is_used() -> None:
     named = {one.name for one in REGISTRY if one.name.startswith("agents.")}
     source = (ROOT / "src" / "openclaw_nats" / "agent_tools" / "limits.py").read_text()
+    source += (ROOT / "src" / "openclaw_nats" / "service" / "inbound_parts.py").read_text().replace("agents.", "")
     assert {name for name in named if f'"{name.removeprefix("agents.")}"' in source} == named
