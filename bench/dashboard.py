@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench.run import table  # noqa: E402
-from tests.browser.conftest import FLAGS, chromium  # noqa: E402
+from tests.browser.chromium import chromium  # noqa: E402
+from tests.browser.conftest import FLAGS  # noqa: E402
 from tests.support.browser import sign_in_code  # noqa: E402
 from tests.support.processes import NatsServer, Sidecar, event  # noqa: E402
 
@@ -91,7 +92,7 @@ def main() -> int:
     sidecar.start()
     try:
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+            browser = playwright.chromium.launch(executable_path=str(chromium()), args=FLAGS)
             rows, browser_version = measure(browser, sidecar, empty), f"Chromium {browser.version}"
             browser.close()
     finally:

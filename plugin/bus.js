@@ -186,9 +186,10 @@ export class Bus {
         "hooks.allowConversationAccess is not set for this plugin: llm.output events are missing. Run `openclaw-nats setup`.",
       );
     }
+    const notes = [];
     if (this.memory.old) {
-      problems.push(
-        "This Gateway (older than 2026.6) has no hooks for session.new, session.reset, model calls, cron jobs, pairing, " +
+      notes.push(
+        "This Gateway (older than 2026.4) has no hooks for session.new, session.reset, model calls, cron jobs, pairing, " +
           "skills and subagent progress: these events can't be sent.",
       );
     }
@@ -205,6 +206,7 @@ export class Bus {
       handlerErrors: this.handlerErrors,
       lastError: this.uploader.lastError || this.lastHandlerError,
       problems,
+      notes,
       spool: { ...this.spool.stats(), rejected: this.uploader.rejected },
     };
   }

@@ -16,6 +16,11 @@ hypothesis.settings.register_profile("tests", deadline=None, suppress_health_che
 hypothesis.settings.load_profile("tests")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--versions`: Gateway tests of every release, not of three."""
+    parser.addoption("--versions", action="store_true", help="run tests/gateway/test_versions.py on all releases")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Workers tell tests apart by their names: of several with one name they would run one, and say nothing."""
     if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""All checks and tests, the fast ones first. Arguments go to pytest: `python3 dev.py test tests/unit -k subjects`."""
+"""All checks and tests, the fast ones first. Arguments go to pytest: `python3 dev.py test tests/unit -k subjects`.
+
+`--versions` alone is the whole matrix of OpenClaw releases (tests/gateway/test_versions.py).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # gives all its tests one name, of which workers would run only one (tests/conftest.py refuses that): they go alone.
 FUZZ = "tests/integration/test_fuzz.py"
 PARTS = (["--numprocesses=2", "--dist=loadfile", f"--ignore={FUZZ}"], [FUZZ])
+VERSIONS = "tests/gateway/test_versions.py"
 SVELTE_CHECK = ["--workspace", "dashboard", "--fail-on-warnings", "--output", "human"]
 sys.path.insert(0, str(ROOT))
 
@@ -62,6 +66,8 @@ def as_root() -> list[str]:
 def main() -> int:
     """Run everything; the exit code is 1 when anything failed."""
     arguments = sys.argv[1:]
+    if arguments == ["--versions"]:
+        arguments = [VERSIONS, "--versions"]
     failed = []
     dashboard_tools()
     if not arguments:

@@ -1,13 +1,13 @@
-"""Debian's Chromium, a real Gateway, and a browser that is signed in."""
+"""A real browser, a real Gateway, and a browser that is signed in."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
+from tests.browser.chromium import chromium
 from tests.browser.world import VERSION, Gateway
 from tests.support.inbound import ROOMY
 from tests.support.processes import wait_until
@@ -24,17 +24,10 @@ FLAGS = [
 ]
 
 
-def chromium() -> str:
-    """The browser's path."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert found, "the browser tests need Chromium: `apt-get install chromium` (as .ci/run does)"
-    return found
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        one = playwright.chromium.launch(executable_path=str(chromium()), args=FLAGS)
         yield one
         one.close()
 

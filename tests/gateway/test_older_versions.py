@@ -31,7 +31,8 @@ def test_startup_and_report(world: World) -> None:
     plugin = world.sidecar.get("/api/health")[1]["plugin"]
     assert plugin["reachable"] is True
     assert plugin["conversationAccess"] is (None if old(world) else True)
-    assert bool(plugin["problems"]) is old(world)
+    assert plugin["problems"] == []
+    assert bool(plugin["notes"]) is old(world)
 
 
 def test_a_turn(world: World) -> None:

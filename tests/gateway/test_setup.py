@@ -80,10 +80,14 @@ class Install:
 def running(one: Install) -> Iterator[Install]:
     """What a fixture does with it: start its Gateway, lend it, take everything away."""
     one.gateway.start()
-    yield one
-    one.run("uninstall", "--purge", "--yes")
-    one.gateway.close()
-    _end_listener(one.gateway.port)  # a Gateway of 2026.3 has replaced its own process when the plugin came and went
+    try:
+        yield one
+    finally:
+        try:
+            one.run("uninstall", "--purge", "--yes")
+        finally:
+            one.gateway.close()
+            _end_listener(one.gateway.port)  # a Gateway of 2026.3 has replaced its own process with the plugin's coming
 
 
 @pytest.fixture(scope="module", params=["2026.9.6", "2026.3.1"])
@@ -149,7 +153,7 @@ def test_secrets_are_for_the_owner_only(install: Install) -> None:
         assert key not in path.read_text()
         assert hook_token not in path.read_text()
         assert password not in path.read_text()
-    listing = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    listing = "\n".join(" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"]))
     assert key not in listing
     assert password not in listing
 
@@ -195,7 +199,7 @@ def test_publish_events_and_filters_through_the_command(install: Install) -> Non
 
 def test_missing_conversation_access_is_told_and_setup_mends_it(install: Install) -> None:
     if install.gateway.old:
-        assert any("2026.6" in text for text in install.status()["plugin"]["problems"])
+        assert any("no hooks for" in text for text in install.status()["plugin"]["notes"])
         return
     install.openclaw("config", "unset", "plugins.entries.openclaw-nats.hooks.allowConversationAccess")
     problems = install.status()["plugin"]["problems"]

@@ -45,7 +45,7 @@ def where(tmp_path: Path) -> Locations:
 
 def test_compose_itself_finds_nothing_wrong(where: Locations) -> None:
     tool = shutil.which("docker-compose")
-    assert tool, "docker-compose is needed: `apt-get install docker-compose` (as .ci/run does)"
+    assert tool, "docker-compose is needed: `python3 dev.py test` says how to get it"
     one = DockerCompose(where)
     assert one.install() is True
     assert one.install() is False

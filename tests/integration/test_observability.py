@@ -62,7 +62,7 @@ def test_alert_rules_name_metrics_that_exist_and_say_what_to_do(bus: Sidecar) ->
 
 def test_promtool_finds_nothing_wrong_with_the_rules() -> None:
     promtool = shutil.which("promtool")
-    assert promtool, "promtool is needed: `apt-get install prometheus` (as .ci/run does)"
+    assert promtool, "promtool is needed: `python3 dev.py test` says how to get it"
     done = subprocess.run(
         [promtool, "check", "rules", str(CONTRIB / "alerts.yml")], capture_output=True, text=True, check=False
     )

@@ -57,6 +57,7 @@ export interface components {
                 since: string;
                 version: string;
                 problems: string[];
+                notes: string[];
                 gatewayVersion?: string;
                 conversationAccess?: boolean | null;
                 events?: number;

@@ -113,6 +113,7 @@ ANSWERS: dict[str, Schema] = {
             since=TIME,
             version=TEXT,
             problems=many(TEXT),
+            notes=many(TEXT),
             gatewayVersion=TEXT,
             conversationAccess=maybe(FLAG),
             events=WHOLE,

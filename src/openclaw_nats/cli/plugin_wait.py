@@ -15,12 +15,13 @@ _LATER = "when no turn runs, `openclaw-nats setup` or a restart of the Gateway d
 def wait_for_plugin(setup: Any, say: Any, *, was_running: bool) -> Any:
     """Return the sidecar's report once the running Gateway's plugin sends what it should, or the time is up.
 
-    A Gateway of 2026.9 does not take over what changed while a turn runs, and does not try again: it is asked to, until
+    A Gateway of 2026.9 does not take over what changed while a turn runs, and does not try again: it is asked until
     that turn has ended. One that does not load the plugin at all is restarted, where OpenClaw runs it as a service.
     """
     from openclaw_nats.cli.sidecar_client import SidecarClient
     from openclaw_nats.errors import SetupError
     from openclaw_nats.installer import gateway_plugin
+    from openclaw_nats.installer.openclaw import CommandFailed, gateway_answers
 
     settings = setup.settings()
     client, url = SidecarClient(settings), settings["gateway.url"]
@@ -29,7 +30,7 @@ def wait_for_plugin(setup: Any, say: Any, *, was_running: bool) -> Any:
         say("!", "Gateway", f"nothing answers at {url}: events begin when the Gateway is started")
         return report
     began, seconds = time.monotonic(), _PLUGIN_SECONDS
-    restarted, waits, due = False, False, setup.reload_due
+    restarted, waits, due, why = False, False, setup.reload_due, ""
     while (passed := time.monotonic() - began) < seconds:
         report = client.call("GET", "/api/health")
         plugin = report["plugin"]
@@ -39,21 +40,26 @@ def wait_for_plugin(setup: Any, say: Any, *, was_running: bool) -> Any:
         done: bool | None = None
         if due or (plugin["reachable"] and passed > _GRACE_SECONDS):
             try:
-                done = gateway_plugin.reload(setup.openclaw)
+                done = gateway_plugin.reload(setup.openclaw) or None
+                due = False
+            except CommandFailed as error:
+                done, why = False, str(error)
             except SetupError as error:
                 say("!", "Gateway", f"{error}: {_LATER}")
                 return report
-            due = due and done is False
-        if done is False and not waits:
+        if done is False and not waits and gateway_answers(url):
             waits, seconds = True, _TURN_SECONDS
-            say("·", "Gateway", f"a turn runs, and it loads the plugin after that: waiting up to {_TURN_SECONDS:.0f} s")
+            text = (
+                f"it does not load the plugin while a turn runs: trying again for up to {_TURN_SECONDS:.0f} s ({why})"
+            )
+            say("·", "Gateway", text)
         if done is None and not restarted and passed > _RESTART_AFTER_SECONDS:
             restarted = True
             if setup.openclaw.restart_gateway():
                 say("+", "Gateway", "restarted, since it did not load the plugin by itself")
         time.sleep(0.5 if done is None else 2.0)
     if waits:
-        say("!", "Gateway", f"the turn still runs, so it has not loaded the plugin as it is now: {_LATER}")
+        say("!", "Gateway", f"it has still not loaded the plugin as it is now ({why}): {_LATER}")
     elif report["plugin"]["reachable"]:
         say("!", "Gateway", f"it has not taken over the plugin's configuration (no llm.output events): {_LATER}")
     else:

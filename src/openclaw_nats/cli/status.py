@@ -115,7 +115,7 @@ def _show(report: dict[str, Any]) -> None:
         click.echo(f"Spool: {spool['events']} events waiting, oldest {spool['oldestSeconds']:.0f} s{lost}{refused}")
     _show_delivery(report["delivery"])
     _show_schedules(report.get("schedules") or {})
-    for text in [*nats.get("notes", []), *plugin.get("problems", [])]:
+    for text in [*nats.get("notes", []), *plugin.get("problems", []), *plugin.get("notes", [])]:
         step("!", text)
 
 

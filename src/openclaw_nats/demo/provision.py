@@ -62,7 +62,7 @@ def provision(version: str, progress: Progress) -> OpenClawPrefix:
     cache = cache_dir()
     node = provision_node(cache, progress)
     prefix = OpenClawPrefix(cache / f"openclaw-{version}")
-    with _alone(prefix.path):
+    with alone(prefix.path):
         if not (prefix.path / ".complete").exists():
             _install_openclaw(prefix, version, node, progress)
     return prefix
@@ -93,7 +93,7 @@ def _install_openclaw(prefix: OpenClawPrefix, version: str, node: Path, progress
         str(prefix.path),
     ]
     environment = dict(os.environ) | {"PATH": f"{prefix.bin}{os.pathsep}{os.environ['PATH']}"}
-    _run([str(script), *arguments], f"OpenClaw {version} from npm", environment, progress)
+    run_download([str(script), *arguments], f"OpenClaw {version} from npm", environment, progress)
     prefix.openclaw.symlink_to(Path("..") / "node_modules" / ".bin" / "openclaw")
     (prefix.path / ".complete").write_text(prefix.version)
 
@@ -107,17 +107,17 @@ def provision_node(cache: Path, progress: Progress) -> Path:
 
 def provision_wheel(target: Path, requirements: Path, what: str, progress: Progress) -> Path:
     """Install hashed requirements into a folder of their own, once; return it."""
-    with _alone(target):
+    with alone(target):
         if not (target / ".complete").exists():
             shutil.rmtree(target, ignore_errors=True)
             command = [*_installer(), "--require-hashes", "--target", str(target), "-r", str(requirements)]
-            _run(command, what, dict(os.environ), progress)
+            run_download(command, what, dict(os.environ), progress)
             (target / ".complete").touch()
     return target
 
 
 @contextlib.contextmanager
-def _alone(target: Path) -> Iterator[None]:
+def alone(target: Path) -> Iterator[None]:
     """While one process fills `target`, the next one waits."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.with_name(f".{target.name}.lock").open("w") as lock:
@@ -136,8 +136,8 @@ def _installer() -> list[str]:
     raise SetupError("neither pip nor uv is here to fetch Node", hint="Install one of them, then run it again.")
 
 
-def _run(command: list[str], what: str, environment: dict[str, str], progress: Progress) -> None:
-    """Run a download, telling every second how long it has taken."""
+def run_download(command: list[str], what: str, environment: dict[str, str], progress: Progress) -> None:
+    """Run a download, reporting every second how long it has taken; raise SetupError."""
     began = time.monotonic()
     done = threading.Event()
 

@@ -17,7 +17,7 @@ from openclaw_nats.errors import RetryLater, SetupError
 from openclaw_nats.gateway import tls
 from openclaw_nats.installer import gateway_plugin
 from openclaw_nats.installer.gateway_hooks import GatewayHooks
-from openclaw_nats.installer.openclaw import OpenClaw, gateway_answers
+from openclaw_nats.installer.openclaw import CommandFailed, OpenClaw, gateway_answers
 from openclaw_nats.plugin_files import plugin_dir
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.settings import Settings
@@ -159,12 +159,16 @@ def _hook_status(settings: Settings, token: str) -> int | None:
         connection.close()
 
 
-def _load_anew(found: OpenClaw) -> None:
-    for _ in range(_RELOADS):  # a turn holds the plugin for some seconds after its end
-        if gateway_plugin.reload(found) is not False:
+def _load_again(found: OpenClaw) -> None:
+    for attempt in range(_RELOADS):
+        try:
+            gateway_plugin.reload(found)
             return
-        time.sleep(2)
-    raise SetupError("a turn runs, so the Gateway does not load the plugin anew; try again when it is done")
+        except CommandFailed as error:
+            if attempt + 1 == _RELOADS:
+                text = f"the Gateway does not load the plugin again while a turn runs: {error}"
+                raise SetupError(text, hint="Try again when no turn runs.") from None
+        time.sleep(2)  # a turn holds the plugin for some seconds after its end
 
 
 def reports(health: dict[str, Any], found: OpenClaw | None) -> Iterator[Finding]:
@@ -187,8 +191,10 @@ def reports(health: dict[str, Any], found: OpenClaw | None) -> Iterator[Finding]
                 "OpenClaw's configuration grants it, but the running Gateway has not taken that over: llm.output events"
                 " are missing",
                 "Run `openclaw plugins reload openclaw-nats` while no turn runs, or restart the Gateway.",
-                partial(_load_anew, found),
+                partial(_load_again, found),
             )
+    for text in plugin.get("notes", []):
+        yield note("plugin", text)
     spool = plugin.get("spool", {})
     waiting, oldest = spool.get("events", 0), spool.get("oldestSeconds", 0.0)
     if waiting and oldest > 60:

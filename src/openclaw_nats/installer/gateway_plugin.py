@@ -1,65 +1,67 @@
-"""Our plugin in OpenClaw: put there, loaded anew by the running Gateway, and taken out again."""
+"""Our plugin in OpenClaw: put there, loaded again by the running Gateway, and removed.
+
+What an OpenClaw can do is read from its own help, and what a failed command has left is looked at: no error's words are
+interpreted, which change from release to release. (2026.3 has no `--force`, `--accept-capabilities` came with 2026.8,
+`plugins reload` with 2026.9.)
+"""
 
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 from openclaw_nats.errors import SetupError
-from openclaw_nats.installer.openclaw import PLUGIN_ID, CommandFailed, OpenClaw
+from openclaw_nats.installer.openclaw import PLUGIN_ID, CommandFailed, OpenClaw, gateway_answers
 
-# What 2026.9 answers while a turn runs that the loaded plugin has a part in.
-_BUSY = "active retained work"
-_UNTRACKED = ("not associated with a tracked", "is not managed by")
+_UNINSTALL_TRIES = 3
+_PAUSE_SECONDS = 2.0  # a turn holds the plugin for some seconds after its end
 
 
 def install(openclaw: OpenClaw, source: Path) -> bool:
     """Install the plugin from a folder, over an older one if there is.
 
-    Returns False when a turn keeps the running Gateway from loading it: the files are in place, `reload` is due.
-    Raises SetupError when OpenClaw refuses it; what was installed before is still there then.
+    Returns False when the files are in place but the running Gateway did not load them (since 2026.9 a turn keeps it
+    from that): `reload` is due. Raises SetupError when OpenClaw refuses it; what was installed before is still there
+    then.
     """
     installed, aside = openclaw.installed_plugin(), openclaw.state_dir / "nats" / "plugin-before"
-    for flags in (["--force", "--accept-capabilities"], ["--force"], []):
-        if not flags and installed.exists():  # 2026.3 refuses to install over one, and has no --force
-            shutil.rmtree(aside, ignore_errors=True)
-            shutil.move(installed, aside)
-        try:
-            openclaw.run("plugins", "install", str(source), *flags)
-        except CommandFailed as error:
-            if _BUSY in error.output and openclaw.plugin_is_current(source):
-                return False
-            if flags and error.is_unknown:
-                continue
-            if not flags and aside.exists() and not installed.exists():
-                shutil.move(aside, installed)
-            hint = (
-                "A turn runs; try again when it is done." if _BUSY in error.output else "`openclaw doctor` may say why."
-            )
-            raise SetupError(f"OpenClaw did not install the plugin: {error}", hint=hint) from None
-        break
+    flags = _known(openclaw, ("--force", "--accept-capabilities"), "install")
+    if "--force" not in flags and installed.exists():  # this version refuses to install over one
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(installed, aside)
+    try:
+        openclaw.run("plugins", "install", str(source), *flags)
+    except CommandFailed as error:
+        if openclaw.plugin_is_current(source) and gateway_answers(openclaw.gateway_url()):
+            return False
+        if aside.exists() and not installed.exists():
+            shutil.move(aside, installed)
+        raise SetupError(
+            f"OpenClaw did not install the plugin: {error}",
+            hint="If a turn runs, try again when it is done; `openclaw doctor` may say more.",
+        ) from None
     shutil.rmtree(aside, ignore_errors=True)
     if not installed.is_dir():
         raise SetupError(f"OpenClaw did not install the plugin: {installed} is not there afterwards")
     return True
 
 
-def reload(openclaw: OpenClaw) -> bool | None:
-    """Have the running Gateway load the plugin and its configuration anew.
+def _known(openclaw: OpenClaw, flags: tuple[str, ...], command: str) -> list[str]:
+    """Those of the flags that `openclaw plugins COMMAND` knows."""
+    return [flag for flag in flags if openclaw.has_option(flag, "plugins", command)]
 
-    Returns False while a turn runs that keeps it from doing so, None where OpenClaw (before 2026.9) can't.
+
+def reload(openclaw: OpenClaw) -> bool:
+    """Have the running Gateway load the plugin and its configuration again; False where OpenClaw has no such command.
+
+    Raises CommandFailed when the Gateway does not do it now: a turn that runs keeps it from that.
     """
-    for flags in (["--accept-capabilities"], []):
-        try:
-            openclaw.run("plugins", "reload", PLUGIN_ID, *flags)
-        except CommandFailed as error:
-            if _BUSY in error.output:
-                return False
-            if not error.is_unknown:
-                raise
-            continue
-        return True
-    return None
+    if not openclaw.has_command("reload", "plugins"):
+        return False
+    openclaw.run("plugins", "reload", PLUGIN_ID, *_known(openclaw, ("--accept-capabilities",), "reload"))
+    return True
 
 
 def is_there(openclaw: OpenClaw) -> bool:
@@ -70,19 +72,31 @@ def is_there(openclaw: OpenClaw) -> bool:
 
 
 def uninstall(openclaw: OpenClaw, source: Path) -> None:
-    """Take the plugin out of OpenClaw, also when its folder or OpenClaw's record of it has been removed by hand."""
+    """Remove the plugin from OpenClaw, also when its folder or OpenClaw's record of it has been removed by hand.
+
+    Raises CommandFailed when something of it is still there afterwards.
+    """
     installed = openclaw.installed_plugin()
     if not installed.exists() and openclaw.plugin_entry().get("config"):
         # 2026.9 holds on to the settings of a plugin whose folder is missing: it is put back, to be removed in order.
         install(openclaw, source)
-    try:
-        openclaw.run("plugins", "uninstall", PLUGIN_ID, "--force")
-    except CommandFailed as error:
-        if installed.exists() and not any(words in error.output for words in _UNTRACKED):
-            raise
+    failure: CommandFailed | None = None
+    for attempt in range(_UNINSTALL_TRIES):
+        try:
+            openclaw.run("plugins", "uninstall", PLUGIN_ID, "--force")
+        except CommandFailed as error:
+            failure = error
+            if not gateway_answers(openclaw.gateway_url()):
+                break  # it was no turn that kept the Gateway from letting go of it
+            if attempt + 1 < _UNINSTALL_TRIES:
+                time.sleep(_PAUSE_SECONDS)
+        else:
+            break
     if installed.is_dir():
         shutil.rmtree(installed)
     _drop_leftovers(openclaw)
+    if failure is not None and is_there(openclaw):
+        raise failure
 
 
 def _drop_leftovers(openclaw: OpenClaw) -> None:

@@ -36,21 +36,11 @@ _COMMAND_SECONDS = 180
 _CONVERSATION_ACCESS_SINCE = (2026, 4)
 _BATCH_SINCE = (2026, 6)  # `config set --batch-file`; it may be older, and 2026.3 has none
 _NOISE = re.compile(r"\x1b\[[0-9;]*m")
-_UNKNOWN = ("unknown option", "unknown command", "too many arguments")
 _BOX = "│├╭╰◇"  # how OpenClaw frames its notes
 
 
 class CommandFailed(SetupError):
-    """An `openclaw` command ended with an error; `output` is all that it printed."""
-
-    def __init__(self, message: str, output: str) -> None:
-        super().__init__(message)
-        self.output = output
-
-    @property
-    def is_unknown(self) -> bool:
-        """Whether this version does not know the command or one of its options."""
-        return any(words in self.output for words in _UNKNOWN)
+    """An `openclaw` command ended with an error. Its words are for people: nothing is decided by them."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +51,7 @@ class OpenClaw:
     state_dir: Path
     config_path: Path
     _read: dict[str, OpenClawConfig] = field(default_factory=dict, compare=False, repr=False)
+    _helps: dict[tuple[str, ...], str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def find(cls, environment: Mapping[str, str] = os.environ) -> OpenClaw:
@@ -223,13 +214,20 @@ class OpenClaw:
 
     def set_config(self, path: str, value: object) -> None:
         """Set one value through `openclaw config set`."""
-        text = json.dumps(value)
-        try:
-            self.run("config", "set", path, text, "--strict-json")
-        except CommandFailed as error:
-            if not error.is_unknown:
-                raise
-            self.run("config", "set", path, text, "--json")
+        self.run("config", "set", path, json.dumps(value), "--strict-json")
+
+    def has_option(self, option: str, *command: str) -> bool:
+        """Whether this version's `command` knows `option`, by its own help (2 to 4 s for the first question)."""
+        return re.search(rf"(?m)^  (?:-\w, )?{re.escape(option)}\b", self._help(*command)) is not None
+
+    def has_command(self, name: str, *parent: str) -> bool:
+        """Whether this version has the command `name` below `parent`, by that one's own help."""
+        return re.search(rf"(?m)^  {re.escape(name)}\b", self._help(*parent)) is not None
+
+    def _help(self, *command: str) -> str:
+        if command not in self._helps:
+            self._helps[command] = _NOISE.sub("", self.run(*command, "--help"))
+        return self._helps[command]
 
     def set_all(self, values: Mapping[str, object]) -> None:
         """Set several values: in one command where this OpenClaw takes a file of them, which is read only by us."""
@@ -263,10 +261,14 @@ class OpenClaw:
     def restart_gateway(self) -> bool:
         """Ask OpenClaw to restart its Gateway service; False when there is no service to restart."""
         try:
-            output = self.run("gateway", "restart")
-        except SetupError:
+            told = self.run("gateway", "status", "--json", "--no-probe")
+            service = json.loads(told[told.index("{") :])["service"]  # 2026.3 prints its banner before
+            if service["loaded"] is not True:
+                return False
+            self.run("gateway", "restart")
+        except (SetupError, ValueError, KeyError, TypeError):
             return False
-        return "not installed" not in output and "not loaded" not in output
+        return True
 
     def _path_to_write(self) -> Path:
         """The configuration's file itself: OpenClaw does not write through a symbolic link.
@@ -306,7 +308,7 @@ class OpenClaw:
             output = _NOISE.sub("", done.stdout + "\n" + done.stderr)
             lines = [line for line in output.splitlines() if line.strip() and line.strip()[0] not in _BOX]
             text = f"`{shown}` failed (exit code {done.returncode}): {' / '.join(lines[-3:])[:500]}"
-            raise CommandFailed(text, output)
+            raise CommandFailed(text)
         return done.stdout
 
 

@@ -22,8 +22,8 @@ class SpoolReport(msgspec.Struct, rename="camel"):
 
 
 class PluginReport(msgspec.Struct, rename="camel"):
-    """One report. `problems` are sentences for the operator, such as a permission that hooks lack; `dashboard` is the
-    path below which the Gateway serves the dashboard.
+    """One report. `problems` are sentences for the operator, such as a permission that hooks lack; `notes` are what
+    this Gateway can't give; `dashboard` is the path below which the Gateway serves the dashboard.
     """
 
     plugin_version: str
@@ -37,6 +37,7 @@ class PluginReport(msgspec.Struct, rename="camel"):
     last_error: str = ""
     dashboard: str = ""
     problems: list[str] = msgspec.field(default_factory=list)
+    notes: list[str] = msgspec.field(default_factory=list)
     spool: SpoolReport = msgspec.field(default_factory=SpoolReport)
 
 

@@ -175,6 +175,7 @@ class Health:
                 "lastError": error,
                 "version": "",
                 "problems": [],
+                "notes": [],
             }
         return {
             "reachable": reports.fresh,
@@ -184,6 +185,7 @@ class Health:
             "gatewayVersion": report.gateway_version,
             "conversationAccess": report.conversation_access,
             "problems": report.problems,
+            "notes": report.notes,
             "events": report.events,
             "handlerErrors": report.handler_errors,
             "spool": {

@@ -1,0 +1,82 @@
+"""An operator's whole way on each OpenClaw: setup, a turn's events, one delivery, doctor, uninstall.
+
+The ordinary run takes an old, a middle and the newest release; `python3 dev.py test --versions` takes all of them: the
+first that is supported, and the newest of every month since (June's twice: 2026.6.11 was installed most).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.gateway.test_setup import Install, running
+from tests.gateway.world import only
+from tests.support.processes import wait_until
+
+pytestmark = [pytest.mark.gateway, pytest.mark.timeout(900)]
+
+ORDINARY = ("2026.3.1", "2026.6.11", "2026.9.6")
+ALL = ("2026.3.31", "2026.4.29", "2026.5.28", "2026.6.35", "2026.7.35", "2026.8.2")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test a release."""
+    versions = [*ORDINARY, *(ALL if metafunc.config.getoption("versions") else ())]
+    metafunc.parametrize("version", sorted(versions, key=lambda one: [int(part) for part in one.split(".")]))
+
+
+def test_setup_events_delivery_doctor_uninstall(version: str, tmp_path: Path) -> None:
+    with contextlib.contextmanager(running)(Install(tmp_path, version)) as install:
+        config = install.gateway.config_path.read_bytes()
+        out = install.run("setup", "--yes", *install.ports)
+        assert "sends its events" in out, out
+        _events(install)
+        _delivery(install)
+        _doctor(install)
+        install.run("uninstall", "--yes")
+        _nothing_is_left(install, config)
+
+
+def _events(install: Install) -> None:
+    # A Gateway of 2026.3 restarts itself when it sees a new plugin, and again when its hooks change.
+    wait_until(lambda: _takes_a_turn(install), 60, "a turn")
+    wanted = {"agent.events.agent.run_ended", "agent.events.llm.output", "agent.events.tool.exec.failed"}
+    wait_until(lambda: wanted <= {event["subject"] for event in install.events()}, 60, f"{wanted} among the events")
+    assert only(install.events(), "tool.exec.failed")["data"]["error"]
+
+
+def _takes_a_turn(install: Install) -> bool:
+    try:
+        install.turn('!call exec {"command":"exit 3"}')
+    except aiohttp.ClientError:
+        return False
+    return True
+
+
+def _delivery(install: Install) -> None:
+    install.run("routes", "add", "door", "agent.events.custom.door.>", "agent:main:door")
+    install.run("publish", "agent.events.custom.door.front", '{"marker": "front-door"}')
+    receipts = wait_until(lambda: install.json("receipts")["receipts"], 90, "the receipt")
+    assert [(receipt["route"], receipt["events"]) for receipt in receipts] == [("door", 1)]
+    asked = [json.loads(line)["user"] for line in install.gateway.model_log.read_text().splitlines()]
+    assert sum("front-door" in text for text in asked) == 1, asked
+    install.run("routes", "remove", "door")
+
+
+def _doctor(install: Install) -> None:
+    found = install.json("doctor")  # fails unless it ends with 0
+    assert found["ok"] is True
+    notes = [finding["text"] for finding in found["findings"] if finding["state"] == "note"]
+    assert any("no hooks for session.new" in text for text in notes) is install.gateway.old, notes
+
+
+def _nothing_is_left(install: Install, config: bytes) -> None:
+    plugins = json.loads(install.gateway.config_path.read_text()).get("plugins", {})
+    assert "openclaw-nats" not in json.dumps(plugins)
+    assert not (install.gateway.state / "extensions" / "openclaw-nats").exists()
+    if not install.gateway.old:  # a Gateway of 2026.3 restarts itself and writes its own defaults into the file
+        assert install.gateway.config_path.read_bytes() == config
