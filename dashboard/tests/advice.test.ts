@@ -46,3 +46,10 @@ test("missing conversation access and an open breaker are warnings", () => {
 test("before the sidecar knows its parts there is nothing to show", () => {
   expect(parts({ status: "down" })).toEqual([]);
 });
+
+test("what can't be seen is never shown as up", () => {
+  const found = parts(well, since);
+  expect(found.map((part) => part.name)).toEqual(parts(well).map((part) => part.name));
+  expect(found.every((part) => part.state === "unknown" && part.since === since && part.error !== "")).toBe(true);
+  expect(found.find((part) => part.name === "Sidecar")?.advice).toContain("openclaw-nats start");
+});

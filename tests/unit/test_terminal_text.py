@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import time
 import unicodedata
@@ -69,6 +70,18 @@ def test_long_text_takes_no_longer_than_its_length() -> None:
     for text in ("\x1b" * 200_000, "\ufe0f\u200d" * 100_000, "ö" * 200_000, "e" + "\u0301" * 200_000):
         plain(text)
     assert time.perf_counter() - began < 10
+
+
+def test_commands_print_by_one_module_only() -> None:
+    """`output` sanitises; a command that printed by itself would bring foreign text to the terminal as it is."""
+    for file in CLI.rglob("*.py"):
+        if file.name == "output.py":
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call):
+                name = ast.unparse(node.func)
+                assert name not in ("print", "click.echo", "click.secho", "sys.stdout.write"), f"{file.name}: {name}"
+                assert not name.startswith(("sys.stdout.buffer", "sys.stderr.write")), f"{file.name}: {name}"
 
 
 ROWS = [

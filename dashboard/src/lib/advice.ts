@@ -4,11 +4,25 @@ import type { Schemas } from "./api";
 export type Part = { name: string; state: "up" | "down" | "warning" | "unknown"; detail: string; error: string; advice: string; since?: string };
 type Health = Schemas["Health"];
 
-/** Every part with its state, its last error and what to do. */
-export function parts(health: Health): Part[] {
-  return [gateway(health), plugin(health), sidecar(health), nats(health), delivery(health), schedules(health)].filter(
+/** Every part with its state, its last error and what to do. A part that can't be seen is never shown as up. */
+export function parts(health: Health, lostSince?: string): Part[] {
+  const found = [gateway(health), plugin(health), sidecar(health), nats(health), delivery(health), schedules(health)].filter(
     (part) => part !== null,
   );
+  return lostSince === undefined ? found : found.map((part) => unseen(part, lostSince));
+}
+
+/** A part of which nothing has been heard since the sidecar stopped answering. */
+function unseen(part: Part, since: string): Part {
+  const own = part.name === "Sidecar";
+  return {
+    name: part.name,
+    state: "unknown",
+    detail: part.detail,
+    error: own ? "It does not answer." : "Not known while the sidecar does not answer.",
+    advice: own ? "`openclaw-nats status` says what runs; `openclaw-nats start` starts it. Events wait in the spool meanwhile." : "",
+    since,
+  };
 }
 
 function gateway({ gateway: found }: Health): Part | null {

@@ -14,6 +14,8 @@ class Live {
   state = $state.raw<State | null>(null);
   /** When the state was told, in milliseconds since the Unix epoch. */
   stateAt = $state(0);
+  /** Whether the last question was not answered: what stands here is of `stateAt`. */
+  lost = $state(false);
   events = $state.raw<LiveEvent[]>([]);
   /** Events that came faster than this page could take them. */
   skipped = $state(0);
@@ -87,7 +89,7 @@ class Live {
       this.tell(found.state);
       this.pulse += 1;
     } catch {
-      // the page shows how old its state is; a sign-out ends it (api.ts)
+      this.lost = true; // the page shows how old its state is; a sign-out ends it (api.ts)
     }
     if (this.mode !== "polling") return;
     if (!this.source) this.connect();
@@ -105,6 +107,7 @@ class Live {
   private tell(state: State): void {
     this.state = state;
     this.stateAt = Date.now();
+    this.lost = false;
     const { delivery, schedules } = state.health;
     const seen = JSON.stringify([delivery?.counts, delivery?.routes, schedules?.jobs, schedules?.timers, state.health.status]);
     if (seen !== this.seen) this.pulse += 1;
@@ -124,3 +127,10 @@ class Clock {
 }
 
 export const time = new Clock();
+
+const STALE_MS = 15_000;
+
+/** Whether what is known is too old to be shown as it is: the sidecar does not answer, or has said nothing for a while. */
+export function stale(): boolean {
+  return live.mode !== "off" && live.stateAt > 0 && (live.lost || time.now - live.stateAt > STALE_MS);
+}

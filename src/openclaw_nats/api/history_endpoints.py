@@ -20,7 +20,7 @@ from openclaw_nats.settings import parse_duration
 
 log = structlog.get_logger(__name__)
 
-PARAMETERS = ("subject", "since", "limit", "follow")
+PARAMETERS = ("subject", "since", "limit", "follow", "numbered")
 
 
 class HistoryEndpoints:
@@ -30,13 +30,14 @@ class HistoryEndpoints:
         self._log = event_log
 
     async def events(self, request: Request) -> StreamingResponse:
-        """Stream stored events as NDJSON. Query: subject (pattern), since (duration), limit (newest N), follow."""
+        """Stream stored events as NDJSON. Query: subject (pattern), since, limit (newest N), follow, numbered."""
         query = request.query_params
         if unknown := set(query) - set(PARAMETERS):
             raise Malformed(f"there is no parameter {min(unknown)[:40]!r}", hint="Known: " + ", ".join(PARAMETERS))
-        follow = query.get("follow", "false")
-        if follow not in ("true", "false"):
-            raise Malformed("follow must be true or false")
+        follow, numbered = query.get("follow", "false"), query.get("numbered", "false")
+        for name, value in (("follow", follow), ("numbered", numbered)):
+            if value not in ("true", "false"):
+                raise Malformed(f"{name} must be true or false")
         if follow == "true" and request.scope.get("session"):
             raise Malformed("follow is not for browsers", hint="/api/live is, and ends with the session.")
         limit = query.get("limit")
@@ -50,7 +51,7 @@ class HistoryEndpoints:
         )
         first = await _first(messages)
         response = EndlessResponse if follow == "true" else StreamingResponse
-        return response(_documents(first, messages), media_type="application/x-ndjson")
+        return response(_documents(first, messages, numbered == "true"), media_type="application/x-ndjson")
 
 
 def _since(value: str | None) -> float | None:
@@ -70,25 +71,28 @@ async def _first(messages: AsyncIterator[StoredMessage | None]) -> list[StoredMe
 
 
 async def _documents(
-    first: list[StoredMessage | None], messages: AsyncIterator[StoredMessage | None]
+    first: list[StoredMessage | None], messages: AsyncIterator[StoredMessage | None], numbered: bool
 ) -> AsyncIterator[bytes]:
-    # A line break alone while nothing happens: readers skip it, and a connection that is gone is noticed.
     for message in first:
-        yield _line(message)
+        yield _line(message, numbered)
     try:
         async for message in messages:
-            yield _line(message)
+            yield _line(message, numbered)
     except Unavailable as error:
         log.warning("history.interrupted", error=str(error))
         raise
 
 
-def _line(message: StoredMessage | None) -> bytes:
-    """A message as a line; one that a mistake of ours can't show is left out, and logged."""
+def _line(message: StoredMessage | None, numbered: bool) -> bytes:
+    """A message as a line: its document, or `{"sequence": …, "event": <document>}`.
+
+    One that a mistake of ours can't show is left out, and logged.
+    """
     if message is None:
-        return b"\n"
+        return b"\n"  # nothing happens: readers skip it, and a connection that is gone is noticed
     try:
-        return document_of(message) + b"\n"
+        document = document_of(message)
     except Exception as error:
         log.error("history.bug", sequence=message.sequence, error=repr(error), exc_info=True)
         return b"\n"
+    return b'{"sequence":%d,"event":%s}\n' % (message.sequence, document) if numbered else document + b"\n"

@@ -125,6 +125,7 @@ def document() -> dict[str, Any]:
                         _parameter("since", "query", {"type": "string", "pattern": r"^\d{1,6}(ms|s|m|h|d)$"}),
                         _parameter("limit", "query", {"type": "integer", "minimum": 0, "maximum": 999999999}),
                         _parameter("follow", "query", {"type": "string", "enum": ["false"]}),
+                        _parameter("numbered", "query", {"type": "string", "enum": ["true", "false"]}),
                     ],
                 ),
             },

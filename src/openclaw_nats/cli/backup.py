@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from openclaw_nats.cli.output import json_option, print_json, step
+from openclaw_nats.cli.output import json_option, line, print_json, step
 
 
 @click.command("backup")
@@ -23,4 +23,5 @@ def command(as_json: bool, file: Path) -> None:
     if as_json:
         print_json({"file": str(file.absolute()), "bytes": size})
     else:
-        click.echo(f"\n{file}: {size / 2**20:.1f} MiB, for you only: it holds keys and conversations.")
+        line()
+        line(f"{file}: {size / 2**20:.1f} MiB, for you only: it holds keys and conversations.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from openclaw_nats.cli.output import json_option, print_json
+from openclaw_nats.cli.output import json_option, print_json, verbatim
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_OPENCLAW_NATS_COMPLETE"
@@ -31,4 +31,4 @@ def command(as_json: bool, shell: str) -> None:
     if as_json:
         print_json({"shell": shell, "script": script})
     else:
-        click.echo(script)
+        verbatim(script)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from openclaw_nats.cli.group import Group
-from openclaw_nats.cli.output import json_option, print_json, step, table
+from openclaw_nats.cli.output import json_option, line, print_json, step, table
 
 if TYPE_CHECKING:
     from openclaw_nats.settings import Settings
@@ -61,11 +61,11 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
         if report is not None:
             step("✓", "openclaw-nats runs with it")
         elif changed:
-            click.echo(f"It applies {applies(name)}.")
+            line(f"It applies {applies(name)}.")
         for problem in problems:
             step("!", problem)
         if any(_ADOPTED in problem for problem in problems):
-            click.echo(f"`openclaw-nats config set {name} {value} --adopted` changes that stream, too.")
+            line(f"`openclaw-nats config set {name} {value} --adopted` changes that stream, too.")
     if problems:
         sys.exit(1)
 
@@ -123,9 +123,9 @@ def get_command(as_json: bool, name: str) -> None:
     if as_json:
         print_json({"name": name, "value": settings[name], "from": settings.origins[name], "applies": applies(name)})
         return
-    click.echo(_text(settings.shown(name)))
+    line(_text(settings.shown(name)))
     if sys.stdout.isatty():
-        click.echo(f"A change applies {applies(name)}.", err=True)
+        line(f"A change applies {applies(name)}.", err=True)
 
 
 def _show(*, as_json: bool) -> None:
@@ -144,7 +144,9 @@ def _show(*, as_json: bool) -> None:
         [one.name, _text(settings.shown(one.name)), settings.origins[one.name], one.help, applies(one.name)]
         for one in REGISTRY
     ]
-    table(["setting", "value", "from", "meaning", "a change applies"], rows)
+    table(
+        ["setting", "value", "from", "meaning", "a change applies"], rows, below=["from", "meaning", "a change applies"]
+    )
 
 
 def _text(value: Any) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from openclaw_nats.cli.deliveries import client
+from openclaw_nats.cli.event_lines import short_subject
 from openclaw_nats.cli.group import Group
-from openclaw_nats.cli.output import json_option, print_json, table, tell
-from openclaw_nats.cli.schedule_output import in_zone, json_of, path_of
+from openclaw_nats.cli.output import json_option, line, print_json, table, tell
+from openclaw_nats.cli.schedule_output import json_of, path_of
+from openclaw_nats.cli.times import moment
+from openclaw_nats.terminal_text import to_json
 
 
 @click.group("cron", cls=Group, invoke_without_command=True)
@@ -41,18 +43,18 @@ def show_command(as_json: bool, name: str) -> None:
         return
     _show(job)
     if not runs:
-        click.echo("It has not run yet.")
+        line("It has not run yet.")
         return
     rows = [
         [
-            in_zone(run["scheduledFor"], job["timezone"]),
+            moment(run["scheduledFor"], job["timezone"]),
             "manual" if run["manual"] else run["outcome"],
-            in_zone(run["at"], job["timezone"])[15:],
+            moment(run["at"], job["timezone"]),
             ", ".join(f"{one['route']}: {one['state']}" for one in run["deliveries"]) or "-",
         ]
         for run in runs
     ]
-    table(["RUN", "WHAT", "AT", "DELIVERIES"], rows)
+    table(["RUN", "WHAT", "AT", "DELIVERIES"], rows, below=["DELIVERIES"])
 
 
 def _job_options(command: Any) -> Any:
@@ -138,32 +140,42 @@ def _list(*, as_json: bool) -> None:
         print_json({"jobs": jobs})
         return
     if not jobs:
-        click.echo("No cron jobs. `openclaw-nats cron add NAME '30 8 * * *'` makes one.")
+        line("No cron jobs. `openclaw-nats cron add NAME '30 8 * * *'` makes one.")
         return
     rows = []
     for job in jobs:
-        runs = [in_zone(run, job["timezone"]) for run in job["nextRuns"]] or ["paused"]
-        last = in_zone(job["lastRun"]["at"], job["timezone"]) if job["lastRun"] else "never"
-        rows.append([job["name"], job["cron"], runs[0], last, job["madeBy"] or "operator", job["subject"]])
-        rows += [["", "", run, "", "", ""] for run in runs[1:]]
-    table(["NAME", "CRON", "NEXT RUNS", "LAST RUN", "MADE BY", "SUBJECT"], rows)
+        zone = job["timezone"]
+        runs = [moment(run, zone) for run in job["nextRuns"]]
+        rows.append(
+            [
+                job["name"],
+                job["cron"],
+                runs[0] if runs else "paused",
+                moment(job["lastRun"]["at"], zone) if job["lastRun"] else "never",
+                job["madeBy"] or "operator",
+                short_subject(job["subject"]),
+                "  ".join(runs[1:]),
+            ]
+        )
+    headers = ["NAME", "CRON", "NEXT RUN", "LAST RUN", "MADE BY", "SUBJECT", "THEN"]
+    table(headers, rows, below=["MADE BY", "SUBJECT", "THEN"])
 
 
 def _show(job: dict[str, Any]) -> None:
     for key in ("name", "cron", "timezone", "subject", "missed", "enabled", "priority", "payload"):
         if job[key] is not None:
-            value = job[key] if isinstance(job[key], str) else json.dumps(job[key], ensure_ascii=False)
-            click.echo(f"{key:10} {value}")
+            line(f"{key:10} {job[key] if isinstance(job[key], str) else to_json(job[key])}")
     where = f" in {job['madeIn']}" if job["madeIn"] else ""
-    click.echo(f"made by    {job['madeBy'] or 'operator'}{where}")
+    line(f"made by    {job['madeBy'] or 'operator'}{where}")
     for number, run in enumerate(job["nextRuns"]):
-        click.echo(f"{'' if number else 'next runs':10} {in_zone(run, job['timezone'])} ({in_zone(run)} here)")
+        here = "" if moment(run) == moment(run, job["timezone"]) else f" ({moment(run)} here)"
+        line(f"{'' if number else 'next runs':10} {moment(run, job['timezone'])}{here}")
     if not job["nextRuns"]:
-        click.echo("next runs  none: the job is paused")
+        line("next runs  none: the job is paused")
 
 
 def _next(job: dict[str, Any]) -> str:
-    return f"next run {in_zone(job['nextRuns'][0], job['timezone'])}" if job["nextRuns"] else "paused"
+    return f"next run {moment(job['nextRuns'][0], job['timezone'])}" if job["nextRuns"] else "paused"
 
 
 def _fields(given: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import click
 
 from openclaw_nats.cli.deliveries import client
 from openclaw_nats.cli.group import Group
-from openclaw_nats.cli.output import json_option, print_json, table, tell
+from openclaw_nats.cli.output import json_option, line, print_json, table, tell
+from openclaw_nats.cli.times import moment
 
 
 @click.group("dashboard", cls=Group, invoke_without_command=True)
@@ -27,12 +28,14 @@ def command(context: click.Context, as_json: bool, no_open: bool) -> None:
         print_json({"links": links})
         return
     opened = not no_open and _has_screen() and _open(links[0])
-    click.echo("Opened in your browser. The link, if that did not work:" if opened else "Open this in a browser:")
-    click.echo(f"\n  {links[0]}\n")
-    click.echo("It works once, within two minutes, and signs that browser in.")
+    line("Opened in your browser. The link, if that did not work:" if opened else "Open this in a browser:")
+    line()
+    line(f"  {links[0]}")
+    line()
+    line("It works once, within two minutes, and signs that browser in.")
     if not opened:
         port = urlsplit(links[0]).port
-        click.echo(f"From another machine: `ssh -L {port}:127.0.0.1:{port} <this machine>` first, then the same link.")
+        line(f"From another machine: `ssh -L {port}:127.0.0.1:{port} <this machine>` first, then the same link.")
 
 
 @command.command("sessions")
@@ -44,13 +47,13 @@ def sessions_command(as_json: bool) -> None:
         print_json(found)
         return
     if not found["sessions"]:
-        click.echo("No browser is signed in.")
+        line("No browser is signed in.")
         return
     rows = [
-        [one["id"], one["browser"], one["madeAt"][:19], one["seenAt"][:19], one["endsAt"][:19]]
+        [one["id"], one["browser"], moment(one["madeAt"]), moment(one["seenAt"]), moment(one["endsAt"])]
         for one in found["sessions"]
     ]
-    table(["SESSION", "BROWSER", "SIGNED IN", "LAST SEEN", "ENDS"], rows)
+    table(["SESSION", "BROWSER", "SIGNED IN", "LAST SEEN", "ENDS"], rows, below=["BROWSER", "ENDS"])
 
 
 @command.command("sign-out")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 from urllib.parse import urlencode
 
 import click
 
-from openclaw_nats.cli.output import print_json, table
+from openclaw_nats.cli.event_lines import full_subject, short_subject
+from openclaw_nats.cli.output import block, line, print_json, table
+from openclaw_nats.cli.times import moment
+from openclaw_nats.terminal_text import to_json
 
 
 def filter_options(command: Any) -> Any:
     """The filters of a list."""
     for option in (
         click.option("--route", metavar="NAME", help="Only this route's."),
-        click.option("--subject", help="Only events on this subject."),
+        click.option("--subject", metavar="PATTERN", help="Only events on these subjects, such as 'tool.>'."),
         click.option("--session", metavar="KEY", help="Only events about this session."),
         click.option("--since", metavar="WHEN", help="Only what changed in the last 2h …, or since an RFC 3339 time."),
         click.option("--until", metavar="WHEN", help="Only what changed before that."),
@@ -43,13 +45,16 @@ def client() -> Any:
 
 
 def given(**options: Any) -> dict[str, str]:
-    """The options that were given, as text."""
-    return {name: str(value) for name, value in options.items() if value is not None}
+    """The options that were given, as text; a subject in full."""
+    found = {name: str(value) for name, value in options.items() if value is not None}
+    return found | ({"subject": full_subject(found["subject"]) or ""} if "subject" in found else {})
 
 
 def listed(path: str, options: dict[str, str], *, as_json: bool) -> None:
     """Print a list of deliveries."""
     found = client().call("GET", f"{path}?{urlencode(options)}")
+    if not found["deliveries"]:
+        check_route(options.get("route"))
     if as_json:
         print_json(found)
         return
@@ -58,18 +63,31 @@ def listed(path: str, options: dict[str, str], *, as_json: bool) -> None:
             str(one["id"]),
             one["state"],
             one["route"],
-            one["subject"].removeprefix("agent.events."),
-            one["changedAt"][:19],
+            short_subject(one["subject"]),
+            moment(one["changedAt"]),
             _why(one),
         ]
         for one in found["deliveries"]
     ]
     if not rows:
-        click.echo("Nothing here.")
+        line("Nothing here.")
         return
-    table(["ID", "STATE", "ROUTE", "SUBJECT", "SINCE", "WHY"], rows)
+    table(["ID", "STATE", "ROUTE", "SUBJECT", "SINCE", "WHY"], rows, below=["WHY"])
     if found["cursor"]:
-        click.echo(f"More: --cursor {found['cursor']}")
+        line(f"{len(rows)} of {found['total']}. More: --cursor {found['cursor']}")
+
+
+def check_route(name: str | None) -> None:
+    """Raise NotFound for a route that does not exist: nothing was found, and that would be a misleading reason."""
+    if name is None:
+        return
+    from openclaw_nats.errors import NotFound
+    from openclaw_nats.suggestions import did_you_mean
+
+    names = [one["name"] for one in client().call("GET", "/api/routes")["routes"]]
+    if name not in names:
+        hint = did_you_mean(name, names, "`openclaw-nats routes` lists them.")
+        raise NotFound(f"there is no route {name[:80]!r}", hint=hint)
 
 
 def shown(path: str, *, as_json: bool) -> None:
@@ -78,19 +96,24 @@ def shown(path: str, *, as_json: bool) -> None:
     if as_json:
         print_json(one)
         return
-    click.echo(f"delivery {one['id']} of event {one['event']}")
-    click.echo(
-        f"route {one['route']}, subject {one['subject']}, priority {one['priority']}, attempts {one['attempts']}"
-    )
-    for change in one["history"]:
-        click.echo(f"  {change['at']}  {change['state']:9} {change['reason']}")
+    line(f"delivery {one['id']} of event {one['event']}")
+    line(f"route {one['route']}, subject {one['subject']}, priority {one['priority']}, attempts {one['attempts']}")
+    show_history(one["history"])
     if one["state"] == "pending" and (why := _why(one)):
-        click.echo(f"  waits: {why}")
-    click.echo(f"event: {json.dumps(one['document'], ensure_ascii=False)}")
+        line(f"  waits: {why}")
+    line("event:")
+    block(to_json(one["document"], indent=2))
     if one["text"] is not None:
-        click.echo(f"text:\n{one['text']}")
+        line("text:")
+        block(one["text"])
+
+
+def show_history(changes: list[dict[str, Any]]) -> None:
+    """What happened to a delivery or receipt, a line each."""
+    for change in changes:
+        line(f"  {moment(change['at'])}  {change['state']:9} {change['reason']}".rstrip())
 
 
 def _why(one: dict[str, Any]) -> str:
-    until = f" (until {one['until'][:19]})" if one.get("until") else ""
+    until = f" (until {moment(one['until'])})" if one.get("until") else ""
     return f"{one['reason']}{until}"

@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+from openclaw_nats.cli.output import Styled, block, line, progress_line
+
 
 @click.command("demo")
 @click.option("--openclaw-version", default="latest", show_default=True, help="OpenClaw release from npm.")
@@ -28,12 +30,11 @@ def command(openclaw_version: str, once: bool, as_json: bool) -> None:
 
     signal.signal(signal.SIGTERM, _interrupt)
     began = time.monotonic()
-    demo = Demo(openclaw_version, _progress(), lambda text: click.echo(f"· {text}", err=True))
+    demo = Demo(openclaw_version, _progress(), lambda text: line(f"· {text}", err=True))
     with demo.running() as gateway:
         wait_for_sidecar(demo.sidecar_url)
-        click.echo(
-            f"✓ up after {time.monotonic() - began:.0f} s. The agent works; these are its events:\n", err=as_json
-        )
+        line(f"✓ up after {time.monotonic() - began:.0f} s. The agent works; these are its events:", err=as_json)
+        line(err=as_json)
         with events_printed(demo, as_json=as_json):
             say = partial(_heading, as_json=as_json)
             asyncio.run(run_turns(gateway, say))
@@ -42,21 +43,21 @@ def command(openclaw_version: str, once: bool, as_json: bool) -> None:
             if not as_json:
                 _where_next(demo)
             if not once and sys.stdin.isatty():
-                click.echo("Ctrl-C ends the demo and deletes it.")
+                line("Ctrl-C ends the demo and deletes it.")
                 while True:
                     time.sleep(1)
-    click.echo("✓ the demo is gone: nothing runs, nothing was left behind but the downloads", err=as_json)
+    line("✓ the demo is gone: nothing runs, nothing was left behind but the downloads", err=as_json)
 
 
 def _heading(what: str, *, as_json: bool) -> None:
-    click.secho(f"── {what}", fg="yellow", err=as_json)
+    line(Styled(f"── {what}", fg="yellow"), err=as_json)
 
 
 def _where_next(demo: Any) -> None:
     command = Path(sys.executable).with_name("openclaw-nats")
     shown = "openclaw-nats" if shutil.which("openclaw-nats") == str(command) and "venv" not in str(command) else command
     state = f"OPENCLAW_STATE_DIR={demo.environment['OPENCLAW_STATE_DIR']}"
-    click.echo(
+    block(
         f"""
 Where to look next (while the demo runs, in another terminal):
   {state} {shown} status
@@ -64,7 +65,8 @@ Where to look next (while the demo runs, in another terminal):
   {state} {shown} receipts
   {state} {shown} dashboard
 With your own OpenClaw: `openclaw-nats setup`. The README tells the rest.
-"""
+""",
+        indent="",
     )
 
 
@@ -73,10 +75,10 @@ def _progress() -> Any:
 
     def progress(what: str, seconds: float) -> None:
         if sys.stderr.isatty():
-            click.echo(f"\r· getting {what} … {seconds:.0f} s ", nl=False, err=True)
+            progress_line(f"· getting {what} … {seconds:.0f} s ")
         elif int(seconds) // 10 > shown.get(what, -1):
             shown[what] = int(seconds) // 10
-            click.echo(f"· getting {what} … {seconds:.0f} s", err=True)
+            line(f"· getting {what} … {seconds:.0f} s", err=True)
 
     return progress
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from openclaw_nats.cli.output import json_option, print_json, step
+from openclaw_nats.cli.output import json_option, line, print_json, step
 
 PROBLEMS = 3
 _MARKS = {"ok": "✓", "note": "!", "problem": "✗"}
@@ -29,13 +29,17 @@ def command(as_json: bool, fix: bool) -> None:
     if as_json:
         print_json({"ok": not problems, "mended": mended, "findings": [one.document() for one in findings]})
     elif problems:
-        click.echo(f"\n{len(problems)} to mend:")
+        line()
+        line(f"{len(problems)} to fix:")
         for number, one in enumerate(problems, 1):
-            click.echo(f"  {number}. {one.text}\n     {one.fix}")
+            line(f"  {number}. {one.text}")
+            line(f"     {one.fix}")
         if any(one.mend for one in problems) and not fix:
-            click.echo("\n`openclaw-nats doctor --fix` does the safe ones.")
+            line()
+            line("`openclaw-nats doctor --fix` does the safe ones.")
     else:
-        click.echo("\nAll is well.")
+        line()
+        line("All is well.")
     if problems:
         sys.exit(PROBLEMS)
 
@@ -79,5 +83,6 @@ def _mend(findings: list[Any], *, quiet: bool) -> list[str]:
         if not quiet:
             step("+", "mended", one.text)
     if done and not quiet:
-        click.echo("\nLooking again:")
+        line()
+        line("Looking again:")
     return done

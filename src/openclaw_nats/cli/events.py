@@ -2,63 +2,101 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
+import msgspec
 
-from openclaw_nats.cli.output import json_option
+from openclaw_nats.cli.event_lines import event_line, full_subject
+from openclaw_nats.cli.group import Group
+from openclaw_nats.cli.output import block, json_option, line, print_json, print_json_line
+from openclaw_nats.cli.sidecar_client import SidecarDown
+from openclaw_nats.cli.times import moment
+from openclaw_nats.terminal_text import to_json
 
 DEFAULT_LIMIT = 50
+SUBJECT_HELP = "Only subjects that this pattern covers, such as 'tool.>' (agent.events. may be left out)."
 
 
-@click.command("events")
-@click.option(
-    "--subject", metavar="PATTERN", help="Only subjects that this pattern covers, such as agent.events.tool.>"
-)
+class Numbered(msgspec.Struct):
+    """A line of `GET /api/events?numbered=true`: the event as it is stored, and its sequence in the stream."""
+
+    sequence: int
+    event: msgspec.Raw
+
+
+@click.group("events", cls=Group, invoke_without_command=True)
+@click.option("--subject", metavar="PATTERN", help=SUBJECT_HELP)
 @click.option("--since", metavar="DURATION", help="Only the last 30s, 10m, 2h, 7d … (default: all that is kept).")
 @click.option("--limit", type=click.IntRange(0, 999_999_999), help="Only the newest N (default 50; with --json all).")
 @json_option
-def command(as_json: bool, subject: str | None, since: str | None, limit: int | None) -> None:
-    """Print the stored events, oldest first, then end. --json prints one CloudEvent a line."""
-    from openclaw_nats.cli.sidecar_client import SidecarClient
-    from openclaw_nats.settings import load
+@click.pass_context
+def command(context: click.Context, as_json: bool, subject: str | None, since: str | None, limit: int | None) -> None:
+    """Print the stored events, oldest first, then end. --json prints one CloudEvent a line.
 
+    The first column is the event's number in the stream: `openclaw-nats events show NUMBER` prints it whole.
+    """
+    from openclaw_nats.cli.deliveries import client
+
+    if context.invoked_subcommand is not None:
+        return
     if limit is None and not as_json:
         limit = DEFAULT_LIMIT
-    given = {"subject": subject, "since": since, "limit": None if limit is None else str(limit)}
+    given = {"subject": full_subject(subject), "since": since, "limit": None if limit is None else str(limit)}
     query = {name: value for name, value in given.items() if value is not None}
-    print_events(SidecarClient(load()).lines("/api/events", query, timeout=60), as_json=as_json)
+    found = False
+    for one in numbered(client().lines("/api/events", {**query, "numbered": "true"}, timeout=60)):
+        found = True
+        print_event(one, as_json=as_json)
+    if not found and not as_json:
+        line("No events" + (" on it." if subject else "."), err=True)
 
 
-def print_events(lines: Any, *, as_json: bool) -> None:
-    """Print events as they come: the documents, or a line each for people."""
-    for line in lines:
-        if as_json:
-            sys.stdout.buffer.write(line)
-            sys.stdout.buffer.flush()
-        else:
-            click.echo(one_line(json.loads(line)))
+@command.command("show")
+@click.argument("sequence", type=click.IntRange(1))
+@json_option
+def show_command(as_json: bool, sequence: int) -> None:
+    """Show the event with the number SEQUENCE of the stream, whole, and what became of it."""
+    from openclaw_nats.cli.deliveries import client
+
+    sidecar = client()
+    event = sidecar.call("GET", f"/api/events/{sequence}")
+    if as_json:
+        print_json(event)
+        return
+    line(f"event {sequence} of the stream, {moment(str(event.get('time', '')))}, on {event.get('subject', '')}")
+    for name, value in event.items():
+        if name not in ("data", "time", "subject", "specversion"):
+            line(f"  {name:16} {value if isinstance(value, str) else to_json(value)}")
+    if "data" in event:
+        line("data:")
+        block(to_json(event["data"], indent=2))
+    elif "data_base64" in event:
+        line(f"data (base64): {event['data_base64']}")
+    from urllib.parse import quote
+
+    led_to = sidecar.call("GET", f"/api/deliveries?event={quote(str(event.get('id', '')), safe='')}")["deliveries"]
+    for one in led_to:
+        line(f"delivery {one['id']} by route {one['route']}: {one['state']} {one['reason']}".rstrip())
+    if not led_to:
+        line("No route took it.")
 
 
-def one_line(event: dict[str, Any]) -> str:
-    """An event for people: time, subject, where, and its data in short."""
-    moment = str(event.get("time", ""))[11:23]
-    where = event.get("sessionkey") or event.get("agentid") or ""
-    data = event.get("data")
-    if isinstance(data, dict):
-        shown = " ".join(f"{key}={_short(value)}" for key, value in data.items() if value not in (None, "", {}, []))
-    else:
-        shown = _short(data)
-    subject = str(event["subject"]).removeprefix("agent.events.")
-    colour = "red" if "fail" in subject or (isinstance(data, dict) and data.get("success") is False) else "cyan"
-    room = shutil.get_terminal_size((160, 24)).columns - 70
-    return f"{moment} {click.style(subject.ljust(30), fg=colour)} {where:24} {shown[: max(room, 20)]}".rstrip()
+def numbered(lines: Iterator[bytes]) -> Iterator[Numbered]:
+    """The lines of the API, decoded."""
+    decoder = msgspec.json.Decoder(Numbered)
+    for one in lines:
+        try:
+            yield decoder.decode(one)
+        except msgspec.DecodeError:
+            raise SidecarDown("the sidecar broke off in the middle of an event") from None
 
 
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    text = " ".join(text.split())
-    return text if len(text) <= 60 else text[:57] + "…"
+def print_event(one: Numbered, *, as_json: bool) -> None:
+    """Print an event: its document, or a line for people."""
+    if as_json:
+        print_json_line(bytes(one.event))
+        return
+    event: Any = msgspec.json.decode(one.event)
+    line(*event_line(one.sequence, event if isinstance(event, dict) else {"data": event}))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import time
-from pathlib import Path
+from collections.abc import Iterable
 
 import click
 
-from openclaw_nats.cli.output import json_option
+from openclaw_nats.cli.log_lines import LogLine, added, newest, parsed
+from openclaw_nats.cli.output import Styled, json_option, line, print_json_line
+from openclaw_nats.cli.times import moment
 from openclaw_nats.errors import OpenClawNatsError
 
-MAX_READ = 64 * 1024 * 1024  # bytes of each file, from its end
 FILES = ("up.log", "nats-server.log", "sidecar.log")
 
 
@@ -23,40 +22,37 @@ FILES = ("up.log", "nats-server.log", "sidecar.log")
 @click.option("--follow", "-f", is_flag=True, help="Go on as lines come.")
 @json_option
 def command(as_json: bool, lines: int, follow: bool) -> None:
-    """Show the logs of supervisor, nats-server and sidecar. They never hold payloads. --json: one object a line."""
+    """Show the logs of supervisor, nats-server and sidecar, by time. They never hold payloads. --json: NDJSON."""
     from openclaw_nats.service.locations import Locations
     from openclaw_nats.settings import load
 
     folder = Locations(load().home).logs
-    files = [folder / name for name in FILES if (folder / name).exists()]
-    if not files:
+    files = [folder / name for name in FILES]
+    if not any(file.exists() for file in files):
         raise OpenClawNatsError(f"there are no logs in {folder} yet", hint="`openclaw-nats start` starts the service.")
-    offsets = {file: _show_last(file, lines, as_json=as_json) for file in files}
+    found: list[LogLine] = []
+    offsets: dict[str, int] = {}
+    for file in files:
+        texts, offsets[file.stem] = newest(file, lines)
+        found += parsed(file.stem, texts)
+    last = _show(found, as_json=as_json)
     while follow:
         time.sleep(0.3)
+        found = []
         for file in files:
-            offsets[file] = _show_from(file, offsets[file], as_json=as_json)
+            texts, offsets[file.stem] = added(file, offsets[file.stem])
+            found += parsed(file.stem, texts, last[-1].at if last else None)
+        last = _show(found, as_json=as_json) or last
 
 
-def _show_last(file: Path, lines: int, *, as_json: bool) -> int:
-    from openclaw_nats.dashboard.sidecar_log import backwards
-
-    end = file.stat().st_size
-    for line in reversed(list(itertools.islice(backwards(file, MAX_READ, end), lines))):
-        _show(file, line.decode("utf-8", "replace"), as_json=as_json)
-    return end
-
-
-def _show_from(file: Path, offset: int, *, as_json: bool) -> int:
-    if file.stat().st_size < offset:
-        offset = 0  # it was rotated
-    with file.open(errors="replace") as text:
-        text.seek(offset)
-        for line in text.readlines():
-            _show(file, line, as_json=as_json)
-        return text.tell()
-
-
-def _show(file: Path, line: str, *, as_json: bool) -> None:
-    text = line.rstrip()
-    click.echo(json.dumps({"log": file.stem, "line": text}) if as_json else f"{file.stem}: {text}")
+def _show(lines: Iterable[LogLine], *, as_json: bool) -> list[LogLine]:
+    """Print the lines by time; those of one file stay in their order."""
+    found = sorted(lines, key=lambda one: one.at)
+    for one in found:
+        at = moment(one.at.isoformat()) if one.at.timestamp() else "-"
+        if as_json:
+            print_json_line({"log": one.log, "line": one.text, "at": at})
+        else:
+            bad = any(word in one.shown[:16] for word in ("error", "critical", "[ERR]", "[FTL]"))
+            line(f"{at:20} ", Styled(f"{one.log}:", fg="red" if bad else "cyan"), f" {one.shown}")
+    return found

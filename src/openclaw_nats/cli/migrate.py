@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from openclaw_nats.cli.output import json_option, print_json, step, table
+from openclaw_nats.cli.output import json_option, line, print_json, step, table
 
 _MARKS = {"add": "+", "replace": "±", "same": "=", "skip": "✗"}
 
@@ -91,7 +91,8 @@ def command(as_json: bool, database: Path | None, events: bool, dry_run: bool, u
     if as_json:
         print_json({**report, "copied": copied})
     else:
-        click.echo("\nDone. `openclaw-nats routes` shows them; `openclaw-nats migrate --undo` takes it back.")
+        line()
+        line("Done. `openclaw-nats routes` shows them; `openclaw-nats migrate --undo` takes it back.")
 
 
 def _restart() -> None:
@@ -103,20 +104,20 @@ def _restart() -> None:
 
 
 def _show(report: dict[str, Any], nats_url: str) -> None:
-    click.echo(f"Found {report['database']}")
+    line(f"Found {report['database']}")
     if report["services"]:
-        click.echo(f"Running, will be stopped: {', '.join(report['services'])}")
+        line(f"Running, will be stopped: {', '.join(report['services'])}")
     if report["plugin"]:
-        click.echo("Its plugin in OpenClaw will be disabled.")
+        line("Its plugin in OpenClaw will be disabled.")
     if report["adopts"]:
         words = {"port": "its port", "key": "its API key", "comment_out": "(its default key is commented out in .env)"}
-        click.echo(f"Our sidecar takes over {', '.join(words[one] for one in report['adopts'])}.")
+        line(f"Our sidecar takes over {', '.join(words[one] for one in report['adopts'])}.")
     if report["streams"]:
-        click.echo(
+        line(
             f"Its NATS ({nats_url.rpartition('@')[2]}): " + ", ".join(f"{k} {v}" for k, v in report["streams"].items())
         )
     rows = [[_MARKS[one["action"]], one["kind"], one["name"], one["action"], one["why"]] for one in report["items"]]
     if rows:
-        table(["", "WHAT", "NAME", "", "NOTE"], rows)
+        table(["", "WHAT", "NAME", "", "NOTE"], rows, below=["NOTE"])
     else:
-        click.echo("It has no routes, jobs, timers or pending events.")
+        line("It has no routes, jobs, timers or pending events.")

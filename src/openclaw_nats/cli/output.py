@@ -62,6 +62,17 @@ def line(*parts: str | Styled, err: bool = False, end: bool = True) -> None:
     click.echo(shown, nl=end, err=err, color=colours)
 
 
+def verbatim(text: str) -> None:
+    """Text for another program, all of it ours: as it is."""
+    click.echo(text)
+
+
+def progress_line(text: str) -> None:
+    """A line on stderr that the next one overwrites: only in a terminal."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{plain(text)}", nl=False, err=True)
+
+
 def block(text: str, *, indent: str = "  ", err: bool = False) -> None:
     """Text of several lines, indented so that no line of it can be taken for one of ours."""
     for one in plain(text, lines=True).split("\n"):

@@ -7,9 +7,12 @@ from urllib.parse import urlencode
 
 import click
 
-from openclaw_nats.cli.deliveries import client, given, page_options
+from openclaw_nats.cli.deliveries import check_route, client, given, page_options, show_history
 from openclaw_nats.cli.group import Group
-from openclaw_nats.cli.output import json_option, print_json, table
+from openclaw_nats.cli.output import block, json_option, line, print_json, table
+from openclaw_nats.cli.times import moment
+
+_SHORT_ID = 18  # of a UUIDv7: its time to the millisecond, and 12 of its random bits
 
 
 @click.group("receipts", cls=Group, invoke_without_command=True)
@@ -24,46 +27,56 @@ def command(context: click.Context, /, as_json: bool, **options: Any) -> None:
     if context.invoked_subcommand is not None:
         return
     found = client().call("GET", f"/api/receipts?{urlencode(given(**options))}")
+    if not found["receipts"]:
+        check_route(options["route"])
     if as_json:
         print_json(found)
         return
     rows = [
         [
-            one["id"],
+            _short(one["id"], found["receipts"]),
             one["route"],
             one["outcome"],
             one["way"],
             str(one["events"]),
             str(one["attempts"]),
-            one["endedAt"][:19],
+            moment(one["endedAt"]),
         ]
         for one in found["receipts"]
     ]
     if not rows:
-        click.echo("Nothing here.")
+        line("Nothing here.")
         return
-    table(["RECEIPT", "ROUTE", "OUTCOME", "BY", "EVENTS", "ATTEMPTS", "ENDED"], rows)
+    table(["RECEIPT", "ROUTE", "OUTCOME", "BY", "EVENTS", "TRIES", "ENDED"], rows)
     if found["cursor"]:
-        click.echo(f"More: --cursor {found['cursor']}")
+        line(f"More: --cursor {found['cursor']}")
 
 
 @command.command("show")
 @click.argument("receipt")
 @json_option
 def show_command(as_json: bool, receipt: str) -> None:
-    """Show one receipt with its text and what it carried."""
+    """Show one receipt with its text and what it carried. RECEIPT is an id, or its beginning as the list shows it."""
     from urllib.parse import quote
 
     one = client().call("GET", f"/api/receipts/{quote(receipt, safe='')}")
     if as_json:
         print_json(one)
         return
-    click.echo(f"receipt {one['id']} of route {one['route']}: {one['state']} {one['outcome']} by {one['way']}")
-    click.echo(f"run {one['runId'] or '-'}, {one['attempts']} attempts, {one['createdAt']} to {one['endedAt']}")
-    for change in one["history"]:
-        click.echo(f"  {change['at']}  {change['state']:9} {change['reason']}")
+    line(f"receipt {one['id']} of route {one['route']}: {one['state']} {one['outcome']} by {one['way']}")
+    times = f"{moment(one['createdAt'])} to {moment(one['endedAt'])}"
+    line(f"run {one['runId'] or '-'}, {one['attempts']} attempts, {times}")
+    show_history(one["history"])
     for carried in one["deliveries"]:
-        click.echo(f"  {carried['delivery']:>6}  {carried['event']}  {carried['subject']}")
-    click.echo(f"text:\n{one['text']}")
+        line(f"  {carried['delivery']:>6}  {carried['event']}  {carried['subject']}")
+    line("text:")
+    block(one["text"])
     if one["reply"]:
-        click.echo(f"reply:\n{one['reply']}")
+        line("reply:")
+        block(one["reply"])
+
+
+def _short(number: str, receipts: list[dict[str, Any]]) -> str:
+    """The beginning of an id that is no other's in the list."""
+    beginning = number[:_SHORT_ID]
+    return number if sum(one["id"].startswith(beginning) for one in receipts) > 1 else beginning

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from openclaw_nats.cli.output import json_option, print_json, step
+from openclaw_nats.cli.output import json_option, line, print_json, step
 
 
 @click.command("restore")
@@ -36,5 +36,6 @@ def command(as_json: bool, file: Path, yes: bool) -> None:
         print_json({"home": str(home), "before": str(before) if before else None, "started": was_running})
         return
     if before is not None:
-        click.echo(f"\nWhat was there before is in {before}; delete it when all is well.")
-    click.echo("It runs again." if was_running else "`openclaw-nats setup` (or `start`) goes on from here.")
+        line()
+        line(f"What was there before is in {before}; delete it when all is well.")
+    line("It runs again." if was_running else "`openclaw-nats setup` (or `start`) goes on from here.")

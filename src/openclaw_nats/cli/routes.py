@@ -10,7 +10,9 @@ import click
 
 from openclaw_nats.cli.deliveries import client
 from openclaw_nats.cli.group import Group
-from openclaw_nats.cli.output import json_option, print_json, step, table, tell
+from openclaw_nats.cli.output import Styled, block, json_option, line, print_json, step, table, tell
+from openclaw_nats.cli.times import moment
+from openclaw_nats.terminal_text import to_json
 
 
 @click.group("routes", cls=Group, invoke_without_command=True)
@@ -40,8 +42,8 @@ def show_command(as_json: bool, name: str) -> None:
         return
     for key, value in route.items():
         if key != "counts":
-            click.echo(f"{key:15} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
-    click.echo("counts          " + ", ".join(f"{key} {value}" for key, value in route["counts"].items() if value))
+            line(f"{key:15} {value if isinstance(value, str) else to_json(value)}")
+    line("counts          " + ", ".join(f"{key} {value}" for key, value in route["counts"].items() if value))
 
 
 def _route_options(command: Any) -> Any:
@@ -140,12 +142,14 @@ def test_command(as_json: bool, name: str, event: str | None, since: str | None,
         return
     step("✓", f"{report['matched']} of {report['events']} events match, {report['turns']} turns")
     for turn in report["firstTurns"]:
-        click.echo(click.style(f"\n{turn['at']}  {len(turn['events'])} events", bold=True))
-        click.echo(turn["text"])
+        line()
+        line(Styled(f"{moment(turn['at'])}  {len(turn['events'])} events", bold=True))
+        block(turn["text"])
     failed = [one for one in report["judged"] if one["reason"].startswith("dead letter")]
     for one in failed[:10]:
         step("✗", one["subject"], one["reason"])
-    click.echo(f"\n(It assumes that {report['assumes']}.)")
+    line()
+    line(f"(It assumes that {report['assumes']}.)")
 
 
 @command.command("apply")
@@ -192,7 +196,7 @@ def _list(*, as_json: bool) -> None:
         print_json({"routes": routes})
         return
     if not routes:
-        click.echo("No routes yet. `openclaw-nats routes add NAME PATTERN TARGET` adds one.")
+        line("No routes yet. `openclaw-nats routes add NAME PATTERN TARGET` adds one.")
         return
     rows = []
     for route in routes:

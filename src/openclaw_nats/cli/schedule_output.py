@@ -1,21 +1,13 @@
-"""What `cron` and `timers` share: times in a zone, payloads from the command line."""
+"""What `cron` and `timers` share: paths of the API, payloads from the command line."""
 
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from zoneinfo import ZoneInfo
 
 import click
-
-
-def in_zone(text: str, zone: str | None = None) -> str:
-    """An API's time as people of a zone write it; without one as people here do."""
-    moment = datetime.fromisoformat(text).astimezone(ZoneInfo(zone) if zone else None)
-    return moment.strftime("%a %Y-%m-%d %H:%M:%S %Z")
 
 
 def path_of(kind: str, name: str, action: str = "") -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from openclaw_nats.cli.options import connection_options
-from openclaw_nats.cli.output import json_option, print_json, step
+from openclaw_nats.cli.output import json_option, line, print_json, step
 from openclaw_nats.cli.plugin_wait import wait_for_plugin
 
 _HEALTH_SECONDS = 30.0
@@ -61,8 +61,9 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
     if as_json:
         print_json({"changed": changed, "status": report})
     else:
-        click.echo(
-            "\nDone. `openclaw-nats tail` shows events as they come, `openclaw-nats dashboard` opens the dashboard, and"
+        line()
+        line(
+            "Done. `openclaw-nats tail` shows events as they come, `openclaw-nats dashboard` opens the dashboard, and"
             " `openclaw-nats status` tells how everything is."
         )
 

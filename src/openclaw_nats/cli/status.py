@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from openclaw_nats.cli.output import json_option, print_json, step, table
+from openclaw_nats.cli.output import json_option, line, print_json, step, table
+from openclaw_nats.cli.times import moment
 
 DOWN = 3
 PARTS = ("nats", "sidecar", "gateway", "plugin", "delivery")
@@ -99,20 +100,20 @@ def _show(report: dict[str, Any]) -> None:
     rows = []
     for part in PARTS:
         shown = report[part]
-        since = str(shown.get("since", ""))[:19].replace("T", " ")
+        since = moment(str(shown.get("since", "")))
         state = "up" if shown["reachable"] else "DOWN"
         rows.append([part, state, since, shown.get("version", ""), shown.get("lastError", "") or "-"])
-    table(["part", "state", "since (UTC)", "version", "last error"], rows)
+    table(["part", "state", "since", "version", "last error"], rows, below=["last error"])
     sidecar, plugin, nats = report["sidecar"], report["plugin"], report["nats"]
-    click.echo("")
+    line()
     if sidecar["reachable"]:
-        click.echo(f"Events in the last minute: {sidecar['eventsLastMinute']}")
+        line(f"Events in the last minute: {sidecar['eventsLastMinute']}")
     if stream := nats.get("stream"):
-        click.echo(f"Stream: {stream['messages']} events, {stream['bytes'] / 1e6:.1f} MB")
+        line(f"Stream: {stream['messages']} events, {stream['bytes'] / 1e6:.1f} MB")
     if spool := plugin.get("spool"):
         lost = f", {spool['dropped']} lost" if spool["dropped"] else ""
         refused = f", {spool['rejected']} refused (spool/rejected.ndjson)" if spool["rejected"] else ""
-        click.echo(f"Spool: {spool['events']} events waiting, oldest {spool['oldestSeconds']:.0f} s{lost}{refused}")
+        line(f"Spool: {spool['events']} events waiting, oldest {spool['oldestSeconds']:.0f} s{lost}{refused}")
     _show_delivery(report["delivery"])
     _show_schedules(report.get("schedules") or {})
     for text in [*nats.get("notes", []), *plugin.get("problems", []), *plugin.get("notes", [])]:
@@ -121,7 +122,7 @@ def _show(report: dict[str, Any]) -> None:
 
 def _show_schedules(schedules: dict[str, Any]) -> None:
     if schedules.get("jobs") or schedules.get("timers"):
-        click.echo(f"Schedules: {schedules['jobs']} cron jobs, {schedules['timers'] or 0} timers")
+        line(f"Schedules: {schedules['jobs']} cron jobs, {schedules['timers'] or 0} timers")
     if schedules.get("lastError"):
         step("!", "schedules", schedules["lastError"])
     elif schedules.get("lag"):
@@ -132,9 +133,7 @@ def _show_delivery(delivery: dict[str, Any]) -> None:
     if "counts" not in delivery:
         return
     counts = ", ".join(f"{count} {state}" for state, count in delivery["counts"].items() if count)
-    click.echo(
-        f"Deliveries: {delivery['routes']} routes, by {delivery['way'] or 'nothing yet'}; {counts or 'none yet'}"
-    )
+    line(f"Deliveries: {delivery['routes']} routes, by {delivery['way'] or 'nothing yet'}; {counts or 'none yet'}")
     for budget in delivery["budgets"]:
         if budget["freeAt"]:
             step(

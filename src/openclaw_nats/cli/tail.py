@@ -6,14 +6,13 @@ import time
 
 import click
 
-from openclaw_nats.cli.events import print_events
-from openclaw_nats.cli.output import json_option
+from openclaw_nats.cli.event_lines import full_subject
+from openclaw_nats.cli.events import SUBJECT_HELP, numbered, print_event
+from openclaw_nats.cli.output import json_option, line
 
 
 @click.command("tail")
-@click.option(
-    "--subject", metavar="PATTERN", help="Only subjects that this pattern covers, such as agent.events.tool.>"
-)
+@click.option("--subject", metavar="PATTERN", help=SUBJECT_HELP)
 @click.option("--since", metavar="DURATION", default="1s", show_default=True, help="Begin this far back.")
 @json_option
 def command(as_json: bool, subject: str | None, since: str) -> None:
@@ -27,31 +26,25 @@ def command(as_json: bool, subject: str | None, since: str) -> None:
     except ValueError as error:
         raise click.BadParameter(f"must be {error}", param_hint="--since") from None
     began = time.time() - reach_back
-    seen: dict[str, None] = {}
-    told = False
+    seen: dict[tuple[int, bytes], None] = {}
+    waiting = False
     while True:
         # After a break it begins again where it was; what was printed already is left out.
-        query = {"follow": "true", "since": f"{max(1, int((time.time() - began) * 1000))}ms"}
+        query = {"follow": "true", "numbered": "true", "since": f"{max(1, int((time.time() - began) * 1000))}ms"}
         if subject:
-            query["subject"] = subject
+            query["subject"] = full_subject(subject) or ""
         try:
-            for line in client.lines("/api/events", query, timeout=60):
-                told = False
+            for one in numbered(client.lines("/api/events", query, timeout=60)):
+                waiting = False
                 began = time.time() - 2
-                key = _id_of(line)
+                key = (one.sequence, bytes(one.event)[:200])  # a stream that was made again counts from 1
                 if key not in seen:
-                    print_events([line], as_json=as_json)
+                    print_event(one, as_json=as_json)
                     seen[key] = None
                     if len(seen) > 10_000:
                         del seen[next(iter(seen))]
         except SidecarDown as error:
-            if not told:
-                click.echo(f"{error}; waiting for it", err=True)
-            told = True
+            if not waiting:
+                line(f"{error}; waiting for it", err=True)
+            waiting = True
         time.sleep(0.5)
-
-
-def _id_of(line: bytes) -> str:
-    import json
-
-    return str(json.loads(line)["id"])

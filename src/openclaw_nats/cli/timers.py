@@ -7,9 +7,11 @@ from typing import Any
 import click
 
 from openclaw_nats.cli.deliveries import client
+from openclaw_nats.cli.event_lines import short_subject
 from openclaw_nats.cli.group import Group
-from openclaw_nats.cli.output import json_option, print_json, table, tell
-from openclaw_nats.cli.schedule_output import in_zone, json_of, path_of
+from openclaw_nats.cli.output import json_option, line, print_json, table, tell
+from openclaw_nats.cli.schedule_output import json_of, path_of
+from openclaw_nats.cli.times import moment
 
 
 @click.group("timers", cls=Group, invoke_without_command=True)
@@ -44,7 +46,7 @@ def set_command(as_json: bool, name: str, when: str, **given: Any) -> None:
     if "payload" in body:
         body["payload"] = json_of(body["payload"], "--payload")
     timer = client().call("POST", "/api/timers", {**body, ("at" if "T" in when.upper() else "delay"): when})
-    tell(timer, f"timer {name} publishes {timer['subject']} at {in_zone(timer['at'])}", as_json=as_json)
+    tell(timer, f"timer {name} publishes {timer['subject']} at {moment(timer['at'])}", as_json=as_json)
 
 
 @command.command("cancel")
@@ -62,7 +64,9 @@ def _list(*, as_json: bool) -> None:
         print_json({"timers": timers})
         return
     if not timers:
-        click.echo("No timers. `openclaw-nats timers set NAME 5m` sets one.")
+        line("No timers. `openclaw-nats timers set NAME 5m` sets one.")
         return
-    rows = [[one["name"], in_zone(one["at"]), one["madeBy"] or "operator", one["subject"]] for one in timers]
-    table(["NAME", "AT", "MADE BY", "SUBJECT"], rows)
+    rows = [
+        [one["name"], moment(one["at"]), one["madeBy"] or "operator", short_subject(one["subject"])] for one in timers
+    ]
+    table(["NAME", "AT", "MADE BY", "SUBJECT"], rows, below=["MADE BY"])

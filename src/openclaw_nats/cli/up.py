@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sys
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from openclaw_nats.cli.options import connection_options
-from openclaw_nats.cli.output import json_option
+from openclaw_nats.cli.output import json_option, line, print_json_line
+from openclaw_nats.cli.times import moment
 
 
 @click.command("up")
@@ -36,9 +37,12 @@ def command(as_json: bool, quiet: bool, **given: Any) -> None:
     settings.api_key()
     binary = nats_server.find()[0] if settings["nats.managed"] else None
 
-    def say(line: str) -> None:
-        moment = time.strftime("%H:%M:%S")
-        click.echo(json.dumps({"time": moment, "message": line}) if as_json else f"{moment} {line}", err=not as_json)
+    def say(text: str) -> None:
+        at = moment(datetime.now(UTC).isoformat())
+        if as_json:
+            print_json_line({"time": time.strftime("%H:%M:%S"), "at": at, "message": text})
+        else:
+            line(f"{at} {text}", err=True)
 
     if not quiet:
         say(f"sidecar {settings['sidecar.url']}, NATS {settings['nats.url'].rpartition('@')[2]}, state {home}")

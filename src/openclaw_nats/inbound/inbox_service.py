@@ -15,6 +15,7 @@ from openclaw_nats.storage.database import Database
 from openclaw_nats.storage.rows import OPEN, Waiting
 
 MAX_BULK = 10_000
+_SHORT_ID = 8
 BY_OPERATOR = "dropped by the operator"
 
 
@@ -81,10 +82,16 @@ class InboxService:
         return await self._database.read(lambda db: listing.receipts(db, filters, cursor, limit))
 
     async def receipt(self, dispatch: str) -> dict[str, Any]:
-        """One receipt with what it carried; raise NotFound."""
+        """One receipt with what it carried, by its id or the beginning of it (8 characters or more); raise NotFound."""
         found = await self._database.read(lambda db: listing.receipt(db, dispatch))
+        if found is None and len(dispatch) >= _SHORT_ID:
+            like = await self._database.read(lambda db: listing.receipts_like(db, dispatch))
+            if len(like) > 1:
+                raise NotFound(f"several receipts begin with {dispatch[:60]!r}", hint=f"Such as {', '.join(like)}.")
+            if like:
+                found = await self._database.read(lambda db: listing.receipt(db, like[0]))
         if found is None:
-            raise NotFound(f"there is no receipt {dispatch[:60]!r}")
+            raise NotFound(f"there is no receipt {dispatch[:60]!r}", hint="`openclaw-nats receipts` lists them.")
         return found
 
     async def states(self) -> dict[str, int]:

@@ -20,6 +20,7 @@ from typing import TypeVar
 import structlog
 
 from openclaw_nats.errors import SettingsError, Unavailable
+from openclaw_nats.events.subjects import matches
 
 log = structlog.get_logger(__name__)
 
@@ -166,6 +167,7 @@ def _open(path: Path) -> sqlite3.Connection:
     connection.row_factory = sqlite3.Row
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-8000"):
         connection.execute(f"PRAGMA {pragma}")
+    connection.create_function("on_pattern", 2, matches, deterministic=True)  # on_pattern(pattern, subject)
     return connection
 
 

@@ -105,6 +105,12 @@ def receipt(db: sqlite3.Connection, dispatch_id: str) -> dict[str, Any] | None:
     return {**dict(row), "deliveries": found, "changes": [dict(one) for one in changes]}
 
 
+def receipts_like(db: sqlite3.Connection, beginning: str) -> list[str]:
+    """The ids that begin so: at most 3."""
+    sql = "SELECT id FROM dispatches WHERE id >= ? AND id < ? ORDER BY id LIMIT 3"
+    return [row[0] for row in db.execute(sql, (beginning, beginning + "\uffff"))]
+
+
 def counts(db: sqlite3.Connection, route_id: int | None = None) -> dict[int, dict[str, Any]]:
     """For each route (or one) the number of deliveries by state, `dispatches` that were sent, their `runs`, and
     `oldest`: when the oldest delivery that is under way came (seconds since the Unix epoch).
@@ -137,7 +143,7 @@ def _where(filters: dict[str, Any]) -> tuple[list[str], list[Any]]:
     where, values = [f"state IN ({','.join('?' * len(states))})"], list(states)
     tests = {
         "route": "route = ?",
-        "subject": "subject = ?",
+        "subject": "on_pattern(?, subject)" if {"*", ">"} & set(str(filters.get("subject"))) else "subject = ?",
         "session": "session = ?",
         "since": "changed_at >= ?",
         "until": "changed_at <= ?",
