@@ -10,6 +10,7 @@ import { Runs } from "./runs.js";
 import { changedAt, homeOf, readApiKey, readSettings } from "./settings.js";
 import { Spool } from "./spool.js";
 import { PREFIX, policyOf } from "./subjects.js";
+import { cut, toJson } from "./text.js";
 import { traceparentWithin } from "./trace.js";
 import { Uploader } from "./uploader.js";
 
@@ -95,7 +96,7 @@ export class Bus {
 
   noteHandlerError(error) {
     this.handlerErrors += 1;
-    this.lastHandlerError = String(error?.message ?? error).slice(0, 200);
+    this.lastHandlerError = cut(String(error?.message ?? error), 200);
   }
 
   /** One event as a line of JSON: a CloudEvent. */
@@ -111,7 +112,7 @@ export class Bus {
       gatewayid: this.settings.gatewayId,
     };
     for (const name in EVENT_NAMES) {
-      if (made[name]) event[EVENT_NAMES[name]] = String(made[name]).slice(0, 512);
+      if (made[name]) event[EVENT_NAMES[name]] = cut(String(made[name]), 512);
     }
     const own = made.trace; // the Gateway's
     if (own?.traceId && own.spanId) event.traceparent = `00-${own.traceId}-${own.spanId}-${own.traceFlags ?? "00"}`;
@@ -128,8 +129,8 @@ export class Bus {
     }
     event.data = made.data;
     if (mode === "payload" && made.content) return withContent(event, made.content);
-    const line = JSON.stringify(event);
-    return line.length <= MAX_LINE_BYTES ? line : JSON.stringify({ ...event, data: { contentDropped: true } });
+    const line = toJson(event);
+    return fits(line) ? line : toJson({ ...event, data: { contentDropped: true } });
   }
 
   /** Called by the Gateway when it starts the plugin's service. */
@@ -164,7 +165,7 @@ export class Bus {
       .refresh()
       .then(() => {
         this.uploader.kick();
-        return this.uploader.request("/api/plugin/report", JSON.stringify(this.report()), { "content-type": "application/json" });
+        return this.uploader.request("/api/plugin/report", toJson(this.report()), { "content-type": "application/json" });
       })
       .catch(() => {}); // the uploader tells of an unreachable sidecar; the next report comes in REPORT_MS
   }
@@ -212,11 +213,16 @@ export class Bus {
   }
 }
 
+/** Whether the sidecar takes a line of that length; a character is up to 3 bytes a unit. */
+function fits(line) {
+  return line.length * 3 <= MAX_LINE_BYTES || Buffer.byteLength(line) <= MAX_LINE_BYTES;
+}
+
 function withContent(event, content) {
   const plain = event.data;
   const seen = new WeakSet();
   const clip = (key, value) => {
-    if (typeof value === "string" && value.length > MAX_TEXT) return `${value.slice(0, MAX_TEXT)}… [${value.length} characters]`;
+    if (typeof value === "string" && value.length > MAX_TEXT) return `${cut(value, MAX_TEXT)}… [${value.length} characters]`;
     if (typeof value === "bigint") return String(value);
     if (value !== null && typeof value === "object") {
       if (seen.has(value)) return "[repeated]";
@@ -225,11 +231,11 @@ function withContent(event, content) {
     return value;
   };
   try {
-    const line = JSON.stringify({ ...event, data: { ...plain, ...content() } }, clip);
-    if (Buffer.byteLength(line) <= MAX_LINE_BYTES) return line;
+    const line = toJson({ ...event, data: { ...plain, ...content() } }, clip);
+    if (fits(line)) return line;
   } catch {
     // a getter that throws or a toJSON that fails: the event goes without its content, and says so
   }
-  const line = JSON.stringify({ ...event, data: { ...plain, contentDropped: true } });
-  return line.length <= MAX_LINE_BYTES ? line : JSON.stringify({ ...event, data: { contentDropped: true } });
+  const line = toJson({ ...event, data: { ...plain, contentDropped: true } });
+  return fits(line) ? line : toJson({ ...event, data: { contentDropped: true } });
 }

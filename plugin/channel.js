@@ -2,6 +2,7 @@
 // of them goes back as requests of their own (uploader.request), repeated until the sidecar has answered.
 import http from "node:http";
 import https from "node:https";
+import { toJson } from "./text.js";
 
 const SILENCE_MS = 20_000;
 const BACKOFF_MS = [100, 250, 500, 1000, 2000];
@@ -109,7 +110,7 @@ export class Channel {
 
   /** Tell the sidecar what became of a run. If it can't be told now, it asks again by sending the order once more. */
   async tell(result) {
-    const body = JSON.stringify({ instance: this.describe().instance, ...result });
+    const body = toJson({ instance: this.describe().instance, ...result });
     for (let attempt = 0; attempt < RESULT_TRIES; attempt++) {
       try {
         const { status } = await this.request("/api/plugin/results", body, { "content-type": "application/json" });

@@ -3,6 +3,7 @@
 // nothing. Content (prompts, replies, arguments, results, message text) is returned as a function and only called
 // when the capture setting wants it. `memory` (memory.js) is what has to be remembered from one hook to the next.
 import { tokenFromName } from "./subjects.js";
+import { cut } from "./text.js";
 
 const ERROR_CHARACTERS = 300;
 
@@ -26,7 +27,7 @@ function agentOf(sessionKey) {
 
 const isInternal = (sessionKey) => typeof sessionKey === "string" && sessionKey.includes(":internal-session-effects:");
 
-const short = (value) => (value === undefined || value === null ? undefined : String(value).slice(0, ERROR_CHARACTERS));
+const short = (value) => (value === undefined || value === null ? undefined : cut(String(value), ERROR_CHARACTERS));
 
 /** Whether a tool call failed, and how: it threw, returned an error result, or its command did not exit with 0. */
 export function toolFailure(event) {

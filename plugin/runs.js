@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import fs from "node:fs";
 import { pathToFileURL } from "node:url";
 import { BoundedMap } from "./memory.js";
+import { cut, cutBegin } from "./text.js";
 import { wrapUntrusted } from "./untrusted.js";
 
 const WAIT_MS = 60_000;
@@ -121,10 +122,10 @@ export class Runs {
 }
 
 function short(error) {
-  return String(error?.message ?? error).slice(0, 500);
+  return cut(String(error?.message ?? error), 500);
 }
 
 function replyOf(end) {
   const reply = end.terminalReply?.text ?? end.terminalReply;
-  return typeof reply === "string" ? reply.slice(-REPLY_CHARACTERS) : "";
+  return typeof reply === "string" ? cutBegin(reply, REPLY_CHARACTERS) : "";
 }

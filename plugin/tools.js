@@ -1,4 +1,5 @@
 // The agent tools: each call goes to the sidecar with who calls; its answer comes back as JSON, outside data marked.
+import { cut, toJson } from "./text.js";
 import { TOOLS } from "./tool-list.js";
 import { traceparentWithin } from "./trace.js";
 
@@ -33,12 +34,12 @@ export async function callTool(bus, name, given, ctx) {
     traceparent: traceparentWithin(cause?.traceparent, cause?.run) ?? "",
   };
   try {
-    const body = JSON.stringify({ caller, parameters: given ?? {} });
+    const body = toJson({ caller, parameters: given ?? {} });
     const options = { alone: true, timeoutMs: TIMEOUT_MS };
     const answer = await bus.uploader.request(`/api/tools/${name}`, body, { "content-type": "application/json" }, options);
     return resultOf(answer, bus.runs.wrap);
   } catch (error) {
-    return failure(AWAY, `${LATER} (${String(error?.message ?? error).slice(0, 200)})`);
+    return failure(AWAY, `${LATER} (${cut(String(error?.message ?? error), 200)})`);
   }
 }
 
@@ -64,6 +65,6 @@ function failure(error, hint) {
   return {
     content: [{ type: "text", text: JSON.stringify(told) }],
     isError: true,
-    details: { status: "error", error: String(error).slice(0, 300) },
+    details: { status: "error", error: cut(String(error), 300) },
   };
 }

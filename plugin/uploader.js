@@ -1,6 +1,7 @@
 // The uploader: sends what is in the spool to the sidecar, in order, one batch at a time, and moves the
 // acknowledged offset only after a complete and plausible 200. Everything else is tried again; nothing is skipped but
-// an event that the sidecar itself has refused, which is kept in rejected.ndjson and counted.
+// an event that the sidecar itself has refused, or on which it fails while it takes others: these are kept in
+// rejected.ndjson and counted.
 import fs from "node:fs";
 import http from "node:http";
 import https from "node:https";
@@ -12,6 +13,9 @@ const LINE_BYTES = 2 * 1024 * 1024;
 const LINGER_MS = 15;
 const TIMEOUT_MS = 15_000;
 const BACKOFF_MS = [200, 500, 1000, 2000, 5000, 10_000, 20_000];
+const TRIES_ALONE = 3; // before an event on which the sidecar fails is put aside
+const ASIDE_AT_ONCE = 3; // more in a row than these, and the fault is not one of events: then one in ASIDE_PAUSE_MS
+const ASIDE_PAUSE_MS = 60_000;
 const REJECTED_BYTES = 8 * 1024 * 1024;
 const OURS = "urn:openclaw-nats:problem:";
 
@@ -28,7 +32,10 @@ export class Uploader {
     this.rejected = 0;
     this.lastError = "";
     this.limit = BATCH_EVENTS;
-    this.retrySince = null;
+    this.retrySince = null; // since when the outcome for the lines up to `unknown` is not known
+    this.unknown = null; // { segment, end }
+    this.choked = 0; // failures in a row of a sidecar that answers, or should
+    this.aside = { inARow: 0, last: 0 };
     this.timer = null;
     this.busy = false;
     this.again = false;
@@ -103,21 +110,45 @@ export class Uploader {
     try {
       outcome = await this.post(batch.lines);
     } catch (error) {
-      if (!error.definite) this.retrySince = attempted;
-      if (!error.tooMuch) throw error;
+      if (!error.definite) {
+        this.retrySince = attempted;
+        const end = batch.segment.acked + batch.bytes;
+        if (this.unknown?.segment !== batch.segment || this.unknown.end < end) this.unknown = { segment: batch.segment, end };
+      }
+      if (!error.tooMuch) await this.choke(batch, error);
       if (batch.lines.length > 1) {
         this.limit = Math.ceil(batch.lines.length / 2);
         return true;
       }
-      outcome = { rejected: [{ index: 0, error: error.message }] };
+      outcome = { rejected: [{ index: 0, error: error.message }], failed: !error.tooMuch };
     }
     for (const { index, error } of outcome.rejected) this.keepRejected(batch.lines[index], error);
     await this.acknowledge(batch);
-    this.retrySince = null;
+    if (this.unknown?.segment !== batch.segment || batch.segment.acked >= this.unknown.end) this.retrySince = this.unknown = null;
     this.limit = Math.min(BATCH_EVENTS, this.limit * 2);
+    this.choked = 0;
+    if (!outcome.failed) this.aside.inARow = 0;
     this.failures = 0;
     this.lastError = "";
     return true;
+  }
+
+  /**
+   * After a failure that may be one event's fault: returns when the batch should be made smaller, or its only event be
+   * put aside; throws the error when the same has to be tried again.
+   */
+  async choke(batch, error) {
+    if (!error.chokes) throw error;
+    this.choked += 1;
+    if (batch.lines.length > 1 && this.choked > 1) {
+      this.choked = 1;
+      return;
+    }
+    if (this.choked <= TRIES_ALONE) throw error;
+    await this.post([]); // throws when the sidecar takes nothing at all: then it is no event's fault
+    const wait = this.aside.last + ASIDE_PAUSE_MS - Date.now();
+    if (this.aside.inARow >= ASIDE_AT_ONCE && wait > 0) throw Object.assign(error, { retryAfterMs: wait });
+    this.aside = { inARow: this.aside.inARow + 1, last: Date.now() };
   }
 
   async nextBatch() {
@@ -181,6 +212,7 @@ export class Uploader {
     throw Object.assign(new Error(`${this.settings().sidecarUrl} answered ${status}: ${reason}`), {
       retryAfterMs: retryAfter * 1000 || (status === 401 ? 5000 : 0),
       definite: status === 401,
+      chokes: status === 500,
     });
   }
 
@@ -204,9 +236,12 @@ export class Uploader {
       const fail = (error) => {
         clearTimeout(deadline);
         request.destroy();
-        reject(new Error(`${url.origin}: ${error.message || error.code}`));
+        reject(Object.assign(new Error(`${url.origin}: ${error.message || error.code}`), { chokes: error.chokes }));
       };
-      const deadline = setTimeout(() => fail(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+      const deadline = setTimeout(
+        () => fail(Object.assign(new Error(`no answer within ${timeoutMs} ms`), { chokes: true })),
+        timeoutMs,
+      );
       deadline.unref?.();
       request.on("error", fail);
       request.on("response", (response) => {

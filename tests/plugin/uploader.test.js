@@ -172,7 +172,7 @@ test("a try whose outcome is unknown is marked with when it began", async () => 
 });
 
 test("events that come while the sidecar is away do not hurry the next try", async () => {
-  const server = await sidecar(() => ({ status: 500 }));
+  const server = await sidecar(() => ({ status: 503 }));
   const { spool, uploader } = start(server.url);
   uploader.random = () => 0.5;
   const feeder = setInterval(() => spool.append(line("x")), 5);
@@ -205,4 +205,54 @@ test("a folder that is deleted while events wait is told as a loss, and what com
   assert.equal(server.stored.length, 2); // the overflow event has no id of its own here
   assert.deepEqual(server.stored.map(String), ["undefined", "3"]);
   await until(() => spool.stats().events === 0 && uploader.lastError === "");
+});
+
+for (const [name, fail] of Object.entries({
+  "answers 500": () => problem(500, "internal"),
+  "does not answer": ({ response }) => (response.on("error", () => {}), "handled"),
+})) {
+  test(`the one event on which the sidecar ${name} is found and put aside, and all others arrive in order`, { timeout: 60_000 }, async () => {
+    const server = await sidecar((context) => (context.ids.includes("13") ? fail(context) : undefined));
+    const { spool, uploader, home } = start(server.url, { timeoutMs: 150 });
+    for (let n = 0; n < 50; n += 1) spool.append(line(n));
+    await until(() => server.stored.length === 49, 30_000);
+    assert.deepEqual(server.stored.map(Number), [...Array(50).keys()].filter((n) => n !== 13));
+    await until(() => uploader.rejected === 1 && spool.stats().events === 0);
+    const kept = JSON.parse(fs.readFileSync(path.join(home, "spool", "rejected.ndjson"), "utf8"));
+    assert.equal(JSON.parse(kept.event).id, "13");
+    assert.match(kept.error, name === "answers 500" ? /500: internal/ : /no answer within/);
+    assert.equal(uploader.lastError, "");
+  });
+}
+
+test("a sidecar that fails on everything costs three events at most, and then time only", { timeout: 60_000 }, async () => {
+  const server = await sidecar(({ ids, state }) => (ids.length && !state.open ? problem(500, "internal") : undefined));
+  const { spool, uploader } = start(server.url);
+  for (let n = 0; n < 12; n += 1) spool.append(line(n));
+  await until(() => uploader.rejected === 3, 30_000);
+  const requests = server.requests;
+  await until(() => server.requests > requests + 3, 10_000);
+  assert.equal(uploader.rejected, 3);
+  assert.equal(spool.stats().events, 9);
+});
+
+test("a sidecar that takes nothing at all puts no event aside", { timeout: 30_000 }, async () => {
+  const server = await sidecar(() => problem(500, "internal"));
+  const { spool, uploader } = start(server.url);
+  for (let n = 0; n < 3; n += 1) spool.append(line(n));
+  await until(() => server.requests > 8, 20_000);
+  assert.equal(uploader.rejected, 0);
+  assert.equal(spool.stats().events, 3);
+});
+
+test("after a failure whose outcome is unknown every part of the batch is marked as a retry", { timeout: 20_000 }, async () => {
+  const server = await sidecar(({ number, ids }) => (number <= 2 || ids.length > 2 ? problem(500, "internal") : undefined));
+  const { spool } = start(server.url);
+  for (let n = 0; n < 8; n += 1) spool.append(line(n));
+  await until(() => server.stored.length === 8, 15_000);
+  const stored = server.headers.slice(2).map((headers) => headers["openclaw-nats-retry-since"]);
+  assert.ok(stored.every((since) => since === stored[0] && Date.parse(since)), JSON.stringify(stored));
+  spool.append(line(8));
+  await until(() => server.stored.length === 9);
+  assert.equal(server.headers.at(-1)["openclaw-nats-retry-since"], undefined);
 });
