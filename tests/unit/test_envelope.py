@@ -37,17 +37,71 @@ def test_a_valid_event_keeps_its_data_as_it_came() -> None:
         ({"time": "yesterday"}, "time"),
         ({"time": "2026-11-22T10:00:00"}, "time"),
         ({"time": "2026-11-22"}, "time"),
-        ({"priority": 0}, "priority"),
-        ({"priority": 1.5}, "priority"),
-        ({"hops": -1}, "hops"),
-        ({"hops": 10**30}, "hops"),
         ({"traceparent": "00-x"}, "traceparent"),
-        ({"sessionkey": 7}, "sessionkey"),
     ],
 )
 def test_a_wrong_attribute_is_named(change: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         envelope.decode(json.dumps(event(1) | change).encode())
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        ({"priority": "high"}, {"priority": 5}),
+        ({"priority": "7"}, {"priority": 7}),
+        ({"priority": 0}, {"priority": 5}),
+        ({"priority": 99}, {"priority": 5}),
+        ({"priority": 1.5}, {"priority": 5}),
+        ({"priority": True}, {"priority": 5}),
+        ({"hops": -1}, {"hops": 0}),
+        ({"hops": 10**30}, {"hops": 0}),
+        ({"hops": "many"}, {"hops": 0}),
+        ({"sessionkey": 7, "agentid": True, "runid": 1.5}, {"sessionkey": "", "agentid": "", "runid": ""}),
+    ],
+)
+def test_an_extension_that_is_somebody_elses_is_kept_and_counts_for_nothing(
+    change: dict[str, Any], counts: dict[str, Any]
+) -> None:
+    document = json.dumps(event(1) | change).encode()
+    parsed, stored = envelope.read(document)
+    assert stored == document
+    assert {name: getattr(parsed, name) for name in counts} == counts
+
+
+@pytest.mark.parametrize("late", [0, 10_000])
+def test_attributes_that_are_null_are_not_there(late: int) -> None:
+    given = {"data": {"kept": None, "pad": "x" * late}} | event(1, time=None, subject=None, other=None, data=None)
+    parsed, stored = envelope.read(json.dumps(given).encode(), subject_of=lambda kind: f"agent.events.custom.{kind}")
+    assert (parsed.time, parsed.subject) == ("", "agent.events.custom.openclaw.custom.test")
+    assert set(json.loads(stored)) == {"specversion", "id", "source", "type", "subject", "data"}
+    with pytest.raises(InvalidInput, match="subject"):
+        envelope.read(json.dumps(given).encode())
+
+
+@pytest.mark.parametrize(
+    ("given_time", "stored_time"),
+    [
+        ("2026-11-22t10:00:00z", "2026-11-22T10:00:00Z"),
+        ("2026-11-22T10:00:00.123456789+01:00", "2026-11-22T10:00:00.123456789+01:00"),
+        ("2026-06-30T23:59:60Z", "2026-06-30T23:59:60Z"),
+    ],
+)
+def test_times_of_rfc_3339_are_taken_and_written_in_capitals(given_time: str, stored_time: str) -> None:
+    _, stored = envelope.read(json.dumps(event(1, time=given_time)).encode())
+    assert json.loads(stored)["time"] == stored_time
+
+
+@pytest.mark.parametrize(
+    "time", ["20261122T100000Z", "2026-11-22 10:00:00Z", "2026-W47-1T10:00:00Z", "2026-11-22T10Z", ""]
+)
+def test_other_times_are_not(time: str) -> None:
+    document = json.dumps(event(1, time=time)).encode()
+    if not time:
+        assert envelope.decode(document).time == ""
+        return
+    with pytest.raises(InvalidInput, match="time"):
+        envelope.decode(document)
 
 
 @given(

@@ -1,6 +1,14 @@
-"""`POST /api/publish` (one event) and `POST /api/events` (many), both answered after JetStream's acknowledgement."""
+"""`POST /api/publish` (one event) and `POST /api/events` (many), both answered after JetStream's acknowledgement.
+
+Both take a CloudEvent in each content mode of the HTTP binding; `/api/events` takes many as NDJSON, as a JSON array
+or as a CloudEvents batch. With `?subject=` in the address, it is the events' subject, as it is over NATS.
+"""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -8,10 +16,13 @@ from starlette.responses import Response
 
 from openclaw_nats.api.bodies import decode_json, media_type, read_body
 from openclaw_nats.api.problems import name_of
-from openclaw_nats.errors import InvalidEvent
-from openclaw_nats.events import json_text, trace
+from openclaw_nats.api.queries import parameters
+from openclaw_nats.errors import Filtered, InvalidEvent
+from openclaw_nats.events import content, envelope, json_text, modes, trace
 from openclaw_nats.events.envelope import MAX_EVENT_BYTES, parse_time
-from openclaw_nats.outbound.ingest import Ingest, PublishRequest
+from openclaw_nats.events.ids import uuid7
+from openclaw_nats.events.subjects import check_subject
+from openclaw_nats.outbound.ingest import BatchOutcome, Ingest, PublishRequest
 from openclaw_nats.outbound.meters import IngestMeters
 
 MAX_BATCH_BYTES = 8 * 1024 * 1024
@@ -19,7 +30,7 @@ MAX_BATCH_EVENTS = 10_000
 RETRY_HEADER = "openclaw-nats-retry-since"
 JSON = "application/json"
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
-BATCH_TYPES = (*NDJSON, JSON, "application/cloudevents-batch+json")
+BATCH_TYPES = (*NDJSON, JSON, modes.BATCH, *modes.STRUCTURED)
 
 _publish_decoder = msgspec.json.Decoder(PublishRequest)
 _array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
@@ -34,36 +45,130 @@ class IngestEndpoints:
 
     async def publish(self, request: Request) -> Response:
         """Store one event: `{"subject", "payload", …}` → `{"id", "subject", "sequence", "duplicate"}`."""
-        media_type(request, (JSON,))
-        body = await read_body(request, MAX_EVENT_BYTES)
-        traceparent = trace.given(request.headers.get(trace.HEADER, "").strip())
-        done = await self._ingest.publish(decode_json(_publish_decoder, body), traceparent)
+        if _is_one_event(request):
+            event, document = await _one_event(request)
+            done = await self._ingest.take(event, document)
+        else:
+            media_type(request, (JSON,))
+            body = await read_body(request, MAX_EVENT_BYTES)
+            traceparent = trace.given(request.headers.get(trace.HEADER, "").strip())
+            done = await self._ingest.publish(decode_json(_publish_decoder, body), traceparent)
         return _json({"id": done.id, "subject": done.subject, "sequence": done.sequence, "duplicate": done.duplicate})
 
     async def events(self, request: Request) -> Response:
-        """Store many CloudEvents: NDJSON or a JSON array → `{"accepted", "duplicates", "rejected", "filtered"}`."""
-        kind = media_type(request, BATCH_TYPES)
+        """Store CloudEvents: one, NDJSON or an array → `{"accepted", "duplicates", "rejected", "filtered"}`.
+
+        One event that can't be stored is an error; in a batch it is named in `rejected`, and the others are stored.
+        """
         retry_since = _retry_since(request)
+        if _is_one_event(request):
+            event, document = await _one_event(request)
+            return _json(_answer(await self._ingest.ingest([document], retry_since), event))
+        subject = _subject(request)
+        kind = media_type(request, BATCH_TYPES)
         body = await read_body(request, MAX_BATCH_BYTES)
-        documents = (
-            _lines(json_text.well_formed(body))
-            if kind in NDJSON
-            else [bytes(raw) for raw in decode_json(_array_decoder, body)]
-        )
+        documents = _lines(json_text.well_formed(body)) if kind in NDJSON else _array(body)
         if len(documents) > MAX_BATCH_EVENTS:
             raise InvalidEvent(f"{len(documents)} events in one request; the limit is {MAX_BATCH_EVENTS}")
+        if subject:
+            documents = [_on_subject(document, subject) for document in documents]
         outcome = await self._ingest.ingest(documents, retry_since)
+        if kind not in NDJSON and body.lstrip()[:1] == b"{" and outcome.rejected:
+            raise outcome.rejected[0][1]
         for _, error in outcome.rejected:
             self._meters.rejected(name_of(error))
-        rejected = [{"index": index, "error": str(error)} for index, error in outcome.rejected]
-        return _json(
-            {
-                "accepted": outcome.accepted,
-                "duplicates": outcome.duplicates,
-                "rejected": rejected,
-                "filtered": outcome.filtered,
-            }
-        )
+        return _json(_answer(outcome))
+
+
+def _is_one_event(request: Request) -> bool:
+    """Whether the body is one event: a CloudEvent by its content type or headers, or any content for a `subject`."""
+    kind = content.media_type(request.headers.get("content-type", ""))
+    if modes.is_structured(kind):
+        return kind != modes.BATCH
+    if any(name.startswith("ce-") for name in request.headers):
+        return True
+    return "subject" in request.query_params and kind not in (*NDJSON, JSON)
+
+
+async def _one_event(request: Request) -> tuple[envelope.Event, bytes]:
+    subject = _subject(request)
+    headers = {name: _whole(", ".join(request.headers.getlist(name))) for name in request.headers}
+    kind = content.media_type(headers.get("content-type", ""))
+    modes.check_format(kind)
+    body = await read_body(request, MAX_EVENT_BYTES)
+    if modes.is_structured(kind):
+        body = json_text.well_formed(body)
+    made = _made(headers)
+    if modes.is_structured(kind):
+        document = _on_subject(body.removeprefix(b"\xef\xbb\xbf"), subject) if subject else body
+        event, document = envelope.read(document, subject_of=modes.subject_for)
+        if "traceparent" in made and not event.traceparent:
+            fields = modes.fields_of(document) or {}
+            traceparent = msgspec.Raw(msgspec.json.encode(made["traceparent"]))
+            return envelope.read(msgspec.json.encode({**fields, "traceparent": traceparent}))
+        return event, document
+    if modes.is_binary(headers):
+        subject = subject or _own_subject(headers)
+        return envelope.read(modes.binary(headers, body, subject, {**made, "type": envelope.type_of(subject)}))
+    return envelope.read(modes.plain(headers, body, subject, {**made, "type": envelope.type_of(subject)}))
+
+
+def _whole(value: str) -> str:
+    """A header's value, of whose bytes Starlette makes Latin-1; some clients write UTF-8 there, unescaped."""
+    try:
+        return value if value.isascii() else value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def _made(headers: Mapping[str, str]) -> dict[str, Any]:
+    """The attributes of an event that names none."""
+    now = int(time.time() * 1000)
+    made = {"specversion": "1.0", "id": uuid7(now), "source": "http", "time": envelope.format_time(now)}
+    traceparent = trace.given(headers.get(trace.HEADER, "").strip())
+    return {**made, "traceparent": traceparent} if traceparent else made
+
+
+def _own_subject(headers: Mapping[str, str]) -> str:
+    if given := headers.get("ce-subject"):
+        return check_subject(modes.decoded("ce-subject", given))
+    if not headers.get("ce-type"):
+        raise InvalidEvent("the event is not a CloudEvent: the header ce-type is missing")
+    return modes.subject_for(modes.decoded("ce-type", headers["ce-type"]))
+
+
+def _subject(request: Request) -> str:
+    """The subject in the address, checked; empty without one."""
+    given = parameters(request, ("subject",)).get("subject")
+    return "" if given is None else check_subject(given)
+
+
+def _on_subject(document: bytes, subject: str) -> bytes:
+    fields = modes.fields_of(document)
+    return document if fields is None else modes.with_subject(document, fields, subject)
+
+
+def _array(body: bytes) -> list[bytes]:
+    """The events of a JSON array; one object is one event."""
+    if body.lstrip()[:1] == b"{":
+        return [json_text.well_formed(body)]
+    return [bytes(raw) for raw in decode_json(_array_decoder, body)]
+
+
+def _answer(outcome: BatchOutcome, event: envelope.Event | None = None) -> dict[str, Any]:
+    """The counts; for one event also which it is, and its error raised."""
+    if event is not None and outcome.rejected:
+        raise outcome.rejected[0][1]
+    if event is not None and outcome.filtered:
+        raise Filtered(f"the operator's filter keeps {event.subject} out")
+    one = {} if event is None else {"id": event.id, "subject": event.subject}
+    return {
+        "accepted": outcome.accepted,
+        "duplicates": outcome.duplicates,
+        "rejected": [{"index": index, "error": str(error)} for index, error in outcome.rejected],
+        "filtered": outcome.filtered,
+        **one,
+    }
 
 
 def _lines(body: bytes) -> list[bytes]:

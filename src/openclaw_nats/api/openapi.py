@@ -9,6 +9,7 @@ from openclaw_nats.api import openapi_dashboard, openapi_inbound, openapi_schedu
 from openclaw_nats.api.ingest_endpoints import BATCH_TYPES, NDJSON, RETRY_HEADER
 from openclaw_nats.api.openapi_answers import ANSWERS, ref
 from openclaw_nats.api.problems import CONTENT_TYPE, PROBLEMS
+from openclaw_nats.events import modes
 from openclaw_nats.events.subjects import MAX_BYTES
 
 _SUBJECT = {
@@ -20,7 +21,7 @@ _SUBJECT = {
 _PRIORITY = {"type": "integer", "minimum": 1, "maximum": 10, "default": 5}
 _EVENT = {
     "type": "object",
-    "required": ["specversion", "id", "source", "type", "subject"],
+    "required": ["specversion", "id", "source", "type"],
     "properties": {
         "specversion": {"const": "1.0"},
         "id": {"type": "string", "minLength": 1, "maxLength": 256},
@@ -69,6 +70,8 @@ _OUTCOME = {
         "accepted": {"type": "integer"},
         "duplicates": {"type": "integer"},
         "filtered": {"type": "integer"},
+        "id": {"type": "string"},
+        "subject": {"type": "string"},
         "rejected": {
             "type": "array",
             "items": {
@@ -100,21 +103,22 @@ def document() -> dict[str, Any]:
             "/api/publish": {
                 "post": _operation(
                     "Store one event",
-                    body={"application/json": _PUBLISH},
+                    body={"application/json": _PUBLISH, modes.STRUCTURED[1]: _EVENT},
                     answer=_json(_PUBLISHED),
                     problems=(400, 408, 413, 415, 422, 503),
+                    parameters=[_parameter("subject", "query", _SUBJECT)],
                 )
             },
             "/api/events": {
                 "post": _operation(
-                    "Store many CloudEvents",
-                    body={
-                        kind: {"type": "string"} if kind in NDJSON else {"type": "array", "items": _EVENT}
-                        for kind in BATCH_TYPES
-                    },
+                    "Store CloudEvents: one in each mode of the HTTP binding, or many",
+                    body={kind: _events_as(kind) for kind in BATCH_TYPES if kind != "application/cloudevents"},
                     answer=_json(_OUTCOME),
                     problems=(400, 408, 413, 415, 422, 503),
-                    parameters=[_parameter(RETRY_HEADER, "header", {"type": "string", "format": "date-time"})],
+                    parameters=[
+                        _parameter("subject", "query", _SUBJECT),
+                        _parameter(RETRY_HEADER, "header", {"type": "string", "format": "date-time"}),
+                    ],
                 ),
                 "get": _operation(
                     "Read the stream",
@@ -178,6 +182,13 @@ def _operation(
     if parameters:
         found["parameters"] = parameters
     return found
+
+
+def _events_as(kind: str) -> dict[str, Any]:
+    """What a body of a content type is at POST /api/events."""
+    if kind in NDJSON:
+        return {"type": "string"}
+    return _EVENT if kind in modes.STRUCTURED else {"type": "array", "items": _EVENT}
 
 
 def _parameter(name: str, where: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -1,21 +1,20 @@
 """Whatever lies in the stream, as a CloudEvent: other programs publish there too, in other forms.
 
-Taken are: structured CloudEvents, CloudEvents in binary mode (`ce-` headers), the envelope of the upstream sidecar
-(`{id, subject, payload, …}`, also wrapped by its queue library), and any other JSON, text or bytes.
+Taken are: structured CloudEvents, CloudEvents in binary mode (modes.py), the envelope of the upstream sidecar
+(`{id, subject, payload, …}`, also wrapped by its queue library), and any other JSON, text or octets (content.py).
 """
 
 from __future__ import annotations
 
-import base64
+import contextlib
 import dataclasses
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from openclaw_nats.errors import InvalidEvent, InvalidInput, TooLarge
-from openclaw_nats.events import envelope, json_text, trace
+from openclaw_nats.errors import InvalidInput, TooLarge
+from openclaw_nats.events import content, envelope, json_text, modes, trace
 from openclaw_nats.events.lateness import too_late
 from openclaw_nats.events.messages import StoredMessage
 
@@ -23,20 +22,13 @@ from openclaw_nats.events.messages import StoredMessage
 _UPSTREAM = {"id", "subject", "payload", "timestamp", "sessionKey", "meta"}
 _UPSTREAM_META = {"priority": "priority", "traceId": "traceid", "correlationId": "correlationid"}
 _QUEUED = {"id", "pattern", "data"}
+_OUR_BEGINNING = b'{"specversion":"1.0",'
 _RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def document_of(message: StoredMessage) -> bytes:
     """The message as one line of JSON: a CloudEvents document. Never fails, whatever the message holds."""
-    message = _with_fire_time(_well_formed(message))
-    if b'"specversion"' in message.body[:4096]:
-        try:
-            envelope.decode(message.body)
-            body = _with_trace(message)
-            return body if b"\n" not in body else msgspec.json.format(body, indent=-1)
-        except InvalidInput:
-            pass  # not a CloudEvent after all: show it as what it is
-    return msgspec.json.encode(_wrapped(message))
+    return decode_message(message)[0].document
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,49 +46,54 @@ class Decoded:
 def decode_message(message: StoredMessage) -> tuple[Decoded, str]:
     """The message and, when it can't be delivered as an event, why (else empty). Never fails.
 
-    Text that is no JSON is an event too; bytes that are no text, JSON that breaks off, and CloudEvents with a field
-    missing or of the wrong type are not.
+    Text and octets are events too; JSON that breaks off although the content type says JSON, and CloudEvents with an
+    attribute that is missing or wrong, are not.
     """
     message = _with_fire_time(_well_formed(message))
     try:
-        document = _event_document(message)
-        event = envelope.decode(document)
+        event, document = _event_of(message)
     except InvalidInput as error:
-        return Decoded(_id_of(message), document_of(message)), str(error)
+        return Decoded(_id_of(message), _shown(message)), str(error)
+    if b"\n" in document or b"\r" in document:
+        document = msgspec.json.format(document, indent=-1)
     return Decoded(event.id, document, event.priority, event.hops, event.runid, event.sessionkey), ""
 
 
-def _event_document(message: StoredMessage) -> bytes:
+def _event_of(message: StoredMessage) -> tuple[envelope.Event, bytes]:
     body = message.body
     if len(body) > envelope.MAX_EVENT_BYTES:
         raise TooLarge(f"the event is {len(body)} bytes long; the limit is {envelope.MAX_EVENT_BYTES}")
-    try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidEvent(f"the event is not valid UTF-8: {error.reason} at byte {error.start}") from None
-    if b'"specversion"' in body[:4096]:
-        json_text.check(body)
-        fields = _object(body)
-        if fields is None or "specversion" not in fields:
-            raise InvalidEvent("the event is not a CloudEvent: its JSON can't be read")
-        subject = msgspec.json.encode(message.subject)
-        if fields.get("subject") == msgspec.Raw(subject):
-            return _with_trace(message)
+    headers = {name.lower(): value for name, value in message.headers.items()}
+    kind = content.media_type(headers.get("content-type", ""))
+    if not kind and trace.HEADER not in headers and body.startswith(_OUR_BEGINNING) and not modes.is_binary(headers):
+        with contextlib.suppress(InvalidInput):  # the common case, at half the cost
+            event, document = envelope.read(body)
+            if event.subject == message.subject:
+                return event, document
+    modes.check_format(kind)
+    if modes.is_binary(headers):
+        return envelope.read(modes.binary(headers, body, message.subject, _made(message)))
+    structured = modes.is_structured(kind)
+    fields = modes.fields_of(body) if structured or not kind or content.is_json(kind) else None
+    if fields is None and (structured or (not kind and modes.breaks_off(body))):
+        return envelope.read(body)  # which says what is wrong with it
+    if fields is not None and (structured or modes.is_event(fields)):
         # The subject that it was published on decides: NATS' own permissions are about that one.
-        body = msgspec.json.encode({**fields, "subject": msgspec.Raw(subject)})
-        return _with_trace(dataclasses.replace(message, body=body))
-    looks_like_json = body.lstrip()[:1] in (b"{", b"[") or "json" in message.headers.get("Content-Type", "")
-    if looks_like_json:
+        body = modes.with_subject(body, fields, message.subject)
         try:
-            json_text.check(body)
-            msgspec.json.decode(body, type=msgspec.Raw)  # the syntax alone: see json_text on numbers
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise InvalidEvent(f"the event is not valid JSON: {str(error)[:200]}") from None
-    wrapped = _wrapped(message)
-    for name in ("priority", "hops"):
-        if re.fullmatch("[0-9]{1,9}", str(wrapped.get(name, ""))):
-            wrapped[name] = int(wrapped[name])
-    return msgspec.json.encode(wrapped)
+            return envelope.read(_with_trace(dataclasses.replace(message, body=body)))
+        except InvalidInput:
+            if structured or not kind:
+                raise  # with another content type it may be JSON that only resembles an event
+    upstream = _upstream(message.body, message.subject) if fields is not None else None
+    if upstream is not None:
+        return envelope.read(msgspec.json.encode({**_made(message), **upstream}))
+    return envelope.read(modes.plain(headers, message.body, message.subject, _made(message)))
+
+
+def _shown(message: StoredMessage) -> bytes:
+    """What can't be delivered as an event, as a document all the same: its body is the data, text or octets."""
+    return msgspec.json.encode({**_made(message), **content.shown(message.body)})
 
 
 def _well_formed(message: StoredMessage) -> StoredMessage:
@@ -157,9 +154,9 @@ def _id_of(message: StoredMessage) -> str:
     return ids[0] if ids else f"agent_events:{message.sequence}"
 
 
-def _wrapped(message: StoredMessage) -> dict[str, Any]:
-    headers = {name.lower(): value for name, value in message.headers.items()}
-    document: dict[str, Any] = {
+def _made(message: StoredMessage) -> dict[str, Any]:
+    """The attributes of an event that names none."""
+    made = {
         "specversion": "1.0",
         "id": _id_of(message),
         "source": "nats",
@@ -167,27 +164,8 @@ def _wrapped(message: StoredMessage) -> dict[str, Any]:
         "subject": message.subject,
         "time": envelope.format_time(message.time // 1_000_000),
     }
-    if traceparent := _traceparent(message):
-        document["traceparent"] = traceparent
-    for name, value in headers.items():
-        if name.startswith("ce-") and value:
-            document[name[3:]] = value
-    document |= _data(message.body, message.subject)
-    return document
-
-
-def _data(body: bytes, subject: str) -> dict[str, Any]:
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        return {"data_base64": base64.b64encode(body).decode()}
-    try:
-        json_text.check(body)
-        raw = msgspec.json.decode(body, type=msgspec.Raw)
-    except (InvalidEvent, msgspec.DecodeError, RecursionError):
-        return {"datacontenttype": "text/plain", "data": text}
-    upstream = _upstream(body, subject)
-    return upstream if upstream else {"data": raw}
+    traceparent = _traceparent(message)
+    return {**made, "traceparent": traceparent} if traceparent else made
 
 
 def _upstream(body: bytes, subject: str) -> dict[str, Any] | None:

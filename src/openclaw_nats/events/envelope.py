@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -18,6 +20,8 @@ MAX_EVENT_BYTES = 1024 * 1024
 DEFAULT_PRIORITY = 5
 CONTENT_TYPE = "application/cloudevents+json"
 
+MAX_HOPS = 1000
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _ID_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -49,6 +53,11 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
 
 _decoder = msgspec.json.Decoder(Event)
 _encoder = msgspec.json.Encoder()
+_RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_FIELDS = frozenset(Event.__struct_fields__)
+# Attributes that the specification does not know: others may use the same names for something else.
+_OURS = _FIELDS - {"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "traceparent", "data"}
+_WANTS_CARE = re.compile(rb':\s*null\s*[,}]|"data_base64"')
 
 
 def encode(event: Event) -> bytes:
@@ -57,17 +66,31 @@ def encode(event: Event) -> bytes:
 
 
 def decode(document: bytes) -> Event:
-    """Parse and check one CloudEvent; raise InvalidEvent, InvalidSubject or TooLarge.
+    """Parse and check one CloudEvent; raise InvalidEvent, InvalidSubject or TooLarge."""
+    return read(document)[0]
 
-    Extension attributes that this project does not know are allowed by the specification and are kept by the
-    caller, which stores `document` as it came.
+
+def read(document: bytes, *, subject_of: Callable[[str], str] | None = None) -> tuple[Event, bytes]:
+    """One CloudEvent, checked, and the document to store for it: most often the very bytes that came.
+
+    Extension attributes that this project does not know are kept. One that it knows (`priority`, say) and that holds
+    something else than ours does is the publisher's own: it is kept too, and counts for nothing. Attributes that are
+    null are as if they were not there (JSON format, 2.3), and times are written with capital letters. `subject_of`
+    gives the subject for the type of an event that names none. Raise InvalidEvent, InvalidSubject or TooLarge.
     """
     if len(document) > MAX_EVENT_BYTES:
         raise TooLarge(f"the event is {len(document)} bytes long; the limit is {MAX_EVENT_BYTES}")
     try:
         document.decode()
         json_text.check(document)
-        event = _decoder.decode(document)
+        try:
+            event = _decoder.decode(document)
+            as_it_is = not _WANTS_CARE.search(document) and event.time == event.time.upper()
+            as_it_is = as_it_is and 1 <= event.priority <= 10 and 0 <= event.hops <= MAX_HOPS
+        except msgspec.ValidationError:
+            as_it_is = False
+        if not as_it_is:
+            document, event = _with_care(_RAW.decode(document), document, subject_of)
     except UnicodeDecodeError as error:
         raise InvalidEvent(f"the event is not valid UTF-8: {error.reason} at byte {error.start}") from None
     except RecursionError:
@@ -77,7 +100,56 @@ def decode(document: bytes) -> Event:
     except msgspec.DecodeError as error:
         raise InvalidEvent(f"the event is not valid JSON: {error}") from None
     check(event)
-    return event
+    return event, document
+
+
+def _with_care(
+    fields: dict[str, msgspec.Raw], document: bytes, subject_of: Callable[[str], str] | None
+) -> tuple[bytes, Event]:
+    kept = {name: raw for name, raw in fields.items() if name == "data" or bytes(raw) != b"null"}
+    if isinstance(time := _text_of(kept.get("time")), str) and time != time.upper():
+        kept["time"] = _raw(time.upper())
+    if subject_of is not None and "subject" not in kept and (kind := _text_of(kept.get("type"))):
+        kept["subject"] = _raw(subject_of(kind))
+    if "data_base64" in kept:
+        _check_octets(kept)
+    view = {name: raw for name, raw in kept.items() if name in _FIELDS and _counts(name, raw)}
+    if (number := _text_of(view.get("priority"))) is not None:
+        view["priority"] = msgspec.Raw(number.encode())
+    event = _decoder.decode(_encoder.encode(view))
+    return (document if kept == fields else _encoder.encode(kept)), event
+
+
+def _counts(name: str, raw: msgspec.Raw) -> bool:
+    """Whether an attribute holds what ours by that name does; those of the specification always count."""
+    if name in ("priority", "hops"):
+        number = bytes(raw).strip(b'"') if name == "priority" else bytes(raw)
+        lowest, highest = (1, 10) if name == "priority" else (0, MAX_HOPS)
+        return number.isdigit() and len(number) < 5 and lowest <= int(number) <= highest
+    return name not in _OURS or _text_of(raw) is not None
+
+
+def _check_octets(fields: dict[str, msgspec.Raw]) -> None:
+    if "data" in fields:
+        raise InvalidEvent("the event has both data and data_base64: it can only have one of them")
+    text = _text_of(fields["data_base64"])
+    try:
+        base64.b64decode(text or "", validate=True)
+    except ValueError:
+        text = None
+    if text is None:
+        raise InvalidEvent("data_base64 must be text in Base64")
+
+
+def _text_of(raw: msgspec.Raw | None) -> str | None:
+    try:
+        return None if raw is None else msgspec.json.decode(raw, type=str)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _raw(text: str) -> msgspec.Raw:
+    return msgspec.Raw(_encoder.encode(text))
 
 
 def check(event: Event) -> None:
@@ -93,8 +165,8 @@ def check(event: Event) -> None:
     if event.time and not is_time(event.time):
         raise InvalidEvent(f"time must be an RFC 3339 time, not {event.time[:40]!r}")
     check_priority(event.priority)
-    if not 0 <= event.hops <= 1000:
-        raise InvalidEvent(f"hops must be from 0 to 1000, not {event.hops}")
+    if not 0 <= event.hops <= MAX_HOPS:
+        raise InvalidEvent(f"hops must be from 0 to {MAX_HOPS}, not {event.hops}")
     if event.traceparent and not is_traceparent(event.traceparent):
         raise InvalidEvent("traceparent must have the form of W3C Trace Context, version 00")
 
@@ -123,15 +195,18 @@ def is_traceparent(value: str) -> bool:
 def is_time(value: str) -> bool:
     """Whether `value` is an RFC 3339 date and time with a zone."""
     try:
-        return parse_time(value) is not None
+        return _RFC_3339.fullmatch(value) is not None and parse_time(value) is not None
     except ValueError:
         return False
 
 
 def parse_time(value: str) -> datetime:
     """Parse an RFC 3339 time; raise ValueError when it has no zone or is not one."""
+    value = value.upper()
+    if value[17:19] == "60":  # a leap second (RFC 3339, 5.7): no clock of ours has one
+        value = f"{value[:17]}59{value[19:]}"
     parsed = datetime.fromisoformat(value)
-    if parsed.tzinfo is None or "T" not in value.upper():
+    if parsed.tzinfo is None or "T" not in value:
         raise ValueError("no time zone")
     return parsed
 

@@ -25,8 +25,9 @@ def with_payload(document: Document, payload: Mapping[str, Any] | None) -> dict[
     """The event with the route's payload merged into its data; data that is no object becomes `value`."""
     found = dict(document)
     if payload:
-        data = found.get("data")
+        data = _data_of(found)
         data = json_text.shown(data) if isinstance(data, msgspec.Raw) and bytes(data).startswith(b"{") else data
+        found.pop("data_base64", None)  # an event has either
         base = data if isinstance(data, dict) else ({} if data is None else {"value": data})
         found["data"] = {**base, **payload}
     return found
@@ -42,11 +43,16 @@ def default_text(route: str, documents: Sequence[Document]) -> str:
     return "\n".join(lines)
 
 
+def _data_of(document: Document) -> Any:
+    """The event's data; octets are `{"base64": …}`."""
+    if "data" not in document and "data_base64" in document:
+        return {"base64": document["data_base64"]}
+    return document.get("data")
+
+
 def _line(document: Document) -> str:
     head = f"{document['subject']} {document.get('time', '')}".rstrip()
-    data = document.get("data")
-    if data is None and "data_base64" in document:
-        data = {"base64": document["data_base64"]}
+    data = _data_of(document)
     if data is None:
         return head
     text = data if isinstance(data, str) else _encode(data).decode()
@@ -113,7 +119,7 @@ class Renderer:
         return {
             "event": first,
             "events": list(merged),
-            "data": first.get("data"),
+            "data": _data_of(first),
             "subject": first["subject"],
             "count": count,
             "route": route.name,

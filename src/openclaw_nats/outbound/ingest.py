@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from openclaw_nats.errors import Filtered, InvalidEvent, InvalidInput, InvalidSubject, Mistake, TooLarge
-from openclaw_nats.events import envelope, json_text
+from openclaw_nats.events import envelope, json_text, modes
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.identity import API, Identity
 from openclaw_nats.events.ids import uuid7
@@ -105,12 +105,18 @@ class Ingest:
         event.traceparent = event.traceparent or traceparent
         return await self.store(event, again=request.id is not None)
 
+    async def take(self, event: Event, document: bytes) -> Published:
+        """Store one CloudEvent as the document that it came as (envelope.read); raise InvalidInput or Unavailable."""
+        return await self._publish(event, self._let_through(event, document, API), again=True)
+
     async def store(self, event: Event, publisher: str = API, *, again: bool = False) -> Published:
         """Store one event of a publisher (events/identity.py); raise InvalidInput or Unavailable.
 
         `again` says that it may have been stored before, since its publisher gave it its id.
         """
-        message = self.prepare(event, publisher)
+        return await self._publish(event, self.prepare(event, publisher), again=again)
+
+    async def _publish(self, event: Event, message: Message, *, again: bool) -> Published:
         if again and self._clock() < self._plain_until + self._window:  # under its plain id, by the version before
             since = self._clock() - self._window
             if found := await self._log.stored_since(since, [message], self._plain_until):
@@ -128,6 +134,9 @@ class Ingest:
         envelope.check(event)
         document = envelope.encode(event)
         json_text.check(document)
+        return self._let_through(event, document, publisher)
+
+    def _let_through(self, event: Event, document: bytes, publisher: str) -> Message:
         message = self._prepare(event, document, publisher)
         if message is None:
             raise Filtered(
@@ -146,7 +155,7 @@ class Ingest:
         places: list[int] = []
         for index, document in enumerate(documents):
             try:
-                message = self._prepare(envelope.decode(document), document, API)
+                message = self._prepare(*envelope.read(document, subject_of=modes.subject_for), API)
             except InvalidInput as error:
                 outcome.rejected.append((index, error))
                 continue
