@@ -52,10 +52,13 @@ export class Runs {
     }
   }
 
-  /** What the agent is told: our own line, and the events as outside data unless the operator trusts the route. */
-  messageOf({ route, dispatch, events, text, trusted }) {
-    const what = events === 1 ? "1 event" : `${events} events`;
-    const head = `[openclaw-nats] ${what} for you by route "${String(route).replace(/["\n\r]/g, "'")}" (delivery ${dispatch}).`;
+  /**
+   * What the agent is told: our own line, and the events as outside data unless the operator trusts the route. The line
+   * holds generated ids only: a route's name may be another's words, and is told among the data.
+   */
+  messageOf({ dispatch, events, text, trusted }) {
+    const what = events === 1 ? "1 event" : `${Number(events)} events`;
+    const head = `[openclaw-nats] ${what} for you (delivery ${String(dispatch).replace(/[^\w.-]/g, "")}).`;
     return `${head}\n\n${trusted ? text : this.wrap(text)}`;
   }
 

@@ -57,7 +57,7 @@ export const TOOLS = [
   },
   {
     name: "nats_cron_add",
-    description: "Publish an event at set times. Subscribe to its subject (default agent.events.cron.<name>) to be woken.",
+    description: "Publish an event at set times. Subscribe to the subject in the answer to be woken.",
     parameters: parameters({ name: NAME, cron: CRON, subject: SUBJECT, payload: object("The event's data"), timezone: ZONE, priority: PRIORITY, missed: MISSED }, ["name", "cron"]),
   },
   {
@@ -71,7 +71,7 @@ export const TOOLS = [
   { name: "nats_cron_run", description: "Fire one of your cron jobs now.", parameters: parameters({ name: NAME }, ["name"]) },
   {
     name: "nats_timer_set",
-    description: "Publish an event once, later. Subscribe to its subject (default agent.events.timer.<name>) to be woken.",
+    description: "Publish an event once, later. Subscribe to the subject in the answer to be woken.",
     parameters: parameters({ name: NAME, delayMs: number("Milliseconds from now"), delay: text("Or 5m, 2h, 7d from now"), at: text("Or an RFC 3339 time with a zone"), subject: SUBJECT, payload: object("The event's data"), priority: PRIORITY }, ["name"]),
   },
   { name: "nats_timer_cancel", description: "Cancel one of your timers.", parameters: parameters({ name: NAME }, ["name"]) },

@@ -143,7 +143,8 @@ class Parcel:
 
     `key` is the idempotency key and, through the plugin, the run's id: a repeated parcel has the same key and the same
     content. `hops` is what the events of the run that it starts carry. `way` is how an earlier attempt went.
-    `traceparent` is that of its first event that has one.
+    `traceparent` is that of its first event that has one, `made_by` the mark of the first agent that made one of them:
+    a parcel that holds such an event is never trusted.
     """
 
     key: str
@@ -163,6 +164,7 @@ class Parcel:
     content_type: str = ""
     way: str = ""
     traceparent: str = ""
+    made_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,7 +225,7 @@ def test_cron_tools(world: Gateway) -> None:
     event = wait_until(
         lambda: [one for one in world.events() if one["id"] == fired["id"]], 10, "the fired event in the stream"
     )[0]
-    assert event["subject"] == "agent.events.cron.every_hour"
+    assert event["subject"] == "agent.events.agents.main.cron.every_hour"
     assert event["data"]["_cron"]["manual"] is True
     assert event["data"]["task"] == "look"
     world.call("POST", "/api/cron", {"name": "operators", "cron": "@daily"})
@@ -247,7 +247,7 @@ def test_cron_tools(world: Gateway) -> None:
 
 
 def test_timer_tools_and_a_reminder_that_wakes_the_session(world: Gateway) -> None:
-    assert world.use("nats_subscribe", pattern="agent.events.timer.>", name="my timers")["ok"] is True
+    assert world.use("nats_subscribe", pattern="agent.events.agents.main.timer.>", name="my timers")["ok"] is True
     before = sum(world.states().values())
     assert world.use("nats_timer_set", name="soon", delayMs=1500, payload={"remind": "feed-the-cat"})["ok"] is True
     world.settled(before + 1, 60)
@@ -276,7 +276,9 @@ def test_a_timer_set_by_a_woken_run_is_one_step_deeper(world: Gateway) -> None:
     world.sidecar.publish("agent.events.custom.deep", {"call": json.dumps({"name": "deep", "delayMs": 500})})
     world.settled(before + 1, 60)
     event = wait_until(
-        lambda: [one for one in world.events() if one["subject"] == "agent.events.timer.deep"], 60, "the timer's event"
+        lambda: [one for one in world.events() if one["subject"] == "agent.events.agents.main.timer.deep"],
+        60,
+        "the timer's event",
     )[0]
     # Without run ids (2026.3) it counts as the deepest of what its session was woken for lately.
     assert event["hops"] >= 1 if world.gateway.old else event["hops"] == 1

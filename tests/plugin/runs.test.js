@@ -39,7 +39,7 @@ test("a run is started with the key, not delivered to a channel, and told accept
   assert.equal(call.idempotencyKey, "k1");
   assert.equal(call.sessionKey, "agent:main:main");
   assert.equal(call.deliver, false);
-  assert.match(call.message, /^\[openclaw-nats\] 1 event for you by route "door" \(delivery k1\)\./);
+  assert.match(call.message, /^\[openclaw-nats\] 1 event for you \(delivery k1\)\./);
   assert.match(call.message, /EXTERNAL_UNTRUSTED_CONTENT/);
   assert.deepEqual(told.map((one) => one.status), ["accepted", "ok"]);
 });

@@ -17,7 +17,9 @@ from openclaw_nats.agent_tools.limits import Limits
 from openclaw_nats.agent_tools.toolbox import Toolbox
 from openclaw_nats.demo.provision import cache_dir, provision_node
 from openclaw_nats.errors import InvalidEvent, InvalidSubject, NotAllowed
+from openclaw_nats.events.makers import agent_made, maker_of
 from openclaw_nats.events.subjects import GATEWAY_OWN, covers, matches_any
+from openclaw_nats.schedules.names import own_subject
 from openclaw_nats.settings import REGISTRY, load
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -90,7 +92,7 @@ def test_the_calls_in_the_skill_are_valid() -> None:
         msgspec.convert(json.loads(given), PARAMETERS[name])
 
 
-def test_what_the_gateway_itself_tells_is_not_for_agents(tmp_path: Path) -> None:
+async def test_what_the_gateway_itself_tells_is_not_for_agents(tmp_path: Path) -> None:
     for one in from_plugin("SUBJECTS"):
         pattern = f"agent.events.{one['subject']}"
         if one["subject"] == "cron.*":
@@ -100,10 +102,27 @@ def test_what_the_gateway_itself_tells_is_not_for_agents(tmp_path: Path) -> None
     found = limits(tmp_path)
     for subject in ("agent.events.tool.exec.failed", "agent.events.bus.loop_stopped", "agent.events.cron.finished"):
         with pytest.raises(NotAllowed, match="Gateway itself"):
-            found.check_publish(subject)
-    assert found.check_publish("agent.events.cron.my-job") == "agent.events.cron.my-job"
+            await found.check_publish("main", subject)
+    assert await found.check_publish("main", "agent.events.custom.x") == "agent.events.custom.x"
     with pytest.raises(InvalidSubject):
-        found.check_publish("agent.events.custom.*")
+        await found.check_publish("main", "agent.events.custom.*")
+
+
+async def test_the_operators_schedules_and_other_agents_have_subjects_of_their_own(tmp_path: Path) -> None:
+    found = limits(tmp_path)
+
+    async def scheduled() -> frozenset[str]:
+        return frozenset({"agent.events.custom.backup"})
+
+    found.scheduled_subjects = scheduled
+    for subject in ("agent.events.cron.morning", "agent.events.timer.tea", "agent.events.custom.backup"):
+        with pytest.raises(NotAllowed, match="operator's cron jobs and timers"):
+            await found.check_publish("main", subject)
+    own = own_subject("main", "timer", "tea o'clock")
+    assert await found.check_publish("main", own) == own
+    for other in ("ops", "mai", "main2"):
+        with pytest.raises(NotAllowed, match="another agent's"):
+            await found.check_publish(other, own)
 
 
 @pytest.mark.parametrize(
@@ -148,15 +167,91 @@ def test_targets_that_are_not(caller: Caller, target: Any) -> None:
 
 
 def test_a_mark_can_not_be_forged_by_a_session_key() -> None:
-    other = Caller(agent_id="ops", session_key="agent:ops:x")
-    assert other.made(other.mark)
-    assert not MAIN.made(other.mark)
-    assert not MAIN.made("")
-    assert not MAIN.made("agent:main2 in agent:main2:main")
-    with pytest.raises(InvalidEvent):
-        Caller(agent_id="main in agent", session_key="")
-    with pytest.raises(InvalidEvent):
-        Caller(agent_id="main", session_key="a b")
+    for session in ("agent:ops:x", "", "agent:ops:my notes", "agent:ops:x in agent:main:main", "agent:main:main"):
+        other = Caller(agent_id="ops", session_key=session)
+        assert maker_of(other.mark) == other.maker
+        assert other.maker.may_change(maker_of(other.mark))
+        assert not MAIN.maker.may_change(maker_of(other.mark))
+    assert maker_of("") is None
+    assert not MAIN.maker.may_change(None)
+    assert not MAIN.maker.may_change(maker_of("agent:main2 in agent:main2:main"))
+    for bad in ({"agent_id": "main in agent"}, {"session_key": "a\nb"}, {"session_key": "x" * 2049}):
+        with pytest.raises(InvalidEvent):
+            Caller(**bad)
+
+
+GROUP = Caller(agent_id="main", session_key="agent:main:telegram:group:-100")
+NOTES = Caller(agent_id="main", session_key="agent:main:my notes")
+
+
+def test_what_one_conversation_made_only_it_and_the_main_session_may_change() -> None:
+    for one in (PEER, GROUP, NOTES):
+        assert one.maker.may_change(one.maker)
+        assert MAIN.maker.may_change(one.maker)
+        assert not one.maker.may_change(MAIN.maker)
+    assert not PEER.maker.may_change(GROUP.maker)
+
+
+@pytest.mark.parametrize(
+    ("event", "seen_by"),
+    [
+        ({"subject": "agent.events.custom.x"}, {"main", "notes", "peer", "group"}),
+        ({"subject": "agent.events.gateway.startup", "gatewayid": "other"}, {"main", "notes", "peer", "group"}),
+        ({"subject": "agent.events.message.received"}, set()),
+        ({"subject": "agent.events.message.received", "agentid": "main"}, {"main", "notes"}),
+        ({"subject": "agent.events.message.received", "sessionkey": MAIN.session_key}, {"main", "notes"}),
+        ({"subject": "agent.events.message.received", "sessionkey": "Agent:Main:MAIN"}, {"main", "notes"}),
+        ({"subject": "agent.events.message.received", "sessionkey": MAIN.session_key, "gatewayid": "b"}, set()),
+        ({"subject": "agent.events.tool.exec.failed", "agentid": "main", "sessionkey": PEER.session_key}, {"peer"}),
+        ({"subject": "agent.events.tool.exec.failed", "agentid": "ops", "sessionkey": PEER.session_key}, set()),
+        (
+            {"subject": "agent.events.agents.main.timer.pill", "sessionkey": PEER.session_key, "madeby": PEER.mark},
+            {"peer"},
+        ),
+        (
+            {
+                "subject": "agent.events.timer.pill",
+                "agentid": "main",
+                "sessionkey": PEER.session_key,
+                "source": "openclaw://a/timer",
+            },
+            {"peer"},
+        ),
+        (
+            {
+                "subject": "agent.events.custom.report",
+                "sessionkey": "agent:ops:main",
+                "agentid": "ops",
+                "madeby": "agent:ops",
+            },
+            {"main", "notes", "peer", "group"},
+        ),
+    ],
+)
+def test_what_an_agent_may_see(event: dict[str, Any], seen_by: set[str]) -> None:
+    callers = {"main": MAIN, "notes": NOTES, "peer": PEER, "group": GROUP}
+    assert {name for name, one in callers.items() if one.maker.may_see("a", event)} == seen_by
+
+
+def test_rooms_whose_ids_differ_by_case_are_two() -> None:
+    rooms = [Caller(agent_id="main", session_key=f"agent:main:matrix:channel:!{name}:x") for name in ("Ab", "aB")]
+    assert not rooms[0].maker.may_change(rooms[1].maker)
+    assert Caller(agent_id="main", session_key="Agent:MAIN:Main").session_key == "agent:main:main"
+
+
+@pytest.mark.parametrize(
+    ("event", "mark"),
+    [
+        ({"madeby": "agent:main in agent:main:main"}, "agent:main in agent:main:main"),
+        ({"source": "openclaw://a/agent/main", "agentid": "main"}, "agent:main"),  # as 0.1.0 wrote it
+        ({"source": "openclaw://a/cron", "agentid": "main", "sessionkey": "s"}, "agent:main in s"),
+        ({"source": "openclaw://a/cron"}, ""),
+        ({"source": "openclaw://a", "agentid": "main"}, ""),
+        ({"madeby": 5, "source": 5, "agentid": 5}, ""),
+    ],
+)
+def test_who_made_an_event(event: dict[str, Any], mark: str) -> None:
+    assert agent_made(event) == mark
 
 
 def test_publishes_in_a_minute_are_limited_each_agent_for_itself(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ import msgspec
 
 from openclaw_nats.errors import InvalidEvent, NotAllowed
 from openclaw_nats.events import trace
+from openclaw_nats.events.makers import Maker
+from openclaw_nats.events.session_keys import folded
 from openclaw_nats.schedules.document import Origin
 
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_SESSION = re.compile(r"[^\s\x00-\x1f\x7f]{1,400}")
-_MADE_BY = re.compile(r"agent:([a-z0-9_-]+)(?: in (\S+))?")
+_SESSION = re.compile(r"[^\x00-\x1f\x7f]{1,2048}")
 
 
 class Caller(msgspec.Struct, rename="camel"):
@@ -29,39 +30,29 @@ class Caller(msgspec.Struct, rename="camel"):
     traceparent: str = ""
 
     def __post_init__(self) -> None:
-        self.agent_id, self.session_key = self.agent_id.lower(), self.session_key.lower()
+        self.agent_id, self.session_key = self.agent_id.lower(), folded(self.session_key)
         self.traceparent = trace.given(self.traceparent)
         if not _AGENT.fullmatch(self.agent_id):
             raise InvalidEvent(f"caller.agentId {self.agent_id[:40]!r} is not an agent's id")
         if self.session_key and not _SESSION.fullmatch(self.session_key):
-            raise InvalidEvent("caller.sessionKey must be at most 400 characters without white space")
+            raise InvalidEvent("caller.sessionKey must be at most 2048 characters without control characters")
         if not 0 <= self.hops <= 1000 or len(self.session_id) > 200 or len(self.cause) > 200:
             raise InvalidEvent("caller.hops, caller.sessionId or caller.cause is out of range")
 
     @property
+    def maker(self) -> Maker:
+        """Who makes what it makes."""
+        return Maker(self.agent_id, self.session_key)
+
+    @property
     def mark(self) -> str:
         """How what it makes is marked."""
-        return f"agent:{self.agent_id}" + (f" in {self.session_key}" if self.session_key else "")
+        return self.maker.mark
 
     @property
     def origin(self) -> Origin:
         """Where the events of what it makes come from."""
         return Origin(agent=self.agent_id, session=self.session_key, hops=self.hops, cause=self.cause)
-
-    def made(self, made_by: str) -> bool:
-        """Whether something with this mark is its own."""
-        found = _MADE_BY.fullmatch(made_by)
-        return found is not None and found[1] == self.agent_id
-
-    def owns_session(self, session: str) -> bool:
-        """Whether a session is its own: the one it is in, or a plain one of its agent (`agent:<id>:<name>`).
-
-        Keys with more parts belong to conversations with others (`agent:main:telegram:direct:1001`), which are none of
-        this conversation's business.
-        """
-        parts = session.lower().split(":")
-        plain = len(parts) == 3 and parts[:2] == ["agent", self.agent_id]
-        return session.lower() == self.session_key or plain
 
     def session_for(self, target: object) -> dict[str, str]:
         """A route's target from what the agent asked for; raise NotAllowed for one that is not its own."""
@@ -71,12 +62,12 @@ class Caller(msgspec.Struct, rename="camel"):
             target = self.session_key or f"agent:{self.agent_id}:main"
         if not isinstance(target, str):
             raise NotAllowed("target must be text", hint='Leave target out for this session, or use "main".')
-        wanted = target.strip().lower()
+        wanted = folded(target.strip())
         if wanted in (f"agent:{self.agent_id}", "isolated"):
             return {"kind": "agent", "agentId": self.agent_id}
         if not wanted.startswith("agent:"):
             wanted = f"agent:{self.agent_id}:{wanted}"
-        if not self.owns_session(wanted):
+        if not self.maker.may_wake(wanted):
             raise NotAllowed(
                 f"target {target[:80]!r} is not a session of this agent's own",
                 hint='Leave target out for this session, or use "main" or "isolated" (a turn of its own).',

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from openclaw_nats.errors import NotAllowed
-from openclaw_nats.events.subjects import GATEWAY_OWN, check_subject, matches, matches_any
+from openclaw_nats.events.subjects import AGENTS, GATEWAY_OWN, SCHEDULED, check_subject, matches, matches_any
 from openclaw_nats.settings import Settings
 
 _MINUTE = 60.0
 _REMEMBERED_AGENTS = 1000
 
 
+async def _nothing() -> frozenset[str]:
+    return frozenset()
+
+
 @dataclass
 class Limits:
-    """The settings `agents.*`, and who published when."""
+    """The settings `agents.*`, and who published when; `scheduled_subjects` are those of the operator's schedules."""
 
     enabled: bool
     publish: tuple[str, ...]
@@ -30,6 +34,7 @@ class Limits:
     read: str
     requests: tuple[str, ...]
     clock: Callable[[], float] = time.time
+    scheduled_subjects: Callable[[], Awaitable[frozenset[str]]] = _nothing
     _published: dict[str, deque[float]] = field(default_factory=dict)
 
     @classmethod
@@ -54,13 +59,24 @@ class Limits:
         if not self.enabled:
             raise NotAllowed("the operator has switched the tools for agents off (agents.tools)", hint="Ask them.")
 
-    def check_publish(self, subject: object) -> str:
-        """A subject that an agent may publish on; raise InvalidSubject or NotAllowed."""
+    async def check_publish(self, agent: str, subject: object) -> str:
+        """A subject that an agent may publish on, or have a job or timer on; raise InvalidSubject or NotAllowed.
+
+        Nothing of an agent's is on a subject of an operator's job or timer, so that nobody takes the one for the other.
+        """
         checked = check_subject(subject)
         if matches_any(GATEWAY_OWN, checked):
             raise NotAllowed(
                 f"{checked} is for what the Gateway itself tells", hint="Use agent.events.custom.<your.name>."
             )
+        own = f"{AGENTS}{agent}."
+        if matches_any(SCHEDULED, checked) or checked in await self.scheduled_subjects():
+            raise NotAllowed(
+                f"{checked} is for the operator's cron jobs and timers",
+                hint=f"Leave subject out of a job or timer of yours, or use {own}<your.name>.",
+            )
+        if checked.startswith(AGENTS) and not checked.startswith(own):
+            raise NotAllowed(f"{checked} is another agent's", hint=f"Use {own}<your.name> or agent.events.custom.")
         if not matches_any(self.publish, checked):
             raise NotAllowed(
                 f"agents may not publish on {checked} here",

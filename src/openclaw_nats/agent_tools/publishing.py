@@ -16,6 +16,7 @@ from openclaw_nats.events import envelope, json_text, trace
 from openclaw_nats.events.decoding import document_of
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.ids import uuid7
+from openclaw_nats.events.session_keys import folded
 from openclaw_nats.events.subjects import EVERYTHING, check_pattern
 from openclaw_nats.outbound.ingest import Ingest
 from openclaw_nats.ports import EventLog
@@ -64,7 +65,7 @@ class Publishing:
     async def publish(self, caller: Caller, given: object) -> Answer:
         """Store one event, marked with who published it and how deep its run is in deliveries."""
         wanted = parameters(_Publish, given)
-        subject = self._limits.check_publish(wanted.subject)
+        subject = await self._limits.check_publish(caller.agent_id, wanted.subject)
         now = int(time.time() * 1000)
         event = Event(
             specversion="1.0",
@@ -78,6 +79,7 @@ class Publishing:
             sessionkey=caller.session_key,
             sessionid=caller.session_id,
             causationid=caller.cause,
+            madeby=caller.mark,
             traceparent=caller.traceparent,
             hops=caller.hops,
             priority=envelope.DEFAULT_PRIORITY if wanted.priority is None else wanted.priority,
@@ -131,15 +133,9 @@ class Publishing:
         return Answer(result, shown)
 
     def _may_see(self, caller: Caller, document: dict[str, Any], session: str | None) -> bool:
-        of_session = document.get("sessionkey", "")
-        if session is not None and of_session.lower() != session.lower():
+        if session is not None and folded(str(document.get("sessionkey") or "")) != folded(session):
             return False
-        if self._limits.read == "all":
-            return True
-        agent = document.get("agentid", "")
-        if not agent and not of_session:
-            return True
-        return agent in ("", caller.agent_id) and (not of_session or caller.owns_session(of_session))
+        return self._limits.read == "all" or caller.maker.may_see(self._gateway_id, document)
 
 
 def _moment(value: str, name: str) -> float:

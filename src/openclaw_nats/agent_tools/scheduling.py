@@ -14,10 +14,11 @@ from openclaw_nats.agent_tools.caller import Caller
 from openclaw_nats.agent_tools.limits import Limits
 from openclaw_nats.errors import InvalidInput, NotAllowed, NotFound
 from openclaw_nats.events.envelope import format_time
+from openclaw_nats.events.makers import Maker
 from openclaw_nats.schedules.cron import Cron, next_runs
 from openclaw_nats.schedules.cron_book import CronBook
 from openclaw_nats.schedules.document import Job
-from openclaw_nats.schedules.names import check_name, default_subject
+from openclaw_nats.schedules.names import check_name, own_subject
 from openclaw_nats.schedules.timer_book import Timer, TimerBook
 
 _LOOKED_AT = 30
@@ -79,12 +80,16 @@ class Scheduling:
         wanted = parameters(_Add, given)
         check_name(wanted.name)
         self._check(wanted.cron, wanted.timezone or self._timezone)
-        self._limits.check_publish(wanted.subject or default_subject("cron", wanted.name))
-        if (old := await self._job(wanted.name)) is not None:
-            _own(caller, old.stored.origin.by, f"the cron job {wanted.name[:80]!r}")
+        old = await self._job(wanted.name)
+        if old is not None:
+            _free(caller, old.stored.origin.maker, f"a cron job {wanted.name[:80]!r}")
         else:
             await self._count(caller)
-        job, new = await self._cron.save(_fields(wanted), caller.origin)
+        kept = old.subject if old is not None and old.stored.document.subject is None else ""  # of 0.1.0: as it was
+        subject = wanted.subject or kept or own_subject(caller.agent_id, "cron", wanted.name)
+        if subject != kept:
+            await self._limits.check_publish(caller.agent_id, subject)
+        job, new = await self._cron.save({**_fields(wanted), "subject": subject}, caller.origin)
         return Answer({"created": new, **self._view(caller, job)})
 
     async def cron_update(self, caller: Caller, given: object) -> Answer:
@@ -96,7 +101,7 @@ class Scheduling:
             raise InvalidInput("nothing to change was given", hint="For example cron, payload or enabled.")
         self._check(wanted.cron or job.stored.document.cron, wanted.timezone or job.stored.timezone)
         if wanted.subject is not None:
-            self._limits.check_publish(wanted.subject)
+            await self._limits.check_publish(caller.agent_id, wanted.subject)
         return Answer(self._view(caller, await self._cron.change(wanted.name, changes)))
 
     async def cron_remove(self, caller: Caller, given: object) -> Answer:
@@ -106,9 +111,10 @@ class Scheduling:
         return Answer({"removed": job.name})
 
     async def cron_list(self, caller: Caller, given: object) -> Answer:
-        """All jobs: its own whole, others' without what they publish."""
+        """Its own jobs, and the operator's without what they publish."""
         parameters(_Nothing, given)
-        return Answer({"jobs": [self._view(caller, job) for job in await self._cron.every()]})
+        shown = [job for job in await self._cron.every() if _shown(caller, job.stored.origin.maker)]
+        return Answer({"jobs": [self._view(caller, job) for job in shown]})
 
     async def cron_toggle(self, caller: Caller, given: object) -> Answer:
         """Pause or resume one of its own jobs."""
@@ -126,26 +132,31 @@ class Scheduling:
         """Set a timer, in place of one of the same name that the agent set."""
         wanted = parameters(_Timer, given)
         check_name(wanted.name)
-        self._limits.check_publish(wanted.subject or default_subject("timer", wanted.name))
+        subject = wanted.subject or own_subject(caller.agent_id, "timer", wanted.name)
+        await self._limits.check_publish(caller.agent_id, subject)
         old = next((one for one in await self._timers.every() if one.name == wanted.name), None)
         if old is not None:
-            _own(caller, old.made_by, f"the timer {wanted.name[:80]!r}")
+            _free(caller, old.maker, f"a timer {wanted.name[:80]!r}")
         else:
             await self._count(caller)
-        timer, new = await self._timers.set(_fields(wanted), caller.origin)
+        timer, new = await self._timers.set({**_fields(wanted), "subject": subject}, caller.origin)
         return Answer({"created": new, **_timer_view(caller, timer)})
 
     async def timer_cancel(self, caller: Caller, given: object) -> Answer:
         """Cancel one of its own timers."""
         name = parameters(_Name, given).name
-        _own(caller, (await self._timers.named(name)).made_by, f"the timer {name[:80]!r}")
+        maker = (await self._timers.named(name)).maker
+        if maker is not None and not caller.maker.may_change(maker):
+            raise NotFound(f"there is no timer {name[:80]!r}", hint="nats_timer_list lists them.")
+        _own(caller, maker, f"the timer {name[:80]!r}")
         await self._timers.cancel(name)
         return Answer({"cancelled": name})
 
     async def timer_list(self, caller: Caller, given: object) -> Answer:
-        """All timers: its own whole, others' without what they publish."""
+        """Its own timers, and the operator's without what they publish."""
         parameters(_Nothing, given)
-        return Answer({"timers": [_timer_view(caller, timer) for timer in await self._timers.every()]})
+        shown = [timer for timer in await self._timers.every() if _shown(caller, timer.maker)]
+        return Answer({"timers": [_timer_view(caller, timer) for timer in shown]})
 
     def _check(self, expression: str, timezone: str) -> None:
         runs = next_runs(Cron(expression, timezone), self._clock(), _LOOKED_AT)
@@ -157,11 +168,11 @@ class Scheduling:
             )
 
     async def _count(self, caller: Caller) -> None:
-        jobs = [job for job in await self._cron.every() if caller.made(job.stored.origin.by)]
-        timers = [timer for timer in await self._timers.every() if caller.made(timer.made_by)]
+        jobs = [job for job in await self._cron.every() if job.stored.origin.agent == caller.agent_id]
+        timers = [timer for timer in await self._timers.every() if timer.maker and timer.maker.agent == caller.agent_id]
         if len(jobs) + len(timers) >= self._limits.max_schedules:
             raise NotAllowed(
-                f"you have {len(jobs)} cron jobs and {len(timers)} timers, which is the limit",
+                f"this agent has {len(jobs)} cron jobs and {len(timers)} timers, which is the limit",
                 hint="Remove one with nats_cron_remove or nats_timer_cancel.",
             )
 
@@ -173,13 +184,15 @@ class Scheduling:
 
     async def _own_job(self, caller: Caller, name: str) -> Job:
         job = await self._job(name)
-        if job is None:
+        maker = job.stored.origin.maker if job is not None else None
+        if job is None or (maker is not None and not caller.maker.may_change(maker)):
             raise NotFound(f"there is no cron job {name[:80]!r}", hint="nats_cron_list lists them.")
-        _own(caller, job.stored.origin.by, f"the cron job {name[:80]!r}")
+        _own(caller, maker, f"the cron job {name[:80]!r}")
         return job
 
     def _view(self, caller: Caller, job: Job) -> dict[str, Any]:
-        document, by = job.stored.document, job.stored.origin.by
+        document, maker = job.stored.document, job.stored.origin.maker
+        yours = caller.maker.may_change(maker)
         runs = next_runs(job.cron, self._clock(), 3) if job.enabled else []
         found = {
             "name": job.name,
@@ -188,15 +201,28 @@ class Scheduling:
             "enabled": job.enabled,
             "nextRuns": [format_time(run * 1000) for run in runs],
             "subject": job.subject,
-            "yours": caller.made(by),
-            "madeBy": by or "operator",
+            "yours": yours,
+            "madeBy": maker.mark if maker is not None else "operator",
         }
-        return found | ({"payload": document.payload, "missed": document.missed} if caller.made(by) else {})
+        return found | ({"payload": document.payload, "missed": document.missed} if yours else {})
 
 
-def _own(caller: Caller, made_by: str, what: str) -> None:
-    if not caller.made(made_by):
-        raise NotAllowed(f"{what} was made by {made_by or 'the operator'}, not by you", hint="Use another name.")
+def _own(caller: Caller, maker: Maker | None, what: str) -> None:
+    if not caller.maker.may_change(maker):
+        raise NotAllowed(f"{what} was made by the operator, not by you", hint="Use another name.")
+
+
+def _free(caller: Caller, maker: Maker | None, what: str) -> None:
+    """The name of something that is there already: it may only be used again by who made that."""
+    if maker is None:
+        raise NotAllowed(f"there is {what} already, made by the operator", hint="Use another name.")
+    if not caller.maker.may_change(maker):
+        raise NotAllowed(f"there is {what} already, and it is not yours", hint="Use another name.")
+
+
+def _shown(caller: Caller, maker: Maker | None) -> bool:
+    """Whether a list names it: other agents and conversations make theirs for themselves."""
+    return maker is None or caller.maker.may_change(maker)
 
 
 def _fields(wanted: Any) -> dict[str, Any]:
@@ -209,7 +235,7 @@ def _timer_view(caller: Caller, timer: Timer) -> dict[str, Any]:
         "name": timer.name,
         "at": format_time(round(timer.at * 1000)),
         "subject": timer.subject,
-        "yours": caller.made(timer.made_by),
-        "madeBy": timer.made_by or "operator",
+        "yours": caller.maker.may_change(timer.maker),
+        "madeBy": timer.maker.mark if timer.maker is not None else "operator",
     }
-    return found | ({"payload": timer.payload} if caller.made(timer.made_by) else {})
+    return found | ({"payload": timer.payload} if caller.maker.may_change(timer.maker) else {})

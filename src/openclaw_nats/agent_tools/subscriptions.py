@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -69,14 +70,15 @@ class Subscriptions:
         """Make a route to a session of the agent's own; one of the same name that it made is replaced."""
         wanted = parameters(_Subscribe, given)
         check_pattern(wanted.pattern)
-        name = wanted.name or f"{caller.agent_id} {wanted.pattern}".replace("/", "-")[:128]
+        name = wanted.name or self._name_for(caller, wanted.pattern)
         old = self._book.find(name)
-        if old is not None and not caller.made(old[1].made_by):
+        if old is not None and not _may_change(caller, old[0]):
             raise NotAllowed(f"there is a route {name[:80]!r} already, and it is not yours", hint="Use another name.")
-        mine = [one for one in self._book.every() if caller.made(one[1].made_by)]
+        makers = [route.maker for route, _ in self._book.every()]
+        mine = [one for one in makers if one is not None and one.agent == caller.agent_id]
         if old is None and len(mine) >= self._limits.max_subscriptions:
             raise NotAllowed(
-                f"you have {len(mine)} subscriptions, which is the limit",
+                f"this agent has {len(mine)} subscriptions, which is the limit",
                 hint="Remove one with nats_unsubscribe; nats_subscriptions lists them.",
             )
         document = {
@@ -120,10 +122,13 @@ class Subscriptions:
         wanted = parameters(_List, given)
         found = []
         for route, stored in self._book.every():
-            own = caller.made(stored.made_by)
+            own = _may_change(caller, route)
             wakes = route.target.agent == caller.agent_id and (
-                route.target.kind != "session" or caller.owns_session(route.target.session)
+                caller.maker.owns_session(route.target.session)
+                if route.target.kind == "session"
+                else caller.maker.plain
             )
+            wakes = wakes and (route.maker is None or own)
             if not (own or (route.target.is_turn and wakes)):
                 continue
             if wanted.pattern and not (covers(wanted.pattern, route.pattern) or covers(route.pattern, wanted.pattern)):
@@ -137,14 +142,23 @@ class Subscriptions:
         text = str(given)
         found = self._book.by_number(int(text)) if text.isascii() and text.isdigit() and len(text) < 15 else None
         found = found or self._book.find(text)
-        if found is None:
+        # What another agent or conversation made is none of this one's business, its being there included.
+        if found is None or (found[0].maker is not None and not _may_change(caller, found[0])):
             raise NotFound(f"there is no subscription {text[:80]!r}", hint="nats_subscriptions lists them.")
-        if not caller.made(found[1].made_by):
+        if found[0].maker is None:
             raise NotAllowed(
-                f"subscription {text[:80]!r} was made by {found[1].made_by or 'the operator'}, not by you",
+                f"subscription {text[:80]!r} was made by the operator, not by you",
                 hint="Ask the operator to change it.",
             )
         return found
+
+    def _name_for(self, caller: Caller, pattern: str) -> str:
+        """A name for a route without one: the same for the same pattern, another one for another session."""
+        name = f"{caller.agent_id} {pattern}".replace("/", "-")[:128]
+        old = self._book.find(name)
+        if old is None or _may_change(caller, old[0]):
+            return name
+        return f"{name[:119]} {hashlib.sha256(caller.mark.encode()).hexdigest()[:8]}"
 
     def _flow(self, base: dict[str, Any], wanted: _Subscribe | _Update) -> dict[str, Any]:
         most = self._limits.turns_per_hour
@@ -176,7 +190,7 @@ class Subscriptions:
         if route.until is not None:
             shown["until"] = format_time(int(parse_time(document["until"]).timestamp() * 1000))
         target = route.target.session or f"agent:{route.target.agent} (a turn of its own)"
-        yours = caller.made(stored.made_by)
+        yours = _may_change(caller, route)
         return {
             "id": str(route.id),
             **shown,
@@ -185,6 +199,10 @@ class Subscriptions:
             "yours": yours,
             "madeBy": stored.made_by or "operator",
         }
+
+
+def _may_change(caller: Caller, route: Route) -> bool:
+    return caller.maker.may_change(route.maker)
 
 
 def _given(wanted: Any, *names: str) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ _UPSTREAM = {"id", "subject", "payload", "timestamp", "sessionKey", "meta"}
 _UPSTREAM_META = {"priority": "priority", "traceId": "traceid", "correlationId": "correlationid"}
 _QUEUED = {"id", "pattern", "data"}
 _OUR_BEGINNING = b'{"specversion":"1.0",'
+_OWNER = ("gatewayid", "agentid", "sessionkey", "subject", "source", "madeby")
 _RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -33,7 +35,10 @@ def document_of(message: StoredMessage) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What routing has to know of a message, and the message as a CloudEvents document."""
+    """What routing has to know of a message, and the message as a CloudEvents document.
+
+    `owner` holds the attributes by which events.makers decides whose it is.
+    """
 
     id: str
     document: bytes
@@ -41,6 +46,7 @@ class Decoded:
     hops: int = 0
     runid: str = ""
     sessionkey: str = ""
+    owner: Mapping[str, str] = field(default_factory=dict)
 
 
 def decode_message(message: StoredMessage) -> tuple[Decoded, str]:
@@ -56,7 +62,8 @@ def decode_message(message: StoredMessage) -> tuple[Decoded, str]:
         return Decoded(_id_of(message), _shown(message)), str(error)
     if b"\n" in document or b"\r" in document:
         document = msgspec.json.format(document, indent=-1)
-    return Decoded(event.id, document, event.priority, event.hops, event.runid, event.sessionkey), ""
+    owner = {name: getattr(event, name) for name in _OWNER}
+    return Decoded(event.id, document, event.priority, event.hops, event.runid, event.sessionkey, owner), ""
 
 
 def _event_of(message: StoredMessage) -> tuple[envelope.Event, bytes]:

@@ -9,6 +9,7 @@ import base64
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -27,7 +28,11 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Event(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
-    """One event. Attributes that are not known are empty text and are left out of the document."""
+    """One event. Attributes that are not known are empty text and are left out of the document.
+
+    `madeby` is written by the sidecar alone, into what an agent made (events/makers.py); it only takes rights away, so
+    that whoever else writes it gains nothing.
+    """
 
     specversion: str = msgspec.field(default="")
     id: str
@@ -46,6 +51,7 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     traceid: str = ""
     correlationid: str = ""
     causationid: str = ""
+    madeby: Any = ""
     hops: int = 0
     priority: int = DEFAULT_PRIORITY
     data: msgspec.Raw = msgspec.Raw(b"")

@@ -14,6 +14,10 @@ from openclaw_nats.errors import InvalidSubject
 
 PREFIX = "agent.events."
 EVERYTHING = "agent.events.>"
+# Each agent's own: agent.events.agents.<id>.cron.<job>, ….timer.<name>, and what else it publishes there.
+AGENTS = "agent.events.agents."
+# What the operator's jobs and timers tell: not for agents.
+SCHEDULED = ("agent.events.cron.>", "agent.events.timer.>")
 # What the plugin and the sidecar themselves tell (plugin/subject-list.js, inbound/notices.py): not for agents.
 GATEWAY_OWN = (
     *(

@@ -138,7 +138,7 @@ def message_of(parcel: Parcel) -> str:
 def _agent_body(parcel: Parcel) -> dict[str, Any]:
     body: dict[str, Any] = {
         "message": message_of(parcel),
-        "name": f"NATS {parcel.route}"[:100],
+        "name": f"NATS {parcel.dispatch}",  # never the route's name: the Gateway may show it outside the marks
         "agentId": parcel.agent,
         "sessionMode": "isolated" if parcel.kind == "agent" else "persistent",
         "deliver": False,

@@ -19,6 +19,7 @@ from openclaw_nats.backoff import wait_after
 from openclaw_nats.errors import GiveUp, Poison, RetryLater, Unavailable
 from openclaw_nats.events import json_text, trace
 from openclaw_nats.events.ids import uuid7
+from openclaw_nats.events.makers import agent_made
 from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.flow_control import FlowControl, Release, Retry
 from openclaw_nats.inbound.loop_guard import LoopGuard
@@ -224,6 +225,7 @@ class Deliveries:
         now = self._clock()
         waiting = [one for one, _ in members]
         traceparents = trace.carried(document for _, document in members)
+        by_agents = next((mark for _, document in members if (mark := agent_made(document))), "")
         return Dispatch(
             id=uuid7(int(now * 1000)),
             route_id=route.id,
@@ -232,10 +234,11 @@ class Deliveries:
             target=msgspec.json.encode(
                 {
                     **route.target.document(),
-                    "trusted": route.document.trusted,
+                    "trusted": route.trusted and not by_agents,
                     "confirm": route.document.confirm,
                     "text": route.document.template is not None,
                     **({"traceparents": traceparents} if traceparents else {}),
+                    **({"madeBy": by_agents} if by_agents else {}),
                 }
             ).decode(),
             body=text,
@@ -387,4 +390,5 @@ def parcel_of(dispatch: Dispatch) -> Parcel:
         content_type="text/plain; charset=utf-8" if found.get("text") else json_type,
         way=dispatch.way,
         traceparent=next(iter(found.get("traceparents", ())), ""),
+        made_by=str(found.get("madeBy", "")),
     )

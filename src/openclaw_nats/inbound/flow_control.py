@@ -278,6 +278,10 @@ class FlowControl:
         if retry:
             lane.retries.remove(retry)
             decision.releases.append(Retry(lane.name, retry))
+        elif group and group.policy.turn and self.budgets.wait(now, group.key[0])[1]:
+            lane.ready.discard(group.key)  # others that were ready at the same moment have spent it
+            self._dirty.add(group.key)
+            return True
         elif group:
             before = len(decision.expired)
             members = self._take(group, now, decision.expired)

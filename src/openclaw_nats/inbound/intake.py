@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -16,6 +16,7 @@ from openclaw_nats.events.conditions import context_of
 from openclaw_nats.events.decoding import Decoded, decode_message
 from openclaw_nats.events.identity import place_of
 from openclaw_nats.events.lateness import too_late
+from openclaw_nats.events.makers import Maker
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.flow_control import FlowControl
@@ -35,7 +36,10 @@ _PAUSE = 1.0
 
 
 class Intake:
-    """Takes messages out of the stream as long as it runs; `wake` is called when there is something to deliver."""
+    """Takes messages out of the stream as long as it runs; `wake` is called when there is something to deliver.
+
+    `may_see` says whether an agent's route may bring it an event of such an owner (events/makers.py).
+    """
 
     def __init__(
         self,
@@ -48,8 +52,10 @@ class Intake:
         documents: Documents,
         meters: InboundMeters,
         wake: Callable[[], None],
+        may_see: Callable[[Maker, Mapping[str, Any]], bool] = lambda maker, event: True,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._may_see = may_see
         self._source = source
         self._database = database
         self._book = book
@@ -151,6 +157,8 @@ class Intake:
         context: dict[str, Any] | None = None
         rows = []
         for route in routes:
+            if route.maker is not None and not self._may_see(route.maker, decoded.owner):
+                continue
             reason, key = broken, ""
             if not broken and route.looks_inside:
                 try:

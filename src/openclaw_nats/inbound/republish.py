@@ -80,4 +80,5 @@ def _again(document: dict[str, Any], parcel: Parcel, place: int) -> dict[str, An
         "type": type_of(parcel.subject),
         "causationid": parcel.dispatch,
         "hops": parcel.hops,
+        **({"madeby": parcel.made_by} if parcel.made_by else {}),
     }

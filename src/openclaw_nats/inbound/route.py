@@ -14,6 +14,8 @@ import msgspec
 from openclaw_nats.errors import InvalidRoute, Poison
 from openclaw_nats.events.conditions import Condition, Expression, condition_of, filter_to_cel
 from openclaw_nats.events.envelope import parse_time
+from openclaw_nats.events.makers import Maker
+from openclaw_nats.events.session_keys import folded
 from openclaw_nats.events.subjects import check_pattern, check_subject
 from openclaw_nats.inbound.groups import Policy
 from openclaw_nats.inbound.quiet_hours import QuietHours
@@ -27,7 +29,7 @@ KINDS = (*TURN_KINDS, "webhook", "subject")
 MAX_TEMPLATE = 20_000
 _NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,128}")
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_SESSION = re.compile(r"[^\s\x00-\x1f\x7f]{1,400}")
+_SESSION = re.compile(r"[^\x00-\x1f\x7f]{1,2048}")
 _FIELDS: dict[str, tuple[str, ...]] = {
     "session": ("sessionKey", "agentId"),
     "agent": ("agentId",),
@@ -95,7 +97,7 @@ def target_from(found: Mapping[str, Any]) -> Target:
 
 @dataclass(frozen=True)
 class Route:
-    """A compiled route. Durations are seconds."""
+    """A compiled route. Durations are seconds. `maker` is the agent that made it; None for the operator's."""
 
     id: int
     document: RouteDocument
@@ -106,6 +108,12 @@ class Route:
     policy: Policy
     backoff: tuple[float, ...]
     until: float | None = None
+    maker: Maker | None = None
+
+    @property
+    def trusted(self) -> bool:
+        """Whether its text goes out as the operator's own: never that of a route which an agent made."""
+        return self.document.trusted and self.maker is None
 
     @property
     def name(self) -> str:
@@ -151,7 +159,9 @@ def to_document(route: RouteDocument) -> dict[str, Any]:
     return found
 
 
-def compile_route(document: RouteDocument, route_id: int = 0, after_sequence: int = 0) -> Route:
+def compile_route(
+    document: RouteDocument, route_id: int = 0, after_sequence: int = 0, maker: Maker | None = None
+) -> Route:
     """Compile everything in a route; raise InvalidRoute or InvalidSubject that says what is wrong and where."""
     if not _NAME.fullmatch(document.name) or document.name != document.name.strip():
         raise InvalidRoute("name must be 1 to 128 characters, without / and control characters")
@@ -184,6 +194,7 @@ def compile_route(document: RouteDocument, route_id: int = 0, after_sequence: in
         policy=_policy(flow, document.expires_after, target),
         backoff=_backoff(document.retry or {}),
         until=_until(document.until),
+        maker=maker,
     )
 
 
@@ -213,9 +224,11 @@ def parse_target(value: object) -> Target:
 
 
 def _session_target(session: str, agent: str) -> Target:
-    if not _SESSION.fullmatch(session):
-        raise InvalidRoute("target.sessionKey must be 1 to 400 characters without white space")
-    session = session.lower()
+    if not _SESSION.fullmatch(session) or session != session.strip():
+        raise InvalidRoute(
+            "target.sessionKey must be 1 to 2048 characters, no control characters, no space at its ends"
+        )
+    session = folded(session)
     parts = session.split(":")
     if parts[0] == "agent":
         if len(parts) < 3 or not all(parts[:3]):

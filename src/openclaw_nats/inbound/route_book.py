@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from openclaw_nats.errors import InvalidRoute, NotFound, OpenClawNatsError
+from openclaw_nats.events.makers import maker_of
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.route import Route, RouteDocument, compile_route, parse, to_document
 from openclaw_nats.inbound.routing import RouteIndex, reduce_patterns
@@ -210,8 +211,10 @@ class RouteBook:
         return msgspec.structs.replace(document, target={**target, "secret": old.target.secret})
 
     def _put(self, stored: StoredRoute) -> Route:
-        route = compile_route(parse(json.loads(stored.document)), stored.id, stored.after_sequence)
-        if stored.made_by.startswith("agent:"):
+        route = compile_route(
+            parse(json.loads(stored.document)), stored.id, stored.after_sequence, maker_of(stored.made_by)
+        )
+        if route.maker is not None:
             self._flow.budgets.made_by_agent(stored.id)
         self._routes[stored.id] = route
         self._stored[stored.id] = stored

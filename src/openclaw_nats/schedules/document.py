@@ -12,6 +12,7 @@ import msgspec
 from openclaw_nats.errors import InvalidEvent, InvalidSchedule
 from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import Event, format_time
+from openclaw_nats.events.makers import Maker
 from openclaw_nats.events.subjects import check_subject
 from openclaw_nats.schedules.cron import Cron, cron
 from openclaw_nats.schedules.names import check_name, default_subject, key_of
@@ -60,6 +61,11 @@ class Origin(msgspec.Struct, rename="camel", omit_defaults=True):
     def by(self) -> str:
         """`agent:<id>`, or empty for the operator."""
         return f"agent:{self.agent}" if self.agent else ""
+
+    @property
+    def maker(self) -> Maker | None:
+        """The agent that made it, and in which session; None for the operator."""
+        return Maker(self.agent, self.session) if self.agent else None
 
 
 class StoredJob(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -200,6 +206,7 @@ def _event(
         agentid=origin.agent,
         sessionkey=origin.session,
         causationid=origin.cause,
+        madeby=origin.maker.mark if origin.maker is not None else "",
         hops=origin.hops,
         priority=priority or envelope.DEFAULT_PRIORITY,
         data=msgspec.Raw(msgspec.json.encode({**base, **notes})),

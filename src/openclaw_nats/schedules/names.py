@@ -18,7 +18,7 @@ import hashlib
 import re
 
 from openclaw_nats.errors import InvalidSchedule
-from openclaw_nats.events.subjects import PREFIX, token_from_name
+from openclaw_nats.events.subjects import AGENTS, PREFIX, token_from_name
 
 MAX_NAME = 128
 JOBS = "agent.schedules.job.*"
@@ -59,6 +59,11 @@ def default_subject(kind: str, name: str) -> str:
     """Where a job or timer publishes when it does not say: `agent.events.cron.<name>`."""
     token = token_from_name(name)
     return f"{PREFIX}{kind}.job.{token}" if kind == "cron" and token in TAKEN else f"{PREFIX}{kind}.{token}"
+
+
+def own_subject(agent: str, kind: str, name: str) -> str:
+    """Where an agent's job (`kind` cron) or timer publishes when it does not say: a subject of the agent's own."""
+    return f"{AGENTS}{agent}.{kind}.{token_from_name(name)}"
 
 
 def job_subject(key: str) -> str:

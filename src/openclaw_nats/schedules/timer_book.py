@@ -13,6 +13,7 @@ import structlog
 from openclaw_nats.errors import InvalidSchedule, NotFound
 from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import Event
+from openclaw_nats.events.makers import Maker, maker_of
 from openclaw_nats.ports import Arm, Record, ScheduleLog
 from openclaw_nats.schedules import names
 from openclaw_nats.schedules.cron_book import OPERATOR
@@ -35,6 +36,12 @@ class Timer:
     priority: int
     made_by: str
     session: str
+
+    @property
+    def maker(self) -> Maker | None:
+        """The agent that set it, and in which session; None for the operator."""
+        found = maker_of(self.made_by)
+        return Maker(found.agent, self.session) if found is not None else None
 
 
 class TimerBook:

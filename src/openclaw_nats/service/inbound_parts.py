@@ -226,6 +226,7 @@ def build_inbound(
     book.on_change = deliveries.wake
     notices = Notices(event_log, flow, meters, settings.gateway_id, book.name_of, identity)
     guard.on_stop = notices.loop_stopped
+    reads_all = settings["agents.read"] == "all"
     intake = Intake(
         source=source,
         database=database,
@@ -235,6 +236,7 @@ def build_inbound(
         documents=documents,
         meters=meters,
         wake=deliveries.wake,
+        may_see=lambda maker, event: reads_all or maker.may_see(settings.gateway_id, event),
     )
     return Inbound(
         settings=settings,

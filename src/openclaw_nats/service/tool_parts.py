@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from openclaw_nats.agent_tools.limits import Limits
+from openclaw_nats.agent_tools.operator_subjects import OperatorSubjects
 from openclaw_nats.agent_tools.publishing import Publishing
 from openclaw_nats.agent_tools.scheduling import Scheduling
 from openclaw_nats.agent_tools.subscriptions import Subscriptions
@@ -25,6 +26,7 @@ def build_toolbox(
 ) -> Toolbox:
     """Wire the tools."""
     limits = Limits.from_settings(settings)
+    limits.scheduled_subjects = OperatorSubjects(schedules.cron, schedules.timers).get
     return Toolbox(
         limits,
         Publishing(limits, ingest, event_log, connection.ask, settings.gateway_id),
