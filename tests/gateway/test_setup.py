@@ -193,7 +193,7 @@ def test_publish_events_and_filters_through_the_command(install: Install) -> Non
     assert install.json("publish", "agent.events.custom.cli", '{"a":1}', "--id", "cli-1")["duplicate"] is True
     found = install.events("--subject", "agent.events.custom.cli", "--since", "1h", "--limit", "5")
     assert [(one["id"], one["data"], one["priority"]) for one in found] == [("cli-1", {"a": 1}, 9)]
-    install.run("publish", "agent.events..x", "{}", code=1)
+    install.run("publish", "agent.events..x", "{}", code=2)
     install.run("publish", "agent.events.x", "{", code=2)
 
 

@@ -177,7 +177,7 @@ def test_a_file_is_applied_after_its_differences(bus: Bus, tmp_path: Path) -> No
     cli(bus, "routes", "apply", "-f", str(file), "--yes", "--prune")
     assert [route["name"] for route in bus.call("GET", "/api/routes")[1]["routes"]] == ["one"]
     file.write_text("[[route]]\nname = 1\n")
-    assert "has no name" in cli(bus, "routes", "apply", "-f", str(file), code=1)
+    assert "has no name" in cli(bus, "routes", "apply", "-f", str(file), code=2)
 
 
 def test_routes_from_the_command_line(bus: Bus) -> None:
@@ -199,10 +199,10 @@ def test_routes_from_the_command_line(bus: Bus) -> None:
     cli(bus, "routes", "enable", "door")
     assert "matched" not in cli(bus, "routes", "remove", "door")
     assert "No routes yet" in cli(bus, "routes")
-    error = cli(bus, "routes", "add", "bad", "agent.events.custom.>", "main", "--when", "data.x ==", code=1)
+    error = cli(bus, "routes", "add", "bad", "agent.events.custom.>", "main", "--when", "data.x ==", code=2)
     assert error.startswith("Error: when: line 1, column 10")
     assert "Try:" in error
-    assert "there is no route" in cli(bus, "routes", "show", "door", code=1)
+    assert "there is no route" in cli(bus, "routes", "show", "door", code=2)
     assert cli(bus, "dead", "redrive", code=2)
 
 

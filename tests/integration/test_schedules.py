@@ -251,7 +251,7 @@ def test_commands(bus: Sidecar) -> None:
     assert "fired job morning" in cli(bus, "cron", "run", "morning")
     assert "manual" in cli(bus, "cron", "show", "morning")
     assert "changed job" in cli(bus, "cron", "edit", "morning", "--cron", "@daily", "--missed", "within:2h")
-    error = cli(bus, "cron", "add", "x", "0 9 * * MONDAY", code=1)
+    error = cli(bus, "cron", "add", "x", "0 9 * * MONDAY", code=2)
     assert error.splitlines()[1] == "Try: Did you mean MON?"
     assert "No cron jobs" not in cli(bus, "cron")
     assert "removed job" in cli(bus, "cron", "remove", "morning")
@@ -261,7 +261,7 @@ def test_commands(bus: Sidecar) -> None:
     assert json.loads(cli(bus, "timers", "list", "--json"))["timers"][0]["name"] == "tea"
     assert "2 years" not in cli(bus, "timers", "set", "later", "2031-01-31T08:00:00+01:00")
     assert "cancelled" in cli(bus, "timers", "cancel", "tea")
-    assert "there is no timer 'tea'" in cli(bus, "timers", "cancel", "tea", code=1)
+    assert "there is no timer 'tea'" in cli(bus, "timers", "cancel", "tea", code=2)
 
 
 def test_the_schedules_stream_is_what_it_must_be_and_the_events_stream_takes_from_it(

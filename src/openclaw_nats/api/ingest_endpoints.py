@@ -7,7 +7,7 @@ or as a CloudEvents batch. With `?subject=` in the address, it is the events' su
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -39,12 +39,19 @@ _array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 class IngestEndpoints:
     """The endpoints' handlers, around one Ingest."""
 
-    def __init__(self, ingest: Ingest, meters: IngestMeters) -> None:
+    def __init__(
+        self, ingest: Ingest, meters: IngestMeters, taken_by: Callable[[str], list[str]] = lambda subject: []
+    ) -> None:
         self._ingest = ingest
         self._meters = meters
+        self._taken_by = taken_by
 
     async def publish(self, request: Request) -> Response:
-        """Store one event: `{"subject", "payload", …}` → `{"id", "subject", "sequence", "duplicate"}`."""
+        """Store one event: `{"subject", "payload", …}` → `{"id", "subject", "sequence", "duplicate"}`.
+
+        With `?routes=true` it names the enabled `routes` whose pattern covers the subject, too; their conditions may
+        still keep it out.
+        """
         if _is_one_event(request):
             event, document = await _one_event(request)
             done = await self._ingest.take(event, document)
@@ -53,7 +60,9 @@ class IngestEndpoints:
             body = await read_body(request, MAX_EVENT_BYTES)
             traceparent = trace.given(request.headers.get(trace.HEADER, "").strip())
             done = await self._ingest.publish(decode_json(_publish_decoder, body), traceparent)
-        return _json({"id": done.id, "subject": done.subject, "sequence": done.sequence, "duplicate": done.duplicate})
+        answer = {"id": done.id, "subject": done.subject, "sequence": done.sequence, "duplicate": done.duplicate}
+        asked = request.query_params.get("routes") == "true"
+        return _json({**answer, "routes": self._taken_by(done.subject)} if asked else answer)
 
     async def events(self, request: Request) -> Response:
         """Store CloudEvents: one, NDJSON or an array → `{"accepted", "duplicates", "rejected", "filtered"}`.

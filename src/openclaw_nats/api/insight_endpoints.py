@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import platform
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,6 +24,7 @@ from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.setting_effects import applies
 from openclaw_nats.settings import REGISTRY, Settings, parse_duration, variable_of
 from openclaw_nats.storage.rows import STATES
+from openclaw_nats.url_secrets import masked
 
 MAX_USAGE_SECONDS = 7 * 86400.0
 
@@ -161,9 +161,7 @@ def _identity(event: LiveEvent) -> dict[str, Any]:
 
 def _masked(name: str, value: Any) -> Any:
     """A setting as it may be shown: addresses without the user and password that somebody may have put into them."""
-    if name == "nats.url":
-        return re.sub(r"://[^@,/]*@", "://***@", str(value))
-    return value
+    return ",".join(masked(one) for one in value.split(",")) if isinstance(value, str) and "://" in value else value
 
 
 def _time(seconds: Any) -> str:

@@ -61,6 +61,7 @@ _PUBLISHED = {
         "subject": {"type": "string"},
         "sequence": {"type": "integer"},
         "duplicate": {"type": "boolean"},
+        "routes": {"type": "array", "items": {"type": "string"}},
     },
 }
 _OUTCOME = {
@@ -106,7 +107,10 @@ def document() -> dict[str, Any]:
                     body={"application/json": _PUBLISH, modes.STRUCTURED[1]: _EVENT},
                     answer=_json(_PUBLISHED),
                     problems=(400, 408, 413, 415, 422, 503),
-                    parameters=[_parameter("subject", "query", _SUBJECT)],
+                    parameters=[
+                        _parameter("subject", "query", _SUBJECT),
+                        _parameter("routes", "query", {"type": "string", "enum": ["true", "false"]}),
+                    ],
                 )
             },
             "/api/events": {

@@ -13,10 +13,11 @@ from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.dry_run import DryRun, draft
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.inbound.route import Route, to_document
-from openclaw_nats.inbound.route_book import MASK, RouteBook
+from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.settings import parse_duration
 from openclaw_nats.storage.routes import StoredRoute
 from openclaw_nats.storage.rows import ENDED, OPEN
+from openclaw_nats.url_secrets import MASK, masked
 
 
 class RouteEndpoints:
@@ -78,8 +79,10 @@ class RouteEndpoints:
 def view(route: Route, stored: StoredRoute, counts: dict[str, Any]) -> dict[str, Any]:
     """A route as people see it: secrets masked, the conditions as CEL, what became of its events."""
     found = to_document(route.document)
-    if route.target.secret and isinstance(found["target"], dict):
-        found["target"] = {**found["target"], "secret": MASK}
+    if isinstance(found["target"], dict):
+        secrets = {"secret": MASK} if route.target.secret else {}
+        secrets |= {"url": masked(route.target.url)} if route.target.url else {}
+        found["target"] = {**found["target"], **secrets}
     states = {state: counts.get(state, 0) for state in OPEN + ENDED}
     turns = counts.get("runs", 0) if route.target.is_turn else 0
     carried = sum(counts.get(state, 0) for state in ("delivered", "sending", "failed"))
@@ -88,7 +91,7 @@ def view(route: Route, stored: StoredRoute, counts: dict[str, Any]) -> dict[str,
         "enabled": route.document.enabled,
         "trusted": route.document.trusted,
         "conditions": [condition.source for condition in route.conditions],
-        "resolvedTarget": {key: value for key, value in route.target.document().items() if key != "secret"},
+        "resolvedTarget": route.target.shown(),
         "madeBy": stored.made_by,
         "createdAt": format_time(int(stored.created_at * 1000)),
         "updatedAt": format_time(int(stored.updated_at * 1000)),

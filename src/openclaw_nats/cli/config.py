@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from openclaw_nats.cli.group import Group
+from openclaw_nats.cli.names import complete_setting
 from openclaw_nats.cli.output import json_option, line, print_json, step, table
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def command(context: click.Context, as_json: bool) -> None:
 
 
 @command.command("set")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_setting)
 @click.argument("value")
 @click.option("--adopted", is_flag=True, help="For stream.*: also change a stream that somebody else made.")
 @json_option
@@ -109,7 +110,7 @@ def _inside_container(settings: Settings) -> bool:
 
 
 @command.command("get")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_setting)
 @json_option
 def get_command(as_json: bool, name: str) -> None:
     """Print one setting, and when a change of it applies."""

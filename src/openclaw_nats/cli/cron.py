@@ -9,6 +9,7 @@ import click
 from openclaw_nats.cli.deliveries import client
 from openclaw_nats.cli.event_lines import short_subject
 from openclaw_nats.cli.group import Group
+from openclaw_nats.cli.names import completes
 from openclaw_nats.cli.output import json_option, line, print_json, table, tell
 from openclaw_nats.cli.schedule_output import json_of, path_of
 from openclaw_nats.cli.times import moment
@@ -32,7 +33,7 @@ def list_command(as_json: bool) -> None:
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completes("cron"))
 @json_option
 def show_command(as_json: bool, name: str) -> None:
     """Show one job, its next runs and its history."""
@@ -86,7 +87,7 @@ def add_command(as_json: bool, name: str, expression: str, paused: bool, **given
 
 
 @command.command("edit")
-@click.argument("name")
+@click.argument("name", shell_complete=completes("cron"))
 @click.option("--cron", "expression", help="Other times.")
 @_job_options
 @json_option
@@ -100,7 +101,7 @@ def edit_command(as_json: bool, name: str, expression: str | None, **given: Any)
 
 
 @command.command("remove")
-@click.argument("name")
+@click.argument("name", shell_complete=completes("cron"))
 @json_option
 def remove_command(as_json: bool, name: str) -> None:
     """Remove the job NAME."""
@@ -109,7 +110,7 @@ def remove_command(as_json: bool, name: str) -> None:
 
 
 @command.command("run")
-@click.argument("name")
+@click.argument("name", shell_complete=completes("cron"))
 @json_option
 def run_command(as_json: bool, name: str) -> None:
     """Fire the job NAME now, as well as at its times."""
@@ -118,7 +119,7 @@ def run_command(as_json: bool, name: str) -> None:
 
 
 @command.command("pause")
-@click.argument("name")
+@click.argument("name", shell_complete=completes("cron"))
 @json_option
 def pause_command(as_json: bool, name: str) -> None:
     """Let the job NAME not fire until it is resumed."""
@@ -126,7 +127,7 @@ def pause_command(as_json: bool, name: str) -> None:
 
 
 @command.command("resume")
-@click.argument("name")
+@click.argument("name", shell_complete=completes("cron"))
 @json_option
 def resume_command(as_json: bool, name: str) -> None:
     """Let the job NAME fire again, from now on."""
@@ -158,7 +159,7 @@ def _list(*, as_json: bool) -> None:
             ]
         )
     headers = ["NAME", "CRON", "NEXT RUN", "LAST RUN", "MADE BY", "SUBJECT", "THEN"]
-    table(headers, rows, below=["MADE BY", "SUBJECT", "THEN"])
+    table(headers, rows, below=["LAST RUN", "SUBJECT", "MADE BY", "THEN"])
 
 
 def _show(job: dict[str, Any]) -> None:

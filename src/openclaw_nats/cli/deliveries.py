@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import click
 
 from openclaw_nats.cli.event_lines import full_subject, short_subject
+from openclaw_nats.cli.names import NamingClient, completes
 from openclaw_nats.cli.output import block, line, print_json, table
 from openclaw_nats.cli.times import moment
 from openclaw_nats.terminal_text import to_json
@@ -16,7 +17,7 @@ from openclaw_nats.terminal_text import to_json
 def filter_options(command: Any) -> Any:
     """The filters of a list."""
     for option in (
-        click.option("--route", metavar="NAME", help="Only this route's."),
+        click.option("--route", metavar="NAME", shell_complete=completes("routes"), help="Only this route's."),
         click.option("--subject", metavar="PATTERN", help="Only events on these subjects, such as 'tool.>'."),
         click.option("--session", metavar="KEY", help="Only events about this session."),
         click.option("--since", metavar="WHEN", help="Only what changed in the last 2h …, or since an RFC 3339 time."),
@@ -38,10 +39,9 @@ def page_options(command: Any) -> Any:
 
 def client() -> Any:
     """The sidecar."""
-    from openclaw_nats.cli.sidecar_client import SidecarClient
     from openclaw_nats.settings import load
 
-    return SidecarClient(load())
+    return NamingClient(load())
 
 
 def given(**options: Any) -> dict[str, str]:

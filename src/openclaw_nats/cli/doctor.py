@@ -11,14 +11,15 @@ import click
 from openclaw_nats.cli.output import json_option, line, print_json, step
 
 PROBLEMS = 3
+_SECONDS = 10.0
 _MARKS = {"ok": "✓", "note": "!", "problem": "✗"}
 
 
 @click.command("doctor")
-@click.option("--fix", is_flag=True, help="Mend what can be mended safely, then look again.")
+@click.option("--fix", is_flag=True, help="Fix what can be fixed safely, then look again.")
 @json_option
 def command(as_json: bool, fix: bool) -> None:
-    """Check everything, send a test event each way, and say how to mend what is wrong. Exit code 3: something is."""
+    """Check everything, send a test event each way, and say how to fix what is wrong. Exit code 3: something is."""
     findings = _look(quiet=as_json)
     mended: list[str] = []
     if fix:
@@ -28,8 +29,16 @@ def command(as_json: bool, fix: bool) -> None:
     problems = [one for one in findings if one.state == "problem"]
     if as_json:
         print_json({"ok": not problems, "mended": mended, "findings": [one.document() for one in findings]})
-    elif problems:
-        line()
+    else:
+        _sum_up(findings, problems, fix=fix)
+    if problems:
+        sys.exit(PROBLEMS)
+
+
+def _sum_up(findings: list[Any], problems: list[Any], *, fix: bool) -> None:
+    """Say what is to be done; that all is well only where nothing was found, and of what was looked at."""
+    line()
+    if problems:
         line(f"{len(problems)} to fix:")
         for number, one in enumerate(problems, 1):
             line(f"  {number}. {one.text}")
@@ -37,11 +46,12 @@ def command(as_json: bool, fix: bool) -> None:
         if any(one.mend for one in problems) and not fix:
             line()
             line("`openclaw-nats doctor --fix` does the safe ones.")
+        return
+    looked = ", ".join(dict.fromkeys(one.check for one in findings))
+    if notes := [one for one in findings if one.state == "note"]:
+        line(f"Nothing is broken; {len(notes)} to know (marked !). Looked at: {looked}.")
     else:
-        line()
-        line("All is well.")
-    if problems:
-        sys.exit(PROBLEMS)
+        line(f"All is well. Looked at: {looked}.")
 
 
 def _look(*, quiet: bool) -> list[Any]:
@@ -56,10 +66,17 @@ def _look(*, quiet: bool) -> list[Any]:
 
     def read(subject: str) -> list[dict[str, Any]]:
         query = {"subject": subject, "since": "2m"}
-        return [json.loads(line) for line in client.lines("/api/events", query, timeout=10)]
+        return [json.loads(text) for text in client.lines("/api/events", query, timeout=_SECONDS)]
+
+    def call(method: str, path: str, body: Any) -> Any:
+        return client.call(method, path, body, timeout=_SECONDS)
+
+    def waiting(what: str) -> None:
+        if not quiet:
+            line(f"· asking {what} …", err=True)
 
     findings = []
-    for finding in examine(settings, client.call, read):
+    for finding in examine(settings, call, read, waiting):
         findings.append(finding)
         if not quiet:
             step(_MARKS[finding.state], finding.check, finding.text)
@@ -77,11 +94,11 @@ def _mend(findings: list[Any], *, quiet: bool) -> list[str]:
             one.mend()
         except (OpenClawNatsError, OSError) as error:
             if not quiet:
-                step("✗", "could not mend", f"{one.text}: {error}")
+                step("✗", "could not fix", f"{one.text}: {error}")
             continue
         done.append(one.text)
         if not quiet:
-            step("+", "mended", one.text)
+            step("+", "fixed", one.text)
     if done and not quiet:
         line()
         line("Looking again:")

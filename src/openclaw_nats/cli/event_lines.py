@@ -16,31 +16,32 @@ from openclaw_nats.cli.times import moment
 from openclaw_nats.events.subjects import PREFIX
 from openclaw_nats.terminal_text import plain
 
+_SUBJECT = 20  # columns
 _VALUE = 60  # characters of one value among others
 _COMMANDS = ("command", "cmd", "path", "file_path", "filePath", "url", "query", "pattern", "message", "name")
 _MARKS = {"✓": "green", "✗": "red"}
 
 
-def event_line(sequence: int, event: dict[str, Any]) -> list[str | Styled]:
-    """The parts of an event's line, no wider than the terminal."""
+def event_lines(sequence: int, event: dict[str, Any]) -> list[list[str | Styled]]:
+    """The parts of an event's line, no wider than the terminal; of two lines, where one has no room for all."""
     subject = short_subject(event.get("subject", ""))
     mark, text = summary(subject, event.get("data"), str(event.get("time", "")))
+    colour = _MARKS.get(mark)
     where = plain(event.get("sessionkey") or event.get("agentid") or "")
     width = room()
     head = f"{sequence:>6}  {moment(str(event.get('time', ''))):20}  "
-    subject_text = shortened(plain(subject), max(16, width - len(head) - 30)) if width < 200 else plain(subject)
-    subject_text += " " * max(0, 20 - cell_len(subject_text))
-    left = width - len(head) - cell_len(subject_text) - 3
-    text = shortened(plain(text), max(8, left))
-    left -= cell_len(text) + 2
-    tail = f"  {where}" if where and cell_len(where) <= left else ""
-    return [
-        head,
-        Styled(subject_text, fg=_MARKS.get(mark, "cyan")),
-        " ",
-        Styled(mark or " ", fg=_MARKS.get(mark)),
-        f" {text}{tail}",
-    ]
+    subject, text = plain(subject), plain(text)
+    padded = subject + " " * max(0, _SUBJECT - cell_len(subject))
+    tail = f"  {where}" if where else ""
+    if cell_len(head) + cell_len(padded) + 3 + cell_len(text) + cell_len(tail) <= width:
+        return [[head, Styled(padded, fg=colour or "cyan"), " ", Styled(mark or " ", fg=colour), f" {text}{tail}"]]
+    left = max(_SUBJECT, width - cell_len(head))
+    subject = shortened(subject, left)
+    tail = shortened(tail, max(0, left - cell_len(subject)))
+    first: list[str | Styled] = [head, Styled(subject, fg=colour or "cyan"), tail if len(tail) > 3 else ""]
+    if not text:
+        return [first]
+    return [first, [" " * 8, Styled(mark or " ", fg=colour), f" {shortened(text, max(_SUBJECT, width - 10))}"]]
 
 
 def short_subject(subject: object) -> str:
@@ -118,7 +119,7 @@ def _ticked(data: dict[str, Any], at: str) -> str:
     for field in ("_cron", "_timer"):
         note = data.get(field)
         if isinstance(note, dict):
-            name = _text(note.get("job") or note.get("name"))
+            name = _text(note.get("jobName") or note.get("name"))
             due = _text(note.get("scheduledFor"))
             rest = _all_fields({key: value for key, value in data.items() if not key.startswith("_")})
             late = f"for {moment(due)}" if due and due[:19] != at[:19] else ""

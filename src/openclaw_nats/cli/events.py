@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from openclaw_nats.cli.event_lines import event_line, full_subject
+from openclaw_nats.cli.event_lines import event_lines, full_subject
 from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.output import block, json_option, line, print_json, print_json_line
 from openclaw_nats.cli.sidecar_client import SidecarDown
@@ -99,4 +99,5 @@ def print_event(one: Numbered, *, as_json: bool) -> None:
         print_json_line(bytes(one.event))
         return
     event: Any = msgspec.json.decode(one.event)
-    line(*event_line(one.sequence, event if isinstance(event, dict) else {"data": event}))
+    for parts in event_lines(one.sequence, event if isinstance(event, dict) else {"data": event}):
+        line(*parts)

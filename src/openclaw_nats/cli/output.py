@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -25,6 +27,7 @@ EXIT_CODES = {
     3: "something can't be reached or is down (`status`: any part of it); `doctor`: it has found a problem",
     130: "interrupted by Ctrl-C, or a question was answered with no",
 }
+_PATIENCE = 1.0  # seconds of silence
 _COLOURS = {"✓": "green", "+": "cyan", "!": "yellow", "✗": "red", "-": "red", "~": "yellow"}
 
 
@@ -73,10 +76,27 @@ def progress_line(text: str) -> None:
         click.echo(f"\r{plain(text)}", nl=False, err=True)
 
 
+@contextmanager
+def waiting(what: str, *, quiet: bool = False) -> Iterator[None]:
+    """Around something that may take long: after a second of silence it is said what is waited for, on stderr."""
+    timer = threading.Timer(_PATIENCE, lambda: None if quiet else line(f"· {what} …", err=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def block(text: str, *, indent: str = "  ", err: bool = False) -> None:
     """Text of several lines, indented so that no line of it can be taken for one of ours."""
     for one in plain(text, lines=True).split("\n"):
         click.echo(f"{indent}{one}".rstrip(), err=err, color=use_colours(err=err))
+
+
+def plural(count: int, word: str) -> str:
+    """`1 timer`, `2 timers`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def tell(answer: Any, text: str, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from openclaw_nats.cli.event_lines import full_subject
 from openclaw_nats.cli.output import json_option, print_json, step
 
 
@@ -38,13 +39,15 @@ def command(
         data = json.loads(sys.stdin.read() if payload == "-" else payload)
     except ValueError as error:
         raise click.BadParameter(f"not valid JSON: {error}", param_hint="JSON") from None
-    body = {"subject": subject, "payload": data}
+    body = {"subject": full_subject(subject), "payload": data}
     given = {"id": event_id, "type": event_type, "priority": priority, "sessionKey": session_key}
     body |= {name: value for name, value in given.items() if value is not None}
     headers = {trace.HEADER: trace.given(traceparent)} if traceparent else None
-    answer = SidecarClient(load()).call("POST", "/api/publish", body, headers=headers)
+    answer = SidecarClient(load()).call("POST", "/api/publish?routes=true", body, headers=headers)
     if as_json:
         print_json(answer)
         return
     again = " (it was stored before)" if answer["duplicate"] else ""
     step("✓", f"{answer['subject']} is event {answer['sequence']} of the stream{again}", f"id {answer['id']}")
+    if not answer.get("routes", True):
+        step("!", "no route takes it: it is stored, and wakes nobody", "`openclaw-nats routes` lists them")

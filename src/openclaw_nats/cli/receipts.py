@@ -9,6 +9,7 @@ import click
 
 from openclaw_nats.cli.deliveries import check_route, client, given, page_options, show_history
 from openclaw_nats.cli.group import Group
+from openclaw_nats.cli.names import completes
 from openclaw_nats.cli.output import block, json_option, line, print_json, table
 from openclaw_nats.cli.times import moment
 
@@ -16,7 +17,7 @@ _SHORT_ID = 18  # of a UUIDv7: its time to the millisecond, and 12 of its random
 
 
 @click.group("receipts", cls=Group, invoke_without_command=True)
-@click.option("--route", metavar="NAME", help="Only this route's.")
+@click.option("--route", metavar="NAME", shell_complete=completes("routes"), help="Only this route's.")
 @click.option("--since", metavar="WHEN", help="Only the last 2h …, or since an RFC 3339 time.")
 @click.option("--until", metavar="WHEN", help="Only before that.")
 @page_options

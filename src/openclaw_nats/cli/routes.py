@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from openclaw_nats.cli.deliveries import client
+from openclaw_nats.cli.event_lines import full_subject, short_subject
 from openclaw_nats.cli.group import Group
+from openclaw_nats.cli.names import completes
 from openclaw_nats.cli.output import Styled, block, json_option, line, print_json, step, table, tell
 from openclaw_nats.cli.times import moment
 from openclaw_nats.terminal_text import to_json
@@ -32,7 +34,7 @@ def list_command(as_json: bool) -> None:
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completes("routes"))
 @json_option
 def show_command(as_json: bool, name: str) -> None:
     """Show one route, whole."""
@@ -41,7 +43,14 @@ def show_command(as_json: bool, name: str) -> None:
         print_json(route)
         return
     for key, value in route.items():
-        if key != "counts":
+        if key in ("createdAt", "updatedAt", "waitingSince"):
+            line(f"{key:15} {moment(value or '')}")
+        elif key == "template":
+            line("template")
+            block(value)
+        elif key == "madeBy":
+            line(f"{key:15} {value or 'operator'}")
+        elif key != "counts":
             line(f"{key:15} {value if isinstance(value, str) else to_json(value)}")
     line("counts          " + ", ".join(f"{key} {value}" for key, value in route["counts"].items() if value))
 
@@ -76,32 +85,33 @@ def add_command(as_json: bool, name: str, pattern: str, target: str, **given: An
 
     TARGET is main, a session key, agent:ID (an isolated turn), wake[:ID], a https:// address, subject:SUBJECT, or JSON.
     """
-    body = {"name": name, "pattern": pattern, "target": _target(target), **_fields(given)}
+    body = {"name": name, "pattern": full_subject(pattern), "target": _target(target), **_given_only(_fields(given))}
     route = client().call("POST", "/api/routes", body)
     tell(route, f"route {name}: {pattern} → {_shown(route)}", as_json=as_json)
 
 
 @command.command("edit")
-@click.argument("name")
+@click.argument("name", shell_complete=completes("routes"))
 @click.option("--pattern", help="Other subjects.")
 @click.option("--target", help="Another target.")
 @_route_options
 @json_option
 def edit_command(as_json: bool, name: str, pattern: str | None, target: str | None, **given: Any) -> None:
-    """Change fields of the route NAME; what is not named stays. --set FIELD=null takes one back to its default."""
+    """Change fields of the route NAME; what is not named stays. An empty value (--when "") sets back to the default."""
     sidecar = client()
     changes = _fields(given)
-    if "flow" in changes and isinstance(changes["flow"], dict):
-        changes["flow"] = {**sidecar.call("GET", _path(name)).get("flow", {}), **changes["flow"]}
-    changes |= {"pattern": pattern} if pattern else {}
-    changes |= {"target": _target(target)} if target else {}
+    if isinstance(changes.get("flow"), dict):
+        flow = {**sidecar.call("GET", _path(name)).get("flow", {}), **changes["flow"]}
+        changes["flow"] = {key: value for key, value in flow.items() if value is not None} or None
+    changes |= {"pattern": full_subject(pattern)} if pattern is not None else {}
+    changes |= {"target": _target(target)} if target is not None else {}
     if not changes:
         raise click.UsageError("Nothing to change was given.")
     tell(sidecar.call("PATCH", _path(name), changes), f"changed route {name}", as_json=as_json)
 
 
 @command.command("enable")
-@click.argument("name")
+@click.argument("name", shell_complete=completes("routes"))
 @json_option
 def enable_command(as_json: bool, name: str) -> None:
     """Enable the route NAME: it takes what is stored from now on."""
@@ -109,7 +119,7 @@ def enable_command(as_json: bool, name: str) -> None:
 
 
 @command.command("disable")
-@click.argument("name")
+@click.argument("name", shell_complete=completes("routes"))
 @json_option
 def disable_command(as_json: bool, name: str) -> None:
     """Disable the route NAME: it takes no events, and what waits for it is held."""
@@ -117,7 +127,7 @@ def disable_command(as_json: bool, name: str) -> None:
 
 
 @command.command("remove")
-@click.argument("name")
+@click.argument("name", shell_complete=completes("routes"))
 @json_option
 def remove_command(as_json: bool, name: str) -> None:
     """Remove the route NAME; what waits for it is dropped."""
@@ -126,7 +136,7 @@ def remove_command(as_json: bool, name: str) -> None:
 
 
 @command.command("test")
-@click.argument("name")
+@click.argument("name", shell_complete=completes("routes"))
 @click.option("--event", metavar="JSON", help='An event: {"subject": …, "data": …} (@FILE reads a file).')
 @click.option("--since", metavar="DURATION", help="What was stored in the last 2h, 1d … (default 1h).")
 @click.option("--with", "draft", metavar="FILE", help="Try the route in this JSON file instead of the saved one.")
@@ -160,41 +170,62 @@ def test_command(as_json: bool, name: str, event: str | None, since: str | None,
 @json_option
 def apply_command(as_json: bool, file: Path, prune: bool, yes: bool, dry_run: bool) -> None:
     """Make the routes as a TOML file says ([[route]] tables), after showing the differences."""
-    from openclaw_nats.cli.routes_file import differences, read
+    from openclaw_nats.cli.routes_file import differences, read, with_secrets
 
     sidecar = client()
     wanted = read(file)
     changes = differences(wanted, sidecar.call("GET", "/api/routes")["routes"], prune=prune)
-    if as_json and dry_run:
-        print_json({"changes": [change.as_json() for change in changes]})
-        return
     if not as_json:
         for change in changes:
             step(change.mark, change.name, change.text)
         if not changes:
             step("✓", "nothing to change")
-    if dry_run or not changes:
-        if as_json:
-            print_json({"changes": []})
-        return
-    if not yes and not as_json:
-        click.confirm("Do this?", default=False, abort=True)
-    for change in changes:
-        if change.mark == "-":
-            sidecar.call("DELETE", _path(change.name))
-        else:
-            sidecar.call("POST", "/api/routes", change.route)
+    if not dry_run:
+        if changes and not yes and not as_json:
+            click.confirm("Do this?", default=False, abort=True)
+        changed = {change.name for change in changes}
+        for change in changes:
+            if change.mark == "-":
+                sidecar.call("DELETE", _path(change.name))
+            else:
+                sidecar.call("POST", "/api/routes", change.route)
+        for route in with_secrets(wanted):  # they are masked: only the sidecar knows whether they are the same
+            if route["name"] not in changed:
+                sidecar.call("POST", "/api/routes", route)
     if as_json:
         print_json({"changes": [change.as_json() for change in changes]})
-    else:
+    elif changes and not dry_run:
         step("✓", f"{len(changes)} routes changed")
 
 
-def _list(*, as_json: bool) -> None:
+@command.command("export")
+@json_option
+def export_command(as_json: bool) -> None:
+    """Print the routes as a file for `routes apply`: TOML, or JSON with --json. Masked secrets keep those in force.
+
+    Routes that agents have made are left out: applying the file would make them yours.
+    """
+    from openclaw_nats.cli.routes_file import document, toml
+
     routes = client().call("GET", "/api/routes")["routes"]
+    own = [route for route in routes if not route["madeBy"]]
     if as_json:
-        print_json({"routes": routes})
+        print_json({"routes": [document(route) for route in own]})
         return
+    if left := len(routes) - len(own):
+        line(f"# {left} routes of agents are left out.")
+    if own:
+        block(toml(own), indent="")
+
+
+def _list(*, as_json: bool) -> None:
+    found = client().call("GET", "/api/routes")
+    routes = found["routes"]
+    if as_json:
+        print_json(found)
+        return
+    for one in found.get("unreadable", []):
+        step("!", f"route {one['name']} can't be used", one["reason"])
     if not routes:
         line("No routes yet. `openclaw-nats routes add NAME PATTERN TARGET` adds one.")
         return
@@ -205,15 +236,15 @@ def _list(*, as_json: bool) -> None:
         name = route["name"] + ("" if route["enabled"] else " (disabled)") + (" (trusted)" if route["trusted"] else "")
         numbers = (counts["matched"], counts["turns"], counts["absorbed"], counts["delivered"], waiting, counts["dead"])
         by = route["madeBy"].partition(" in ")[0] or "operator"
-        rows.append([name, route["pattern"], _shown(route), by, *map(str, numbers)])
+        rows.append([name, short_subject(route["pattern"]), _shown(route), by, *map(str, numbers)])
     head = ["ROUTE", "PATTERN", "TARGET", "MADE BY", "MATCHED", "TURNS", "ABSORBED", "DELIVERED", "WAITING", "DEAD"]
-    table(head, rows)
+    table(head, rows, below=["PATTERN", "TARGET", "MADE BY"])
 
 
 def _shown(route: dict[str, Any]) -> str:
     target = route["resolvedTarget"]
     where = target.get("sessionKey") or target.get("url") or target.get("subject") or target["agentId"]
-    return f"{target['kind']} {where.partition('?')[0]}"
+    return f"{target['kind']} {where}"
 
 
 def _path(name: str) -> str:
@@ -255,16 +286,16 @@ def _target(text: str) -> Any:
 
 
 def _fields(given: dict[str, Any]) -> dict[str, Any]:
-    """The route's fields that the options name."""
+    """The route's fields that the options name; None for one that is given as nothing: its default."""
     found: dict[str, Any] = {}
     fields = {"when": "when", "priority": "priority", "trusted": "trusted", "expires_after": "expiresAfter"}
     for name, field in fields.items():
         if given[name] is not None:
-            found[field] = given[name]
+            found[field] = None if given[name] == "" else given[name]
     if given["template"] is not None:
-        found["template"] = _text(given["template"], "--template")
+        found["template"] = _text(given["template"], "--template") or None
     if given["payload"] is not None:
-        found["payload"] = _json(given["payload"], "--payload")
+        found["payload"] = _json(given["payload"], "--payload") if given["payload"] else None
     if flow := _flow(given):
         found["flow"] = flow
     for text in given["fields"]:
@@ -275,8 +306,16 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _given_only(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a new route: what is given as nothing has its default."""
+    if isinstance(fields.get("flow"), dict):
+        fields = {**fields, "flow": {key: value for key, value in fields["flow"].items() if value is not None} or None}
+    return {key: value for key, value in fields.items() if value is not None}
+
+
 def _flow(given: dict[str, Any]) -> dict[str, Any]:
-    flow: dict[str, Any] = {}
+    names = {"debounce": "debounce", "batch": "batch", "rate": "rate", "quiet": "quietHours"}
+    flow: dict[str, Any] = {field: None for name, field in names.items() if given[name] == ""}
     if given["debounce"]:
         flow["debounce"] = given["debounce"]
     if given["batch"]:

@@ -1,18 +1,24 @@
-"""A file of routes, and how it differs from the routes that there are."""
+"""A file of routes: read, written, and compared with the routes that there are."""
 
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from openclaw_nats.errors import SettingsError
+from openclaw_nats.url_secrets import MASK, masked
 
-# What the API adds to a route; it is not part of what a file says.
-_SHOWN_ONLY = ("conditions", "resolvedTarget", "madeBy", "createdAt", "updatedAt", "counts")
+# What a file says of a route; the API adds more, which is shown only.
+_FIELDS = (
+    *("name", "pattern", "target", "when", "filter", "template", "payload", "priority", "enabled", "flow", "retry"),
+    *("confirm", "trusted", "expiresAfter", "until"),
+)
 _DEFAULTS: dict[str, Any] = {"enabled": True, "trusted": False, "confirm": "ok"}
+_SHOWN = 80  # characters of a value in a difference
 
 
 @dataclass
@@ -31,15 +37,16 @@ class Change:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The routes in a TOML file; raise SettingsError that says where it is wrong."""
+    """The routes in a TOML file, or in JSON as `routes export --json` writes it; raise SettingsError with the place."""
     try:
-        found = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}") from None
-    routes = found.pop("route", [])
+        text = path.read_text("utf-8")
+        found = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise SettingsError(f"{path} is not valid TOML or JSON: {error}") from None
+    routes = found.pop("route", None) or found.pop("routes", [])
     if found or not isinstance(routes, list):
         raise SettingsError(f"{path} may hold [[route]] tables only, not {', '.join(found) or 'route'}")
-    names = [route.get("name") for route in routes]
+    names = [route.get("name") if isinstance(route, dict) else None for route in routes]
     for name in names:
         if not isinstance(name, str):
             raise SettingsError(f"{path}: a [[route]] has no name")
@@ -48,46 +55,98 @@ def read(path: Path) -> list[dict[str, Any]]:
     return routes
 
 
+def document(route: dict[str, Any]) -> dict[str, Any]:
+    """A route of the API as a file says it: without what has its default, and what is only shown."""
+    found = {name: route[name] for name in _FIELDS if route.get(name) is not None}
+    return {name: value for name, value in found.items() if name not in _DEFAULTS or value != _DEFAULTS[name]}
+
+
+def toml(routes: list[dict[str, Any]]) -> str:
+    """Routes as [[route]] tables; raise SettingsError for one with a null in it, for which TOML has no word."""
+    parts = []
+    for route in routes:
+        try:
+            lines = [f"{name} = {_toml(value)}" for name, value in document(route).items()]
+        except TypeError:
+            hint = "`openclaw-nats routes export --json` can."
+            raise SettingsError(f"route {route['name']!r} holds a null, which TOML can't say", hint=hint) from None
+        parts.append("\n".join(["[[route]]", *lines]))
+    return "\n\n".join(parts)
+
+
 def differences(wanted: list[dict[str, Any]], there: list[dict[str, Any]], *, prune: bool) -> list[Change]:
-    """What has to change for the routes to be as wanted."""
+    """What has to change for the routes to be as wanted. Routes that agents have made are left alone."""
     present = {route["name"]: route for route in there}
     changes = []
     for route in wanted:
         old = present.get(route["name"])
         if old is None:
-            changes.append(
-                Change("+", route["name"], f"{route.get('pattern')} → {json.dumps(route.get('target'))}", route)
-            )
+            text = f"{route.get('pattern')} → {shown(route.get('target'))}"
+            changes.append(Change("+", route["name"], text, route))
         elif differing := _differing(old, route):
             changes.append(Change("~", route["name"], "; ".join(differing), route))
     if prune:
         names = {route["name"] for route in wanted}
-        changes += [Change("-", name, "is not in the file") for name in present if name not in names]
+        gone = [name for name, route in present.items() if name not in names and not route.get("madeBy")]
+        changes += [Change("-", name, "is not in the file") for name in gone]
     return changes
 
 
+def with_secrets(wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The routes whose file names a secret: whether it is the one in force can't be seen, since that is masked."""
+    return [route for route in wanted if _masked(route.get("target")) != route.get("target")]
+
+
+def shown(value: Any) -> str:
+    """A value in a difference, short and without secrets."""
+    text = json.dumps(_masked(value), ensure_ascii=False)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
 def _differing(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    before = {**_DEFAULTS, **{key: value for key, value in old.items() if key not in _SHOWN_ONLY}}
-    after = {**_DEFAULTS, **new}
+    before = {**_DEFAULTS, **document(old)}
+    after = {**_DEFAULTS, **{name: value for name, value in new.items() if value is not None}}
     found = []
     for name in sorted(before.keys() | after.keys()):
-        one, other = before.get(name), after.get(name)
-        if name == "target":
-            one, other = _comparable(one), _comparable(other)
+        one, other = _masked(before.get(name)), _masked(after.get(name))
         if one != other:
-            found.append(f"{name}: {_short(before.get(name))} → {_short(after.get(name))}")
+            found.append(f"{name}: {shown(one)} → {shown(other)}")
     return found
 
 
-def _comparable(target: Any) -> Any:
-    """A target whose secret counts only as there or not: the one in force is not shown."""
-    if isinstance(target, dict) and target.get("secret"):
-        return {**target, "secret": True}
-    return target
+def _masked(value: Any) -> Any:
+    """A target without its secrets: those in force are never shown, so that they count only as there or not."""
+    if not isinstance(value, dict) or not {"secret", "url"} & value.keys():
+        return value
+    found = dict(value)
+    if found.get("secret"):
+        found["secret"] = MASK
+    if isinstance(found.get("url"), str):
+        found["url"] = masked(found["url"])
+    return found
 
 
-def _short(value: Any) -> str:
-    if isinstance(value, dict) and "secret" in value:
-        value = {**value, "secret": "***"}
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else text[:79] + "…"
+def _toml(value: Any) -> str:
+    """A value as TOML; raise TypeError for a null."""
+    if value is None:
+        raise TypeError
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_key(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, str):
+        return _string(value)
+    if isinstance(value, float):
+        return repr(value)  # with a point or an exponent, as TOML wants it
+    return json.dumps(value)
+
+
+def _key(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else _string(text)
+
+
+def _string(text: str) -> str:
+    """A basic string: JSON's escapes are TOML's, but for DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

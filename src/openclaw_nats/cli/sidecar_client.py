@@ -47,11 +47,14 @@ class SidecarClient:
         """Send one request and return the decoded answer; raise SidecarError."""
         response = self._send(method, path, body, timeout, headers)
         data = self._read(response)
-        if response.status == 503 and path == "/api/health":
-            return json.loads(data)
+        if path == "/api/health" and response.status in (200, 503):
+            return _health(data)
         if response.status >= 400:
             raise _refusal(response.status, data)
-        return json.loads(data) if data else None
+        try:
+            return json.loads(data) if data else None
+        except ValueError:
+            raise _refusal(502, b"") from None
 
     def lines(self, path: str, query: dict[str, str], *, timeout: float | None) -> Iterator[bytes]:
         """Send a GET and yield the answer's lines as they come, empty ones (keep-alive) left out."""
@@ -103,6 +106,17 @@ class SidecarClient:
             return response.read()
         except (OSError, http.client.HTTPException) as error:
             raise SidecarDown(f"the sidecar broke off: {error}") from None
+
+
+def _health(data: bytes) -> Any:
+    """The whole report; raise SidecarRefusal for the short one that strangers get: then our key is not accepted."""
+    try:
+        report = json.loads(data)
+    except ValueError:
+        raise _refusal(502, data) from None
+    if not isinstance(report, dict) or "sidecar" not in report:
+        raise _refusal(401 if isinstance(report, dict) and "status" in report else 502, data)
+    return report
 
 
 def _refusal(status: int, body: bytes) -> SidecarRefusal:

@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
-from openclaw_nats.cli.output import json_option, line, print_json, step, table
+from openclaw_nats.cli.output import json_option, line, plural, print_json, step, table, waiting
 from openclaw_nats.cli.times import moment
 
 DOWN = 3
+_SECONDS = 10.0
 PARTS = ("nats", "sidecar", "gateway", "plugin", "delivery")
 
 
@@ -18,7 +19,7 @@ PARTS = ("nats", "sidecar", "gateway", "plugin", "delivery")
 @json_option
 def command(as_json: bool) -> None:
     """Show every part: reachable, since when, which version, its last error. Exit code 3: one is down."""
-    report = collect()
+    report = collect(quiet=as_json)
     if as_json:
         print_json(report)
     else:
@@ -27,18 +28,19 @@ def command(as_json: bool) -> None:
         sys.exit(DOWN)
 
 
-def collect() -> dict[str, Any]:
+def collect(*, quiet: bool = False) -> dict[str, Any]:
     """The sidecar's health report; without a sidecar, what can be found out without it."""
-    from openclaw_nats.cli.sidecar_client import SidecarClient, SidecarDown
+    from openclaw_nats.cli.sidecar_client import SidecarClient, SidecarError
     from openclaw_nats.installer.setup import read_record
     from openclaw_nats.service.locations import Locations
     from openclaw_nats.settings import load
 
     settings = load()
     try:
-        report: dict[str, Any] = SidecarClient(settings).call("GET", "/api/health", timeout=10)
-    except SidecarDown as error:
-        report = _without_sidecar(settings, str(error))
+        with waiting(f"asking the sidecar at {settings['sidecar.url']}", quiet=quiet):
+            report: dict[str, Any] = SidecarClient(settings).call("GET", "/api/health", timeout=_SECONDS)
+    except SidecarError as error:
+        report = _without_sidecar(settings, error)
     report["plugin"]["problems"] = list(report["plugin"].get("problems", [])) + _plugin_problems(report)
     # A Gateway of 2026.3 does not tell its plugins which version it is; setup has noted it.
     report["gateway"]["version"] = report["gateway"].get("version") or read_record(Locations(settings.home)).get(
@@ -48,22 +50,33 @@ def collect() -> dict[str, Any]:
     return report
 
 
-def _without_sidecar(settings: Any, error: str) -> dict[str, Any]:
+def _without_sidecar(settings: Any, error: Any) -> dict[str, Any]:
+    """What can be found out while the sidecar does not answer, or does not answer us."""
+    from openclaw_nats.cli.sidecar_client import SidecarDown
+    from openclaw_nats.doctor.bounded import bounded
     from openclaw_nats.installer.openclaw import gateway_answers
     from openclaw_nats.installer.services import service_for
     from openclaw_nats.installer.setup import read_record
     from openclaw_nats.service.locations import Locations
 
-    where = Locations(settings.home)
-    running = service_for(where, read_record(where).get("service", "")).running()
-    advice = "the service runs: see `openclaw-nats logs`" if running else "not running: `openclaw-nats start`"
-    unknown = {"reachable": False, "since": "", "version": "", "lastError": "unknown while the sidecar is down"}
+    if isinstance(error, SidecarDown):
+        where = Locations(settings.home)
+        service = service_for(where, read_record(where).get("service", ""))
+        runs = bounded(lambda: "yes" if service.running() else "no", "", _SECONDS)
+        words = {"yes": "the service runs: see `openclaw-nats logs`", "no": "not running: `openclaw-nats start`"}
+        text = f"{error} ({words.get(runs, 'the service manager does not answer')})"
+        why = "unknown while the sidecar is down"
+    else:
+        text = f"{error} ({error.hint})" if error.hint else str(error)
+        why = "unknown: the sidecar does not say"
+    unknown = {"reachable": False, "known": False, "since": "", "version": "", "lastError": why}
     answers = gateway_answers(settings["gateway.url"])
+    gateway = {"known": True, "reachable": answers, "lastError": "" if answers else "does not answer"}
     return {
         "status": "down",
-        "sidecar": {"reachable": False, "since": "", "version": "", "lastError": f"{error} ({advice})"},
+        "sidecar": {"reachable": False, "since": "", "version": "", "lastError": text},
         "nats": dict(unknown),
-        "gateway": unknown | {"reachable": answers, "lastError": "" if answers else "does not answer"},
+        "gateway": unknown | gateway,
         "plugin": dict(unknown),
         "delivery": dict(unknown),
     }
@@ -101,7 +114,7 @@ def _show(report: dict[str, Any]) -> None:
     for part in PARTS:
         shown = report[part]
         since = moment(str(shown.get("since", "")))
-        state = "up" if shown["reachable"] else "DOWN"
+        state = "up" if shown["reachable"] else "DOWN" if shown.get("known", True) else "unknown"
         rows.append([part, state, since, shown.get("version", ""), shown.get("lastError", "") or "-"])
     table(["part", "state", "since", "version", "last error"], rows, below=["last error"])
     sidecar, plugin, nats = report["sidecar"], report["plugin"], report["nats"]
@@ -109,7 +122,7 @@ def _show(report: dict[str, Any]) -> None:
     if sidecar["reachable"]:
         line(f"Events in the last minute: {sidecar['eventsLastMinute']}")
     if stream := nats.get("stream"):
-        line(f"Stream: {stream['messages']} events, {stream['bytes'] / 1e6:.1f} MB")
+        line(f"Stream: {plural(stream['messages'], 'event')}, {stream['bytes'] / 1e6:.1f} MB")
     if spool := plugin.get("spool"):
         lost = f", {spool['dropped']} lost" if spool["dropped"] else ""
         refused = f", {spool['rejected']} refused (spool/rejected.ndjson)" if spool["rejected"] else ""
@@ -122,7 +135,7 @@ def _show(report: dict[str, Any]) -> None:
 
 def _show_schedules(schedules: dict[str, Any]) -> None:
     if schedules.get("jobs") or schedules.get("timers"):
-        line(f"Schedules: {schedules['jobs']} cron jobs, {schedules['timers'] or 0} timers")
+        line(f"Schedules: {plural(schedules['jobs'] or 0, 'cron job')}, {plural(schedules['timers'] or 0, 'timer')}")
     if schedules.get("lastError"):
         step("!", "schedules", schedules["lastError"])
     elif schedules.get("lag"):
@@ -133,7 +146,8 @@ def _show_delivery(delivery: dict[str, Any]) -> None:
     if "counts" not in delivery:
         return
     counts = ", ".join(f"{count} {state}" for state, count in delivery["counts"].items() if count)
-    line(f"Deliveries: {delivery['routes']} routes, by {delivery['way'] or 'nothing yet'}; {counts or 'none yet'}")
+    way = delivery["way"] or "nothing yet"
+    line(f"Deliveries: {plural(delivery['routes'], 'route')}, by {way}; {counts or 'none yet'}")
     for budget in delivery["budgets"]:
         if budget["freeAt"]:
             step(

@@ -16,6 +16,7 @@ _SHORT = 26  # ids, states and times: they are folded last, since a piece of one
 _NARROW = 12  # long names and texts are folded to this before anything short is
 _LEAST = 6  # nothing is folded further
 _UNLIMITED = 100_000
+_UNREMARKABLE = ("", "-", "operator", "default", "(empty)")  # not worth a line under a row
 _BREAKS = " .-/:,_"
 
 
@@ -50,7 +51,7 @@ def laid_out(
     for row in cells:
         yield from ((text, False) for text in _lines([row[at] for at in shown], folded))
         for at in range(len(headers)):
-            if at not in shown and row[at]:
+            if at not in shown and row[at] not in _UNREMARKABLE:
                 yield from ((text, False) for text in _under(headers[at], row[at], width))
 
 

@@ -9,6 +9,7 @@ import click
 from openclaw_nats.cli.deliveries import client
 from openclaw_nats.cli.event_lines import short_subject
 from openclaw_nats.cli.group import Group
+from openclaw_nats.cli.names import completes
 from openclaw_nats.cli.output import json_option, line, print_json, table, tell
 from openclaw_nats.cli.schedule_output import json_of, path_of
 from openclaw_nats.cli.times import moment
@@ -50,7 +51,7 @@ def set_command(as_json: bool, name: str, when: str, **given: Any) -> None:
 
 
 @command.command("cancel")
-@click.argument("name")
+@click.argument("name", shell_complete=completes("timers"))
 @json_option
 def cancel_command(as_json: bool, name: str) -> None:
     """Cancel the timer NAME."""

@@ -16,6 +16,7 @@ from openclaw_nats.storage.database import Database
 
 SAMPLE_SECONDS = 10.0
 HOUR = 3600
+_MINUTE = 60 + SAMPLE_SECONDS / 2  # the sample that is nearest to a minute ago
 KEPT_MINUTES = 25 * 60
 WINDOWS = {"hour": (HOUR, 60), "day": (24 * HOUR, 900)}
 
@@ -40,7 +41,7 @@ class Activity:
         """Sample until cancelled."""
         while True:
             await self.sample()
-            await asyncio.sleep(SAMPLE_SECONDS)
+            await asyncio.sleep(SAMPLE_SECONDS if self._samples else 1.0)
 
     async def sample(self) -> None:
         """Look at the stream once; a minute that is over is stored."""
@@ -60,6 +61,14 @@ class Activity:
                 await self._database.write(lambda db: rows.record(db, over, last - began, minute - KEPT_MINUTES))
             except Unavailable:
                 return  # a gap in the plot; health tells of the database
+
+    def last_minute(self, last: int | None) -> int | None:
+        """Events stored in about the last minute, by whomever, when the stream ends at `last`; None when not known."""
+        now = self._clock()
+        recent = [sequence for at, sequence in self._samples if now - at <= _MINUTE]
+        if last is None or not recent or last < recent[0]:
+            return None
+        return last - recent[0]
 
     def events_per_second(self) -> float | None:
         """Over the last minute or so; None when that is not known yet."""

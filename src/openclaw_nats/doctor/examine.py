@@ -9,47 +9,85 @@ from typing import Any
 
 from openclaw_nats import __version__
 from openclaw_nats.doctor import journeys, machine, nats_side, openclaw_side
-from openclaw_nats.doctor.finding import PROBLEM, Finding, problem
+from openclaw_nats.doctor.bounded import Check, Waiting
+from openclaw_nats.doctor.finding import PROBLEM, Finding, note, problem
 from openclaw_nats.doctor.journeys import Call, Read
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.settings import Settings
+from openclaw_nats.url_secrets import masked
 
 _PLUGIN_SECONDS = 12.0  # it reports every 10 s
+_JOURNEY_SECONDS = 12.0
+_SIDECAR = "the sidecar's report"
 
 
-def examine(settings: Settings, call: Call, read: Read) -> Iterator[Finding]:
-    """Yield every finding as soon as it is known. `call` and `read` ask the sidecar; they raise OpenClawNatsError."""
+def examine(settings: Settings, call: Call, read: Read, waiting: Waiting = lambda what: None) -> Iterator[Finding]:
+    """Yield every finding as soon as it is known. `call` and `read` ask the sidecar; they raise OpenClawNatsError.
+
+    What does not rest on something else is looked at at the same time; `waiting` hears what takes long.
+    """
+    report: dict[str, Any] = {}
+    looks = [
+        Check("versions", "this machine (versions, files, disk)", lambda: _machine(settings)),
+        Check("service", "the service manager", lambda: machine.service(settings)),
+        Check("ports", "what listens on our ports", lambda: machine.ports(settings)),
+        Check("nats", f"NATS at {masked(settings['nats.url'])}", lambda: nats_side.nats(settings)),
+        Check("openclaw", "OpenClaw (its command and the Gateway)", lambda: openclaw_side.openclaw(settings)),
+    ]
+    sidecar = Check("sidecar", f"the sidecar at {settings['sidecar.url']}", lambda: _sidecar(call, report), 13.0)
+    for one in (*looks, sidecar):
+        one.start()
+    runs = True
+    for one in looks:
+        for finding in one.findings(waiting):
+            runs = runs and not (one.name == "service" and finding.state == PROBLEM)
+            yield finding
+    if runs:
+        yield from sidecar.findings(waiting)
+    if not runs or not report:
+        yield note("sidecar", f"not looked at: {_SIDECAR}, the plugin's reports, test events, deliveries")
+        return
+    yield from openclaw_side.reports(report, openclaw_side.find())
+    journey = []
+    if report["plugin"]["reachable"]:
+        journey.append(Check("event out", "the way out", lambda: journeys.out(call, read), _JOURNEY_SECONDS))
+    if report["status"] == "up":
+        journey.append(Check("event in", "the way in", lambda: journeys.into(call), _JOURNEY_SECONDS))
+    for one in journey:
+        one.start()
+    for one in journey:
+        yield from one.findings(waiting)
+    if report["status"] == "up":
+        # Asked again: a plugin that has just connected changes the way.
+        yield from Check("delivery", _SIDECAR, lambda: _deliveries(call)).findings(waiting)
+
+
+def _machine(settings: Settings) -> Iterator[Finding]:
     yield from machine.versions(settings)
     yield from machine.clock()
     yield from machine.files(settings)
     yield from machine.disk(settings)
-    running = list(machine.service(settings))
-    yield from running
-    yield from machine.ports(settings)
-    yield from nats_side.nats(settings)
-    yield from openclaw_side.openclaw(settings)
-    if any(finding.state == PROBLEM for finding in running):
-        return
-    health: dict[str, Any] = {}
+    yield from machine.rejected(settings)
+
+
+def _sidecar(call: Call, report: dict[str, Any]) -> Iterator[Finding]:
+    """The sidecar's own state; `report` is filled with what it says."""
     try:
         health = _health(call)
     except OpenClawNatsError as error:
-        yield problem(
-            "sidecar", str(error), error.hint or "Run `openclaw-nats restart`, then see `openclaw-nats logs`."
-        )
+        fix = error.hint or "Run `openclaw-nats restart`, then see `openclaw-nats logs`."
+        yield problem("sidecar", str(error), fix)
         return
-    if wrong := health.get("sidecar", {}).get("lastError"):
+    if wrong := health["sidecar"]["lastError"]:
         yield problem("sidecar", wrong, "Run `openclaw-nats restart`; `openclaw-nats logs` says more.")
     if (running_one := health["sidecar"]["version"]) != __version__:
         text = f"the sidecar that runs is {running_one}, and this command is {__version__}"
         yield problem("sidecar", text, "Run `openclaw-nats setup`: it restarts the sidecar, and the plugin follows.")
-    yield from openclaw_side.reports(health, openclaw_side.find())
-    if health["plugin"]["reachable"]:
-        yield from journeys.out(call, read)
-    if health["status"] == "up":
-        yield from journeys.into(call)
-        # Asked again: a plugin that has just connected changes the way.
-        yield from journeys.way_to_agents(call("GET", "/api/health", None).get("delivery", {}))
+    report.update(health)
+
+
+def _deliveries(call: Call) -> Iterator[Finding]:
+    yield from journeys.way_to_agents(call("GET", "/api/health", None).get("delivery", {}))
 
 
 def _health(call: Call) -> dict[str, Any]:
@@ -58,6 +96,6 @@ def _health(call: Call) -> dict[str, Any]:
         health: dict[str, Any] = call("GET", "/api/health", None)
         began = datetime.fromisoformat(health["sidecar"]["since"])
         young = (datetime.now(UTC) - began).total_seconds() < _PLUGIN_SECONDS
-        if health["plugin"]["reachable"] or not young:
+        if health["plugin"]["reachable"] or not young or not health["gateway"]["reachable"]:
             return health
         time.sleep(0.5)

@@ -14,8 +14,8 @@ from openclaw_nats.errors import OpenClawNatsError
 Call = Callable[[str, str, Any], Any]
 Read = Callable[[str], list[dict[str, Any]]]
 
-SECONDS = 20.0
-SETTLE_SECONDS = 10.0
+SECONDS = 10.0
+SETTLE_SECONDS = 6.0
 PROBE = "agent.events.plugin.probe"
 
 
@@ -94,7 +94,7 @@ def way_to_agents(delivery: dict[str, Any]) -> Iterator[Finding]:
     """What the health report tells of deliveries."""
     if error := delivery.get("lastError"):
         yield problem(
-            "delivery", f"agents can't be woken: {error}", "Start the Gateway; `openclaw-nats setup` mends the rest."
+            "delivery", f"agents can't be woken: {error}", "Start the Gateway; `openclaw-nats setup` fixes the rest."
         )
     elif way := delivery.get("way"):
         yield ok("delivery", f"agents are woken by {'the plugin' if way == 'plugin' else 'the hooks of the Gateway'}")
@@ -105,7 +105,10 @@ def way_to_agents(delivery: dict[str, Any]) -> Iterator[Finding]:
             "A Gateway that was just started needs a moment; if this stays: `openclaw gateway restart`.",
         )
     for one in delivery.get("openBreakers", []):
-        yield note("delivery", f"{one['target']} gets nothing at present: {one['lastError']}")
+        fix = "Is it up, and its address right? Events wait (`openclaw-nats pending`) and are tried again."
+        yield problem("delivery", f"{one['target']} gets nothing at present: {one['lastError']}", fix)
     counts = delivery.get("counts", {})
     if dead := counts.get("dead"):
-        yield note("delivery", f"{dead} dead letters", "`openclaw-nats dead` shows them.")
+        text = f"{dead} dead letter{'' if dead == 1 else 's'}: events that were given up"
+        fix = "`openclaw-nats dead` says why; `dead redrive --all` sends them again, `dead drop --all` ends it."
+        yield problem("delivery", text, fix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import os
 import platform
 import shutil
@@ -11,6 +12,7 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,6 +28,7 @@ from openclaw_nats.service.locations import Locations
 from openclaw_nats.settings import Settings
 
 LITTLE_DISK = 500 << 20
+_MOST_REJECTED = 100_000
 _RELEASED = 1_767_225_600  # 2026-01-01: a clock before that is wrong
 
 
@@ -135,6 +138,20 @@ def disk(settings: Settings) -> Iterator[Finding]:
         yield ok("disk", shown)
 
 
+def rejected(settings: Settings) -> Iterator[Finding]:
+    """Events that the sidecar refused: the plugin keeps them in a file, and nobody else sees them."""
+    path = settings.home / "spool" / "rejected.ndjson"
+    try:
+        with path.open("rb") as file:
+            count = sum(1 for line in itertools.islice(file, _MOST_REJECTED) if line.strip())
+    except FileNotFoundError:
+        return
+    if count:
+        more = " or more" if count == _MOST_REJECTED else ""
+        text = f"{count}{more} events were refused, and are only in {path}"
+        yield problem("rejected", text, "Each line says why. Delete the file when you have seen to it.")
+
+
 def clock() -> Iterator[Finding]:
     """The clock is plausible, and time zones are known."""
     if time.time() < _RELEASED:
@@ -147,7 +164,7 @@ def clock() -> Iterator[Finding]:
     except ZoneInfoNotFoundError:
         yield problem("clock", "time zones are not known here", f"Run `{sys.executable} -m pip install tzdata`.")
         return
-    yield ok("clock", f"{time.strftime('%Y-%m-%d %H:%M:%S %Z')}")
+    yield ok("clock", datetime.now().astimezone().isoformat(timespec="seconds").replace("+00:00", "Z"))
 
 
 def _start() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 
 import aiohttp
@@ -12,11 +11,10 @@ from openclaw_nats.errors import GiveUp, RetryLater
 from openclaw_nats.events import trace
 from openclaw_nats.gateway.responses import retry_after
 from openclaw_nats.ports import Parcel, Receipt
+from openclaw_nats.url_secrets import masked_in
 
 WAY = "webhook"
 TIMEOUT_SECONDS = 15.0
-ANSWER_SECONDS = 2.0
-ANSWER_BYTES = 64 * 1024
 
 
 class Webhooks:
@@ -33,37 +31,20 @@ class Webhooks:
                 parcel.url, data=parcel.text.encode(), headers=_headers(parcel), timeout=timeout, allow_redirects=False
             ) as answer:
                 status, headers = answer.status, answer.headers
-                await _read_some(answer)
+                await answer.read()
         except TimeoutError:
             raise RetryLater(f"{_host(parcel.url)} did not answer within {TIMEOUT_SECONDS:g} s") from None
         except aiohttp.ClientConnectorError as error:
             why = error.os_error.strerror or error.os_error
             raise RetryLater(f"{_host(parcel.url)} can't be reached: {why}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise RetryLater(f"{_host(parcel.url)}: {error or type(error).__name__}") from None
+            raise RetryLater(f"{_host(parcel.url)}: {masked_in(str(error)) or type(error).__name__}") from None
         if status < 300:
             return Receipt(WAY, "", "accepted")
         text = f"{_host(parcel.url)} answered {status}"
         if status in (408, 425, 429) or status >= 500 or 300 <= status < 400:
             raise RetryLater(text, retry_after=retry_after(headers))
         raise GiveUp(text)
-
-
-async def _read_some(answer: aiohttp.ClientResponse) -> None:
-    """Read a short answer to its end, so that its connection can be used again; a long or slow one is left.
-
-    The status line is the receipt: what comes after it changes nothing, and may be endless.
-    """
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            left = ANSWER_BYTES
-            while left > 0 and (part := await answer.content.read(left)):
-                left -= len(part)
-            if left > 0:
-                return
-    except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
-        pass
-    answer.close()
 
 
 def _headers(parcel: Parcel) -> dict[str, str]:

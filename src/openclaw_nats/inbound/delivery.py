@@ -32,6 +32,7 @@ from openclaw_nats.ports import Parcel, Receipt, Sender
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
 from openclaw_nats.storage.rows import Dispatch, Waiting
+from openclaw_nats.url_secrets import masked
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +109,7 @@ class Deliveries:
                 decision = self._flow.release(self._clock())
                 for one in decision.releases:
                     self.sending += 1
-                    group.create_task(self._guarded(one), name=f"deliver {one.lane}")
+                    group.create_task(self._guarded(one), name=f"deliver {masked(one.lane)}")
                 if decision.expired:
                     await self._expire(decision.expired)
                 await self._sleep()
@@ -127,11 +128,11 @@ class Deliveries:
         try:
             await (self._again(one) if isinstance(one, Retry) else self._first(one))
         except Exception as error:
-            log.error("delivery.bug", lane=one.lane, error=repr(error), exc_info=True)
+            log.error("delivery.bug", lane=masked(one.lane), error=repr(error), exc_info=True)
             try:
                 await self._after_bug(one, f"a mistake in openclaw-nats: {error!r}")
             except Exception as failure:
-                log.error("delivery.bug_not_recorded", lane=one.lane, error=repr(failure), exc_info=True)
+                log.error("delivery.bug_not_recorded", lane=masked(one.lane), error=repr(failure), exc_info=True)
         finally:
             self.sending -= 1
             self._flow.done(one.lane)

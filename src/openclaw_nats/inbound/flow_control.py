@@ -15,6 +15,7 @@ from openclaw_nats.inbound.breaker import LONGEST_GATEWAY_WAIT, Breaker
 from openclaw_nats.inbound.budgets import Budgets
 from openclaw_nats.inbound.groups import Group, GroupKey, Lane, Policy
 from openclaw_nats.storage.rows import Dispatch, Waiting
+from openclaw_nats.url_secrets import masked
 
 MAX_DIGEST_EVENTS = 1000
 
@@ -193,7 +194,7 @@ class FlowControl:
             errors = "; ".join(breaker.last_error for breaker in group.lane.breakers if breaker.last_error)
             if blocked:
                 return f"the target fails: {errors}", blocked if blocked != float("inf") else 0.0
-            return f"{group.lane.name} is busy", 0.0
+            return f"{masked(group.lane.name)} is busy", 0.0
         return why, until if until != float("inf") else 0.0
 
     def lanes(self) -> list[Lane]:

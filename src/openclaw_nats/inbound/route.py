@@ -21,6 +21,7 @@ from openclaw_nats.inbound.groups import Policy
 from openclaw_nats.inbound.quiet_hours import QuietHours
 from openclaw_nats.inbound.template_check import check_template
 from openclaw_nats.settings import parse_duration
+from openclaw_nats.url_secrets import masked
 
 DEFAULT_BACKOFF = ("5s", "30s", "2m", "10m", "1h", "3h")
 CONFIRMATIONS = ("accepted", "ended", "ok")
@@ -84,8 +85,14 @@ class Target:
         """Whether a dispatch to it is an agent's turn, which costs money."""
         return self.kind in TURN_KINDS
 
+    def shown(self) -> dict[str, Any]:
+        """The target as people may see it: without its secrets."""
+        found = self.document()
+        found.pop("secret", None)
+        return found | ({"url": masked(self.url)} if self.url else {})
+
     def document(self) -> dict[str, Any]:
-        """The target as JSON, its secret included: for the inbox, not for people."""
+        """The target as JSON, its secrets included: for the inbox, not for people."""
         found = {key: getattr(self, name) for name, key in _TARGET_KEYS.items()}
         return {"kind": self.kind} | {key: value for key, value in found.items() if value}
 

@@ -20,11 +20,11 @@ from openclaw_nats.ports import EventSource
 from openclaw_nats.storage import inbox, routes
 from openclaw_nats.storage.database import Database
 from openclaw_nats.storage.routes import StoredRoute
+from openclaw_nats.url_secrets import MASK, unmasked
 
 log = structlog.get_logger(__name__)
 
 MAX_ROUTES = 5000
-MASK = "***"
 
 
 class RouteBook:
@@ -59,6 +59,10 @@ class RouteBook:
         """What the consumer has to ask for."""
         self._refresh()
         return self._patterns
+
+    def names_for(self, subject: str) -> list[str]:
+        """The enabled routes whose pattern covers a subject."""
+        return [route.name for route in self.index.routes_for(subject)]
 
     def load(self) -> None:
         """Read the routes at the start. One that this version can't compile is kept, not used, and listed with why."""
@@ -202,13 +206,26 @@ class RouteBook:
 
     @staticmethod
     def _with_secret(document: RouteDocument, old: Route | None) -> RouteDocument:
-        """A route that was read and comes back has its secret masked: it keeps the one that it has."""
+        """A route that was read and comes back has its secrets masked: it keeps those that it has."""
         target = document.target
-        if not isinstance(target, dict) or target.get("secret") != MASK:
+        if not isinstance(target, dict):
             return document
-        if old is None or not old.target.secret:
-            raise InvalidRoute(f"target.secret is {MASK!r}, which stands for a secret that this route does not have")
-        return msgspec.structs.replace(document, target={**target, "secret": old.target.secret})
+        kept = dict(target)
+        if target.get("secret") == MASK:
+            if old is None or not old.target.secret:
+                raise InvalidRoute(
+                    f"target.secret is {MASK!r}, which stands for a secret that this route does not have"
+                )
+            kept["secret"] = old.target.secret
+        if MASK in str(target.get("url", "")):
+            url = unmasked(target["url"], old.target.url if old is not None else "")
+            if url is None:
+                raise InvalidRoute(
+                    f"target.url holds {MASK}, which stands for a secret that this route does not have in that place",
+                    hint="Write the address with its secret; it is kept only for the same scheme, host and port.",
+                )
+            kept["url"] = url
+        return msgspec.structs.replace(document, target=kept)
 
     def _put(self, stored: StoredRoute) -> Route:
         route = compile_route(

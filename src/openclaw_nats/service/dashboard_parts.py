@@ -58,6 +58,7 @@ def build_dashboard(
     inbound: Inbound,
     schedules: Schedules,
     health: Callable[[], Awaitable[dict[str, Any]]],
+    gateway_is_up: Callable[[], Awaitable[bool]],
 ) -> Dashboard:
     """Wire the dashboard; its sessions are read from the database."""
 
@@ -69,8 +70,9 @@ def build_dashboard(
 
     async def pages() -> list[str]:
         found = [settings["sidecar.url"] + DASHBOARD]
-        if reports.fresh and reports.last is not None and reports.last.dashboard:
-            found.insert(0, settings.gateway_page + reports.last.dashboard)
+        told = reports.last.dashboard if reports.fresh and reports.last is not None else ""
+        if told and await gateway_is_up():  # a report stays fresh for a while after the Gateway has ended
+            found.insert(0, settings.gateway_page + told)
         return found
 
     def versions() -> dict[str, str]:

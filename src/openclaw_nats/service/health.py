@@ -18,6 +18,7 @@ from openclaw_nats.jetstream.streams import Streams, supports_atomic
 from openclaw_nats.outbound.meters import IngestMeters
 from openclaw_nats.outbound.plugin_reports import PluginReports
 from openclaw_nats.settings import Settings
+from openclaw_nats.url_secrets import masked
 
 PROBE_SECONDS = 10.0
 _PROBE_TIMEOUT = 3.0
@@ -96,7 +97,10 @@ class Health:
         self._inbound = inbound
         self._schedules = schedules
         self._started = time.time()
+        self._delivers: bool | None = None
+        self._delivers_since = self._started
         self.task_errors: dict[str, str] = {}
+        self.last_minute: Callable[[int | None], int | None] = lambda last: None
 
     async def report(self, full: bool = True) -> dict[str, Any]:
         """The whole report, or only its `status`, which is up when events can be stored."""
@@ -114,7 +118,7 @@ class Health:
                 "since": _time(self._started),
                 "lastError": "; ".join(f"{task}: {error}" for task, error in self.task_errors.items()),
                 "version": __version__,
-                "eventsLastMinute": self._meters.last_minute(),
+                "eventsLastMinute": self._last_minute(nats["stream"]),
                 "capture": self._settings["capture.default"],
             },
             "gateway": self._gateway_part(),
@@ -122,6 +126,11 @@ class Health:
             "delivery": await self._delivery(),
             "schedules": await self._schedules(),
         }
+
+    async def gateway_is_up(self) -> bool:
+        """Whether the Gateway answers at this moment, or its plugin holds its connection."""
+        await self._gateway.refresh()
+        return bool(self._gateway_part()["reachable"])
 
     def _gateway_part(self) -> dict[str, Any]:
         """A Gateway that can't be reached from here (from a container, say) runs if its plugin holds its connection."""
@@ -132,14 +141,29 @@ class Health:
             "since": _time(reports.since if by_plugin else probe.since),
             "lastError": "" if by_plugin else probe.last_error,
             "version": reports.last.gateway_version if reports.last else "",
-            "url": self._settings.gateway_page,
+            "url": masked(self._settings.gateway_page),
         }
 
+    def _last_minute(self, stream: dict[str, Any] | None) -> int:
+        """What the stream grew by, whoever stored it; at least what passed here, as long as that is not known."""
+        found = self.last_minute(stream["last_seq"] if stream else None)
+        return max(found or 0, self._meters.last_minute())
+
     async def _delivery(self) -> dict[str, Any]:
+        """Deliveries are down as long as the Gateway is, unless no route needs it."""
         try:
-            return await self._inbound()
+            found = await self._inbound()
         except Unavailable as error:
-            return {"reachable": False, "lastError": str(error)}
+            found = {"reachable": False, "lastError": str(error)}
+        gateway = self._gateway_part()
+        if found["reachable"] and found.get("needsGateway", True) and not gateway["reachable"]:
+            text = f"the Gateway can't be reached, so that no agent is woken: {gateway['lastError']}"
+            found = {**found, "reachable": False, "lastError": text}
+        if found["reachable"] != self._delivers:
+            if self._delivers is not None:
+                self._delivers_since = time.time()
+            self._delivers = found["reachable"]
+        return {**found, "since": _time(self._delivers_since)}
 
     async def _nats(self) -> dict[str, Any]:
         connection = self._connection

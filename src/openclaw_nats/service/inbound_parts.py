@@ -41,6 +41,7 @@ from openclaw_nats.ports import Sender
 from openclaw_nats.settings import Settings
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
+from openclaw_nats.url_secrets import masked
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +94,7 @@ class Inbound:
         """The part of `/api/health` that tells of deliveries."""
         states = await self.inbox.states()
         open_breakers = [
-            {"target": lane.name.partition("?")[0], "lastError": lane.breaker.last_error}
+            {"target": masked(lane.name), "lastError": lane.breaker.last_error}
             for lane in self.flow.lanes()
             if lane.breaker.open
         ]
@@ -104,6 +105,7 @@ class Inbound:
             "lastError": error,
             "way": way,
             "routes": len(self.book.every()),
+            "needsGateway": self._needs_gateway(),
             "counts": states,
             "waiting": self.flow.waiting,
             "sending": self.deliveries.sending,
@@ -127,10 +129,14 @@ class Inbound:
             return self.processes.last_error
         if self.intake.last_error and self.book.patterns:
             return self.intake.last_error
-        wants_gateway = any(route.target.kind in TURN_KINDS for route, _ in self.book.every())
-        if wants_gateway and self.sender.way() == "hooks" and not self.hooks.configured:
+        if self.book.every() and self._needs_gateway() and self.sender.way() == "hooks" and not self.hooks.configured:
             return "no way to the agent: the plugin is not connected, and no hook token is set"
         return ""
+
+    def _needs_gateway(self) -> bool:
+        """Whether something is to wake agents: routes that do, or none yet."""
+        routes = self.book.every()
+        return not routes or any(route.target.kind in TURN_KINDS for route, _ in routes)
 
     async def _keep_house(self) -> None:
         purged = 0.0
@@ -184,8 +190,6 @@ def build_inbound(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
-        auto_decompress=False,  # a webhook's small answer may unpack to gigabytes
-        headers={"Accept-Encoding": "identity"},
     )
     timeout = settings["delivery.run_timeout"]
     channel = PluginChannel(timeout)

@@ -179,9 +179,11 @@ async def build(settings: Settings) -> Sidecar:
         inbound=inbound,
         schedules=schedules,
         health=health.report,
+        gateway_is_up=health.gateway_is_up,
     )
+    health.last_minute = dashboard.activity.last_minute
     endpoints = Endpoints(
-        ingest=IngestEndpoints(ingest, meters),
+        ingest=IngestEndpoints(ingest, meters, inbound.book.names_for),
         history=HistoryEndpoints(event_log),
         operations=OperationEndpoints(
             health=health.report, registry=registry, reports=reports, openapi=openapi.document()

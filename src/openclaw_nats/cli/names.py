@@ -1,0 +1,67 @@
+"""Names of routes, jobs and timers: completed in the shell, and the nearest one for a name that does not exist."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+import click
+from click.shell_completion import CompletionItem
+
+from openclaw_nats.cli.sidecar_client import SidecarClient, SidecarRefusal
+from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.suggestions import did_you_mean
+
+_LISTS = {"routes": "routes", "cron": "jobs", "timers": "timers"}
+_NAMED = re.compile(r"/api/(routes|cron|timers)/([^/?]+)")
+_SECONDS = 2.0  # a shell waits for it
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+class NamingClient(SidecarClient):
+    """The sidecar; an answer that something does not exist names what is nearest to it."""
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, timeout: float = 30.0, headers: dict[str, str] | None = None
+    ) -> Any:
+        """As SidecarClient.call."""
+        try:
+            return super().call(method, path, body, timeout=timeout, headers=headers)
+        except SidecarRefusal as error:
+            named = _NAMED.match(path)
+            if error.status == 404 and named is not None:
+                error.hint = did_you_mean(unquote(named[2]), self._names(named[1]), error.hint)
+            raise
+
+    def _names(self, kind: str) -> list[str]:
+        try:
+            return [one["name"] for one in super().call("GET", f"/api/{kind}", timeout=_SECONDS)[_LISTS[kind]]]
+        except OpenClawNatsError:
+            return []
+
+
+def completes(kind: str) -> Complete:
+    """Completion of the names of `routes`, `cron` (jobs) or `timers`; of nothing while the sidecar does not answer."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from openclaw_nats.settings import load
+
+        try:
+            found = SidecarClient(load()).call("GET", f"/api/{kind}", timeout=_SECONDS)[_LISTS[kind]]
+        except (OpenClawNatsError, OSError, KeyError, TypeError):
+            return []
+        names = [str(one["name"]) for one in found]
+        # A line break or a control character in a name would be taken for another answer by the shell's script.
+        return [CompletionItem(name) for name in names if name.startswith(incomplete) and name.isprintable()]
+
+    return complete
+
+
+def complete_setting(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completion of the names of settings, with their meaning."""
+    from openclaw_nats.settings import REGISTRY
+
+    return [CompletionItem(one.name, help=one.help) for one in REGISTRY if one.name.startswith(incomplete)]
