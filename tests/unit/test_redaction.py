@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openclaw_nats.errors import InvalidEvent
 from openclaw_nats.outbound.redaction import _KEY_WORDS, _VALUE_PATTERNS, MASK, Redactor, _suspicious
+from openclaw_nats.outbound.redaction_process import RedactionProcess
 
 REDACTOR = Redactor()
 
@@ -108,3 +112,77 @@ def _shape(data: Any) -> Any:
     if isinstance(data, dict):
         return {key: _shape(value) for key, value in data.items()}
     return [_shape(item) for item in data] if isinstance(data, list) else type(data).__name__
+
+
+# What each rule begins to match, again and again, without ever matching to the end.
+_NEARLY = (
+    "eyJaaaaaaaa-", "eyJaaaaaaaa.", "eyJ", "eyJaaaaaaaaa.eyJ", "a-eyJaaaaaaaa_", "sk-", "sk-aaa ", "ghp_a",
+    "github_pat_a",    "glpat-", "AKIA", "AKIAA", "xoxb-", "AIza", "sk_live_", "npm_", "123456789:A", "12345678", "-----BEGIN ",
+    "-----BEGIN A", "-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY----------END ", "bearer ", "bearer \t",
+    "basic a ", "password ", "password=", "password=a ",
+    "password: \t", "api-key", "://", "://a:", "://a:b", "a:b@", "://a@",
+    " ", "=", "a",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", _NEARLY)
+def test_no_rule_takes_more_time_than_the_text_is_long(unit: str) -> None:
+    def seconds(size: int) -> float:
+        data = json.dumps({"password": 1, "text": unit * (size // len(unit))}).encode()
+        began = time.process_time()
+        REDACTOR.redact(data)
+        return time.process_time() - began
+
+    seconds(1 << 10)
+    small = max(min(seconds(1 << 13) for _ in range(3)), 0.001)
+    assert seconds(1 << 16) < 24 * small  # 8 times the text: its square would be 64 times
+
+
+def test_redaction_keeps_numbers_as_they_are_written_and_goes_to_any_depth() -> None:
+    secret = '"password":"hunter22"'
+    assert REDACTOR.redact(f'{{"n":[1e400, -0,1.50],{secret}}}'.encode()) == (
+        b'{"n":[1e400, -0,1.50],"password":"[redacted]"}'
+    )
+    deep = "[" * 5000 + f"{{{secret}}}" + "]" * 5000
+    assert REDACTOR.redact(deep.encode()) == deep.replace("hunter22", MASK).encode()
+    mixed = b'{"tokens":["a",{"b":"c","d":["e"]},["f"],"g"],"token":{"h":"i"},"j":"k"}'
+    assert REDACTOR.redact(mixed) == (
+        b'{"tokens":["[redacted]",{"b":"c","d":["e"]},["f"],"[redacted]"],"token":{"h":"i"},"j":"k"}'
+    )
+
+
+async def test_a_large_text_is_redacted_outside_of_the_event_loop() -> None:
+    process = RedactionProcess(Redactor())
+    try:
+        data = json.dumps({"text": "eyJaaaaaaaa-" * 80_000, "password": "hunter22"}).encode()
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.005)
+                ticks += 1
+
+        await process.redact(b'{"password":"' + b"x" * 40_000 + b'"}')  # the process runs
+        ticking = asyncio.create_task(tick())
+        began = time.monotonic()
+        masked = await process.redact(data)
+        took = time.monotonic() - began
+        ticking.cancel()
+        assert masked == data.replace(b"hunter22", MASK.encode())
+        assert took < 5
+        assert ticks >= took / 0.005 / 4
+    finally:
+        await process.close()
+
+
+async def test_a_pattern_of_the_operators_that_never_ends_costs_its_event_only() -> None:
+    process = RedactionProcess(Redactor(patterns=(r"(a+)+b", r"ACME-\d+")))
+    try:
+        with pytest.raises(InvalidEvent, match=r"took too long.*redaction\.patterns"):
+            await process.redact(json.dumps({"text": "a" * 50}).encode())
+        assert await process.redact(b'{"text":"ACME-12"}') == b'{"text":"[redacted]"}'
+        plain = b'{"text":"nothing"}'
+        assert await process.redact(plain) is plain
+    finally:
+        await process.close()

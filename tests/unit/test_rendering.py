@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from openclaw_nats.errors import Poison, Unavailable
-from openclaw_nats.inbound import render_process
 from openclaw_nats.inbound.render_process import RenderProcesses, TooLong
 from openclaw_nats.inbound.rendering import Renderer, default_text, with_payload
 from openclaw_nats.inbound.route import Route, compile_route, parse
+from openclaw_nats.sandbox import process as process_module
 
 LOOPING = "{% for i in range(10000) %}{% for j in range(10000) %}{% endfor %}{% endfor %}"
 
@@ -143,7 +143,7 @@ async def test_a_template_that_kills_its_process_twice_is_poison(
     renderer: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed = []
-    exchange = render_process._exchange
+    exchange = process_module._exchange
 
     async def killing(process: Process, request: bytes) -> bytes:
         if b"deadly" in request:
@@ -151,7 +151,7 @@ async def test_a_template_that_kills_its_process_twice_is_poison(
             process.kill()
         return await exchange(process, request)
 
-    monkeypatch.setattr(render_process, "_exchange", killing)
+    monkeypatch.setattr(process_module, "_exchange", killing)
     with pytest.raises(Poison, match="died of it"):
         await renderer.render(route("deadly {{ data }}"), [event(1)])
     assert len(set(killed)) == 2

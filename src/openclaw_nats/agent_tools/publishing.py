@@ -85,7 +85,7 @@ class Publishing:
             priority=envelope.DEFAULT_PRIORITY if wanted.priority is None else wanted.priority,
             data=msgspec.Raw(msgspec.json.encode(wanted.payload)),
         )
-        self._ingest.prepare(event, caller.mark)  # what is wrong with it costs nothing of the minute
+        await self._ingest.prepare(event, caller.mark)  # what is wrong with it costs nothing of the minute
         self._limits.count_publish(caller.agent_id)
         done = await self._ingest.store(event, caller.mark)
         return Answer({"id": done.id, "subject": done.subject, "duplicate": done.duplicate})

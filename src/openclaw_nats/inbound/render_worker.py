@@ -11,9 +11,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import resource
 import signal
-import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -21,8 +19,9 @@ from typing import Any
 from jinja2 import ChainableUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from openclaw_nats.sandbox.child import MEMORY_BYTES, serve
+
 CPU_SECONDS = 0.5
-MEMORY_BYTES = 768 << 20
 
 
 class OutOfTime(Exception):
@@ -111,14 +110,8 @@ ENVIRONMENT = make_environment()
 
 
 def main() -> None:
-    """Answer requests until the input ends."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    out = sys.stdout.buffer
-    for line in sys.stdin.buffer:
-        out.write(json.dumps(answer(line)).encode() + b"\n")
-        out.flush()
+    """Answer requests until the input ends. A template that overruns is interrupted; what can't be is killed later."""
+    serve(lambda line: json.dumps(answer(line)).encode(), 2 * CPU_SECONDS + 1)
 
 
 if __name__ == "__main__":

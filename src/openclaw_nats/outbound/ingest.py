@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from openclaw_nats.errors import Filtered, InvalidEvent, InvalidInput, InvalidSubject, Mistake, TooLarge
+from openclaw_nats.errors import Filtered, InvalidEvent, InvalidInput, InvalidSubject, Mistake, TooLarge, Unavailable
 from openclaw_nats.events import envelope, json_text, modes
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.identity import API, Identity
@@ -20,7 +20,7 @@ from openclaw_nats.events.subjects import check_subject
 from openclaw_nats.outbound.filters import SubjectFilter
 from openclaw_nats.outbound.meters import IngestMeters
 from openclaw_nats.outbound.publisher import GroupCommitPublisher
-from openclaw_nats.outbound.redaction import Redactor
+from openclaw_nats.outbound.redaction_process import RedactionProcess
 from openclaw_nats.ports import EventLog
 
 log = structlog.get_logger(__name__)
@@ -77,7 +77,7 @@ class Ingest:
         publisher: GroupCommitPublisher,
         log: EventLog,
         subject_filter: SubjectFilter,
-        redactor: Redactor | None,
+        redactor: RedactionProcess | None,
         meters: IngestMeters,
         gateway_id: str,
         duplicate_window: float,
@@ -107,14 +107,14 @@ class Ingest:
 
     async def take(self, event: Event, document: bytes) -> Published:
         """Store one CloudEvent as the document that it came as (envelope.read); raise InvalidInput or Unavailable."""
-        return await self._publish(event, self._let_through(event, document, API), again=True)
+        return await self._publish(event, await self._let_through(event, document, API), again=True)
 
     async def store(self, event: Event, publisher: str = API, *, again: bool = False) -> Published:
         """Store one event of a publisher (events/identity.py); raise InvalidInput or Unavailable.
 
         `again` says that it may have been stored before, since its publisher gave it its id.
         """
-        return await self._publish(event, self.prepare(event, publisher), again=again)
+        return await self._publish(event, await self.prepare(event, publisher), again=again)
 
     async def _publish(self, event: Event, message: Message, *, again: bool) -> Published:
         if again and self._clock() < self._plain_until + self._window:  # under its plain id, by the version before
@@ -129,15 +129,15 @@ class Ingest:
         self._meters.stored(int(not result.duplicate), int(result.duplicate))
         return Published(event.id, event.subject, result.sequence, result.duplicate)
 
-    def prepare(self, event: Event, publisher: str = API) -> Message:
+    async def prepare(self, event: Event, publisher: str = API) -> Message:
         """An event as it is stored: checked, let through by the filter, redacted; raise InvalidInput."""
         envelope.check(event)
         document = envelope.encode(event)
         json_text.check(document)
-        return self._let_through(event, document, publisher)
+        return await self._let_through(event, document, publisher)
 
-    def _let_through(self, event: Event, document: bytes, publisher: str) -> Message:
-        message = self._prepare(event, document, publisher)
+    async def _let_through(self, event: Event, document: bytes, publisher: str) -> Message:
+        message = await self._prepare(event, document, publisher)
         if message is None:
             raise Filtered(
                 f"the operator's filter keeps {event.subject} out", hint="See filter.allow and filter.block in config."
@@ -155,10 +155,12 @@ class Ingest:
         places: list[int] = []
         for index, document in enumerate(documents):
             try:
-                message = self._prepare(*envelope.read(document, subject_of=modes.subject_for), API)
+                message = await self._prepare(*envelope.read(document, subject_of=modes.subject_for), API)
             except InvalidInput as error:
                 outcome.rejected.append((index, error))
                 continue
+            except Unavailable:
+                raise
             except Exception as error:  # a mistake of ours costs this event, not the others
                 log.error("ingest.bug", error=repr(error), exc_info=True)
                 outcome.rejected.append((index, Mistake(f"a mistake in openclaw-nats: {error!r}"[:300])))
@@ -199,12 +201,12 @@ class Ingest:
             data=request.payload,
         )
 
-    def _prepare(self, event: Event, document: bytes, publisher: str) -> Message | None:
+    async def _prepare(self, event: Event, document: bytes, publisher: str) -> Message | None:
         if not self._filter.allows(event.subject):
             return None
         if self._redactor is not None and event.data:
             data = bytes(event.data)
-            masked = self._redactor.redact(data)
+            masked = await self._redactor.redact(data)
             if masked != data:
                 fields = _RAW_FIELDS.decode(document)
                 fields["data"] = msgspec.Raw(masked)

@@ -8,7 +8,6 @@ secret: redaction is the second line behind the capture setting, not a promise.
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import msgspec
 
@@ -27,10 +26,11 @@ _VALUE_PATTERNS = (
     r"\b[sr]k_(?:live|test)_[A-Za-z0-9]{16,}",
     r"\bnpm_[A-Za-z0-9]{30,}",
     r"\b\d{8,12}:AA[A-Za-z0-9_\-]{32,}",
-    r"\beyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}",
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
-    r"(?i:\b(?:bearer|basic))\s+[A-Za-z0-9_\-.~+/]{12,}=*",
-    r"(?i:\b(?:password|passwd|secret|api[_-]?key|access[_-]?token|auth[_-]?token))\s*[=:]\s*[^\s\"'&,;]{4,}",
+    # From the start of a run of its characters: tried at each `eyJ` within one, its cost would be the run's square.
+    r"(?<![A-Za-z0-9_\-])(?=[A-Za-z0-9_\-]*?\beyJ)[A-Za-z0-9_\-]{11,}+\.eyJ[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]{8,}+",
+    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
+    r"(?i:\b(?:bearer|basic))\s++[A-Za-z0-9_\-.~+/]{12,}=*",
+    r"(?i:\b(?:password|passwd|secret|api[_-]?key|access[_-]?token|auth[_-]?token))\s*+[=:]\s*+[^\s\"'&,;]{4,}",
     r"(?<=://)[^\s/:@\"]{1,64}:[^\s/@\"]{1,128}(?=@)",
 )
 _KEY_WORDS = (
@@ -54,46 +54,77 @@ _HINTS = re.compile(
 )
 
 
+# Strings, with the colon that makes one a key, and brackets of valid JSON.
+_TOKEN = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(\s*:)?|[\[\]{}]', re.DOTALL)
+_MASKED = msgspec.json.encode(MASK)
+
+
 class Redactor:
-    """Masks secrets in JSON data; `redact` is a no-op on data without any."""
+    """Masks secrets in JSON data; `redact` is a no-op on data without any.
+
+    It goes through the text of the JSON, so that numbers stay as they are written and nesting costs no stack. The
+    built-in patterns take time that grows with the text's length alone (held by a test); those of the operator may not:
+    with any, `bounded` asks for a process with a limit of time (redaction_process.py).
+    """
 
     def __init__(self, *, patterns: tuple[str, ...] = (), keys: tuple[str, ...] = ()) -> None:
+        self.patterns = patterns
+        self.keys = keys
         self._values = re.compile("|".join(f"(?:{pattern})" for pattern in (*_VALUE_PATTERNS, *patterns)))
         self._keys = frozenset(_KEY_WORDS) | {_squeeze(key) for key in keys}
         # With patterns or keys of the operator's own, every event has to be looked at in full.
         self._always = bool(patterns or keys)
 
+    def concerns(self, data: bytes) -> bool:
+        """Whether there may be a secret in the data: the quick look."""
+        return bool(data) and data not in (b"null", b"{}") and (self._always or _suspicious(data))
+
     def redact(self, data: bytes) -> bytes:
         """Return JSON `data` with its secrets masked; the very same bytes when there are none."""
-        if not data or data in (b"null", b"{}"):
-            return data
-        if not self._always and not _suspicious(data):
-            return data
-        value = msgspec.json.decode(data)
-        masked = self._walk(value)
-        return data if masked == value else msgspec.json.encode(masked)
+        return self._masked(data) if self.concerns(data) else data
 
     def redact_text(self, text: str) -> str:
         """Return `text` with everything masked that looks like a credential."""
         return self._values.sub(MASK, text)
 
-    def _walk(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._values.sub(MASK, value)
-        if isinstance(value, list):
-            return [self._walk(item) for item in value]
-        if isinstance(value, dict):
-            return {key: self._mask_field(key, item) for key, item in value.items()}
-        return value
+    def _masked(self, data: bytes) -> bytes:
+        parts: list[bytes] = []
+        done, depth = 0, 0
+        secret = False  # whether the value that comes next has a secret name
+        secret_lists: list[int] = []  # the depths of open lists with a secret name
+        for token in _TOKEN.finditer(data):
+            begin = data[token.start()]
+            if begin == 0x22 and token[2] is not None:
+                secret = _squeeze(_text_of(token[1])) in self._keys
+                continue
+            if begin == 0x22:
+                whole = secret or (bool(secret_lists) and secret_lists[-1] == depth)
+                new = self._mask_string(token[1], whole=whole)
+                if new is not None:
+                    parts += [data[done : token.start()], new]
+                    done = token.end()
+            elif begin in b"[{":
+                depth += 1
+                if secret and begin == 0x5B:
+                    secret_lists.append(depth)
+            else:
+                if secret_lists and secret_lists[-1] == depth:
+                    secret_lists.pop()
+                depth -= 1
+            secret = False
+        return b"".join([*parts, data[done:]]) if parts else data
 
-    def _mask_field(self, key: str, value: Any) -> Any:
-        if _squeeze(key) not in self._keys:
-            return self._walk(value)
-        if isinstance(value, str):
-            return MASK if value else value
-        if isinstance(value, list):
-            return [MASK if isinstance(item, str) and item else self._walk(item) for item in value]
-        return self._walk(value)
+    def _mask_string(self, raw: bytes, *, whole: bool) -> bytes | None:
+        """The JSON of a string with its secrets masked; None when it has none."""
+        if whole:
+            return _MASKED if raw and raw != MASK.encode() else None
+        text = _text_of(raw)
+        masked = self._values.sub(MASK, text)
+        return None if masked == text else msgspec.json.encode(masked)
+
+
+def _text_of(raw: bytes) -> str:
+    return msgspec.json.decode(b'"' + raw + b'"', type=str) if b"\\" in raw else raw.decode()
 
 
 def _suspicious(data: bytes) -> bool:

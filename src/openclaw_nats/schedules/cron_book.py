@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -55,7 +55,7 @@ class CronBook:
         keeper: Keeper,
         gateway_id: str,
         timezone: str,
-        prepare: Callable[[Event], bytes],
+        prepare: Callable[[Event], Awaitable[bytes]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._log = schedule_log
@@ -129,7 +129,7 @@ class CronBook:
         if origin is not None:
             event = msgspec.structs.replace(event, hops=max(event.hops, origin.hops), causationid=origin.cause)
         where = names.fired("manual", job.key, int(now * 1000), job.subject)
-        await self._log.write(where, self._prepare(event))
+        await self._log.write(where, await self._prepare(event))
         return Fire("fired", now, now, True, event.id)
 
     async def history(self, name: str, limit: int) -> list[Fire]:
@@ -163,7 +163,7 @@ class CronBook:
             origin=origin,
         )
         job = compile_job(stored, 0)
-        self._prepare(job_event(job, self._gateway_id, now, now))  # refused now rather than at its first tick
+        await self._prepare(job_event(job, self._gateway_id, now, now))  # refused now rather than at its first tick
         body = msgspec.json.encode(stored)
         if len(body) > envelope.MAX_EVENT_BYTES:
             raise InvalidSchedule("the job is too large")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 
 import msgspec
@@ -47,7 +47,7 @@ class Keeper:
         self,
         schedule_log: ScheduleLog,
         gateway_id: str,
-        prepare: Callable[[Event], bytes],
+        prepare: Callable[[Event], Awaitable[bytes]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._log = schedule_log
@@ -186,7 +186,7 @@ class Keeper:
             newest = await self._log.last(names.all_fired("cron", job.key))
             counts = newest is not None and too_late(newest.headers, newest.time) is None
             verdict = job.missed.verdict(tick, now, newest.time if newest is not None and counts else None)
-            body = self._body(job, tick, now) if verdict == "run" else _note(job, tick, now)
+            body = await self._body(job, tick, now) if verdict == "run" else _note(job, tick, now)
             where = names.fired("cron", job.key, tick, job.subject) if verdict == "run" else None
             try:
                 await self._log.write(where or names.skipped(job.key, tick), body, alone=names.one_tick(job.key, tick))
@@ -207,7 +207,7 @@ class Keeper:
                 subject=names.armed(job.key, tick, job.revision),
                 target=names.fired("cron", job.key, tick, job.subject),
                 at=float(tick),
-                body=self._body(job, tick, tick),
+                body=await self._body(job, tick, tick),
                 alone=names.one_tick(job.key, tick),
                 keep=job.missed.keep(tick, following if frequent else None),
             )
@@ -217,8 +217,8 @@ class Keeper:
         if arms:
             await self._log.arm(arms)
 
-    def _body(self, job: Job, tick: float, fired: float) -> bytes:
-        return self._prepare(job_event(job, self._gateway_id, tick, fired))
+    async def _body(self, job: Job, tick: float, fired: float) -> bytes:
+        return await self._prepare(job_event(job, self._gateway_id, tick, fired))
 
     async def _clean(self) -> None:
         """Histories do not grow for ever; those of jobs that are gone go, when surely everybody has read them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,7 @@ class TimerBook:
         self,
         schedule_log: ScheduleLog,
         gateway_id: str,
-        prepare: Callable[[Event], bytes],
+        prepare: Callable[[Event], Awaitable[bytes]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._log = schedule_log
@@ -92,7 +92,7 @@ class TimerBook:
         old = await self._log.last(where)
         if old is None and len(await self._log.subjects(names.TIMERS)) >= MAX_TIMERS:
             raise InvalidSchedule(f"there are {MAX_TIMERS} timers already")
-        body = self._prepare(event)
+        body = await self._prepare(event)
         target = names.fired("timer", key, int(at * 1000), event.subject)
         await self._log.arm([Arm(where, target, at, body)])
         log.info("timer.set", timer=document.name, seconds=round(at - now))

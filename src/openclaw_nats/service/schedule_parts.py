@@ -53,8 +53,8 @@ class Schedules:
 def build_schedules(settings: Settings, connection: Connection, streams: Streams, ingest: Ingest) -> Schedules:
     """Wire schedules; their events go through the same filter and redaction as all others."""
 
-    def prepare(event: Event) -> bytes:
-        return ingest.prepare(event).body
+    async def prepare(event: Event) -> bytes:
+        return (await ingest.prepare(event)).body
 
     log = JetStreamScheduleLog(connection, streams)
     keeper = Keeper(log, settings.gateway_id, prepare)

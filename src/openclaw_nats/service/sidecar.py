@@ -51,6 +51,7 @@ from openclaw_nats.outbound.meters import IngestMeters, SpoolMeters
 from openclaw_nats.outbound.plugin_reports import PluginReports
 from openclaw_nats.outbound.publisher import GroupCommitPublisher
 from openclaw_nats.outbound.redaction import Redactor
+from openclaw_nats.outbound.redaction_process import RedactionProcess
 from openclaw_nats.service import logs
 from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
 from openclaw_nats.service.files import write_private
@@ -85,6 +86,7 @@ class Sidecar:
     schedules: Schedules
     dashboard: Dashboard
     spans: SpanExporter | None
+    redaction: RedactionProcess
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -105,6 +107,7 @@ class Sidecar:
         finally:
             await self.connection.close()
             await self.inbound.close()
+            await self.redaction.close()
 
     async def _keep_streams(self) -> None:
         """Look at the streams again and again: somebody may delete or change them, or free a full disk."""
@@ -143,12 +146,12 @@ async def build(settings: Settings) -> Sidecar:
     meters.nats_up.set_function(lambda: float(connection.ready))
     event_log = JetStreamEventLog(connection, streams)
     publisher = GroupCommitPublisher(event_log, meters.group_size.observe)
-    redactor = Redactor(patterns=settings["redaction.patterns"], keys=settings["redaction.keys"])
+    redaction = RedactionProcess(Redactor(patterns=settings["redaction.patterns"], keys=settings["redaction.keys"]))
     ingest = Ingest(
         publisher=publisher,
         log=event_log,
         subject_filter=SubjectFilter(settings["filter.allow"], settings["filter.block"]),
-        redactor=redactor if settings["redaction.enabled"] else None,
+        redactor=redaction if settings["redaction.enabled"] else None,
         meters=meters,
         gateway_id=settings.gateway_id,
         duplicate_window=limits(settings)["duplicate_window"] / 1e9,
@@ -210,7 +213,18 @@ async def build(settings: Settings) -> Sidecar:
         spans = SpanExporter(event_log, inbound.database, settings.gateway_id, streams.last_sequence, send)
     app = build_app(api_key=api_key, endpoints=endpoints, gate=gate, compat=compat, meters=meters)
     return Sidecar(
-        app, connection, streams, event_log, publisher, gateway, health, inbound, schedules, dashboard, spans
+        app,
+        connection,
+        streams,
+        event_log,
+        publisher,
+        gateway,
+        health,
+        inbound,
+        schedules,
+        dashboard,
+        spans,
+        redaction,
     )
 
 

@@ -1,0 +1,1 @@
+"""Work on what others wrote, in processes of its own with limits of time and memory."""
