@@ -117,7 +117,8 @@ def _shape(data: Any) -> Any:
 # What each rule begins to match, again and again, without ever matching to the end.
 _NEARLY = (
     "eyJaaaaaaaa-", "eyJaaaaaaaa.", "eyJ", "eyJaaaaaaaaa.eyJ", "a-eyJaaaaaaaa_", "sk-", "sk-aaa ", "ghp_a",
-    "github_pat_a",    "glpat-", "AKIA", "AKIAA", "xoxb-", "AIza", "sk_live_", "npm_", "123456789:A", "12345678", "-----BEGIN ",
+    "github_pat_a",
+    "glpat-", "AKIA", "AKIAA", "xoxb-", "AIza", "sk_live_", "npm_", "123456789:A", "12345678", "-----BEGIN ",
     "-----BEGIN A", "-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY----------END ", "bearer ", "bearer \t",
     "basic a ", "password ", "password=", "password=a ",
     "password: \t", "api-key", "://", "://a:", "://a:b", "a:b@", "://a@",
