@@ -241,9 +241,9 @@ def test_a_run_wakes_an_agent_and_the_history_tells_what_became_of_it(tmp_path: 
 def test_commands(bus: Sidecar) -> None:
     text = cli(bus, "cron", "add", "morning", "0 8 * * MON-FRI", "--timezone", "Europe/Berlin", "--payload", '{"a": 1}')
     assert "agent.events.cron.morning" in text
-    assert "08:00:00 CE" in text
+    assert "T08:00:00+0" in text
     listed = cli(bus, "cron", "list")
-    assert listed.count("08:00:00 CE") == 3  # the next three runs, in the job's zone
+    assert listed.count("T08:00:00+0") == 3  # the next three runs, in the job's zone
     assert json.loads(cli(bus, "cron", "--json"))["jobs"][0]["missed"] == "run_once"
     assert "paused" in cli(bus, "cron", "pause", "morning")
     assert "none: the job is paused" in cli(bus, "cron", "show", "morning")

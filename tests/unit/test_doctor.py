@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from openclaw_nats.doctor import journeys, machine, nats_side, openclaw_side
+from openclaw_nats.doctor.bounded import Check, bounded
+from openclaw_nats.doctor.finding import Finding, ok
 from openclaw_nats.settings import load
 
 
@@ -84,3 +87,56 @@ def test_there_is_always_a_word_on_how_agents_are_woken(delivery: dict[str, Any]
     assert finding.state == state
     assert text in finding.text
     assert bool(finding.fix) == (state != "ok")
+
+
+def test_a_check_that_hangs_is_a_finding_with_its_name() -> None:
+    waited: list[str] = []
+    never = threading.Event()
+
+    def look() -> Iterator[Finding]:
+        yield ok("nats", "one thing")
+        never.wait(60)
+
+    began = time.monotonic()
+    found = list(Check("nats", "NATS at nats://127.0.0.1:4222", look, seconds=2.5).findings(waited.append))
+    assert time.monotonic() - began < 10
+    assert [(one.check, one.state) for one in found] == [("nats", "ok"), ("nats", "problem")]
+    assert "NATS at nats://127.0.0.1:4222 did not answer within" in found[1].text
+    assert waited, "a second of silence is filled"
+    never.set()
+
+
+def test_an_error_of_the_disk_is_a_finding_and_a_mistake_of_ours_is_not() -> None:
+    def full() -> Iterator[Finding]:
+        raise OSError(28, "No space left on device", "/x/y")
+        yield ok("files", "never")
+
+    def wrong() -> Iterator[Finding]:
+        raise KeyError("sidecar")
+        yield ok("files", "never")
+
+    [finding] = Check("files", "this machine", full).findings(lambda what: None)
+    assert (finding.state, finding.text) == ("problem", "/x/y: No space left on device")
+    with pytest.raises(KeyError):
+        list(Check("files", "this machine", wrong).findings(lambda what: None))
+
+
+def test_what_does_not_return_has_an_answer_after_its_time() -> None:
+    never = threading.Event()
+    assert bounded(lambda: never.wait(60), None, 0.2) is None
+    assert bounded(lambda: "yes", "", 5.0) == "yes"
+    with pytest.raises(ZeroDivisionError):
+        bounded(lambda: 1 / 0, 0.0, 5.0)
+    never.set()
+
+
+def test_dead_letters_a_dead_target_and_refused_events_are_problems(tmp_path: Path) -> None:
+    delivery = {"way": "plugin", "counts": {"dead": 20}, "openBreakers": [{"target": "webhook x", "lastError": "500"}]}
+    found = list(journeys.way_to_agents(delivery))
+    assert [one.state for one in found] == ["ok", "problem", "problem"]
+    assert "20 dead letters" in found[2].text
+    assert list(machine.rejected(load(tmp_path, {}))) == []
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool" / "rejected.ndjson").write_text("{}\n{}\n")
+    [refused] = machine.rejected(load(tmp_path, {}))
+    assert (refused.state, refused.text.startswith("2 events were refused")) == ("problem", True)

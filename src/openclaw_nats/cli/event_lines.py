@@ -16,7 +16,7 @@ from openclaw_nats.cli.times import moment
 from openclaw_nats.events.subjects import PREFIX
 from openclaw_nats.terminal_text import plain
 
-_SUBJECT = 20  # columns
+_SUBJECT, _TIME = 20, 25  # columns
 _VALUE = 60  # characters of one value among others
 _COMMANDS = ("command", "cmd", "path", "file_path", "filePath", "url", "query", "pattern", "message", "name")
 _MARKS = {"✓": "green", "✗": "red"}
@@ -29,7 +29,7 @@ def event_lines(sequence: int, event: dict[str, Any]) -> list[list[str | Styled]
     colour = _MARKS.get(mark)
     where = plain(event.get("sessionkey") or event.get("agentid") or "")
     width = room()
-    head = f"{sequence:>6}  {moment(str(event.get('time', ''))):20}  "
+    head = f"{sequence:>6}  {shortened(plain(moment(str(event.get('time', '')))), _TIME):20}  "
     subject, text = plain(subject), plain(text)
     padded = subject + " " * max(0, _SUBJECT - cell_len(subject))
     tail = f"  {where}" if where else ""

@@ -42,9 +42,10 @@ def examine(settings: Settings, call: Call, read: Read, waiting: Waiting = lambd
         for finding in one.findings(waiting):
             runs = runs and not (one.name == "service" and finding.state == PROBLEM)
             yield finding
-    if runs:
-        yield from sidecar.findings(waiting)
-    if not runs or not report:
+    for finding in sidecar.findings(waiting):
+        if runs or report or "does not answer" not in finding.text:  # else it is known: the service does not run
+            yield finding
+    if not report:
         yield note("sidecar", f"not looked at: {_SIDECAR}, the plugin's reports, test events, deliveries")
         return
     yield from openclaw_side.reports(report, openclaw_side.find())
