@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
+import time
+import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.support import jetstream
@@ -235,3 +239,47 @@ def test_a_route_that_no_longer_compiles_is_listed_and_removed(bus: Bus) -> None
     assert [one["name"] for one in listed["routes"]] == ["good", "replaced"]
     bus.publish("a", {"n": 1})
     assert bus.settled(2)["delivered"] == 2
+
+
+@pytest.mark.parametrize("kind", ["endless", "drip", "bomb"])
+def test_a_webhooks_answer_is_a_receipt_at_its_status_line(bus: Bus, kind: str) -> None:
+    got = []
+    packed = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = b"".join(packed.compress(b"\0" * (1 << 20)) for _ in range(1000)) + packed.flush()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            with contextlib.suppress(OSError):
+                if kind == "bomb":
+                    self.send_header("content-encoding", "gzip")
+                    self.send_header("content-length", str(len(bomb)))
+                    self.end_headers()
+                    self.wfile.write(bomb)
+                    return
+                self.send_header("transfer-encoding", "chunked")
+                self.end_headers()
+                while True:
+                    part = b"x" * (1 << 20 if kind == "endless" else 1)
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
+                    if kind == "drip":
+                        time.sleep(0.2)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/"
+        bus.route("hook", "agent.events.custom.>", {"kind": "webhook", "url": url})
+        before = psutil.Process(bus.sidecar.process.pid).memory_info().rss
+        bus.publish("a", {"n": 1})
+        assert bus.settled(1, 10)["delivered"] == 1
+        assert psutil.Process(bus.sidecar.process.pid).memory_info().rss - before < 50 << 20
+        assert len(got) == 1
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -178,3 +180,39 @@ def test_ten_years_of_a_daily_job_have_one_run_a_day() -> None:
     days = {datetime.fromtimestamp(run, UTC).astimezone(found.zone).date() for run in runs}
     assert len(days) == 3652
     assert max(days) - min(days) == timedelta(days=3651)
+
+
+@pytest.mark.parametrize(
+    ("expression", "hint"),
+    [
+        ("0 8 * * 7-1", "`SUN-MON`"),
+        ("0 8 * * 7-2", "`SUN-TUE`"),
+        ("0 8 * * 7-0", "`SUN`"),
+        ("0 8 * * 1,7-2", "`SUN-TUE`"),
+        ("0 0 8 * * 7-1/2", "`SUN-MON`"),
+        ("@every 60s", "`* * * * *`"),
+        ("every 60 minutes", "`0 * * * *`"),
+        ("@every 24h", "`0 0 * * *`"),
+        ("@every 0m", ""),
+        ("0 0 12 ? * MON-FRI 2026", "`0 0 12 * * MON-FRI`"),
+        ("0 0 12 * * ? *", "`0 0 12 * * *`"),
+        ("? 8 7-1 * *", ""),
+        ("61 8", ""),
+    ],
+)
+def test_what_a_hint_proposes_can_be_used(expression: str, hint: str) -> None:
+    with pytest.raises(InvalidSchedule) as raised:
+        Cron(expression)
+    assert hint in raised.value.hint
+    for proposed in re.findall("`([^`]+)`", raised.value.hint):
+        Cron(proposed if " " in proposed else f"0 8 * * {proposed}")
+
+
+def test_fields_may_be_apart_by_tabs() -> None:
+    assert Cron("\t0 8\t*  *\t* ").expression == "0 8 * * *"
+
+
+@given(st.lists(st.text("0123456789*/,-?L#WSUNMO@ \t", max_size=8), min_size=1, max_size=7))
+def test_any_text_is_an_expression_or_is_answered_in_words(parts: list[str]) -> None:
+    with contextlib.suppress(InvalidSchedule):
+        Cron(" ".join(parts))

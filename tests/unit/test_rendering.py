@@ -9,6 +9,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from openclaw_nats.errors import Poison, Unavailable
@@ -168,3 +169,59 @@ async def test_no_process_at_all_is_not_the_templates_fault(
         assert "can't be started" in processes.last_error
     assert await renderer.render(route("a {{ data }}"), [event(1, 1)]) == "a 1"
     assert processes.last_error == ""
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{ data.items }}", "[1, 2]"),
+        ("{% for one in data.items %}{{ one }};{% endfor %}", "1;2;"),
+        ("{{ data.alerts[0].values.B }}", "44.2"),
+        ("{{ data.keys }}{{ data.get }}{{ data.copy }}{{ data.update.id }}{{ data.pop }}", "kgtrue5[3]"),
+        ("{{ data['items'] }}", "[1, 2]"),
+        ("{{ data.nothing.values }}|{{ event.items }}|{{ data.setdefault }}|{{ data.alerts.count }}", "|||"),
+        ("{% for key, value in data.plain.items() %}{{ key }}={{ value }}{% endfor %}", "a=1"),
+        ("{{ data.alerts | map(attribute='values') | list }}", '[{"B": 44.2}]'),
+    ],
+)
+async def test_a_field_goes_before_a_method_of_that_name(renderer: Renderer, template: str, text: str) -> None:
+    data = {
+        "alerts": [{"values": {"B": 44.2}}],
+        "items": [1, 2],
+        "keys": "k",
+        "update": {"id": 5},
+        "get": "g",
+        "copy": True,
+        "pop": [3],
+        "plain": {"a": 1},
+    }
+    assert await renderer.render(route(template), [event(1, data)]) == text
+
+
+@pytest.mark.parametrize("target", ["main", {"kind": "webhook", "url": "http://127.0.0.1:9/"}])
+async def test_the_limit_is_bytes_and_nothing_is_cut_silently(processes: RenderProcesses, target: Any) -> None:
+    small = Renderer(processes, 100)
+    one = compile_route(
+        parse({"name": "x", "pattern": "agent.events.>", "target": target, "template": '{"a":"{{ data }}"}'}), 3
+    )
+    fits = "é" * 46
+    assert await small.render(one, [event(1, fits)]) == f'{{"a":"{fits}"}}'
+    with pytest.raises(Poison, match="longer than 100 bytes"):
+        await small.render(one, [event(1, fits + "é")])
+    with pytest.raises(TooLong):
+        await small.render(one, [event(1, fits), event(2, fits)])
+
+
+async def test_a_default_text_that_is_cut_says_so(processes: RenderProcesses) -> None:
+    plain = compile_route(parse({"name": "x", "pattern": "agent.events.>", "target": "main"}), 3)
+    text = await Renderer(processes, 200).render(plain, [event(1, "é" * 300)])
+    assert text.endswith("… [cut]")
+    assert len(text.encode()) <= 200
+
+
+async def test_a_number_out_of_range_costs_only_the_text_that_has_to_read_it(renderer: Renderer) -> None:
+    one = {**event(1), "data": msgspec.Raw(b'{"n":1e400}')}
+    assert default_text("door", [one]).endswith('{"n":1e400}')
+    with pytest.raises(Poison, match="out of range"):
+        await renderer.render(route("{{ data.n }}"), [one])
+    assert msgspec.json.encode(with_payload(one, {"x": 1})["data"]) == b'{"n":1e400,"x":1}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import aiohttp
@@ -15,6 +16,8 @@ from openclaw_nats.url_secrets import masked_in
 
 WAY = "webhook"
 TIMEOUT_SECONDS = 15.0
+ANSWER_SECONDS = 2.0
+ANSWER_BYTES = 64 * 1024
 
 
 class Webhooks:
@@ -31,7 +34,7 @@ class Webhooks:
                 parcel.url, data=parcel.text.encode(), headers=_headers(parcel), timeout=timeout, allow_redirects=False
             ) as answer:
                 status, headers = answer.status, answer.headers
-                await answer.read()
+                await _read_some(answer)
         except TimeoutError:
             raise RetryLater(f"{_host(parcel.url)} did not answer within {TIMEOUT_SECONDS:g} s") from None
         except aiohttp.ClientConnectorError as error:
@@ -45,6 +48,23 @@ class Webhooks:
         if status in (408, 425, 429) or status >= 500 or 300 <= status < 400:
             raise RetryLater(text, retry_after=retry_after(headers))
         raise GiveUp(text)
+
+
+async def _read_some(answer: aiohttp.ClientResponse) -> None:
+    """Read a short answer to its end, so that its connection can be used again; a long or slow one is left.
+
+    The status line is the receipt: what comes after it changes nothing, and may be endless.
+    """
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            left = ANSWER_BYTES
+            while left > 0 and (part := await answer.content.read(left)):
+                left -= len(part)
+            if left > 0:
+                return
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+        pass
+    answer.close()
 
 
 def _headers(parcel: Parcel) -> dict[str, str]:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import ChainableUndefined, Template
+from jinja2 import ChainableUndefined, Template, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from openclaw_nats.sandbox.child import MEMORY_BYTES, serve
@@ -33,14 +33,22 @@ class OutOfRoom(Exception):
 
 
 def _show(value: Any) -> Any:
-    """Objects and lists are shown as JSON, nothing as nothing."""
+    """Objects and lists are shown as JSON; nothing, and a method that is not called (`{{ data.items }}`), as nothing."""
     if isinstance(value, (dict, list, bool)):
         return json.dumps(value, ensure_ascii=False)
-    return "" if value is None else value
+    if isinstance(value, Undefined):
+        return value
+    return "" if value is None or callable(value) else value
 
 
 class Environment(ImmutableSandboxedEnvironment):
     """The sandbox: no attribute that leads out of it, arithmetic that is worked out at run time only."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """A field of an object goes before a method of that name: `data.items` is what the event has there."""
+        if isinstance(obj, dict) and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
 
     intercepted_binops = frozenset(["+", "-", "*", "/", "//", "%", "**"])
 

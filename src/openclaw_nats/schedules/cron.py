@@ -8,6 +8,7 @@ twice comes once; expressions with * for the minute or the hour go by elapsed ti
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Iterator
@@ -51,9 +52,9 @@ class Cron:
         self.expression = _text(expression)
         fields = SHORTCUTS.get(self.expression.lower(), self.expression).split()
         _check_fields(self.expression, fields)
-        self._seconds = sorted(_seconds(fields.pop(0))) if len(fields) == 6 else [0]
-        self._minutes = " ".join(fields)
         try:
+            self._seconds = sorted(_seconds(fields.pop(0))) if len(fields) == 6 else [0]
+            self._minutes = " ".join(fields)
             first = next(self.after(datetime(2000, 1, 1, tzinfo=UTC).timestamp()), None)
         except CronSimError as error:
             raise InvalidSchedule(f"cron {self.expression!r}: {_never(str(error))}", hint=_HINT) from None
@@ -104,9 +105,10 @@ _HINT = "Fields: minute hour day-of-month month day-of-week, as in `30 8 * * MON
 def _text(expression: object) -> str:
     if not isinstance(expression, str) or not expression.strip():
         raise InvalidSchedule("cron must be text", hint=_HINT)
-    if len(expression) > MAX_LENGTH or not expression.isprintable():
+    plain = " ".join(expression.split())  # tabs too, as in a crontab
+    if len(plain) > MAX_LENGTH or not plain.isprintable():
         raise InvalidSchedule(f"cron must be at most {MAX_LENGTH} printable characters", hint=_HINT)
-    return expression.strip()
+    return plain
 
 
 def _zone(name: object) -> ZoneInfo:
@@ -145,7 +147,10 @@ def _check_fields(expression: str, fields: list[str]) -> None:
 def _near_shortcut(expression: str) -> str:
     if found := _EVERY.fullmatch(expression):
         number, unit = int(found[1] or 1), found[2][0].lower()
-        if number == 1 or (60 if unit != "h" else 24) % max(number, 1) == 0:
+        whole = 60 if unit != "h" else 24
+        if number == whole:
+            return "Use `" + {"s": "* * * * *", "m": "0 * * * *", "h": "0 0 * * *"}[unit] + "`."
+        if number and whole % number == 0:
             step = "*" if number == 1 else f"*/{number}"
             return "Use `" + {"s": f"{step} * * * * *", "m": f"{step} * * * *", "h": f"0 {step} * * *"}[unit] + "`."
         return "Cron has no such interval; a step has to divide 60 minutes or 24 hours, as in `*/15 * * * *`."
@@ -157,9 +162,19 @@ def _near_shortcut(expression: str) -> str:
 
 def _right_count(fields: list[str]) -> str:
     if len(fields) == 7:
-        return f"There is no field for years here: `{' '.join(fields[:6])}`."
+        plain = [field.replace("?", "*") for field in fields]
+        return _propose("There is no field for years here: `{}`.", " ".join(plain[:6]), " ".join(plain[:5]))
     if 1 <= len(fields) < 5 and all(re.fullmatch(r"[\d*/,\-]+", field) for field in fields):
-        return f"Did you mean `{' '.join(fields + ['*'] * (5 - len(fields)))}`? {_HINT}"
+        return _propose(f"Did you mean `{{}}`? {_HINT}", " ".join(fields + ["*"] * (5 - len(fields))))
+    return _HINT
+
+
+def _propose(words: str, *expressions: str) -> str:
+    """A hint with the first of the expressions that is one; what is wrong in another place too has no such hint."""
+    for expression in expressions:
+        with contextlib.suppress(InvalidSchedule):
+            Cron(expression)
+            return words.format(expression)
     return _HINT
 
 
@@ -168,7 +183,7 @@ def _check_part(expression: str, field: str, low: int, high: int, names: tuple[s
         return InvalidSchedule(f"cron {expression!r}: {field} {part!r} {why}", hint=hint)
 
     if part == "?":
-        raise wrong("is another program's form", f"Use `{expression.replace('?', '*')}`.")
+        raise wrong("is another program's form", _propose("Use `{}`.", expression.replace("?", "*")))
     body, slash, step = part.partition("/")
     if slash and (not step.isascii() or not step.isdigit() or not 0 < int(step) <= high):
         raise wrong(f"has no step from 1 to {high} after the /", "A step is a number, as in `*/5`.")
@@ -205,6 +220,7 @@ def _around(names: tuple[str, ...], low: int, high: int, ends: list[int]) -> str
     """A range over the end of the field, as two: 22-2 → 22-23,0-2."""
     if names == DAYS:
         high = 6
+        ends = [ends[0] % 7, ends[1]]  # 7 is Sunday, as 0 is
 
     def show(value: int) -> str:
         return names[value - low] if names else str(value)
@@ -212,6 +228,8 @@ def _around(names: tuple[str, ...], low: int, high: int, ends: list[int]) -> str
     def span(begin: int, end: int) -> str:
         return show(begin) if begin == end else f"{show(begin)}-{show(end)}"
 
+    if ends[0] <= ends[1]:
+        return span(*ends)
     return f"{span(ends[0], high)},{span(low, ends[1])}"
 
 

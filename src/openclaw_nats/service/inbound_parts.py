@@ -190,6 +190,8 @@ def build_inbound(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
+        auto_decompress=False,  # a webhook's small answer may unpack to gigabytes
+        headers={"Accept-Encoding": "identity"},
     )
     timeout = settings["delivery.run_timeout"]
     channel = PluginChannel(timeout)
