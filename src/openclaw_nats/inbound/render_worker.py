@@ -33,7 +33,7 @@ class OutOfRoom(Exception):
 
 
 def _show(value: Any) -> Any:
-    """Objects and lists are shown as JSON; nothing, and a method that is not called (`{{ data.items }}`), as nothing."""
+    """Objects and lists are shown as JSON; nothing, and a method that is not called, as nothing."""
     if isinstance(value, (dict, list, bool)):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, Undefined):
