@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import threading
 import time
@@ -140,3 +141,19 @@ def test_dead_letters_a_dead_target_and_refused_events_are_problems(tmp_path: Pa
     (tmp_path / "spool" / "rejected.ndjson").write_text("{}\n{}\n")
     [refused] = machine.rejected(load(tmp_path, {}))
     assert (refused.state, refused.text.startswith("2 events were refused")) == ("problem", True)
+
+
+def test_a_listener_that_says_nothing_is_not_called_another_program(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        environment = {
+            "OPENCLAW_NATS_SIDECAR_PORT": str(port),
+            "NATS_SIDECAR_URL": url,
+            "OPENCLAW_NATS_NATS_MANAGED": "false",
+        }
+        [finding] = machine.ports(load(tmp_path, environment))
+    assert finding.state == "problem"
+    assert "does not answer within" in finding.text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from openclaw_nats.cli.output import json_option, line, print_json, step
+from openclaw_nats.cli.output import json_option, line, print_json, step, waiting
 
 
 @click.command("restore")
@@ -28,7 +28,8 @@ def command(as_json: bool, file: Path, yes: bool) -> None:
     was_running = (home / "config.toml").exists() and stop()
     home.parent.mkdir(parents=True, exist_ok=True)
     try:
-        before = put_back(file, home, (lambda *_: None) if as_json else (lambda name, text: step("✓", name, text)))
+        with waiting(f"putting {file.name} back"):
+            before = put_back(file, home, (lambda *_: None) if as_json else (lambda name, text: step("✓", name, text)))
     finally:
         if was_running:
             start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from openclaw_nats.cli.output import json_option, print_json, step
+from openclaw_nats.cli.output import json_option, print_json, step, waiting
 
 
 @click.command("start")
@@ -30,6 +30,7 @@ def start() -> dict[str, object]:
     settings.api_key()
     where = Locations(settings.home)
     service = service_for(where, read_record(where).get("service", ""))
-    service.install()
-    service.start()
-    return wait_until_up(settings, 30)
+    with waiting("starting openclaw-nats, and waiting until events can be stored"):
+        service.install()
+        service.start()
+        return wait_until_up(settings, 30)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from openclaw_nats.cli.output import json_option, print_json, step
+from openclaw_nats.cli.output import json_option, print_json, step, waiting
 
 
 @click.command("stop")
@@ -27,6 +27,7 @@ def stop() -> bool:
 
     where = Locations(load().home)
     service = service_for(where, read_record(where).get("service", ""))
-    was_running = service.running()
-    service.stop()
+    with waiting("stopping openclaw-nats: first the sidecar, so that what is under way ends, then nats-server"):
+        was_running = service.running()
+        service.stop()
     return was_running

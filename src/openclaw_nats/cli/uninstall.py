@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from openclaw_nats.cli.output import json_option, print_json, step
+from openclaw_nats.cli.output import json_option, print_json, step, waiting
 
 
 @click.command("uninstall")
@@ -30,7 +30,8 @@ def command(as_json: bool, yes: bool, purge: bool) -> None:
     if not yes and not as_json and sys.stdin.isatty():
         question = f"Remove openclaw-nats from {where.home.parent}"
         click.confirm(question + (", and delete all its events?" if purge else "?"), abort=True)
-    done = [*([missing] if missing else []), *uninstall(openclaw, where, purge=purge)]
+    with waiting("removing the service and the plugin; OpenClaw's own commands take some seconds"):
+        done = [*([missing] if missing else []), *uninstall(openclaw, where, purge=purge)]
     if as_json:
         print_json({"done": done})
     for line in [] if as_json else done:

@@ -111,6 +111,11 @@ def ports(settings: Settings) -> Iterator[Finding]:
         greeting = _greeting(address, number, ask=mark == b"HTTP")
         if greeting is None:
             yield problem("ports", f"nothing listens on {address} port {number} ({name})", "Run `openclaw-nats start`.")
+        elif not greeting:
+            text = f"what listens on {address} port {number} ({name}) does not answer within 3 s"
+            yield problem(
+                "ports", text, "Is it stopped (SIGSTOP) or overloaded? `openclaw-nats restart` starts it again."
+            )
         elif not greeting.startswith(mark):
             yield problem(
                 "ports",
