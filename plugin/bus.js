@@ -2,6 +2,7 @@
 // evaluates a plugin's module twice (2026.9) and registers it several times (2026.3, 2026.6), so the one instance
 // hangs on globalThis; nothing is opened before the first event or the service's start.
 import path from "node:path";
+import { agentsOf } from "./agents.js";
 import { Causes } from "./causes.js";
 import { Channel } from "./channel.js";
 import { uuid7 } from "./ids.js";
@@ -54,6 +55,7 @@ export class Bus {
       apiKey: () => readApiKey(home),
       describe: () => ({ instance: this.instance, run: this.runs.canRun, wake: this.runs.canWake, wraps: this.runs.wraps }),
       onOrder: (order) => this.order(order),
+      introduce: () => this.sendReport(), // before the first order: it says whom targets without an agent's name mean
       request: (path, body, headers) => this.uploader.request(path, body, headers),
     });
     this.instance = uuid7(now());
@@ -88,6 +90,7 @@ export class Bus {
   /** One order of the sidecar: a run, a wake-up, a cause to remember, or a test event to make. */
   order(order) {
     if (order.op === "cause") this.causes.announce(order);
+    else if (order.op === "report") this.tick();
     else if (order.op === "probe") this.record({ subject: "plugin.probe", data: { probe: String(order.id) } });
     else if (order.op === "run" || order.op === "wake") {
       this.runs.take(order).catch((error) => this.noteHandlerError(error));
@@ -165,9 +168,13 @@ export class Bus {
       .refresh()
       .then(() => {
         this.uploader.kick();
-        return this.uploader.request("/api/plugin/report", toJson(this.report()), { "content-type": "application/json" });
+        return this.sendReport();
       })
       .catch(() => {}); // the uploader tells of an unreachable sidecar; the next report comes in REPORT_MS
+  }
+
+  sendReport() {
+    return this.uploader.request("/api/plugin/report", toJson(this.report()), { "content-type": "application/json" });
   }
 
   reloadSettings() {
@@ -208,6 +215,7 @@ export class Bus {
       lastError: this.uploader.lastError || this.lastHandlerError,
       problems,
       notes,
+      agents: agentsOf(this.runs.config()),
       spool: { ...this.spool.stats(), rejected: this.uploader.rejected },
     };
   }

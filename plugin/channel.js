@@ -9,11 +9,12 @@ const BACKOFF_MS = [100, 250, 500, 1000, 2000];
 const RESULT_TRIES = 5;
 
 export class Channel {
-  constructor({ settings, apiKey, describe, onOrder, request, silenceMs = SILENCE_MS }) {
+  constructor({ settings, apiKey, describe, onOrder, request, introduce = async () => {}, silenceMs = SILENCE_MS }) {
     this.settings = settings; // () => current settings
     this.apiKey = apiKey; // () => current key
     this.describe = describe; // () => query parameters: who this is and what it can do
     this.onOrder = onOrder;
+    this.introduce = introduce; // () => Promise: what the sidecar has to know before it orders anything
     this.request = request; // (path, body, headers) => Promise<{status}>
     this.silenceMs = silenceMs;
     this.running = false;
@@ -44,6 +45,12 @@ export class Channel {
   connect() {
     const key = this.apiKey();
     if (!key) return this.again("no API key");
+    const began = (this.attempt = {});
+    const open = () => this.running && this.attempt === began && this.open(key);
+    this.introduce().then(open, open);
+  }
+
+  open(key) {
     const url = new URL("/api/plugin/channel", this.settings().sidecarUrl);
     for (const [name, value] of Object.entries(this.describe())) url.searchParams.set(name, value);
     const request = (url.protocol === "https:" ? https : http).request(url, {

@@ -28,6 +28,16 @@ export class Runs {
     this.runtime = runtime;
   }
 
+  /** The Gateway's configuration as it is now; nothing where it does not tell plugins. */
+  config() {
+    try {
+      const { config } = this.runtime ?? {};
+      return config?.current?.() ?? config?.loadConfig?.();
+    } catch {
+      return undefined; // between two configurations, say: the next report tells
+    }
+  }
+
   get canRun() {
     return typeof this.runtime?.subagent?.run === "function" && typeof this.runtime.subagent.waitForRun === "function";
   }

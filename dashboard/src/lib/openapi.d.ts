@@ -86,6 +86,10 @@ export interface components {
                 };
                 waiting?: number;
                 sending?: number;
+                unanswerable?: {
+                    route: string;
+                    problem: string;
+                }[];
                 openBreakers?: {
                     target: string;
                     lastError: string;
@@ -153,6 +157,7 @@ export interface components {
                 secret?: string;
                 subject?: string;
             };
+            targetNote?: string;
             madeBy: string;
             /** Format: date-time */
             createdAt: string;

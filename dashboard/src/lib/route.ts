@@ -39,7 +39,7 @@ export const KINDS: [kind: string, words: string][] = [
   ["subject", "Another subject"],
 ];
 
-const SHOWN_ONLY = ["conditions", "waitingSince", "resolvedTarget", "madeBy", "createdAt", "updatedAt", "counts"];
+const SHOWN_ONLY = ["conditions", "waitingSince", "resolvedTarget", "targetNote", "madeBy", "createdAt", "updatedAt", "counts"];
 
 /** An empty form. */
 export const blank = (): Form => ({

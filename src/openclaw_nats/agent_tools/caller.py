@@ -9,11 +9,10 @@ import msgspec
 from openclaw_nats.errors import InvalidEvent, NotAllowed
 from openclaw_nats.events import trace
 from openclaw_nats.events.makers import Maker
-from openclaw_nats.events.session_keys import folded
+from openclaw_nats.events.session_keys import MAX_LENGTH, folded, is_session_key
 from openclaw_nats.schedules.document import Origin
 
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_SESSION = re.compile(r"[^\x00-\x1f\x7f]{1,2048}")
 
 
 class Caller(msgspec.Struct, rename="camel"):
@@ -34,8 +33,8 @@ class Caller(msgspec.Struct, rename="camel"):
         self.traceparent = trace.given(self.traceparent)
         if not _AGENT.fullmatch(self.agent_id):
             raise InvalidEvent(f"caller.agentId {self.agent_id[:40]!r} is not an agent's id")
-        if self.session_key and not _SESSION.fullmatch(self.session_key):
-            raise InvalidEvent("caller.sessionKey must be at most 2048 characters without control characters")
+        if self.session_key and not is_session_key(self.session_key):
+            raise InvalidEvent(f"caller.sessionKey must be at most {MAX_LENGTH} characters without control characters")
         if not 0 <= self.hops <= 1000 or len(self.session_id) > 200 or len(self.cause) > 200:
             raise InvalidEvent("caller.hops, caller.sessionId or caller.cause is out of range")
 
@@ -59,14 +58,15 @@ class Caller(msgspec.Struct, rename="camel"):
         if isinstance(target, dict):
             target = target.get("sessionKey") or (f"agent:{target['agentId']}" if target.get("agentId") else None)
         if target is None or target in ("", "self", "session"):
-            target = self.session_key or f"agent:{self.agent_id}:main"
+            # A key without an agent is that of the one session that all share (session.scope: global).
+            target = self.session_key if self.session_key.startswith("agent:") else f"agent:{self.agent_id}:main"
         if not isinstance(target, str):
             raise NotAllowed("target must be text", hint='Leave target out for this session, or use "main".')
-        wanted = folded(target.strip())
+        wanted = folded(target)
         if wanted in (f"agent:{self.agent_id}", "isolated"):
             return {"kind": "agent", "agentId": self.agent_id}
         if not wanted.startswith("agent:"):
-            wanted = f"agent:{self.agent_id}:{wanted}"
+            wanted = folded(f"agent:{self.agent_id}:{wanted}")
         if not self.maker.may_wake(wanted):
             raise NotAllowed(
                 f"target {target[:80]!r} is not a session of this agent's own",

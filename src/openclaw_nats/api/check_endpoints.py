@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from starlette.responses import Response
 from openclaw_nats.api.json_answers import json_body, json_response
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.events.agents import Agents
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.route_check import check_route
 from openclaw_nats.schedules.cron import Cron, next_runs
@@ -20,14 +22,15 @@ SHOWN_RUNS = 5
 
 
 class CheckEndpoints:
-    """The handlers. `timezone` is that of jobs that name none."""
+    """The handlers. `timezone` is that of jobs that name none; `agents` tells who is on the Gateway."""
 
-    def __init__(self, timezone: str) -> None:
+    def __init__(self, timezone: str, agents: Callable[[], Agents]) -> None:
         self._timezone = timezone
+        self._agents = agents
 
     async def route(self, request: Request) -> Response:
         """Every problem of a route, by field; none when it could be saved."""
-        return json_response({"problems": check_route(await json_body(request))})
+        return json_response({"problems": check_route(await json_body(request), self._agents())})
 
     async def cron(self, request: Request) -> Response:
         """Whether a cron job could be saved, and its next runs."""

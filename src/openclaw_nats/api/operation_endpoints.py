@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from openclaw_nats.api.bodies import decode_json, media_type, read_body
+from openclaw_nats.events.agents import Agents
 from openclaw_nats.outbound.plugin_reports import PluginReport, PluginReports
 
 MAX_REPORT_BYTES = 64 * 1024
@@ -25,8 +26,15 @@ class OperationEndpoints:
     """The handlers, around a health check, a metrics registry and the plugin's reports."""
 
     def __init__(
-        self, *, health: HealthCheck, registry: CollectorRegistry, reports: PluginReports, openapi: dict[str, Any]
+        self,
+        *,
+        health: HealthCheck,
+        registry: CollectorRegistry,
+        reports: PluginReports,
+        openapi: dict[str, Any],
+        on_agents: Callable[[Agents], Awaitable[None]],
     ) -> None:
+        self._on_agents = on_agents
         self._health = health
         self._registry = registry
         self._reports = reports
@@ -49,5 +57,7 @@ class OperationEndpoints:
     async def plugin_report(self, request: Request) -> Response:
         """The plugin's report of itself; the answer is empty."""
         media_type(request, ("application/json",))
-        self._reports.receive(decode_json(_report_decoder, await read_body(request, MAX_REPORT_BYTES)))
+        report = decode_json(_report_decoder, await read_body(request, MAX_REPORT_BYTES))
+        await self._on_agents(report.agents)  # before anybody who waits for this report goes on
+        self._reports.receive(report)
         return Response(status_code=204)

@@ -38,7 +38,10 @@ class RouteEndpoints:
             route, new = await self._book.save(body)
             return json_response(await self._one(route.name), 201 if new else 200)
         counts = await self._inbox.counts()
-        found = [view(route, stored, counts.get(route.id, {})) for route, stored in self._book.every()]
+        found = [
+            view(route, stored, counts.get(route.id, {}), self._book.target_note(route))
+            for route, stored in self._book.every()
+        ]
         unusable = [{"name": stored.name, "reason": reason} for stored, reason in self._book.unusable()]
         return json_response({"routes": found, **({"unreadable": unusable} if unusable else {})})
 
@@ -73,11 +76,14 @@ class RouteEndpoints:
     async def _one(self, name: str) -> dict[str, Any]:
         route, stored = self._book.named(name)
         counts = await self._inbox.counts(route.id)
-        return view(route, stored, counts.get(route.id, {}))
+        return view(route, stored, counts.get(route.id, {}), self._book.target_note(route))
 
 
-def view(route: Route, stored: StoredRoute, counts: dict[str, Any]) -> dict[str, Any]:
-    """A route as people see it: secrets masked, the conditions as CEL, what became of its events."""
+def view(route: Route, stored: StoredRoute, counts: dict[str, Any], note: str = "") -> dict[str, Any]:
+    """A route as people see it: secrets masked, the conditions as CEL, what became of its events.
+
+    `note` says that nothing can answer its target, or that this could not be checked.
+    """
     found = to_document(route.document)
     if isinstance(found["target"], dict):
         secrets = {"secret": MASK} if route.target.secret else {}
@@ -92,6 +98,7 @@ def view(route: Route, stored: StoredRoute, counts: dict[str, Any]) -> dict[str,
         "trusted": route.document.trusted,
         "conditions": [condition.source for condition in route.conditions],
         "resolvedTarget": route.target.shown(),
+        **({"targetNote": note} if note else {}),
         "madeBy": stored.made_by,
         "createdAt": format_time(int(stored.created_at * 1000)),
         "updatedAt": format_time(int(stored.updated_at * 1000)),

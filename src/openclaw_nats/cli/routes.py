@@ -88,6 +88,7 @@ def add_command(as_json: bool, name: str, pattern: str, target: str, **given: An
     body = {"name": name, "pattern": full_subject(pattern), "target": _target(target), **_given_only(_fields(given))}
     route = client().call("POST", "/api/routes", body)
     tell(route, f"route {name}: {pattern} → {_shown(route)}", as_json=as_json)
+    _warn(route, as_json=as_json)
 
 
 @command.command("edit")
@@ -107,7 +108,9 @@ def edit_command(as_json: bool, name: str, pattern: str | None, target: str | No
     changes |= {"target": _target(target)} if target is not None else {}
     if not changes:
         raise click.UsageError("Nothing to change was given.")
-    tell(sidecar.call("PATCH", _path(name), changes), f"changed route {name}", as_json=as_json)
+    route = sidecar.call("PATCH", _path(name), changes)
+    tell(route, f"changed route {name}", as_json=as_json)
+    _warn(route, as_json=as_json)
 
 
 @command.command("enable")
@@ -239,6 +242,12 @@ def _list(*, as_json: bool) -> None:
         rows.append([name, short_subject(route["pattern"]), _shown(route), by, *map(str, numbers)])
     head = ["ROUTE", "PATTERN", "TARGET", "MADE BY", "MATCHED", "TURNS", "ABSORBED", "DELIVERED", "WAITING", "DEAD"]
     table(head, rows, below=["PATTERN", "TARGET", "MADE BY"])
+
+
+def _warn(route: dict[str, Any], *, as_json: bool) -> None:
+    """What is to be said of its target, on stderr."""
+    if not as_json and (note := route.get("targetNote")):
+        step("!", "target", note, err=True)
 
 
 def _shown(route: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -107,6 +108,12 @@ def way_to_agents(delivery: dict[str, Any]) -> Iterator[Finding]:
     for one in delivery.get("openBreakers", []):
         fix = "Is it up, and its address right? Events wait (`openclaw-nats pending`) and are tried again."
         yield problem("delivery", f"{one['target']} gets nothing at present: {one['lastError']}", fix)
+    for one in delivery.get("unanswerable", []):
+        yield problem(
+            "targets",
+            f"nothing answers the target of route {one['route']!r}: {one['problem']}",
+            f"Run `openclaw-nats routes edit {shlex.quote(one['route'])} --target …`, or give the Gateway that agent.",
+        )
     counts = delivery.get("counts", {})
     if dead := counts.get("dead"):
         text = f"{dead} dead letter{'' if dead == 1 else 's'}: events that were given up"

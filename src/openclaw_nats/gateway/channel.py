@@ -101,6 +101,12 @@ class PluginChannel:
                 log.info("channel.lost", instance=instance)
                 self.on_change()
 
+    def ask_report(self) -> bool:
+        """Ask the plugin for a report at once; False when none is connected."""
+        if self.connected:
+            self._orders.put_nowait(_encode({"op": "report"}) + b"\n")
+        return self.connected
+
     def probe(self, number: str) -> bool:
         """Ask the plugin for a test event with this number; False when none is connected."""
         if self.connected:

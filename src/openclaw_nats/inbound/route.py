@@ -12,10 +12,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from openclaw_nats.errors import InvalidRoute, Poison
+from openclaw_nats.events import session_keys
+from openclaw_nats.events.agents import MAIN, Agents, nearest
 from openclaw_nats.events.conditions import Condition, Expression, condition_of, filter_to_cel
 from openclaw_nats.events.envelope import parse_time
 from openclaw_nats.events.makers import Maker
-from openclaw_nats.events.session_keys import folded
 from openclaw_nats.events.subjects import check_pattern, check_subject
 from openclaw_nats.inbound.groups import Policy
 from openclaw_nats.inbound.quiet_hours import QuietHours
@@ -30,7 +31,6 @@ KINDS = (*TURN_KINDS, "webhook", "subject")
 MAX_TEMPLATE = 20_000
 _NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,128}")
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_SESSION = re.compile(r"[^\x00-\x1f\x7f]{1,2048}")
 _FIELDS: dict[str, tuple[str, ...]] = {
     "session": ("sessionKey", "agentId"),
     "agent": ("agentId",),
@@ -41,6 +41,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 _NEEDED = {"session": ("sessionKey",), "agent": ("agentId",), "wake": (), "webhook": ("url",), "subject": ("subject",)}
 
 
+_UNKNOWN = Agents()
 _TARGET_KEYS = {"agent": "agentId", "session": "sessionKey", "url": "url", "secret": "secret", "subject": "subject"}
 
 
@@ -74,6 +75,7 @@ class Target:
     url: str = ""
     secret: str = ""
     subject: str = ""
+    named: bool = True  # whether it names its agent: else it is for the Gateway's default one
 
     @property
     def lane(self) -> str:
@@ -167,13 +169,17 @@ def to_document(route: RouteDocument) -> dict[str, Any]:
 
 
 def compile_route(
-    document: RouteDocument, route_id: int = 0, after_sequence: int = 0, maker: Maker | None = None
+    document: RouteDocument,
+    route_id: int = 0,
+    after_sequence: int = 0,
+    maker: Maker | None = None,
+    agents: Agents = _UNKNOWN,
 ) -> Route:
     """Compile everything in a route; raise InvalidRoute or InvalidSubject that says what is wrong and where."""
     if not _NAME.fullmatch(document.name) or document.name != document.name.strip():
         raise InvalidRoute("name must be 1 to 128 characters, without / and control characters")
     check_pattern(document.pattern)
-    target = parse_target(document.target)
+    target = parse_target(document.target, agents)
     conditions = []
     if document.when is not None:
         conditions.append(condition_of(document.when))
@@ -205,8 +211,11 @@ def compile_route(
     )
 
 
-def parse_target(value: object) -> Target:
-    """A target in the short form (`main`, a session key) or as an object; raise InvalidRoute."""
+def parse_target(value: object, agents: Agents = _UNKNOWN) -> Target:
+    """A target in the short form (`main`, a session key) or as an object; raise InvalidRoute.
+
+    What it leaves open (the default agent, the name of its main session) is as `agents` says.
+    """
     if isinstance(value, str):
         value = {"kind": "session", "sessionKey": value}
     if not isinstance(value, dict) or value.get("kind") not in KINDS:
@@ -222,29 +231,47 @@ def parse_target(value: object) -> Target:
     if agent and not _AGENT.fullmatch(agent):
         raise InvalidRoute(f"target.agentId {agent[:40]!r} is not an agent's id")
     if kind == "session":
-        return _session_target(value["sessionKey"], agent)
+        return _session_target(value["sessionKey"], agent, agents)
     if kind == "webhook":
         return _webhook_target(value)
     if kind == "subject":
         return Target("subject", subject=_republish_subject(value["subject"]))
-    return Target(kind, agent=agent.lower() or "main")
+    return Target(kind, agent=agent.lower() or agents.unnamed, named=bool(agent))
 
 
-def _session_target(session: str, agent: str) -> Target:
-    if not _SESSION.fullmatch(session) or session != session.strip():
+def _session_target(session: str, agent: str, agents: Agents) -> Target:
+    if not session_keys.is_session_key(session):
         raise InvalidRoute(
-            "target.sessionKey must be 1 to 2048 characters, no control characters, no space at its ends"
+            f"target.sessionKey must be 1 to {session_keys.MAX_LENGTH} characters, without control characters"
         )
-    session = folded(session)
-    parts = session.split(":")
-    if parts[0] == "agent":
-        if len(parts) < 3 or not all(parts[:3]):
+    session, owner = session_keys.folded(session), agent.lower()
+    if session.startswith("agent:"):
+        found = session_keys.split(session)
+        if found is None or not _AGENT.fullmatch(found[0]):
             raise InvalidRoute(f"target.sessionKey {session[:60]!r} must have the form agent:<agentId>:<name>")
-        if agent and agent.lower() != parts[1]:
-            raise InvalidRoute(f"target.agentId is {agent!r}, but the session belongs to agent {parts[1]!r}")
-        return Target("session", agent=parts[1], session=session)
-    agent = agent.lower() or "main"
-    return Target("session", agent=agent, session=f"agent:{agent}:{session}")
+        if owner and owner != found[0]:
+            raise InvalidRoute(f"target.agentId is {agent!r}, but the session belongs to agent {found[0]!r}")
+        owner, name = found
+    else:
+        name = session
+    named, owner = bool(owner), owner or agents.unnamed
+    key = agents.main_session(owner) if agents.is_main(name) else session_keys.folded(f"agent:{owner}:{name}")
+    return Target("session", agent=owner, session=key, named=named)
+
+
+def target_problem(document: RouteDocument, agents: Agents) -> tuple[str, str]:
+    """Why nothing on this Gateway can answer a route's target, and what to do; two empty texts when something can."""
+    target = parse_target(document.target, agents)
+    if not agents.known or not target.is_turn:
+        return "", ""
+    name = document.target if isinstance(document.target, str) else ""
+    if name and ":" not in name and not agents.is_main(word := session_keys.folded(name)):
+        known = (MAIN, *agents.ids)
+        if word in agents.ids:
+            return f"target {name[:60]!r} is an agent, not a session", f"Write agent:{word}:main, or agent:{word}."
+        hint = f"{nearest(word, known)} A session of that name is {target.session[:100]}."
+        return f"target {name[:60]!r} is neither main nor a session's whole key", hint
+    return agents.problem(target.agent, named=target.named)
 
 
 def _webhook_target(value: dict[str, Any]) -> Target:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 import structlog
 
 from openclaw_nats.errors import InvalidRoute, NotFound, OpenClawNatsError
+from openclaw_nats.events.agents import Agents
 from openclaw_nats.events.makers import maker_of
 from openclaw_nats.inbound.flow_control import FlowControl
-from openclaw_nats.inbound.route import Route, RouteDocument, compile_route, parse, to_document
+from openclaw_nats.inbound.route import Route, RouteDocument, compile_route, parse, target_problem, to_document
 from openclaw_nats.inbound.routing import RouteIndex, reduce_patterns
 from openclaw_nats.ports import EventSource
 from openclaw_nats.storage import inbox, routes
@@ -25,6 +26,7 @@ from openclaw_nats.url_secrets import MASK, unmasked
 log = structlog.get_logger(__name__)
 
 MAX_ROUTES = 5000
+_AGENTS = "the gateway's agents"
 
 
 class RouteBook:
@@ -47,6 +49,9 @@ class RouteBook:
         self._stale = False
         self.changed = asyncio.Event()
         self.on_change: Callable[[], None] = lambda: None
+        self.agents = Agents()  # as the plugin reported them last, also to an earlier process
+        # Asks the plugin who is there now; whether it has answered: only then a target is refused.
+        self.ask_gateway: Callable[[], Awaitable[bool]] = _nobody_answers
 
     @property
     def index(self) -> RouteIndex:
@@ -66,6 +71,8 @@ class RouteBook:
 
     def load(self) -> None:
         """Read the routes at the start. One that this version can't compile is kept, not used, and listed with why."""
+        if known := self._database.now(lambda db: inbox.fact(db, _AGENTS)):
+            self.agents = msgspec.json.decode(known, type=Agents)
         for stored in self._database.now(routes.every):
             self._try_to_put(stored)
         self._reindex()
@@ -125,9 +132,42 @@ class RouteBook:
         A new route is for what is stored from now on, which needs the stream's end: raises Unavailable without NATS.
         """
         document = parse(value)
-        compile_route(_without_mask(document))
+        compile_route(_without_mask(document), agents=self.agents)
+        await self._check_target(document)
         async with self._lock:
             return await self._save(document, made_by)
+
+    async def _check_target(self, document: RouteDocument) -> None:
+        """Raise InvalidRoute when the Gateway, asked now, has nobody who could answer the route's target."""
+        document = _without_mask(document)
+        if self.agents.known and not target_problem(document, self.agents)[0]:
+            return
+        if await self.ask_gateway():
+            problem, hint = target_problem(document, self.agents)
+            if problem:
+                raise InvalidRoute(problem, hint=hint)
+
+    def target_note(self, route: Route) -> str:
+        """What is to be said of a route's target: nothing can answer it, or that could not be checked."""
+        if not route.target.is_turn:
+            return ""
+        if not self.agents.known:
+            return "not checked: the Gateway has not said yet which agents it has"
+        return ": ".join(filter(None, target_problem(_without_mask(route.document), self.agents)))
+
+    async def follow_gateway(self, agents: Agents) -> None:
+        """Take over who is there: targets that name no agent, or a main session, may lead elsewhere now."""
+        if agents == self.agents or not agents.known:
+            return
+        async with self._lock:
+            self.agents = agents
+            text = msgspec.json.encode(agents).decode()
+            await self._database.write(lambda db: inbox.set_fact(db, _AGENTS, text))
+            for stored in await self._database.read(routes.every):
+                if stored.id in self._routes:
+                    self._try_to_put(stored)
+            self._reindex()
+        log.info("routes.agents", agents=len(agents.ids), default=agents.default, scope=agents.scope)
 
     def find(self, name: str) -> tuple[Route, StoredRoute] | None:
         """A route by name; None when there is none."""
@@ -145,7 +185,9 @@ class RouteBook:
             route, _ = self.named(name)
             merged = {**to_document(route.document), **changes}
             document = parse({key: value for key, value in merged.items() if value is not None})
-            compile_route(_without_mask(document))
+            compile_route(_without_mask(document), agents=self.agents)
+            if "target" in changes:
+                await self._check_target(document)
             if document.name != name:
                 raise InvalidRoute("name can't be changed: add a route of the new name, and remove this one")
             return (await self._save(document, ""))[0]
@@ -229,7 +271,7 @@ class RouteBook:
 
     def _put(self, stored: StoredRoute) -> Route:
         route = compile_route(
-            parse(json.loads(stored.document)), stored.id, stored.after_sequence, maker_of(stored.made_by)
+            parse(json.loads(stored.document)), stored.id, stored.after_sequence, maker_of(stored.made_by), self.agents
         )
         if route.maker is not None:
             self._flow.budgets.made_by_agent(stored.id)
@@ -251,6 +293,10 @@ class RouteBook:
             enabled = [route for route in self._routes.values() if route.document.enabled]
             self._index = RouteIndex(enabled)
             self._patterns = reduce_patterns(route.pattern for route in enabled)
+
+
+async def _nobody_answers() -> bool:
+    return False
 
 
 def _without_mask(document: RouteDocument) -> RouteDocument:

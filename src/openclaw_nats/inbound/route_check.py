@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.events.agents import Agents
 from openclaw_nats.events.conditions import condition_of, filter_to_cel
 from openclaw_nats.events.subjects import check_pattern
-from openclaw_nats.inbound.route import compile_route, parse, parse_target
+from openclaw_nats.inbound.route import compile_route, parse, parse_target, target_problem
 from openclaw_nats.inbound.template_check import check_template
 
 _CHECKS: dict[str, Callable[[Any], object]] = {
@@ -20,7 +21,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
 }
 
 
-def check_route(value: object) -> list[dict[str, str]]:
+def check_route(value: object, agents: Agents) -> list[dict[str, str]]:
     """The problems of a route that is not saved, each with its field ("" for the rest), message and hint."""
     problems = []
     fields = value if isinstance(value, dict) else {}
@@ -36,7 +37,11 @@ def check_route(value: object) -> list[dict[str, str]]:
     if problems:
         return problems
     try:
-        compile_route(parse(value))
+        document = parse(value)
+        compile_route(document)
+        problem, hint = target_problem(document, agents)
+        if problem:
+            problems.append({"field": "target", "message": problem, "hint": hint})
     except OpenClawNatsError as error:
         problems.append({"field": _field(str(error)), "message": str(error), "hint": error.hint})
     return problems

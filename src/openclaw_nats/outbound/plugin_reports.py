@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import msgspec
 
+from openclaw_nats.events.agents import Agents
 from openclaw_nats.outbound.meters import SpoolMeters
 
 STALE_SECONDS = 45.0
@@ -38,6 +40,7 @@ class PluginReport(msgspec.Struct, rename="camel"):
     dashboard: str = ""
     problems: list[str] = msgspec.field(default_factory=list)
     notes: list[str] = msgspec.field(default_factory=list)
+    agents: Agents = Agents()
     spool: SpoolReport = msgspec.field(default_factory=SpoolReport)
 
 
@@ -48,6 +51,7 @@ class PluginReports:
         self._meters = meters
         self.last: PluginReport | None = None
         self.received_at = 0.0
+        self._next = asyncio.Event()
         self.since = 0.0
 
     @property
@@ -55,11 +59,22 @@ class PluginReports:
         """Whether the plugin has reported recently enough to be called running."""
         return self.last is not None and time.time() - self.received_at < STALE_SECONDS
 
+    async def following(self, seconds: float) -> bool:
+        """Wait for the next report; False when none comes in time."""
+        self._next.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._next.wait()
+        except TimeoutError:
+            return False
+        return True
+
     def receive(self, report: PluginReport) -> None:
         """Take a report over."""
         if not self.fresh or self.last is None or self.last.started_at != report.started_at:
             self.since = time.time()
         self.last, self.received_at = report, time.time()
+        self._next.set()
         self._meters.events.set(report.spool.events)
         self._meters.bytes.set(report.spool.bytes)
         self._meters.oldest.set(report.spool.oldest_seconds)

@@ -106,6 +106,11 @@ class Inbound:
             "way": way,
             "routes": len(self.book.every()),
             "needsGateway": self._needs_gateway(),
+            "unanswerable": [
+                {"route": route.name, "problem": note}
+                for route, _ in self.book.every()
+                if self.book.agents.known and route.document.enabled and (note := self.book.target_note(route))
+            ][:100],
             "counts": states,
             "waiting": self.flow.waiting,
             "sending": self.deliveries.sending,

@@ -69,6 +69,7 @@ from openclaw_nats.telemetry.exporter import SpanExporter, otlp
 log = structlog.get_logger(__name__)
 
 KEEP_STREAMS_SECONDS = 30.0
+_REPORT_SECONDS = 3.0
 
 
 @dataclass
@@ -159,6 +160,11 @@ async def build(settings: Settings) -> Sidecar:
         plain_until=float(database.now(lambda db: inbox.fact(db, inbox.PLAIN_IDS_UNTIL)) or 0),
     )
     inbound = build_inbound(settings, database, identity, connection, event_log, registry)
+
+    async def ask_gateway() -> bool:
+        return inbound.channel.ask_report() and await reports.following(_REPORT_SECONDS)
+
+    inbound.book.ask_gateway = ask_gateway
     schedules = build_schedules(settings, connection, streams, ingest)
     gateway = GatewayProbe(settings["gateway.url"])
     health = Health(
@@ -189,7 +195,11 @@ async def build(settings: Settings) -> Sidecar:
         ingest=IngestEndpoints(ingest, meters, inbound.book.names_for),
         history=HistoryEndpoints(event_log),
         operations=OperationEndpoints(
-            health=health.report, registry=registry, reports=reports, openapi=openapi.document()
+            health=health.report,
+            registry=registry,
+            reports=reports,
+            openapi=openapi.document(),
+            on_agents=inbound.book.follow_gateway,
         ),
         routes=RouteEndpoints(inbound.book, inbound.inbox, inbound.dry_run, compat=settings["compat"]),
         deliveries=DeliveryEndpoints(inbound.inbox),
@@ -197,7 +207,7 @@ async def build(settings: Settings) -> Sidecar:
         cron=CronEndpoints(schedules.cron, inbound.inbox),
         timers=TimerEndpoints(schedules.timers),
         tools=ToolEndpoints(build_toolbox(settings, connection, event_log, ingest, inbound.book, schedules)),
-        checks=CheckEndpoints(settings["schedules.timezone"]),
+        checks=CheckEndpoints(settings["schedules.timezone"], lambda: inbound.book.agents),
         insight=dashboard.insight,
         live=dashboard.live,
         dashboard=dashboard.endpoints,

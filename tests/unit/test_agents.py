@@ -1,0 +1,119 @@
+"""Targets against the agents that the Gateway has: resolved, refused with a suggestion, or accepted unchecked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from openclaw_nats.errors import InvalidRoute
+from openclaw_nats.events.agents import Agents
+from openclaw_nats.inbound.budgets import Budgets
+from openclaw_nats.inbound.flow_control import FlowControl
+from openclaw_nats.inbound.route import parse, parse_target, target_problem
+from openclaw_nats.inbound.route_book import RouteBook
+from openclaw_nats.storage.database import Database
+
+MAIN_ONLY = Agents(ids=("main",), default="main")
+RENAMED = Agents(ids=("jarvis",), default="jarvis")
+SEVERAL = Agents(ids=("triage", "home"), default="home", main_key="start")
+NO_DEFAULT = Agents(ids=("triage", "home"))
+GLOBAL = Agents(ids=("main",), default="main", scope="global")
+WAKE = {"kind": "wake"}
+
+
+@pytest.mark.parametrize(
+    ("agents", "target", "agent", "session"),
+    [
+        (Agents(), "main", "main", "agent:main:main"),
+        (RENAMED, "main", "jarvis", "agent:jarvis:main"),
+        (RENAMED, WAKE, "jarvis", ""),
+        (SEVERAL, "main", "home", "agent:home:start"),
+        (SEVERAL, "agent:triage:main", "triage", "agent:triage:start"),
+        (SEVERAL, "START", "home", "agent:home:start"),
+        (SEVERAL, "telegram:direct:7", "home", "agent:home:telegram:direct:7"),
+        (SEVERAL, {"kind": "session", "sessionKey": "main", "agentId": "Triage"}, "triage", "agent:triage:start"),
+        (GLOBAL, "global", "main", "agent:main:main"),
+        (MAIN_ONLY, "agent:main:Matrix:Channel:!AbC", "main", "agent:main:matrix:channel:!AbC"),
+        (MAIN_ONLY, "agent:main:My Notes", "main", "agent:main:my notes"),
+    ],
+)
+def test_a_target_leads_where_the_gateway_would_lead_it(
+    agents: Agents, target: object, agent: str, session: str
+) -> None:
+    found = parse_target(target, agents)
+    assert (found.agent, found.session) == (agent, session)
+    document = parse({"name": "r", "pattern": "agent.events.custom.x", "target": target})
+    assert target_problem(document, agents) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("agents", "target", "problem", "hint"),
+    [
+        (MAIN_ONLY, "mian", "neither main nor", "Did you mean 'main'?"),
+        (RENAMED, "jarvis", "is an agent", "agent:jarvis:main"),
+        (MAIN_ONLY, "agent:nosuch:main", "no agent 'nosuch'", "Known: main"),
+        (RENAMED, {"kind": "agent", "agentId": "jarvsi"}, "no agent 'jarvsi'", "Did you mean 'jarvis'?"),
+        (RENAMED, {"kind": "wake", "agentId": "main"}, "no agent 'main'", "Known: jarvis"),
+        (NO_DEFAULT, "main", "no default", "agent:triage:main"),
+        (NO_DEFAULT, WAKE, "no default", "wake:triage"),
+    ],
+)
+def test_a_target_that_nothing_answers_is_named_with_what_was_meant(
+    agents: Agents, target: object, problem: str, hint: str
+) -> None:
+    found = target_problem(parse({"name": "r", "pattern": "agent.events.custom.x", "target": target}), agents)
+    assert problem in found[0]
+    assert hint in found[1]
+
+
+class _Stream:
+    async def position(self) -> tuple[str, int]:
+        return "created", 0
+
+
+def _book(folder: Path) -> RouteBook:
+    book = RouteBook(Database(folder / "sidecar.db"), _Stream(), FlowControl(Budgets((), None), 1000))  # type: ignore[arg-type]
+    book.load()
+    return book
+
+
+def _route(target: object, name: str = "r") -> dict[str, object]:
+    return {"name": name, "pattern": "agent.events.custom.x", "target": target}
+
+
+async def test_while_the_gateway_is_away_everything_is_taken_and_marked(tmp_path: Path) -> None:
+    book = _book(tmp_path)
+    route, _ = await book.save(_route("agent:nosuch:main"))
+    assert "not checked" in book.target_note(route)
+    await book.follow_gateway(MAIN_ONLY)
+    assert "no agent 'nosuch'" in book.target_note(book.named("r")[0])
+
+
+async def test_a_gateway_that_answers_has_the_last_word(tmp_path: Path) -> None:
+    book = _book(tmp_path)
+    asked = []
+
+    async def ask() -> bool:
+        asked.append(1)
+        await book.follow_gateway(Agents(ids=("main", "new"), default="main") if len(asked) > 1 else MAIN_ONLY)
+        return True
+
+    book.ask_gateway = ask
+    with pytest.raises(InvalidRoute, match="no agent 'new'"):
+        await book.save(_route("agent:new:main"))
+    await book.save(_route("agent:new:main"))  # it was added meanwhile: what is known is asked for again
+    await book.save(_route("main", "other"))
+    assert len(asked) == 2
+    with pytest.raises(InvalidRoute, match="neither main nor"):
+        await book.change("r", {"target": "mian"})
+    await book.change("r", {"enabled": False})
+
+
+async def test_a_new_default_agent_moves_what_names_none_also_after_a_restart(tmp_path: Path) -> None:
+    book = _book(tmp_path)
+    await book.save(_route("main"))
+    await book.follow_gateway(RENAMED)
+    assert book.named("r")[0].target.session == "agent:jarvis:main"
+    book._database.close()
+    assert _book(tmp_path).named("r")[0].target.session == "agent:jarvis:main"
