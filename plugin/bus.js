@@ -50,6 +50,8 @@ export class Bus {
     });
     this.causes = new Causes(now);
     this.runs = new Runs({ tell: (result) => this.channel.tell(result), causes: this.causes });
+    this.runs.seesTurns = () => this.hasAgentEvents;
+    this.memory.onRunStart = (facts) => this.runs.turnStarted(facts);
     this.channel = new Channel({
       settings: () => this.settings,
       apiKey: () => readApiKey(home),

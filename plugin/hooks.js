@@ -117,6 +117,7 @@ function lifecycle(event, memory) {
   const facts = { ...common(event, undefined, memory), agentId: event.agentId ?? known.agentId ?? agentOf(event.sessionKey) };
   if (data.phase === "start") {
     memory.runs.set(runId, { ...known, ...defined({ ...facts, trace: undefined }), startedAt: data.startedAt ?? event.ts, ended: false });
+    memory.onRunStart?.(facts);
     return undefined;
   }
   if ((data.phase !== "end" && data.phase !== "error") || known.ended) return undefined;

@@ -11,10 +11,14 @@ const WAIT_MS = 60_000;
 const PAUSE_MS = 1000;
 const LONGEST_MS = 24 * 3_600_000;
 const REPLY_CHARACTERS = 500;
-const WAKE_SECONDS = 60;
+// 2026.9 starts five heartbeats a minute and puts others off for up to 50 s; a turn that runs comes first, too.
+const WAKE_SECONDS = 180;
 
 export class Runs {
-  constructor({ tell, causes }) {
+  constructor({ tell, causes, wakeMs = WAKE_SECONDS * 1000 }) {
+    this.wakeMs = wakeMs;
+    this.waking = new Set(); // wake-ups whose turn has not begun: {order, began}
+    this.seesTurns = () => false; // whether this Gateway says when a turn begins
     this.tell = tell; // (result) => Promise
     this.causes = causes;
     this.runtime = null; // api.runtime of the copy of the plugin that has the service
@@ -42,7 +46,9 @@ export class Runs {
     return typeof this.runtime?.subagent?.run === "function" && typeof this.runtime.subagent.waitForRun === "function";
   }
 
+  /** Whether it can wake an agent: by a run in its main session, else by the Gateway's queue of system events. */
   get canWake() {
+    if (this.canRun) return true;
     const system = this.runtime?.system;
     return typeof system?.enqueueSystemEvent === "function" && typeof system.requestHeartbeat === "function";
   }
@@ -80,12 +86,14 @@ export class Runs {
       return;
     }
     this.known.set(order.key, { status: "running" });
-    if (order.op === "wake") {
+    // A run is confirmed and known by its key; the queue is lossy, and its turn has an id that nobody tells.
+    const queue = order.op === "wake" && !this.canRun;
+    if (queue) {
       // The run that it leads to is the Gateway's own, with an id that nobody tells: the session has to do.
       this.causes.announce({ ...order, session: order.sessionKey, seconds: WAKE_SECONDS });
     } else this.causes.begin(order);
-    const result = order.op === "wake" ? this.wake(order) : await this.run(order);
-    if (order.op !== "wake") this.causes.end(order);
+    const result = queue ? await this.wake(order) : await this.run(order);
+    if (!queue) this.causes.end(order);
     if (result.status === "refused") this.known.delete(order.key); // it never began: the next try may be taken
     else this.known.set(order.key, result);
     await this.tell({ key: order.key, ...result });
@@ -105,7 +113,7 @@ export class Runs {
     } catch (error) {
       return { status: "refused", error: short(error) };
     }
-    this.tell({ key: order.key, status: "accepted", runId }).catch(() => {});
+    this.tell({ key: order.key, status: order.op === "wake" ? "queued" : "accepted", runId }).catch(() => {});
     const giveUpAt = Date.now() + LONGEST_MS;
     while (Date.now() < giveUpAt) {
       const asked = Date.now();
@@ -121,15 +129,48 @@ export class Runs {
     return { status: "timeout", runId, error: "no end was told" };
   }
 
-  wake({ sessionKey, agentId, ...order }) {
+  /** Wake an agent, and wait until a turn begins: the Gateway's queue is lossy, and its heartbeat may never come. */
+  async wake({ sessionKey, agentId, ...order }) {
     const { system } = this.runtime;
+    const turn = this.nextTurn(sessionKey, agentId);
     try {
       const taken = system.enqueueSystemEvent(this.messageOf(order), { sessionKey, contextKey: `openclaw-nats:${order.key}` });
       if (taken === false) return { status: "refused", error: "the Gateway's queue of system events did not take it" };
       system.requestHeartbeat({ source: "hook", intent: "immediate", reason: `hook:${order.key}`, agentId, sessionKey });
-      return { status: "accepted", runId: "" };
+      if (!this.seesTurns()) return { status: "accepted", runId: "" };
+      this.tell({ key: order.key, status: "queued" }).catch(() => {});
+      const runId = await turn.began;
+      if (runId !== undefined) return { status: "accepted", runId };
+      return { status: "refused", error: `the Gateway queued the wake-up, but no turn began within ${this.wakeMs / 1000} s` };
     } catch (error) {
       return { status: "refused", error: short(error) };
+    } finally {
+      turn.forget();
+    }
+  }
+
+  /** The next turn that takes an agent's system events: `began` resolves to its run's id, or to undefined in the end. */
+  nextTurn(sessionKey, agentId) {
+    const one = { sessionKey, agentId };
+    let timer;
+    one.began = new Promise((resolve) => {
+      one.tell = resolve;
+      timer = setTimeout(resolve, this.wakeMs);
+      timer.unref?.();
+    });
+    one.forget = () => {
+      clearTimeout(timer);
+      this.waking.delete(one);
+    };
+    this.waking.add(one);
+    return one;
+  }
+
+  /** A turn has begun: in the session itself, in the one that all share, or in one that its heartbeats have. */
+  turnStarted({ sessionKey = "", agentId, runId }) {
+    for (const one of this.waking) {
+      const shared = sessionKey === "global" && (!agentId || agentId === one.agentId);
+      if (shared || sessionKey === one.sessionKey || sessionKey.startsWith(`${one.sessionKey}:heartbeat`)) one.tell(String(runId ?? ""));
     }
   }
 }

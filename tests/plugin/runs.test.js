@@ -104,3 +104,53 @@ test("our own marking can't be closed from inside", () => {
   assert.ok(wrapped.endsWith(`<<<END_EXTERNAL_UNTRUSTED_CONTENT id="${id}">>>`));
   assert.doesNotMatch(wrapped, /＜＜/);
 });
+
+/** A Gateway that queues system events and takes requests for heartbeats. */
+function wakeable() {
+  const events = [];
+  const system = { enqueueSystemEvent: (...given) => void events.push(given), requestHeartbeat: () => {} };
+  return { events, runtime: { system } };
+}
+
+const WAKE = { ...ORDER, op: "wake", key: "w1", agentId: "jarvis", sessionKey: "agent:jarvis:main" };
+
+test("a wake-up is told accepted when a turn has begun that takes it, and not before", async () => {
+  for (const turn of [{ sessionKey: "agent:jarvis:main" }, { sessionKey: "agent:jarvis:main:heartbeat" }, { sessionKey: "global" }]) {
+    const { runtime } = wakeable();
+    const { runs, told } = runsOf(runtime);
+    runs.seesTurns = () => true;
+    const done = runs.take(WAKE);
+    runs.turnStarted({ sessionKey: "agent:main:main", agentId: "main", runId: "other" });
+    await new Promise(setImmediate);
+    assert.deepEqual(told.map((one) => one.status), ["queued"]);
+    runs.turnStarted({ agentId: "jarvis", runId: "r1", ...turn });
+    await done;
+    assert.deepEqual(told.at(-1), { key: "w1", status: "accepted", runId: "r1" });
+    assert.equal(runs.waking.size, 0);
+  }
+});
+
+test("a wake-up that leads to no turn is no success, and can be tried again", async () => {
+  const { runtime, events } = wakeable();
+  const told = [];
+  const runs = new Runs({ tell: async (result) => void told.push(result), causes: new Causes(), wakeMs: 20 });
+  runs.use(runtime);
+  runs.seesTurns = () => true;
+  const holds = setTimeout(() => {}, 1000); // the timer itself does not keep a Gateway alive
+  await runs.take(WAKE);
+  await runs.take(WAKE);
+  clearTimeout(holds);
+  assert.deepEqual(told.map((one) => one.status), ["queued", "refused", "queued", "refused"]);
+  assert.match(told[1].error, /no turn began/);
+  assert.equal(events.length, 2);
+});
+
+test("where it can, a wake-up is a run in the agent's main session, whose end is told", async () => {
+  const { events, runtime } = wakeable();
+  const both = { ...gateway(), ...runtime };
+  const { runs, told } = runsOf(both);
+  await runs.take(WAKE);
+  assert.deepEqual(both.calls.map((one) => [one.sessionKey, one.idempotencyKey]), [["agent:jarvis:main", "w1"]]);
+  assert.deepEqual(told.map((one) => one.status), ["queued", "ok"]);
+  assert.equal(events.length, 0);
+});

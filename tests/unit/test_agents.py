@@ -27,7 +27,7 @@ WAKE = {"kind": "wake"}
     [
         (Agents(), "main", "main", "agent:main:main"),
         (RENAMED, "main", "jarvis", "agent:jarvis:main"),
-        (RENAMED, WAKE, "jarvis", ""),
+        (RENAMED, WAKE, "jarvis", "agent:jarvis:main"),
         (SEVERAL, "main", "home", "agent:home:start"),
         (SEVERAL, "agent:triage:main", "triage", "agent:triage:start"),
         (SEVERAL, "START", "home", "agent:home:start"),

@@ -80,7 +80,8 @@ async def test_without_a_plugin_nothing_was_taken(channel: PluginChannel) -> Non
     [
         ("error", "model failed", RetryLater, "delivery"),
         ("refused", "SESSION_WORK_START_CHANGED Retry", RetryLater, "target"),
-        ("refused", "Unknown agent id", GiveUp, ""),
+        ("refused", "Unknown agent id", RetryLater, "target"),  # in whatever words: nothing is decided by them
+        ("timeout", "", GiveUp, ""),
     ],
 )
 async def test_what_the_plugin_tells_decides(

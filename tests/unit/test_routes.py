@@ -28,7 +28,7 @@ def route(**fields: Any) -> Route:
         ("discord:Channel:5", "session agent:main:discord:channel:5", "agent:main:discord:channel:5"),
         ({"kind": "session", "sessionKey": "main", "agentId": "ops"}, "session agent:ops:main", "agent:ops:main"),
         ({"kind": "agent", "agentId": "ops"}, "agent ops", ""),
-        ({"kind": "wake"}, "wake main", ""),
+        ({"kind": "wake"}, "wake main", "agent:main:main"),
         ({"kind": "webhook", "url": "https://example.org/x"}, "webhook https://example.org/x", ""),
         ({"kind": "subject", "subject": "agent.events.custom.b"}, "subject agent.events.custom.b", ""),
     ],

@@ -48,6 +48,12 @@ def ref(name: str) -> Schema:
 
 
 _UNREADABLE = many(record(name=TEXT, reason=TEXT))
+_ROUTE_OPTIONAL = tuple(
+    "when filter template payload priority flow retry confirm expiresAfter until targetNote".split()
+)
+_DELIVERY_OPTIONAL = tuple(
+    "way routes unanswerable counts waiting sending openBreakers budgets loopGuard plugin".split()
+)
 _PART = {"reachable": FLAG, "lastError": TEXT}
 _COUNTS = {state: WHOLE for state in STATES}
 _TARGET = record(
@@ -121,18 +127,7 @@ ANSWERS: dict[str, Schema] = {
             spool=_SPOOL,
         ),
         delivery=record(
-            (
-                "way",
-                "routes",
-                "unanswerable",
-                "counts",
-                "waiting",
-                "sending",
-                "openBreakers",
-                "budgets",
-                "loopGuard",
-                "plugin",
-            ),
+            _DELIVERY_OPTIONAL,
             **_PART,
             way=TEXT,
             routes=WHOLE,
@@ -149,8 +144,7 @@ ANSWERS: dict[str, Schema] = {
     ),
     "Budget": record(("routeId",), name=TEXT, limit=WHOLE, used=WHOLE, freeAt=maybe(NUMBER), routeId=WHOLE),
     "Route": record(
-        ("when", "filter", "template", "payload", "priority", "flow", "retry", "confirm", "expiresAfter", "until")
-        + ("targetNote",),
+        _ROUTE_OPTIONAL,
         name=TEXT,
         pattern=TEXT,
         target=ANY,

@@ -25,14 +25,15 @@ KEEP_ALIVE_SECONDS = 5.0
 GRACE_SECONDS = 15.0
 ACCEPT_SECONDS = 60.0
 WAY = "plugin"
-# What a Gateway says when a run can never be taken; everything else may pass (found with 2026.6.11 and 2026.9.6).
-_NEVER = ("unknown agent", "invalid session", "unknown session key", "agent not found", "is not configured")
 
 _encode = msgspec.json.Encoder().encode
 
 
 class RunResult(msgspec.Struct, rename="camel"):
-    """What the plugin says of a run. `status`: accepted, ok, error, refused, or timeout (it did not end)."""
+    """What the plugin says of a run.
+
+    `status`: queued (a wake-up that waits for its turn), accepted, ok, error, refused, or timeout (it did not end).
+    """
 
     instance: str
     key: str
@@ -125,8 +126,11 @@ class PluginChannel:
         run = self._runs.get(result.key)
         if run is None or result.instance != self.instance:
             return False
-        if result.status == "accepted":
+        if result.status in ("queued", "accepted"):
             run.accepted = True
+        if result.status == "queued":
+            return True
+        if result.status == "accepted":
             if run.parcel.confirm == "accepted" or run.parcel.kind == "wake":
                 self._end(run, Receipt(WAY, result.run_id, "accepted"))
             return True
@@ -192,8 +196,7 @@ def _outcome(parcel: Parcel, result: RunResult) -> Receipt | DeliveryError:
         return RetryLater(f"the agent's run failed: {result.error}", scope="delivery", rerun=True)
     if result.status == "timeout":
         return GiveUp("the run did not end in time")
-    if any(text in result.error.lower() for text in _NEVER):
-        return GiveUp(f"the Gateway refused the run: {result.error}")
+    # Why is in words only, which change from release to release: the operator has the route's retries to put it right.
     return RetryLater(f"the Gateway did not take the run: {result.error}")
 
 
@@ -222,4 +225,8 @@ def session_of(parcel: Parcel) -> str:
     """The session in which a parcel's run happens: an isolated agent's turn gets one of its own."""
     if parcel.kind == "session":
         return parcel.session
-    return f"agent:{parcel.agent}:main" if parcel.kind == "wake" else f"agent:{parcel.agent}:nats:{parcel.dispatch}"
+    return (
+        parcel.session or f"agent:{parcel.agent}:main"
+        if parcel.kind == "wake"
+        else f"agent:{parcel.agent}:nats:{parcel.dispatch}"
+    )

@@ -80,7 +80,8 @@ class Target:
     @property
     def lane(self) -> str:
         """The name of the line in which its deliveries wait."""
-        return f"{self.kind} {self.session or self.url or self.subject or self.agent}"
+        place = self.agent if self.kind == "wake" else self.session or self.url or self.subject or self.agent
+        return f"{self.kind} {place}"
 
     @property
     def is_turn(self) -> bool:
@@ -96,6 +97,8 @@ class Target:
     def document(self) -> dict[str, Any]:
         """The target as JSON, its secrets included: for the inbox, not for people."""
         found = {key: getattr(self, name) for name, key in _TARGET_KEYS.items()}
+        if self.kind == "wake" and self.session == f"agent:{self.agent}:{MAIN}":
+            found.pop("sessionKey")  # as everybody expects it
         return {"kind": self.kind} | {key: value for key, value in found.items() if value}
 
 
@@ -236,7 +239,9 @@ def parse_target(value: object, agents: Agents = _UNKNOWN) -> Target:
         return _webhook_target(value)
     if kind == "subject":
         return Target("subject", subject=_republish_subject(value["subject"]))
-    return Target(kind, agent=agent.lower() or agents.unnamed, named=bool(agent))
+    owner = agent.lower() or agents.unnamed
+    session = agents.main_session(owner) if kind == "wake" else ""
+    return Target(kind, agent=owner, session=session, named=bool(agent))
 
 
 def _session_target(session: str, agent: str, agents: Agents) -> Target:
