@@ -2,6 +2,7 @@
 // of them goes back as requests of their own (uploader.request), repeated until the sidecar has answered.
 import http from "node:http";
 import https from "node:https";
+import { endProven, ProvenAgent } from "./peer-proof.js";
 import { toJson } from "./text.js";
 
 const SILENCE_MS = 20_000;
@@ -53,9 +54,10 @@ export class Channel {
   open(key) {
     const url = new URL("/api/plugin/channel", this.settings().sidecarUrl);
     for (const [name, value] of Object.entries(this.describe())) url.searchParams.set(name, value);
-    const request = (url.protocol === "https:" ? https : http).request(url, {
-      headers: { authorization: `Bearer ${key}`, accept: "application/x-ndjson" },
-      agent: false,
+    const secure = url.protocol === "https:";
+    const request = (secure ? https : http).request(url, {
+      headers: { accept: "application/x-ndjson" },
+      agent: secure ? false : new ProvenAgent(this.apiKey, {}), // orders are taken from who has proven itself alone
     });
     this.current = request;
     let ended = false;
@@ -93,7 +95,7 @@ export class Channel {
       response.on("error", (error) => end(error.message));
       response.on("close", () => end("the sidecar closed the connection"));
     });
-    request.end();
+    endProven(request, secure, key);
   }
 
   take(line) {

@@ -39,6 +39,7 @@ export async function callTool(bus, name, given, ctx) {
     const answer = await bus.uploader.request(`/api/tools/${name}`, body, { "content-type": "application/json" }, options);
     return resultOf(answer, bus.runs.wrap);
   } catch (error) {
+    if (error?.unproven) return failure("what has the sidecar's port does not prove that it knows our key", "Tell the operator to run `openclaw-nats doctor`.");
     return failure(AWAY, `${LATER} (${cut(String(error?.message ?? error), 200)})`);
   }
 }

@@ -6,6 +6,7 @@ import fs from "node:fs";
 import http from "node:http";
 import https from "node:https";
 import path from "node:path";
+import { endProven, ProvenAgent } from "./peer-proof.js";
 
 const BATCH_EVENTS = 1000;
 const BATCH_BYTES = 4 * 1024 * 1024;
@@ -226,17 +227,19 @@ export class Uploader {
     return new Promise((resolve, reject) => {
       const url = new URL(target, this.settings().sidecarUrl);
       const secure = url.protocol === "https:";
-      this.agent ??= new (secure ? https : http).Agent({ keepAlive: true, maxSockets: 2 });
+      const options = { keepAlive: true, maxSockets: 2 };
+      this.agent ??= secure ? new https.Agent(options) : new ProvenAgent(this.apiKey, options);
       const bytes = Buffer.from(body);
       const request = (secure ? https : http).request(url, {
         method: "POST",
-        agent: alone ? false : this.agent,
-        headers: { ...headers, authorization: `Bearer ${key}`, "content-length": bytes.length },
+        agent: !alone ? this.agent : secure ? false : new ProvenAgent(this.apiKey, {}),
+        headers: { ...headers, "content-length": bytes.length },
       });
       const fail = (error) => {
         clearTimeout(deadline);
         request.destroy();
-        reject(Object.assign(new Error(`${url.origin}: ${error.message || error.code}`), { chokes: error.chokes }));
+        const { chokes, definite, unproven } = error;
+        reject(Object.assign(new Error(`${url.origin}: ${error.message || error.code}`), { chokes, definite, unproven }));
       };
       const deadline = setTimeout(
         () => fail(Object.assign(new Error(`no answer within ${timeoutMs} ms`), { chokes: true })),
@@ -255,7 +258,7 @@ export class Uploader {
           resolve({ status: response.statusCode, body: text, retryAfter: Number(response.headers["retry-after"]) || 0 });
         });
       });
-      request.end(bytes);
+      endProven(request, secure, key, bytes);
     });
   }
 }

@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import test from "node:test";
 import { Channel } from "../../plugin/channel.js";
+import { KEY, proving } from "./proving.js";
 
 /** A server that hands out what a test wants; `connections` are the open answers. */
 async function sidecar(onRequest) {
   const connections = [];
-  const server = http.createServer((request, response) => {
+  const server = proving((request, response) => {
     if (onRequest?.(request, response)) return;
     response.writeHead(200, { "content-type": "application/x-ndjson" });
     response.write("\n");
@@ -52,14 +53,14 @@ test("orders come as lines, also in pieces, and a broken one costs nothing", asy
 
 test("it says who it is, with the key, and connects again when the connection ends", async (t) => {
   const seen = [];
-  const { server, connections, url } = await sidecar((request) => void seen.push([request.url, request.headers.authorization]));
+  const { server, connections, url } = await sidecar((request) => void seen.push([request.url, request.proven]));
   const { channel } = channelTo(url);
   t.after(() => (channel.stop(), server.closeAllConnections(), server.close()));
   channel.start();
   await until(() => connections.length === 1);
   connections[0].destroy();
   await until(() => connections.length === 2);
-  assert.deepEqual(seen[0], ["/api/plugin/channel?instance=instance-1&run=true", "Bearer key-0123456789abcdef"]);
+  assert.deepEqual(seen[0], ["/api/plugin/channel?instance=instance-1&run=true", KEY]);
 });
 
 test("a sidecar that keeps still is left and asked anew", async (t) => {

@@ -8,6 +8,7 @@ import { after, before, test } from "node:test";
 import { Bus } from "../../plugin/bus.js";
 import { TOOLS } from "../../plugin/tool-list.js";
 import { callTool, registerTools } from "../../plugin/tools.js";
+import { proving } from "./proving.js";
 
 const home = fs.mkdtempSync(path.join(os.tmpdir(), "tools-"));
 const seen = [];
@@ -16,14 +17,14 @@ let server;
 let bus;
 
 before(async () => {
-  server = http.createServer((request, response) => {
+  server = proving((request, response) => {
     let body = "";
     request.on("data", (chunk) => (body += chunk));
     request.on("end", () => {
-      seen.push({ url: request.url, key: request.headers.authorization, body: JSON.parse(body) });
+      seen.push({ url: request.url, key: request.proven, body: JSON.parse(body) });
       answer(response);
     });
-  });
+  }, "key-of-the-test-1234");
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   fs.writeFileSync(path.join(home, "plugin.json"), JSON.stringify({ sidecarUrl: `http://127.0.0.1:${server.address().port}` }));
   fs.writeFileSync(path.join(home, "api-key"), "key-of-the-test-1234");
@@ -55,7 +56,7 @@ test("a call carries who makes it, and what delivery led to it", async () => {
   assert.deepEqual(told, { ok: true, id: "1" });
   const last = seen.at(-1);
   assert.equal(last.url, "/api/tools/nats_publish");
-  assert.equal(last.key, "Bearer key-of-the-test-1234");
+  assert.equal(last.key, "key-of-the-test-1234");
   assert.deepEqual(last.body.caller, { agentId: "ops", sessionKey: "agent:ops:main", sessionId: "s-1", hops: 2, cause: "d-1", traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-cef38b0fc7db4161-01" });
 });
 
@@ -104,6 +105,23 @@ test("503 carries the sidecar's words", async () => {
 test("a wrong key is the operator's business", async () => {
   answer = say(401, { detail: "Send the header" });
   assert.match((await call()).told.hint, /openclaw-nats setup/);
+});
+
+test("a program that has the sidecar's port learns of no call", async () => {
+  const asked = [];
+  const impostor = http.createServer((request, response) => {
+    asked.push(request.url.split("?")[0]);
+    response.end("{}");
+  });
+  await new Promise((resolve) => impostor.listen(0, "127.0.0.1", resolve));
+  const robbed = new Bus(fs.mkdtempSync(path.join(os.tmpdir(), "tools-")));
+  robbed.settings.sidecarUrl = `http://127.0.0.1:${impostor.address().port}`;
+  fs.writeFileSync(path.join(robbed.home, "api-key"), "key-of-the-test-1234");
+  const result = JSON.parse((await callTool(robbed, "nats_publish", { payload: "private" }, {})).content[0].text);
+  assert.match(result.hint, /openclaw-nats doctor/);
+  assert.deepEqual(asked, ["/api/proof"]);
+  impostor.closeAllConnections();
+  impostor.close();
 });
 
 test("nobody listens", async () => {

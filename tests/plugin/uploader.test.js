@@ -7,6 +7,7 @@ import path from "node:path";
 import { afterEach, test } from "node:test";
 import { Spool } from "../../plugin/spool.js";
 import { Uploader } from "../../plugin/uploader.js";
+import { KEY, proving } from "./proving.js";
 
 const closing = [];
 afterEach(async () => {
@@ -18,11 +19,11 @@ const line = (id, size = 0) => JSON.stringify({ id: String(id), time: "2026-01-0
 /** A sidecar that keeps what it accepted and answers as `behave` says: returns nothing for the ordinary answer. */
 async function sidecar(behave = () => undefined) {
   const state = { stored: [], requests: 0, headers: [], behave };
-  const server = http.createServer(async (request, response) => {
+  const server = proving(async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
     state.requests += 1;
-    state.headers.push(request.headers);
+    state.headers.push({ ...request.headers, proven: request.proven });
     const ids = Buffer.concat(chunks).toString().split("\n").filter(Boolean).map((text) => JSON.parse(text).id);
     const answer = state.behave({ ids, request, response, number: state.requests, state });
     if (answer === "handled") return;
@@ -64,7 +65,7 @@ test("everything arrives once, in order, in few requests, and the spool is empty
   await until(() => server.stored.length === 2500);
   assert.deepEqual(server.stored.map(Number), [...Array(2500).keys()]);
   assert.ok(server.requests <= 6, `${server.requests}`);
-  assert.equal(server.headers[0].authorization, "Bearer key-0123456789abcdef");
+  assert.equal(server.headers[0].proven, KEY);
   await until(() => spool.stats().events === 0);
 });
 

@@ -1,16 +1,23 @@
-"""Who may call: the API key as a bearer token, compared in constant time, before anything else is looked at."""
+"""Who may call: who has the API key, in constant time, before anything else is looked at.
+
+Plugin and commands prove it (peer_proof.py) and never send it; scripts of users send it as a bearer token.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 from collections.abc import Iterable
+from urllib.parse import parse_qs
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from openclaw_nats import peer_proof
+from openclaw_nats.api.json_answers import json_response
 from openclaw_nats.api.problems import problem
 
+_SESSION = f"{peer_proof.SCHEME} ".encode()
 CONNECTION = "openclaw_nats.connection"  # the scope's key for its http_protocol.LimitedHttpProtocol
 
 
@@ -23,12 +30,16 @@ class ApiKeyMiddleware:
 
     def __init__(self, app: ASGIApp, *, api_key: str, open_paths: Iterable[str]) -> None:
         self._app = app
+        self._key = api_key
         self._digest = _digest(api_key.encode())
         self._open = frozenset(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if scope["path"] == peer_proof.PATH and scope["method"] == "GET":
+            await self.prove(scope)(scope, receive, send)
             return
         through_gate = bool(scope.get("session") or scope.get("signing_in"))
         scope["authorized"] = through_gate or self._authorized(scope)
@@ -39,9 +50,26 @@ class ApiKeyMiddleware:
             return
         await unauthorized()(scope, receive, send)
 
+    def prove(self, scope: Scope) -> Response:
+        """Prove to whoever asks that we know the key; what they then say on this connection has to prove it, too."""
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        nonces = query.get("nonce", [])
+        connection, server = scope.get(CONNECTION), scope.get("server")
+        if len(nonces) != 1 or not peer_proof.is_nonce(nonces[0]) or connection is None or not server:
+            return problem("malformed", "nonce must be 64 hexadecimal digits")
+        ours, address = peer_proof.new_nonce(), peer_proof.address_of(server[0], server[1] or 0)
+        connection.token = peer_proof.token(self._key, nonces[0], ours, address)
+        proof = peer_proof.proof(self._key, nonces[0], ours, address)
+        return json_response({"nonce": ours, "address": address, "proof": proof})
+
     def _authorized(self, scope: Scope) -> bool:
         given = [value for name, value in scope["headers"] if name == b"authorization"]
-        if len(given) != 1 or given[0][:7].lower() != b"bearer ":
+        if len(given) != 1:
+            return False
+        if given[0].startswith(_SESSION):
+            expected = getattr(scope.get(CONNECTION), "token", "")
+            return bool(expected) and hmac.compare_digest(given[0][len(_SESSION) :], expected.encode())
+        if given[0][:7].lower() != b"bearer ":
             return False
         return hmac.compare_digest(_digest(given[0][7:].strip()), self._digest)
 

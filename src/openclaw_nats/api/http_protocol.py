@@ -45,6 +45,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._refused = False
         self._offered = False
         self._timer: asyncio.TimerHandle | None = None
+        self.token = ""  # what a client says that has proven, on this connection, that it knows the key
         self.known = False  # whether a request on it has shown a credential
         self.number = next(_numbers)
         super().connection_made(transport)

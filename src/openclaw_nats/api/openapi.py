@@ -64,6 +64,17 @@ _PUBLISHED = {
         "routes": {"type": "array", "items": {"type": "string"}},
     },
 }
+_NONCE = {
+    "name": "nonce",
+    "in": "query",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+}
+_PROOF = {
+    "type": "object",
+    "required": ["nonce", "address", "proof"],
+    "properties": {name: {"type": "string"} for name in ("nonce", "address", "proof")},
+}
 _OUTCOME = {
     "type": "object",
     "required": ["accepted", "duplicates", "rejected", "filtered"],
@@ -136,6 +147,22 @@ def document() -> dict[str, Any]:
                         _parameter("numbered", "query", {"type": "string", "enum": ["true", "false"]}),
                     ],
                 ),
+            },
+            "/api/proof": {
+                "get": {
+                    **_operation(
+                        "Proof that this sidecar knows the API key, and the right to speak on this connection",
+                        answer=_json(_PROOF),
+                        problems=(400,),
+                        parameters=[
+                            {
+                                **_parameter("nonce", "query", {"type": "string", "pattern": "^[0-9a-f]{64}$"}),
+                                "required": True,
+                            }
+                        ],
+                    ),
+                    "security": [],
+                }
             },
             "/api/plugin/report": {
                 "post": _operation(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from openclaw_nats import peer_proof
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.settings import Settings
 
@@ -83,15 +84,12 @@ class SidecarClient:
         secure = self._parts.scheme == "https"
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         connection = kind(self._parts.hostname or "127.0.0.1", self._parts.port, timeout=timeout)
-        headers = {
-            "Authorization": f"Bearer {self._settings.api_key()}",
-            "Accept": "application/json; version=1, */*",
-            **(more or {}),
-        }
+        headers = {"Accept": "application/json; version=1, */*", **(more or {})}
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         if body is not None:
             headers["Content-Type"] = "application/x-ndjson" if data is body else "application/json"
         try:
+            headers["Authorization"] = self._authorization(connection)
             connection.request(method, path, data, headers)
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
@@ -99,6 +97,33 @@ class SidecarClient:
                 f"the sidecar at {self._settings['sidecar.url']} does not answer: {error}",
                 hint="`openclaw-nats start` starts it; `openclaw-nats status` shows what is down.",
             ) from None
+
+    def _authorization(self, connection: http.client.HTTPConnection) -> str:
+        """What says who we are, once the other side has proven who it is; by TLS its certificate has."""
+        key = self._settings.api_key()
+        if self._parts.scheme == "https":
+            return f"Bearer {key}"
+        connection.connect()
+        connection.auto_open = 0  # what follows belongs to this very connection
+        host, port = connection.sock.getpeername()[:2]
+        nonce = peer_proof.new_nonce()
+        connection.request("GET", f"{peer_proof.PATH}?nonce={nonce}")
+        response = connection.getresponse()
+        body = response.read(8192)
+        try:
+            answer: Any = json.loads(body) if response.status == 200 else {}
+        except ValueError:
+            answer = {}
+        dialled = peer_proof.address_of(host, port)
+        if why := peer_proof.why_not(key, nonce, answer, dialled):
+            raise SidecarRefusal(
+                f"{self._settings['sidecar.url']}: {why}",
+                status=401,
+                hint="Does another program have the port? If it is the sidecar, it runs with another key or an older "
+                "version: `openclaw-nats restart` helps. Is NATS_PLUGIN_API_KEY set here, or where it runs?",
+            )
+        token = peer_proof.token(key, nonce, answer["nonce"], answer["address"])
+        return f"{peer_proof.SCHEME} {token}"
 
     @staticmethod
     def _read(response: http.client.HTTPResponse) -> bytes:
