@@ -112,10 +112,9 @@ def ports(settings: Settings) -> Iterator[Finding]:
         if greeting is None:
             yield problem("ports", f"nothing listens on {address} port {number} ({name})", "Run `openclaw-nats start`.")
         elif not greeting:
-            text = f"what listens on {address} port {number} ({name}) does not answer within 3 s"
-            yield problem(
-                "ports", text, "Is it stopped (SIGSTOP) or overloaded? `openclaw-nats restart` starts it again."
-            )
+            text = f"{address} port {number} does not answer within 3 s: {name} is stopped, or another program listens"
+            fix = f"`openclaw-nats restart`; if it stays: `openclaw-nats setup --{name}-port <a free port>`."
+            yield problem("ports", text, fix)
         elif not greeting.startswith(mark):
             yield problem(
                 "ports",
