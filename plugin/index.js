@@ -14,7 +14,6 @@ export default {
   register(api) {
     const bus = sharedBus(api.pluginConfig);
     if (api.runtime?.version && api.runtime.version !== "unknown") bus.gatewayVersion = String(api.runtime.version);
-    if (api.registrationMode !== "discovery" && api.runtime) bus.runs.use(api.runtime);
     bus.conversationAccess = conversationAccess(api) ?? bus.conversationAccess;
 
     const handle = (make) => (event, ctx) => {
@@ -42,7 +41,12 @@ export default {
 
     api.registerService({
       id: ID,
-      start: () => bus.start(),
+      start: () => {
+        // The runtime of this registration: 2026.5 and 2026.6 register a plugin once more for a turn, with a runtime
+        // that can't run anything, and start no service of that one.
+        if (api.runtime) bus.runs.use(api.runtime);
+        return bus.start();
+      },
       stop: () => bus.stop(),
     });
   },
