@@ -123,7 +123,15 @@ class ScheduleLog(Protocol):
     async def subjects(self, pattern: str) -> list[str]:
         """The subjects that have a message."""
 
-    async def write(self, subject: str, body: bytes, *, revision: int | None = None, alone: str = "") -> int:
+    async def write(
+        self,
+        subject: str,
+        body: bytes,
+        *,
+        revision: int | None = None,
+        alone: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> int:
         """Store a message in place of the one on that subject; its sequence.
 
         Raises Conflict when that one's sequence is not `revision` (0: there is none), or when there is a message on the

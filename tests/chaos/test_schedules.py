@@ -186,6 +186,6 @@ def test_overdue_timers_fire_at_once_after_an_outage(nats: NatsServer, sidecar: 
 
 def test_what_somebody_removed_from_the_stream_is_armed_again(nats: NatsServer, sidecar: Sidecar) -> None:
     assert sidecar.call("POST", "/api/cron", {"name": "tick", "cron": EVERY_SECOND})[0] == 201
-    jetstream.api(nats, "STREAM.PURGE.agent_schedules", {"filter": "agent.schedules.tick.>"})
+    jetstream.api(nats, "STREAM.PURGE.agent_schedules", {"filter": "agent.schedules.armed.>"})
     count = len(planned(sidecar, "agent.events.cron.tick"))
     wait_until(lambda: len(planned(sidecar, "agent.events.cron.tick")) > count + 2, 25, "ticks again")

@@ -171,14 +171,12 @@ def test_a_job_that_this_version_cannot_read_keeps_its_ticks_and_is_listed_and_r
     call = bus.call
     assert call("POST", "/api/cron", {"name": "newer", "cron": "0 0 1 1 *"})[0] == 201
     assert call("POST", "/api/cron", {"name": "mine", "cron": "0 0 1 1 *"})[0] == 201
-    [record] = [
-        one for one in jetstream.read(bus.nats, "agent_schedules") if one["subject"] == "agent.schedules.job.newer"
-    ]
+    [record] = [one for one in jetstream.read(bus.nats, "agent_schedules") if one["subject"].endswith(".newer")]
     document = json.loads(record["data"])
     document["document"]["instruction"] = "a field of a newer version"
-    ticks = {one["subject"] for one in jetstream.read(bus.nats, "agent_schedules") if ".tick." in one["subject"]}
+    ticks = {one["subject"] for one in jetstream.read(bus.nats, "agent_schedules") if ".armed." in one["subject"]}
     assert len(ticks) == 2
-    jetstream.publish(bus.nats, "agent.schedules.job.newer", json.dumps(document).encode())
+    jetstream.publish(bus.nats, record["subject"], json.dumps(document).encode())
     jetstream.publish(bus.nats, "agent.schedules.job.damaged", b"\xff\x00")
     jetstream.publish(bus.nats, "agent.schedules.tick.timer.damaged", b"[1e400]")
     jetstream.publish(bus.nats, "agent.schedules.fired.cron.mine.17.a", b"no event")
@@ -199,14 +197,14 @@ def test_a_job_that_this_version_cannot_read_keeps_its_ticks_and_is_listed_and_r
     assert call("GET", "/api/cron/mine/history")[0] == 200
     log = bus.sidecar.home / "sidecar.out"
     wait_until(lambda: "cron.unreadable" in log.read_text(), 20, "the keeper to meet it")
-    left = {one["subject"] for one in jetstream.read(bus.nats, "agent_schedules") if ".tick.cron" in one["subject"]}
+    left = {one["subject"] for one in jetstream.read(bus.nats, "agent_schedules") if ".armed.cron" in one["subject"]}
     assert left == ticks
     assert call("GET", "/api/cron/newer")[0] == 422
     assert call("DELETE", "/api/cron/newer")[0] == 204
     assert call("DELETE", "/api/cron/damaged")[0] == 204
     assert call("DELETE", "/api/timers/damaged")[0] == 204
     assert "unreadable" not in call("GET", "/api/cron")[1]
-    left = {one["subject"] for one in jetstream.read(bus.nats, "agent_schedules") if ".tick.cron" in one["subject"]}
+    left = {one["subject"] for one in jetstream.read(bus.nats, "agent_schedules") if ".armed.cron" in one["subject"]}
     assert left == {one for one in ticks if ".mine." in one}
 
 

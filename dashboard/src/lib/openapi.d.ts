@@ -419,6 +419,7 @@ export interface components {
             complete: boolean;
             rows: {
                 agent: string;
+                gateway: string;
                 provider: string;
                 model: string;
                 calls: number;

@@ -250,6 +250,7 @@ ANSWERS: dict[str, Schema] = {
         rows=many(
             record(
                 agent=TEXT,
+                gateway=TEXT,
                 provider=TEXT,
                 model=TEXT,
                 calls=WHOLE,

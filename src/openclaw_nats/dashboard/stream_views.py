@@ -117,7 +117,7 @@ class StreamViews:
         return await self._cached(f"usage {seconds}", lambda: self._usage(seconds))
 
     async def _usage(self, seconds: float) -> dict[str, Any]:
-        rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+        rows: dict[tuple[str, str, str, str], dict[str, Any]] = {}
         since = self._clock() - seconds
         calls = 0
         async for message in self._log.read(subject=LLM_OUTPUT, since=since, limit=MAX_SCANNED, follow=False):
@@ -129,7 +129,12 @@ class StreamViews:
             except msgspec.MsgspecError:  # somebody else's: it counts nothing
                 continue
             calls += 1
-            names = (_name(event.get("agentid")), _name(data.provider), _name(data.model))
+            names = (
+                _name(event.get("gatewayid")),
+                _name(event.get("agentid")),
+                _name(data.provider),
+                _name(data.model),
+            )
             row = rows.setdefault(
                 names, {"calls": 0, "input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0, "cost": 0.0}
             )
@@ -139,8 +144,8 @@ class StreamViews:
                 row[name] += _number(used.get(name))
             row["cost"] += _number(data.cost)
         listed = [
-            {"agent": agent, "provider": provider, "model": model, **row}
-            for (agent, provider, model), row in rows.items()
+            {"gateway": gateway, "agent": agent, "provider": provider, "model": model, **row}
+            for (gateway, agent, provider, model), row in rows.items()
         ]
         listed.sort(key=lambda row: -(row["input"] + row["output"]))
         return {"seconds": seconds, "calls": calls, "complete": calls < MAX_SCANNED, "rows": listed}

@@ -52,10 +52,12 @@ class Intake:
         documents: Documents,
         meters: InboundMeters,
         wake: Callable[[], None],
+        place: Callable[[StoredMessage], str] = lambda message: place_of(message.sequence, message.time),
         may_see: Callable[[Maker, Mapping[str, Any]], bool] = lambda maker, event: True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._may_see = may_see
+        self._place_of = place
         self._source = source
         self._database = database
         self._book = book
@@ -187,7 +189,7 @@ class Intake:
         if state == "pending" and late is not None:
             state, reason = "expired", f"its schedule fired {late:.0f} s late, and its job skips what is so late"
         return NewDelivery(
-            place=place_of(message.sequence, message.time),
+            place=self._place_of(message),
             event_id=decoded.id,
             route_id=route.id,
             route=route.name,

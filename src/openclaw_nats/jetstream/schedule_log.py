@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nats.aio.msg import Msg
@@ -72,13 +72,21 @@ class JetStreamScheduleLog:
             if not page or len(found) >= answer.get("total", 0):
                 return found
 
-    async def write(self, subject: str, body: bytes, *, revision: int | None = None, alone: str = "") -> int:
+    async def write(
+        self,
+        subject: str,
+        body: bytes,
+        *,
+        revision: int | None = None,
+        alone: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> int:
         """See ScheduleLog.write."""
         self._check()
-        headers = _guard(alone)
+        sent = {**(headers or {}), **_guard(alone)}
         if revision is not None:
-            headers["Nats-Expected-Last-Subject-Sequence"] = str(revision)
-        answer = parse_reply(await self._connection.request(subject, body, headers))
+            sent["Nats-Expected-Last-Subject-Sequence"] = str(revision)
+        answer = parse_reply(await self._connection.request(subject, body, sent))
         if answer.get("error", {}).get("err_code") == _WRONG_SEQUENCE:
             raise Conflict("somebody else changed it at the same moment", hint="Look at it again, then repeat.")
         return int(checked(answer)["seq"])

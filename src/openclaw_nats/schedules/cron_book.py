@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -47,7 +47,7 @@ class Fire:
 
 
 class CronBook:
-    """All cron jobs on this NATS."""
+    """This Gateway's cron jobs."""
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class CronBook:
         gateway_id: str,
         timezone: str,
         prepare: Callable[[Event], Awaitable[bytes]],
+        seal: Callable[[str, bytes], Mapping[str, str]] = lambda subject, body: {},
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._log = schedule_log
@@ -63,6 +64,7 @@ class CronBook:
         self._gateway_id = gateway_id
         self._timezone = timezone
         self._prepare = prepare
+        self._seal = seal
         self._clock = clock
 
     async def every(self) -> list[Job]:
@@ -74,25 +76,37 @@ class CronBook:
         jobs: list[Job] = []
         unreadable: list[Unreadable] = []
         for record in await self._log.read(names.JOBS):
+            if not names.may_be_of(self._gateway_id, names.key_of_job(record.subject)):
+                continue
             try:
-                jobs.append(job_of(record))
+                job = await self._keeper.owned(job_of(record))
+                if job.gateway == self._gateway_id:
+                    jobs.append(job)
             except InvalidInput as error:
                 unreadable.append(Unreadable(_name_of(record), str(error)))
         return sorted(jobs, key=lambda job: job.name), sorted(unreadable, key=lambda one: one.name)
 
     async def named(self, name: str) -> Job:
         """One job; raise NotFound."""
-        record = await self._log.last(names.job_subject(names.key_of(name)))
-        if record is None:
+        job = await self._find(name)
+        if job is None:
             raise _unknown(name)
-        return job_of(record)
+        return job
+
+    async def _find(self, name: str) -> Job | None:
+        for key in (names.key_in(self._gateway_id, name), names.key_of(name)):
+            record = await self._log.last(names.job_subject(key))
+            if record is not None:
+                job = await self._keeper.owned(job_of(record))
+                if job.gateway == self._gateway_id:
+                    return job
+        return None
 
     async def save(self, value: object, origin: Origin = OPERATOR) -> tuple[Job, bool]:
         """Create the job, or replace the one of that name; (the job, whether it is new)."""
         document = parse_job(value)
         names.check_name(document.name)
-        record = await self._log.last(names.job_subject(names.key_of(document.name)))
-        old = job_of(record) if record is not None else None
+        old = await self._find(document.name)
         if old is None and len(await self._log.subjects(names.JOBS)) >= MAX_JOBS:
             raise InvalidSchedule(f"there are {MAX_JOBS} cron jobs already")
         return await self._put(document, old, origin), old is None
@@ -117,19 +131,29 @@ class CronBook:
 
     async def _key_of(self, name: str) -> str:
         """The key of a stored job. One that can't be read may have no name but its key."""
-        for key in (names.key_of(name), name):
-            if names.is_key(key) and await self._log.last(names.job_subject(key)) is not None:
+        for key in (names.key_in(self._gateway_id, name), names.key_of(name), name):
+            if not names.is_key(key) or not names.may_be_of(self._gateway_id, key):
+                continue
+            record = await self._log.last(names.job_subject(key))
+            if record is not None and await self._is_mine(record):
                 return key
         raise _unknown(name)
+
+    async def _is_mine(self, record: Record) -> bool:
+        try:
+            return (await self._keeper.owned(job_of(record))).gateway == self._gateway_id
+        except InvalidInput:
+            return True  # it can't be read: whoever finds it may remove it
 
     async def run(self, name: str, origin: Origin | None = None) -> Fire:
         """Fire a job now, enabled or not; the ticks go on as they were. `origin` says who asks, if not its maker."""
         job, now = await self.named(name), self._clock()
-        event = job_event(job, self._gateway_id, now, now, manual=True)
+        event = job_event(job, now, now, manual=True)
         if origin is not None:
             event = msgspec.structs.replace(event, hops=max(event.hops, origin.hops), causationid=origin.cause)
         where = names.fired("manual", job.key, int(now * 1000), job.subject)
-        await self._log.write(where, await self._prepare(event))
+        body = await self._prepare(event)
+        await self._log.write(where, body, headers=self._seal(job.subject, body))
         return Fire("fired", now, now, True, event.id)
 
     async def history(self, name: str, limit: int) -> list[Fire]:
@@ -161,9 +185,11 @@ class CronBook:
             created=before.created if before is not None else now,
             updated=now,
             origin=origin,
+            gateway=self._gateway_id,
         )
-        job = compile_job(stored, 0)
-        await self._prepare(job_event(job, self._gateway_id, now, now))  # refused now rather than at its first tick
+        key = old.key if old is not None else names.key_in(self._gateway_id, document.name)
+        job = compile_job(stored, 0, key)
+        await self._prepare(job_event(job, now, now))  # refused now rather than at its first tick
         body = msgspec.json.encode(stored)
         if len(body) > envelope.MAX_EVENT_BYTES:
             raise InvalidSchedule("the job is too large")
@@ -179,7 +205,7 @@ class CronBook:
         finally:
             await self._keeper.settle(job.key)
         log.info("cron.saved", job=job.name, new=old is None)
-        return compile_job(stored, revision)
+        return compile_job(stored, revision, key)
 
 
 def _unknown(name: str) -> NotFound:
@@ -188,10 +214,10 @@ def _unknown(name: str) -> NotFound:
 
 def _name_of(record: Record) -> str:
     """The name of a job that can't be read: what stands in it as a name, if that leads to it, else its key."""
-    key = record.subject.rpartition(".")[2]
+    key = names.key_of_job(record.subject)
     try:
         name = msgspec.json.decode(record.body)["document"]["name"]
-        return name if names.key_of(name) == key else key
+        return name if names.key_of(name) == key.rpartition("=")[2] else key
     except Exception:  # anything may stand there
         return key
 

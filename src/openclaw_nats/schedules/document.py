@@ -77,12 +77,18 @@ class StoredJob(msgspec.Struct, rename="camel", omit_defaults=True):
     created: float
     updated: float
     origin: Origin = msgspec.field(default_factory=Origin)
+    gateway: str = ""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job that can be worked with. `revision` is the stream's sequence of its document."""
+    """A job that can be worked with. `revision` is the stream's sequence of its document, `key` its name as a token.
 
+    `gateway` is the Gateway that it belongs to; empty for one of 0.1.0, until it is found out (Keeper.owned).
+    """
+
+    key: str
+    gateway: str
     stored: StoredJob
     revision: int
     cron: Cron
@@ -93,11 +99,6 @@ class Job:
     def name(self) -> str:
         """Its unique name."""
         return self.stored.document.name
-
-    @property
-    def key(self) -> str:
-        """Its name as a token."""
-        return key_of(self.name)
 
     @property
     def enabled(self) -> bool:
@@ -119,14 +120,14 @@ def parse_job(value: object) -> JobDocument:
     return document
 
 
-def compile_job(stored: StoredJob, revision: int) -> Job:
+def compile_job(stored: StoredJob, revision: int, key: str) -> Job:
     """Check everything in a job; raise InvalidSchedule or InvalidSubject."""
     document = stored.document
     check_name(document.name)
     compiled = cron(document.cron, stored.timezone) if isinstance(document.cron, str) else Cron(document.cron)
     subject = check_subject(document.subject or default_subject("cron", document.name))
     _check_rest(document.payload, document.priority)
-    return Job(stored, revision, compiled, parse_missed(document.missed), subject)
+    return Job(key, stored.gateway, stored, revision, compiled, parse_missed(document.missed), subject)
 
 
 def parse_timer(value: object) -> TimerDocument:
@@ -164,14 +165,14 @@ def describe_duration(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def job_event(job: Job, gateway_id: str, scheduled: float, fired: float, *, manual: bool = False) -> Event:
-    """The event of one run. Its id is made of the tick, so that a tick has one id whoever stores it."""
+def job_event(job: Job, scheduled: float, fired: float, *, manual: bool = False) -> Event:
+    """The event of one run. It is its Gateway's, and its id is made of the tick: whoever stores it, it is the same."""
     note: dict[str, Any] = {"jobName": job.name, "scheduledFor": _ms(scheduled), "firedAt": _ms(fired)}
-    number = f"cron:{job.key}:{_ms(scheduled)}" + (":manual" if manual else "")
+    number = f"cron:{key_of(job.name)}:{_ms(scheduled)}" + (":manual" if manual else "")
     note |= {"manual": True} if manual else {}
     document, origin = job.stored.document, job.stored.origin
     return _event(
-        number, "cron", gateway_id, job.subject, scheduled, document.payload, document.priority, origin, _cron=note
+        number, "cron", job.gateway, job.subject, scheduled, document.payload, document.priority, origin, _cron=note
     )
 
 

@@ -15,8 +15,8 @@ from openclaw_nats.schedules.keeper import job_of
 _KINDS = {"cron": "cron", "manual": "cron", "timer": "timer"}
 
 
-async def fires(log: ScheduleLog, limit: int) -> list[dict[str, Any]]:
-    """The newest runs of jobs and timers, newest first; `at` is seconds since the Unix epoch."""
+async def fires(log: ScheduleLog, limit: int, gateway_id: str) -> list[dict[str, Any]]:
+    """The newest runs of a Gateway's jobs and timers, newest first; `at` is seconds since the Unix epoch."""
     jobs: dict[str, str] = {}
     for record in await log.read(names.JOBS):
         with contextlib.suppress(InvalidInput):  # its runs are listed under its key
@@ -26,16 +26,20 @@ async def fires(log: ScheduleLog, limit: int) -> list[dict[str, Any]]:
     for outcome in ("fired", "skipped"):
         for record in await log.read(f"agent.schedules.{outcome}.>"):
             _, _, _, kind, key, *_ = record.subject.split(".")
-            if kind in _KINDS and (fire := _fire(record, outcome, kind, jobs.get(key, key))) is not None:
+            if not names.may_be_of(gateway_id, key):
+                continue
+            if kind in _KINDS and (fire := _fire(record, outcome, kind, jobs.get(key, key), gateway_id)) is not None:
                 found.append(fire)
     return sorted(found, key=lambda one: -one["at"])[:limit]
 
 
-def _fire(record: Record, outcome: str, kind: str, name: str) -> dict[str, Any] | None:
+def _fire(record: Record, outcome: str, kind: str, name: str, gateway_id: str) -> dict[str, Any] | None:
     event: Any = {}
     if outcome == "fired":
         try:
             event = json_text.shown(record.body)
+            if event.get("gatewayid") not in (None, "", gateway_id):
+                return None
             note = event["data"].get("_timer") or {}
             name = str(note.get("name", name))
         except Exception:  # anything may stand there

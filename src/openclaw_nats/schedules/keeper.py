@@ -7,9 +7,11 @@ Looking at it twice, or from two sidecars at once, does no harm: for one tick th
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import heapq
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import pairwise
 
 import msgspec
@@ -17,6 +19,7 @@ import structlog
 
 from openclaw_nats.backoff import wait_after
 from openclaw_nats.errors import Conflict, InvalidInput, InvalidSchedule, Unavailable, Unsupported
+from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.lateness import too_late
 from openclaw_nats.ports import Arm, Record, ScheduleLog
@@ -48,11 +51,13 @@ class Keeper:
         schedule_log: ScheduleLog,
         gateway_id: str,
         prepare: Callable[[Event], Awaitable[bytes]],
+        seal: Callable[[str, bytes], Mapping[str, str]] = lambda subject, body: {},
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._log = schedule_log
         self._gateway_id = gateway_id
         self._prepare = prepare
+        self._seal = seal
         self._clock = clock
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -65,8 +70,19 @@ class Keeper:
 
     @property
     def jobs(self) -> int:
-        """How many jobs there are."""
-        return len(self._revisions)
+        """How many jobs this Gateway has."""
+        return sum(names.may_be_of(self._gateway_id, key) for key in self._revisions)
+
+    async def owned(self, job: Job) -> Job:
+        """A job with the Gateway that it belongs to. One of 0.1.0 does not say: the events that it made do."""
+        if job.gateway:
+            return job
+        for pattern in (names.all_armed(job.key), *(names.all_fired(kind, job.key) for kind in ("cron", "manual"))):
+            record = await self._log.last(pattern)
+            with contextlib.suppress(InvalidInput):
+                if record is not None and (gateway := envelope.decode(record.body).gatewayid):
+                    return dataclasses.replace(job, gateway=gateway)
+        return dataclasses.replace(job, gateway=self._gateway_id)
 
     async def run(self) -> None:
         """Keep all jobs armed until cancelled."""
@@ -129,8 +145,8 @@ class Keeper:
     async def _refresh(self) -> None:
         """Find what other sidecars have changed, and what somebody has removed."""
         # What is armed first: a job is stored before its ticks, so one that is made meanwhile is not taken for gone.
-        armed: set[str] = {subject.split(".")[4] for subject in await self._log.subjects(names.TICKS)}
-        records = {record.subject.rpartition(".")[2]: record for record in await self._log.read(names.JOBS)}
+        armed = {subject.split(".")[4] for pattern in names.TICKS for subject in await self._log.subjects(pattern)}
+        records = {names.key_of_job(record.subject): record for record in await self._log.read(names.JOBS)}
         for key in armed - records.keys():
             await self._log.purge(names.all_armed(key))
         for key in self._revisions.keys() - records.keys():
@@ -148,7 +164,7 @@ class Keeper:
             await self._log.purge(names.all_armed(key))
             return
         try:
-            job = job_of(record)
+            job = await self.owned(job_of(record))
         except InvalidInput as error:  # another version's, which keeps it armed: its ticks are left alone
             self._revisions[key] = record.sequence
             self._checks.pop(key, None)
@@ -189,7 +205,10 @@ class Keeper:
             body = await self._body(job, tick, now) if verdict == "run" else _note(job, tick, now)
             where = names.fired("cron", job.key, tick, job.subject) if verdict == "run" else None
             try:
-                await self._log.write(where or names.skipped(job.key, tick), body, alone=names.one_tick(job.key, tick))
+                alone = names.one_tick(job.key, tick)
+                await self._log.write(
+                    where or names.skipped(job.key, tick), body, alone=alone, headers=self._seal(job.subject, body)
+                )
                 log.info("cron.missed", job=job.name, verdict=verdict, late_seconds=round(now - tick))
             except Conflict:
                 log.debug("cron.settled_elsewhere", job=job.name)
@@ -207,7 +226,8 @@ class Keeper:
                 subject=names.armed(job.key, tick, job.revision),
                 target=names.fired("cron", job.key, tick, job.subject),
                 at=float(tick),
-                body=await self._body(job, tick, tick),
+                body=(body := await self._body(job, tick, tick)),
+                headers=self._seal(job.subject, body),
                 alone=names.one_tick(job.key, tick),
                 keep=job.missed.keep(tick, following if frequent else None),
             )
@@ -218,7 +238,7 @@ class Keeper:
             await self._log.arm(arms)
 
     async def _body(self, job: Job, tick: float, fired: float) -> bytes:
-        return await self._prepare(job_event(job, self._gateway_id, tick, fired))
+        return await self._prepare(job_event(job, tick, fired))
 
     async def _clean(self) -> None:
         """Histories do not grow for ever; those of jobs that are gone go, when surely everybody has read them."""
@@ -248,7 +268,7 @@ class Keeper:
 def job_of(record: Record) -> Job:
     """A job from its message; raise InvalidSchedule or another InvalidInput when this version can't read it."""
     try:
-        return compile_job(_decoder.decode(record.body), record.sequence)
+        return compile_job(_decoder.decode(record.body), record.sequence, names.key_of_job(record.subject))
     except InvalidInput:
         raise
     except Exception as error:  # whatever another version or program wrote there

@@ -1,15 +1,19 @@
 """Names of jobs and timers, and where their messages lie in the schedules stream.
 
-    agent.schedules.job.<key>                              a cron job's document
-    agent.schedules.tick.cron.<key>.<tick>.<revision>      armed: becomes the next one at its time
+    agent.schedules.job.<gateway>.<name>                   a cron job's document
+    agent.schedules.armed.cron.<key>.<tick>.<revision>     armed: becomes the next one at its time
     agent.schedules.fired.cron.<key>.<tick>.<rest>         fired; comes into the events stream as agent.events.<rest>
     agent.schedules.skipped.cron.<key>.<tick>.<rest>       missed, and not made up for
     agent.schedules.fired.manual.<key>.<milliseconds>.<rest>
-    agent.schedules.tick.timer.<key>                       a timer
+    agent.schedules.armed.timer.<key>                      a timer
     agent.schedules.fired.timer.<key>.<milliseconds>.<rest>
 
 For one tick of a job there is at most one message, armed or fired or skipped: every write is made on that condition, so
 that two sidecars, or one that was killed halfway, can't fire a tick twice. `<tick>` is its time in whole seconds.
+
+A name belongs to a Gateway: `<key>` is `<gateway>=<name>`, both escaped. Keys of 0.1.0 are names alone; their documents
+lie at `agent.schedules.job.<key>`, and what is armed at `agent.schedules.tick.…`. They stay there. What is new lies
+elsewhere, since a sidecar of 0.1.0 removes what is armed for jobs that it does not know.
 """
 
 from __future__ import annotations
@@ -21,9 +25,9 @@ from openclaw_nats.errors import InvalidSchedule
 from openclaw_nats.events.subjects import AGENTS, PREFIX, token_from_name
 
 MAX_NAME = 128
-JOBS = "agent.schedules.job.*"
-TICKS = "agent.schedules.tick.cron.>"
-TIMERS = "agent.schedules.tick.timer.*"
+JOBS = "agent.schedules.job.>"
+TICKS = ("agent.schedules.armed.cron.>", "agent.schedules.tick.cron.>")
+TIMERS = ("agent.schedules.armed.timer.*", "agent.schedules.tick.timer.*")
 # Events of the Gateway's own cron have these subjects: a job of that name publishes elsewhere by default.
 TAKEN = ("added", "started", "finished", "updated", "removed")
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -50,6 +54,26 @@ def key_of(name: str) -> str:
     return f"{token_from_name(name)[:48]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
+def key_in(gateway_id: str, name: str) -> str:
+    """The key of a Gateway's job or timer."""
+    return f"{key_of(gateway_id)}={key_of(name)}"
+
+
+def may_be_of(gateway_id: str, key: str) -> bool:
+    """Whether a key can be one of this Gateway's: it names it, or is of the time when keys named none."""
+    gateway, separator, _ = key.partition("=")
+    return not separator or gateway == key_of(gateway_id)
+
+
+def key_of_job(subject: str) -> str:
+    """The key of the job whose document lies at a subject."""
+    return "=".join(subject.split(".")[3:])
+
+
+def _armed_at(key: str) -> str:
+    return f"agent.schedules.{'armed' if '=' in key else 'tick'}"
+
+
 def is_key(text: str) -> bool:
     """Whether a text can be the key of a job or timer: one token of a subject."""
     return bool(text) and not set(text) & set(" .*>") and text.isprintable()
@@ -68,17 +92,17 @@ def own_subject(agent: str, kind: str, name: str) -> str:
 
 def job_subject(key: str) -> str:
     """Where a job's document lies."""
-    return f"agent.schedules.job.{key}"
+    return f"agent.schedules.job.{key.replace('=', '.', 1)}"
 
 
 def armed(key: str, tick: int, revision: int) -> str:
     """Where a tick waits."""
-    return f"agent.schedules.tick.cron.{key}.{tick}.{revision}"
+    return f"{_armed_at(key)}.cron.{key}.{tick}.{revision}"
 
 
 def all_armed(key: str) -> str:
     """Where all ticks of a job wait."""
-    return f"agent.schedules.tick.cron.{key}.>"
+    return f"{_armed_at(key)}.cron.{key}.>"
 
 
 def one_tick(key: str, tick: int) -> str:
@@ -113,4 +137,4 @@ def skipped(key: str, tick: int) -> str:
 
 def timer_subject(key: str) -> str:
     """Where a timer waits."""
-    return f"agent.schedules.tick.timer.{key}"
+    return f"{_armed_at(key)}.timer.{key}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,7 @@ class Timer:
     priority: int
     made_by: str
     session: str
+    gateway: str
 
     @property
     def maker(self) -> Maker | None:
@@ -45,18 +47,20 @@ class Timer:
 
 
 class TimerBook:
-    """All timers on this NATS."""
+    """This Gateway's timers."""
 
     def __init__(
         self,
         schedule_log: ScheduleLog,
         gateway_id: str,
         prepare: Callable[[Event], Awaitable[bytes]],
+        seal: Callable[[str, bytes], Mapping[str, str]] = lambda subject, body: {},
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._log = schedule_log
         self._gateway_id = gateway_id
         self._prepare = prepare
+        self._seal = seal
         self._clock = clock
 
     async def every(self) -> list[Timer]:
@@ -67,19 +71,34 @@ class TimerBook:
         """All timers, the next one first, and those that this version can't read."""
         timers: list[Timer] = []
         unreadable: list[Unreadable] = []
-        for record in await self._log.read(names.TIMERS):
+        for record in [one for pattern in names.TIMERS for one in await self._log.read(pattern)]:
+            key = record.subject.rpartition(".")[2]
             try:
-                timers.append(_timer(record))
+                timer = _timer(record)
+                if self._is_mine(timer):
+                    timers.append(timer)
             except InvalidSchedule as error:
-                unreadable.append(Unreadable(record.subject.rpartition(".")[2], str(error)))
+                if names.may_be_of(self._gateway_id, key):
+                    unreadable.append(Unreadable(key, str(error)))
         return sorted(timers, key=lambda one: one.at), sorted(unreadable, key=lambda one: one.name)
 
     async def named(self, name: str) -> Timer:
         """One timer; raise NotFound."""
-        record = await self._log.last(names.timer_subject(names.key_of(name)))
-        if record is None:
+        found = await self._find(name)
+        if found is None:
             raise _unknown(name)
-        return _timer(record)
+        return _timer(found)
+
+    def _is_mine(self, timer: Timer) -> bool:
+        return timer.gateway in ("", self._gateway_id)
+
+    async def _find(self, name: str) -> Record | None:
+        """This Gateway's timer of a name; one of another Gateway's that 0.1.0 set under the same name is left alone."""
+        for key in (names.key_in(self._gateway_id, name), names.key_of(name)):
+            record = await self._log.last(names.timer_subject(key))
+            if record is not None and self._is_mine(_timer(record)):
+                return record
+        return None
 
     async def set(self, value: object, origin: Origin = OPERATOR) -> tuple[Timer, bool]:
         """Set a timer, in place of one of that name; (the timer, whether the name is new)."""
@@ -87,26 +106,36 @@ class TimerBook:
         now = self._clock()
         at = moment_of(document, now)
         event = timer_event(document, self._gateway_id, at, now, origin)
-        key = names.key_of(document.name)
-        where = names.timer_subject(key)
-        old = await self._log.last(where)
-        if old is None and len(await self._log.subjects(names.TIMERS)) >= MAX_TIMERS:
+        old = await self._find(document.name)
+        if old is None and await self.count() >= MAX_TIMERS:
             raise InvalidSchedule(f"there are {MAX_TIMERS} timers already")
+        key = names.key_in(self._gateway_id, document.name) if old is None else old.subject.rpartition(".")[2]
+        where = names.timer_subject(key)
         body = await self._prepare(event)
         target = names.fired("timer", key, int(at * 1000), event.subject)
-        await self._log.arm([Arm(where, target, at, body)])
+        await self._log.arm([Arm(where, target, at, body, headers=self._seal(event.subject, body))])
         log.info("timer.set", timer=document.name, seconds=round(at - now))
         return _timer(Record(where, 0, body, {}, now)), old is None
 
     async def cancel(self, name: str) -> None:
         """Cancel a timer, be it one that this version can't read; raise NotFound when there is none."""
-        keys = [key for key in dict.fromkeys((names.key_of(name), name)) if names.is_key(key)]
+        keys = dict.fromkeys((names.key_in(self._gateway_id, name), names.key_of(name), name))
         for key in keys:  # one that can't be read is listed by its key
-            if await self._log.purge(names.timer_subject(key)):
+            if not names.is_key(key) or not names.may_be_of(self._gateway_id, key):
+                continue
+            record = await self._log.last(names.timer_subject(key))
+            with contextlib.suppress(InvalidSchedule):
+                if record is not None and not self._is_mine(_timer(record)):
+                    continue
+            if record is not None and await self._log.purge(names.timer_subject(key)):
                 break
         else:
             raise _unknown(name)
         log.info("timer.cancelled", timer=name)
+
+    async def count(self) -> int:
+        """How many timers there are on this NATS, of all Gateways."""
+        return sum([len(await self._log.subjects(pattern)) for pattern in names.TIMERS])
 
 
 def _unknown(name: str) -> NotFound:
@@ -137,4 +166,5 @@ def _read_timer(record: Record) -> Timer:
         priority=event.priority,
         made_by=Origin(agent=event.agentid).by,
         session=event.sessionkey,
+        gateway=event.gatewayid,
     )

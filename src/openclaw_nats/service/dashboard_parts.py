@@ -97,7 +97,7 @@ def build_dashboard(
         activity=activity,
         views=views,
         inbox=inbound.inbox,
-        fires=lambda limit: fires(schedules.log, limit),
+        fires=lambda limit: fires(schedules.log, limit, settings.gateway_id),
         versions=versions,
     )
     return Dashboard(

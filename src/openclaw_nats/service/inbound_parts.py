@@ -34,6 +34,7 @@ from openclaw_nats.inbound.rendering import Renderer
 from openclaw_nats.inbound.republish import Republisher
 from openclaw_nats.inbound.route import TURN_KINDS
 from openclaw_nats.inbound.route_book import RouteBook
+from openclaw_nats.inbound.sealed_ticks import place_in
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.consumer import JetStreamSource
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
@@ -247,6 +248,7 @@ def build_inbound(
         documents=documents,
         meters=meters,
         wake=deliveries.wake,
+        place=lambda message: place_in(message, identity),
         may_see=lambda maker, event: reads_all or maker.may_see(settings.gateway_id, event),
     )
     return Inbound(

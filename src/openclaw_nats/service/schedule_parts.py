@@ -8,11 +8,11 @@ from typing import Any
 
 from openclaw_nats.errors import Unavailable, Unsupported
 from openclaw_nats.events.envelope import Event
+from openclaw_nats.events.identity import SEAL, Identity
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.schedule_log import JetStreamScheduleLog
 from openclaw_nats.jetstream.streams import SCHEDULES, Streams
 from openclaw_nats.outbound.ingest import Ingest
-from openclaw_nats.schedules import names
 from openclaw_nats.schedules.cron_book import CronBook
 from openclaw_nats.schedules.keeper import Keeper
 from openclaw_nats.schedules.timer_book import TimerBook
@@ -36,7 +36,7 @@ class Schedules:
     async def report(self) -> dict[str, Any]:
         """The part of `/api/health` that tells of schedules."""
         try:
-            timers = len(await self.log.subjects(names.TIMERS))
+            timers = await self.timers.count()
             sources = (await self.streams.state())["sources"]
         except (Unavailable, Unsupported) as error:
             return {"available": False, "lastError": str(error), "jobs": self.keeper.jobs, "timers": None}
@@ -50,18 +50,23 @@ class Schedules:
         }
 
 
-def build_schedules(settings: Settings, connection: Connection, streams: Streams, ingest: Ingest) -> Schedules:
+def build_schedules(
+    settings: Settings, connection: Connection, streams: Streams, ingest: Ingest, identity: Identity
+) -> Schedules:
     """Wire schedules; their events go through the same filter and redaction as all others."""
 
     async def prepare(event: Event) -> bytes:
         return (await ingest.prepare(event)).body
 
+    def seal(subject: str, body: bytes) -> dict[str, str]:
+        return {SEAL: identity.seal(subject, body)}
+
     log = JetStreamScheduleLog(connection, streams)
-    keeper = Keeper(log, settings.gateway_id, prepare)
+    keeper = Keeper(log, settings.gateway_id, prepare, seal)
     return Schedules(
         log=log,
         keeper=keeper,
-        cron=CronBook(log, keeper, settings.gateway_id, settings["schedules.timezone"], prepare),
-        timers=TimerBook(log, settings.gateway_id, prepare),
+        cron=CronBook(log, keeper, settings.gateway_id, settings["schedules.timezone"], prepare, seal),
+        timers=TimerBook(log, settings.gateway_id, prepare, seal),
         streams=streams,
     )

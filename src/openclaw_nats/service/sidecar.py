@@ -165,7 +165,7 @@ async def build(settings: Settings) -> Sidecar:
         return inbound.channel.ask_report() and await reports.following(_REPORT_SECONDS)
 
     inbound.book.ask_gateway = ask_gateway
-    schedules = build_schedules(settings, connection, streams, ingest)
+    schedules = build_schedules(settings, connection, streams, ingest, identity)
     gateway = GatewayProbe(settings["gateway.url"])
     health = Health(
         settings=settings,
