@@ -205,7 +205,7 @@ def test_a_job_that_this_version_cannot_read_keeps_its_ticks_and_is_listed_and_r
     assert call("DELETE", "/api/timers/damaged")[0] == 204
     assert "unreadable" not in call("GET", "/api/cron")[1]
     left = {one["subject"] for one in jetstream.read(bus.nats, "agent_schedules") if ".armed.cron" in one["subject"]}
-    assert left == {one for one in ticks if ".mine." in one}
+    assert left == {one for one in ticks if "=mine." in one}
 
 
 def test_a_route_that_no_longer_compiles_is_listed_and_removed(bus: Bus) -> None:

@@ -85,7 +85,7 @@ def test_operators_jobs_and_timers_of_one_name_are_two(fleet: Fleet) -> None:
     found = wait_until(lambda: len(fired()) == 4 and fired(), what="both timers and both runs")
     assert [one["gatewayid"] for one in found] == [one["data"]["of"] for one in found]
     for one, name in both:
-        runs = one.get("/api/logs/fires")[1][]
+        runs = one.get("/api/logs/fires")[1]["lines"]
         assert {run["kind"] for run in runs} == {"cron", "timer"}, name
         assert len(runs) == 2
     assert fleet.office.call("DELETE", "/api/cron/daily")[0] == 204
