@@ -232,7 +232,7 @@ def repack(file: Path, folder: Path, change: Any, *, right: bool = False) -> Pat
 
 def test_without_nats_nothing_is_written(house: Installation, tmp_path: Path) -> None:
     house.stop()
-    assert house.run("backup", str(tmp_path / "none.tar.gz"), code=1)["error"]
+    assert house.run("backup", str(tmp_path / "none.tar.gz"), code=3)["error"]
     assert list(tmp_path.glob("*none*")) == []
 
 

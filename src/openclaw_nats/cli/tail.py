@@ -17,7 +17,7 @@ from openclaw_nats.cli.output import json_option, line
 @json_option
 def command(as_json: bool, subject: str | None, since: str) -> None:
     """Print events as they come, until Ctrl-C. It waits for a sidecar that is away."""
-    from openclaw_nats.cli.sidecar_client import SidecarClient, SidecarDown
+    from openclaw_nats.cli.sidecar_client import SidecarClient, SidecarDown, SidecarError
     from openclaw_nats.settings import load, parse_duration
 
     client = SidecarClient(load())
@@ -43,7 +43,9 @@ def command(as_json: bool, subject: str | None, since: str) -> None:
                     seen[key] = None
                     if len(seen) > 10_000:
                         del seen[next(iter(seen))]
-        except SidecarDown as error:
+        except SidecarError as error:
+            if error.exit_code != SidecarDown.exit_code:
+                raise  # a sidecar that has just started answers 503 until it has NATS: that passes, a refusal does not
             if not waiting:
                 line(f"{error}; waiting for it", err=True)
             waiting = True
