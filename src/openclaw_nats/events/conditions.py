@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from openclaw_nats.errors import InvalidRoute, Poison
+from openclaw_nats.events import cel_functions
 
 # Loading the package also loads its command line (prompt-toolkit, typer: 160 ms and 20 MB), which nothing here uses.
 sys.modules.setdefault("cel.cli", types.ModuleType("cel.cli"))
@@ -22,6 +23,7 @@ sys.modules.setdefault("cel.cli", types.ModuleType("cel.cli"))
 import cel  # noqa: E402
 
 MAX_LENGTH = 2000
+CHEAP = 512 * 1024  # bytes of a document, times the weight of an expression: some milliseconds
 ATTRIBUTES = ("id", "source", "type", "subject", "time", "gatewayid", "agentid", "sessionkey", "sessionid", "runid")
 VARIABLES = frozenset({"event", "data", "priority", "hops", *ATTRIBUTES})
 FUNCTIONS = frozenset(
@@ -34,6 +36,7 @@ _TYPE_NAMES = frozenset("int uint double string bool bytes list map null_type ty
 _MACRO = re.compile(r"(?:\.|\b)(all|exists|exists_one|map|filter)\s*\(\s*([A-Za-z_]\w*)\s*,")
 _POSITION = re.compile(r"<input>:(\d+):(\d+): (.*)")
 _TEXT = re.compile(r"""[rRbB]*("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')""")
+_MATCHES = cel.compile("text.matches(pattern)")
 _COMPARE = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
@@ -43,36 +46,61 @@ class Expression:
     def __init__(self, source: object, field: str) -> None:
         self.source = _checked(source, field)
         try:
-            self._program = cel.compile(self.source)
+            written = cel.compile(self.source)
         except ValueError as error:
             raise InvalidRoute(f"{field}: {_position(str(error))}", hint=_hint()) from None
-        self._check_names(field)
+        bare = _TEXT.sub(lambda match: " " * len(match[0]), self.source)
+        self._check_names(written, bare, field)
+        self._check_patterns(bare, field)
+        self._program = cel.compile(cel_functions.renamed(self.source, bare))
+        macros = bool(_MACRO.search(bare))
+        self._weight = None if macros else 1 + len(self.source) // 40 + bare.count("+") ** 2
+
+    def is_cheap(self, size: int) -> bool:
+        """Whether it may be worked out in the event loop, for a document of `size` bytes.
+
+        A macro goes through lists as often as its author likes; `+` copies what it joins.
+        """
+        return self._weight is not None and self._weight * size <= CHEAP
 
     def evaluate(self, context: Mapping[str, Any]) -> Any:
         """The value for one event's context (`context_of`); raise Poison that says what failed."""
+        scope = cel.Context(dict(context))
+        for name, function in _FUNCTIONS.items():
+            scope.add_function(name, function)
         try:
-            return self._program.execute(dict(context))
+            return self._program.execute(scope)
         except KeyError as error:
             raise Poison(f"{self.source!r}: the event has no field {error}; test for it with has()") from None
         except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
-            raise Poison(f"{self.source!r}: {str(error).split('. ')[0][:300]}") from None
+            raise Poison(f"{self.source!r}: {_reason(str(error))}") from None
 
-    def _check_names(self, field: str) -> None:
-        bare = _TEXT.sub(lambda match: " " * len(match[0]), self.source)
+    def _check_names(self, program: Any, bare: str, field: str) -> None:
         bound = {match[2] for match in _MACRO.finditer(bare)}
         if _nested_macro(bare):
             raise InvalidRoute(
                 f"{field}: one of all, exists, exists_one, map, filter lies inside another",
                 hint="Its cost would grow with the square of the event's size; test one list at a time.",
             )
-        for name in sorted(set(self._program.variables()) - VARIABLES - _TYPE_NAMES - bound):
+        for name in sorted(set(program.variables()) - VARIABLES - _TYPE_NAMES - bound):
             raise InvalidRoute(f"{field}: {_where(bare, name)}there is no variable {name!r}", hint=_hint())
-        for name in sorted(set(self._program.functions()) - FUNCTIONS):
+        for name in sorted(set(program.functions()) - FUNCTIONS):
             if name[0] not in "_@!-":
                 raise InvalidRoute(
                     f"{field}: {_where(bare, name)}there is no function {name!r}",
                     hint="Functions: " + ", ".join(sorted(FUNCTIONS)) + ".",
                 )
+
+    def _check_patterns(self, bare: str, field: str) -> None:
+        """A regular expression that is written out has to be one."""
+        for call in re.finditer(r"\bmatches\s*\(", bare):
+            end = bare.find(")", call.end())
+            for literal in _TEXT.finditer(self.source, call.end(), end if end >= 0 else len(bare)):
+                try:
+                    cel.compile(f"''.matches({literal[0]})").execute({})
+                except (ValueError, RuntimeError) as error:
+                    why = str(error).split("error: ")[-1].split(". Check")[0].strip()
+                    raise InvalidRoute(f"{field}: {literal[0][:80]} is not a regular expression: {why[:200]}") from None
 
 
 class Condition:
@@ -88,6 +116,10 @@ class Condition:
         if not isinstance(value, bool):
             raise Poison(f"{self.source!r} is {type(value).__name__} {str(value)[:80]!r}, not true or false")
         return value
+
+    def is_cheap(self, size: int) -> bool:
+        """See Expression.is_cheap."""
+        return self._expression.is_cheap(size)
 
 
 @lru_cache(maxsize=4096)
@@ -108,6 +140,16 @@ def context_of(document: Mapping[str, Any]) -> dict[str, Any]:
     context["data"] = document.get("data")
     context["event"] = dict(document)
     return context
+
+
+def _matches(text: str, pattern: str) -> bool:
+    return bool(_MATCHES.execute({"text": text, "pattern": pattern}))
+
+
+def _reason(message: str) -> str:
+    """What the interpreter says, without what is about its Python side."""
+    found = re.sub(r"Python function call failed: \w+: ", "", message).split(". ")[0][:300]
+    return re.sub(r"^Function '(\w+?)_?' error: ", r"\1(): ", found)
 
 
 def filter_to_cel(rules: object, field: str = "filter") -> str:
@@ -243,3 +285,6 @@ def _nested_macro(bare: str) -> bool:
 
 def _hint() -> str:
     return "Variables: " + ", ".join(sorted(VARIABLES)) + ". Example: data.state == 'open' && priority >= 5"
+
+
+_FUNCTIONS = cel_functions.functions(_matches)

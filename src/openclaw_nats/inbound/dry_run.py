@@ -13,13 +13,13 @@ import msgspec
 
 from openclaw_nats.errors import InvalidInput, Poison
 from openclaw_nats.events import json_text
-from openclaw_nats.events.conditions import context_of
 from openclaw_nats.events.decoding import decode_message
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.subjects import check_subject, matches
 from openclaw_nats.inbound.budgets import Budgets, Limit
 from openclaw_nats.inbound.flow_control import FlowControl, Release
+from openclaw_nats.inbound.judging import Judge
 from openclaw_nats.inbound.render_process import TooLong
 from openclaw_nats.inbound.rendering import Renderer
 from openclaw_nats.inbound.route import Route, compile_route, parse
@@ -37,8 +37,14 @@ class DryRun:
     """Tries routes out; `route` may be one that is not saved yet."""
 
     def __init__(
-        self, log: EventLog, renderer: Renderer, limits: tuple[Limit, ...], clock: Callable[[], float] = time.time
+        self,
+        log: EventLog,
+        renderer: Renderer,
+        judge: Judge,
+        limits: tuple[Limit, ...],
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._judge = judge
         self._log = log
         self._renderer = renderer
         self._limits = limits
@@ -72,7 +78,7 @@ class DryRun:
         return await self._report(route, messages)
 
     async def _report(self, route: Route, messages: list[StoredMessage]) -> dict[str, Any]:
-        judged, documents, arrivals = _judge(route, messages)
+        judged, documents, arrivals = await self._judge_all(route, messages)
         turns = self._simulate(route, arrivals)
         shown = []
         for at, members in turns[:MAX_TEXTS]:
@@ -134,34 +140,35 @@ class DryRun:
             now = min(later)
         return turns
 
+    async def _judge_all(
+        self, route: Route, messages: list[StoredMessage]
+    ) -> tuple[list[dict[str, Any]], dict[int, dict[str, Any]], list[tuple[str, Waiting]]]:
+        """(each event with the verdict, the documents of those that match by sequence, those as they arrive)."""
+        judged, documents, arrivals = [], {}, []
+        for message in messages:
+            decoded, reason = decode_message(message)
+            key: str | None = None
+            if not matches(route.pattern, message.subject):
+                reason = "the pattern does not cover its subject"
+            elif not reason:
+                document = json_text.shown(decoded.document)
+                try:
+                    key = await self._judge.judge(route, decoded.document)
+                    reason = "" if key is not None else "a condition does not hold"
+                except Poison as error:
+                    reason = f"dead letter: {error}"
+            judged.append({"id": decoded.id, "subject": message.subject, "matched": key is not None, "reason": reason})
+            if key is not None:
+                documents[message.sequence] = document
+                at = message.time / 1e9
+                priority = route.document.priority or decoded.priority
+                size = len(decoded.document)
+                arrivals.append(
+                    (key, Waiting(0, "", decoded.id, message.sequence, priority, decoded.hops, size, at, at))
+                )
+        return judged, documents, arrivals
+
 
 def draft(value: object) -> Route:
     """A route that is not saved, compiled; raise InvalidRoute."""
     return compile_route(parse(value))
-
-
-def _judge(
-    route: Route, messages: list[StoredMessage]
-) -> tuple[list[dict[str, Any]], dict[int, dict[str, Any]], list[tuple[str, Waiting]]]:
-    """(each event with the verdict, the documents of those that match by sequence, those as they arrive)."""
-    judged, documents, arrivals = [], {}, []
-    for message in messages:
-        decoded, reason = decode_message(message)
-        key: str | None = None
-        if not matches(route.pattern, message.subject):
-            reason = "the pattern does not cover its subject"
-        elif not reason:
-            document = json_text.shown(decoded.document)
-            try:
-                key = route.judge(context_of(json_text.values(decoded.document))) if route.looks_inside else ""
-                reason = "" if key is not None else "a condition does not hold"
-            except Poison as error:
-                reason = f"dead letter: {error}"
-        judged.append({"id": decoded.id, "subject": message.subject, "matched": key is not None, "reason": reason})
-        if key is not None:
-            documents[message.sequence] = document
-            at = message.time / 1e9
-            priority = route.document.priority or decoded.priority
-            size = len(decoded.document)
-            arrivals.append((key, Waiting(0, "", decoded.id, message.sequence, priority, decoded.hops, size, at, at)))
-    return judged, documents, arrivals

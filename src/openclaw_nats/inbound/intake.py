@@ -20,6 +20,7 @@ from openclaw_nats.events.makers import Maker
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.flow_control import FlowControl
+from openclaw_nats.inbound.judging import Judge
 from openclaw_nats.inbound.loop_guard import LoopGuard
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.route import Route
@@ -49,6 +50,7 @@ class Intake:
         book: RouteBook,
         flow: FlowControl,
         guard: LoopGuard,
+        judge: Judge,
         documents: Documents,
         meters: InboundMeters,
         wake: Callable[[], None],
@@ -63,6 +65,7 @@ class Intake:
         self._book = book
         self._flow = flow
         self._guard = guard
+        self._judge = judge
         self._documents = documents
         self._meters = meters
         self._wake = wake
@@ -108,7 +111,7 @@ class Intake:
         """Put messages into the inbox, then acknowledge them. Raises Unavailable when the inbox can't be written."""
         rows: list[NewDelivery] = []
         for one in batch:
-            rows += self._rows(one.message)
+            rows += await self._rows(one.message)
         if rows:
             now = self._clock()
             await self._keep(rows, now)
@@ -149,7 +152,7 @@ class Intake:
             )
         self._wake()
 
-    def _rows(self, message: StoredMessage) -> list[NewDelivery]:
+    async def _rows(self, message: StoredMessage) -> list[NewDelivery]:
         routes = [
             route for route in self._book.index.routes_for(message.subject) if message.sequence > route.after_sequence
         ]
@@ -164,11 +167,13 @@ class Intake:
             reason, key = broken, ""
             if not broken and route.looks_inside:
                 try:
-                    if context is None:
+                    if context is None and route.is_cheap(len(decoded.document)):
                         context = context_of(json_text.values(decoded.document))
-                    judged = route.judge(context)
+                    judged = await self._judge.judge(route, decoded.document, context)
                 except Poison as error:
                     judged, reason = "", str(error)
+                except Unavailable:
+                    raise
                 except Exception as error:
                     log.error(
                         "intake.bug", sequence=message.sequence, route=route.name, error=repr(error), exc_info=True

@@ -14,6 +14,7 @@ import msgspec
 from openclaw_nats.errors import InvalidRoute, Poison
 from openclaw_nats.events import session_keys
 from openclaw_nats.events.agents import MAIN, Agents, nearest
+from openclaw_nats.events.condition_worker import key_text
 from openclaw_nats.events.conditions import Condition, Expression, condition_of, filter_to_cel
 from openclaw_nats.events.envelope import parse_time
 from openclaw_nats.events.makers import Maker
@@ -142,6 +143,11 @@ class Route:
         """Whether it has to see an event's content to judge it."""
         return bool(self.conditions) or self.key is not None
 
+    def is_cheap(self, size: int) -> bool:
+        """Whether it may judge a document of `size` bytes in the event loop (see Expression.is_cheap)."""
+        cheap = all(one.is_cheap(size) for one in self.conditions)
+        return cheap and (self.key is None or self.key.is_cheap(size))
+
     def judge(self, context: Mapping[str, Any]) -> str | None:
         """The event's flow key, or None when a condition does not hold; raise Poison when one fails on it."""
         if not all(condition.holds(context) for condition in self.conditions):
@@ -150,7 +156,7 @@ class Route:
             return ""
         value = self.key.evaluate(context)
         try:
-            return (value if isinstance(value, str) else msgspec.json.encode(value).decode())[:200]
+            return key_text(value)
         except (TypeError, ValueError):
             raise Poison(f"flow.key is {type(value).__name__}, which can't be a key") from None
 

@@ -17,6 +17,7 @@ from openclaw_nats.events.makers import maker_of
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.route import Route, RouteDocument, compile_route, parse, target_problem, to_document
 from openclaw_nats.inbound.routing import RouteIndex, reduce_patterns
+from openclaw_nats.inbound.trial import check_possible
 from openclaw_nats.ports import EventSource
 from openclaw_nats.storage import inbox, routes
 from openclaw_nats.storage.database import Database
@@ -132,7 +133,7 @@ class RouteBook:
         A new route is for what is stored from now on, which needs the stream's end: raises Unavailable without NATS.
         """
         document = parse(value)
-        compile_route(_without_mask(document), agents=self.agents)
+        check_possible(compile_route(_without_mask(document), agents=self.agents))
         await self._check_target(document)
         async with self._lock:
             return await self._save(document, made_by)
@@ -185,7 +186,7 @@ class RouteBook:
             route, _ = self.named(name)
             merged = {**to_document(route.document), **changes}
             document = parse({key: value for key, value in merged.items() if value is not None})
-            compile_route(_without_mask(document), agents=self.agents)
+            check_possible(compile_route(_without_mask(document), agents=self.agents))
             if "target" in changes:
                 await self._check_target(document)
             if document.name != name:

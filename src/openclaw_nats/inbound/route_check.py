@@ -11,6 +11,7 @@ from openclaw_nats.events.conditions import condition_of, filter_to_cel
 from openclaw_nats.events.subjects import check_pattern
 from openclaw_nats.inbound.route import compile_route, parse, parse_target, target_problem
 from openclaw_nats.inbound.template_check import check_template
+from openclaw_nats.inbound.trial import check_possible
 
 _CHECKS: dict[str, Callable[[Any], object]] = {
     "pattern": check_pattern,
@@ -38,7 +39,7 @@ def check_route(value: object, agents: Agents) -> list[dict[str, str]]:
         return problems
     try:
         document = parse(value)
-        compile_route(document)
+        check_possible(compile_route(document))
         problem, hint = target_problem(document, agents)
         if problem:
             problems.append({"field": "target", "message": problem, "hint": hint})

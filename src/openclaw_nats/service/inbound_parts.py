@@ -26,6 +26,7 @@ from openclaw_nats.inbound.dry_run import DryRun
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.inbound.intake import Intake
+from openclaw_nats.inbound.judging import Judge
 from openclaw_nats.inbound.loop_guard import LoopGuard
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.notices import Notices
@@ -72,6 +73,7 @@ class Inbound:
     dead_letters: DeadLetters
     meters: InboundMeters
     processes: RenderProcesses
+    judge: Judge
     session: aiohttp.ClientSession
 
     def runs(self) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -89,6 +91,7 @@ class Inbound:
         """After the tasks: close what they used, the database last."""
         await self.session.close()
         await self.processes.close()
+        await self.judge.close()
         await asyncio.to_thread(self.database.close)
 
     async def report(self) -> dict[str, Any]:
@@ -239,12 +242,14 @@ def build_inbound(
     notices = Notices(event_log, flow, meters, settings.gateway_id, book.name_of, identity)
     guard.on_stop = notices.loop_stopped
     reads_all = settings["agents.read"] == "all"
+    judge = Judge()
     intake = Intake(
         source=source,
         database=database,
         book=book,
         flow=flow,
         guard=guard,
+        judge=judge,
         documents=documents,
         meters=meters,
         wake=deliveries.wake,
@@ -263,10 +268,11 @@ def build_inbound(
         hooks=hooks,
         sender=sender,
         inbox=InboxService(database, book, flow, meters, deliveries.wake),
-        dry_run=DryRun(event_log, renderer, limits),
+        dry_run=DryRun(event_log, renderer, judge, limits),
         notices=notices,
         dead_letters=DeadLetters(database, event_log, identity),
         meters=meters,
         processes=processes,
+        judge=judge,
         session=session,
     )

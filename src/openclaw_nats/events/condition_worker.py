@@ -1,0 +1,70 @@
+"""The process that works out expressions which may take long (sandbox/child.py)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import msgspec
+
+from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.events import json_text
+from openclaw_nats.events.conditions import Condition, Expression, condition_of, context_of
+from openclaw_nats.sandbox.child import serve
+
+CPU_SECONDS = 0.5
+KEY_CHARACTERS = 200
+
+
+class Request(msgspec.Struct):
+    """The conditions of a route and its flow key (empty without one), and the event's document as text."""
+
+    conditions: list[str]
+    key: str
+    document: str
+
+
+class Verdict(msgspec.Struct):
+    """The flow key, None when a condition does not hold; or what failed."""
+
+    key: str | None = None
+    error: str = ""
+
+
+_decode = msgspec.json.Decoder(Request).decode
+_encode = msgspec.json.Encoder().encode
+
+
+@lru_cache(maxsize=1024)
+def _condition(source: str) -> Condition:
+    return condition_of(source, "filter")  # the field with no limit of length: it was checked when it was saved
+
+
+@lru_cache(maxsize=1024)
+def _expression(source: str) -> Expression:
+    return Expression(source, "flow.key")
+
+
+def key_text(value: object) -> str:
+    """A flow key's value as text; raise TypeError or ValueError for what can't be one."""
+    return (value if isinstance(value, str) else _encode(value).decode())[:KEY_CHARACTERS]
+
+
+def answer(line: bytes) -> bytes:
+    """The verdict on one event."""
+    request = _decode(line)
+    try:
+        context = context_of(json_text.values(request.document.encode()))
+        if not all(_condition(one).holds(context) for one in request.conditions):
+            return _encode(Verdict())
+        return _encode(Verdict(key_text(_expression(request.key).evaluate(context)) if request.key else ""))
+    except OpenClawNatsError as error:
+        return _encode(Verdict(error=str(error)))
+    except MemoryError:
+        return _encode(Verdict(error="a condition needed too much memory"))
+    except (TypeError, ValueError) as error:
+        return _encode(Verdict(error=f"flow.key can't be a key: {str(error)[:200]}"))
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    serve(answer, CPU_SECONDS)

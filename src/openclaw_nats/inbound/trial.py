@@ -1,0 +1,88 @@
+"""A condition is tried on made events when its route is saved: one that fails on all of them can never work.
+
+The fields that it names get values of every type, its own literals among them. It is refused only when each try failed
+for a reason of types; a field or index that the made events lack proves nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from openclaw_nats.errors import InvalidRoute, Poison
+from openclaw_nats.events.conditions import context_of
+from openclaw_nats.inbound.route import Route
+
+MAX_TRIES = 400
+_PATH = re.compile(r"\bdata((?:\.[A-Za-z_]\w*(?!\w*\s*\()|\[\s*'[^']*'\s*\]|\[\s*\"[^\"]*\"\s*\])+)")
+_STEP = re.compile(r"\.([A-Za-z_]\w*)|\[\s*['\"]([^'\"]*)['\"]\s*\]")
+_LITERAL = re.compile(r"'([^'\\]*)'|\"([^\"\\]*)\"|\b(\d+(?:\.\d+)?)\b")
+_SCALARS: tuple[Any, ...] = ("text", "true", "7", "2026-11-26T05:00:00Z", "90s", 7, -1, 2.5, True, False, None)
+_INCONCLUSIVE = ("has no field", "index", "out of bounds")
+
+
+def check_possible(route: Route) -> None:
+    """Raise InvalidRoute when a condition of the route or its flow key fails on every event that can be made for it."""
+    for field, source, work in [
+        *(("when", one.source, one.holds) for one in route.conditions),
+        *([("flow.key", route.key.source, route.key.evaluate)] if route.key is not None else []),
+    ]:
+        reasons: list[str] = []
+        for data in itertools.islice(_made(source), MAX_TRIES):
+            try:
+                work(context_of(_document(route, data)))
+                break
+            except Poison as error:
+                reasons.append(str(error))
+                if any(words in reasons[-1] for words in _INCONCLUSIVE):
+                    break
+        else:
+            reason = max(set(reasons), key=reasons.count)
+            raise InvalidRoute(
+                f"{field} fails on every event: {reason}", hint="docs/conditions.md lists what there is."
+            )
+
+
+def _document(route: Route, data: Any) -> dict[str, Any]:
+    subject = route.pattern.replace(">", "x").replace("*", "x")
+    attributes = ("agentid", "sessionkey", "sessionid", "runid", "gatewayid")
+    time = "2026-11-26T05:00:00Z"
+    found = {"id": "made", "source": "made", "type": "made", "subject": subject, "time": time, "data": data}
+    return found | dict.fromkeys(attributes, "made")
+
+
+def _made(source: str) -> Iterator[Any]:
+    """Values of `data`."""
+    paths = [tuple(one or other for one, other in _STEP.findall(found)) for found in _PATH.findall(source)]
+    paths = [path for path in dict.fromkeys(paths) if not any(other[: len(path)] == path != other for other in paths)]
+    literals = [json.loads(number) if number else text or other for text, other, number in _LITERAL.findall(source)]
+    scalars = list(dict.fromkeys(map(_hashable, [*literals, *_SCALARS])))
+    names = set(re.findall(r"\.([A-Za-z_]\w*)", source))
+    values: list[Any] = []
+    for _, scalar in scalars:
+        whole = dict.fromkeys(names, scalar)
+        values += [scalar, [scalar] * 8, whole, [whole] * 8]
+    if not paths:
+        yield from values
+        return
+    for value in values:
+        yield _with(paths, [value] * len(paths))
+    for chosen in itertools.product(values, repeat=min(2, len(paths))):
+        yield _with(paths, [chosen[at % len(chosen)] for at in range(len(paths))])
+
+
+def _hashable(value: Any) -> tuple[str, Any]:
+    return type(value).__name__, value
+
+
+def _with(paths: list[tuple[str, ...]], values: list[Any]) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for path, value in zip(paths, values, strict=True):
+        place = data
+        for step in path[:-1]:
+            place = place.setdefault(step, {})
+        place[path[-1]] = value
+    return data

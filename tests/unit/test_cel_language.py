@@ -1,0 +1,139 @@
+"""The language of conditions, line by line as docs/conditions.md tells it; limits of time; trial when it is saved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from openclaw_nats.errors import InvalidRoute, Poison
+from openclaw_nats.events.conditions import Expression, context_of
+from openclaw_nats.inbound.judging import SLOW, Judge
+from openclaw_nats.inbound.route import Route, compile_route, parse
+from openclaw_nats.inbound.trial import check_possible
+
+DATA = {
+    "s": "héllo😀",
+    "n": 5,
+    "f": 2.5,
+    "t": "2026-11-26T05:00:00+01:00",
+    "l": [1, 2, 3],
+    "m": {"a": 1},
+    "b": True,
+    "z": None,
+}
+
+
+def route(**more: Any) -> Route:
+    return compile_route(parse({"name": "x", "pattern": "agent.events.custom.>", "target": "main", **more}), 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("matches(data.s, '^h.*o')", True),
+        ("data.s.matches('^h.*o')", True),
+        ("size(data.s)", 6),
+        ("data.s.size()", 6),
+        ("size(data.l) + size(data.m)", 4),
+        ("timestamp(data.t).getHours()", 4),
+        ("timestamp(data.t).getHours('Europe/Berlin')", 5),
+        ("timestamp(data.t).getHours('-02:30')", 1),
+        ("timestamp(data.t).getDayOfWeek('Pacific/Auckland')", 4),
+        ("timestamp(data.t).getMonth()", 10),
+        ("timestamp(data.t).getDate() - timestamp(data.t).getDayOfMonth()", 1),
+        ("timestamp(data.t).getDayOfYear()", 329),
+        ("int(timestamp(data.t))", 1795665600),
+        ("timestamp(0) < timestamp(data.t)", True),
+        ("string(timestamp(data.t))", "2026-11-26T04:00:00Z"),
+        ("string(timestamp(0))", "1970-01-01T00:00:00Z"),
+        ("string(duration('1m30s'))", "90s"),
+        ("duration('90s').getMinutes()", 1),
+        ("string(true) + string(1) + string(2.5) + string(b'x')", "true12.5x"),
+        ("bool('true') && !bool('0')", True),
+        ("'size(' + 'string('", "size(string("),
+        ("data.n == 5.0 && data.n in [5]", True),
+        ("has(data.q)", False),
+    ],
+)
+def test_a_line_of_the_language(source: str, value: object) -> None:
+    assert Expression(source, "when").evaluate(context_of({"data": DATA})) == value
+
+
+@pytest.mark.parametrize("source", ["data.s.matches('(')", "matches(data.s, 'a{2')", 'data.s.matches("(?=a)")'])
+def test_what_is_no_regular_expression_is_refused_when_it_is_saved(source: str) -> None:
+    with pytest.raises(InvalidRoute, match="is not a regular expression"):
+        Expression(source, "when")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"when": "size(data.n > 1) == 1"},
+        {"when": "timestamp(data.t).getHours('Nowhere/Land') > 5"},
+        {"when": "size(subject)"},
+        {"when": "int(true) == 1"},
+    ],
+)
+def test_a_condition_that_can_never_work_is_refused(more: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRoute, match="fails on every event"):
+        check_possible(route(**more))
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "data.state == 'open' && priority >= 5",
+        "data.items.exists(x, x.kind == 'a' && x.size > 3)",
+        "data.a.b.c[3].d == 1",
+        "timestamp(data.at) > timestamp('2026-01-01T00:00:00Z') && data.name.startsWith('x') && data.count > 3",
+        "data['x y'].lower == 1 || subject.endsWith('.a')",
+        "data.l[0] + data.l[1] > 3",
+        "has(data.x) ? data.x > 1 : true",
+        "size(data) > 2",
+        "data.s.matches('^a') || matches(data.t, 'b')",
+        "duration(data.d) > duration('1h')",
+        "int(data.n) > 3 && double(data.f) < 2.0 && bool(data.b)",
+        "event.id != '' && type(data) == map",
+    ],
+)
+def test_a_condition_that_may_work_is_taken(when: str) -> None:
+    check_possible(route(when=when))
+
+
+@pytest.fixture
+async def judge() -> AsyncIterator[Judge]:
+    one = Judge()
+    yield one
+    await one.close()
+
+
+async def test_a_macro_is_judged_in_a_process(judge: Judge) -> None:
+    some = route(when="data.l.exists(x, x == 2)", flow={"key": "string(data.l[0])"})
+    assert not some.is_cheap(10)
+    assert await judge.judge(some, msgspec.json.encode({"data": {"l": [1, 2]}})) == "1"
+    assert await judge.judge(some, msgspec.json.encode({"data": {"l": [1, 3]}})) is None
+    with pytest.raises(Poison, match="no field"):
+        await judge.judge(some, b'{"data":{}}')
+    with pytest.raises(Poison, match="out of range"):
+        await judge.judge(some, b'{"data":{"l":[1e400]}}')
+
+
+@pytest.mark.parametrize(
+    "when",
+    ["data.l.all(x, x in data.l && !(x + 1000000 in data.l))", " + ".join(["data.l"] * 200) + " == data.l"],
+)
+async def test_a_condition_that_takes_long_is_stopped_and_soon_not_asked(judge: Judge, when: str) -> None:
+    document = msgspec.json.encode({"data": {"l": list(range(100_000, 200_000))}})
+    slow = route(when=when)
+    for _ in range(SLOW):
+        with pytest.raises(Poison, match=r"took too long|memory|died"):
+            await judge.judge(slow, document)
+    began = time.monotonic()
+    with pytest.raises(Poison, match="tried again after a minute"):
+        await judge.judge(slow, document)
+    assert time.monotonic() - began < 0.2
+    assert await judge.judge(route(when="data.l.all(x, x > 5)"), document) == ""
