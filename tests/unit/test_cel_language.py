@@ -63,6 +63,13 @@ def test_a_line_of_the_language(source: str, value: object) -> None:
     assert Expression(source, "when").evaluate(context_of({"data": DATA})) == value
 
 
+def test_an_integer_beyond_64_bits_is_a_double_and_one_beyond_that_is_poison() -> None:
+    for number in (2**63, 2**64, 10**30, -(10**30)):
+        assert Expression("data.n > 0 || data.n < 0", "when").evaluate(context_of({"data": {"n": number}})) is True
+    with pytest.raises(Poison, match="out of range"):
+        Expression("true", "when").evaluate(context_of({"data": {"n": 10**400}}))
+
+
 @pytest.mark.parametrize("source", ["data.s.matches('(')", "matches(data.s, 'a{2')", 'data.s.matches("(?=a)")'])
 def test_what_is_no_regular_expression_is_refused_when_it_is_saved(source: str) -> None:
     with pytest.raises(InvalidRoute, match="is not a regular expression"):

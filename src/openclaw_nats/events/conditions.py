@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from openclaw_nats.errors import InvalidRoute, Poison
-from openclaw_nats.events import cel_functions
+from openclaw_nats.events import cel_functions, json_text
 
 # Loading the package also loads its command line (prompt-toolkit, typer: 160 ms and 20 MB), which nothing here uses.
 sys.modules.setdefault("cel.cli", types.ModuleType("cel.cli"))
@@ -65,7 +65,7 @@ class Expression:
 
     def evaluate(self, context: Mapping[str, Any]) -> Any:
         """The value for one event's context (`context_of`); raise Poison that says what failed."""
-        scope = cel.Context(dict(context))
+        scope = _scope(context)
         for name, function in _FUNCTIONS.items():
             scope.add_function(name, function)
         try:
@@ -140,6 +140,27 @@ def context_of(document: Mapping[str, Any]) -> dict[str, Any]:
     context["data"] = document.get("data")
     context["event"] = dict(document)
     return context
+
+
+def _scope(context: Mapping[str, Any]) -> Any:
+    """The interpreter's variables; raise Poison for an integer that not even a double holds."""
+    try:
+        return cel.Context(dict(context))
+    except (ValueError, OverflowError):  # an integer beyond 64 bits, which JSON has and CEL has not
+        try:
+            return cel.Context(_with_doubles(dict(context)))
+        except (ValueError, OverflowError):
+            raise Poison(json_text.OUT_OF_RANGE) from None
+
+
+def _with_doubles(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_doubles(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_doubles(item) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool) and not -(1 << 63) <= value < 1 << 63:
+        return float(value)
+    return value
 
 
 def _matches(text: str, pattern: str) -> bool:
