@@ -274,6 +274,7 @@ REGISTRY: tuple[Setting, ...] = (
     Setting("compat", True, _flag, "Whether scripts for @omnixal/openclaw-nats-plugin find its paths and answers."),
     Setting("log.level", "info", _one_of("debug", "info", "warning", "error"), "How much the sidecar logs."),
 )
+NATS_NKEY = "nats-nkey"  # in the state directory: the seed of our own user at a managed nats-server
 API_KEY_VARIABLE = "NATS_PLUGIN_API_KEY"
 HOOK_TOKEN_VARIABLE = "OPENCLAW_HOOK_TOKEN"  # noqa: S105  (a name)
 _BY_NAME = {setting.name: setting for setting in REGISTRY}

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import nats
+import nkeys
 import pytest
 
 from tests.gateway.test_setup import Install
@@ -135,13 +136,15 @@ def test_another_program_on_the_port_is_named(patient: Patient) -> None:
 
 
 def test_a_wrong_nats_password_is_named(patient: Patient) -> None:
-    path = patient.home / "nats-password"
-    right = path.read_text()
-    path.write_text("wrong\n")
+    seed = patient.home / "nats-nkey"
+    right = seed.read_text()
+    seed.write_text(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER).decode())
     try:
         assert "refuses us" in patient.problem("nats")["text"]
     finally:
-        path.write_text(right)
+        seed.write_text(right)
+    path = patient.home / "nats-password"
+    right = path.read_text()
     path.unlink()
     try:
         assert "is missing" in patient.problem("files")["text"]

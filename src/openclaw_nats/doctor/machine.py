@@ -50,7 +50,12 @@ def files(settings: Settings) -> Iterator[Finding]:
     if not settings.home.is_dir():
         yield problem("files", f"{settings.home} does not exist", "Run `openclaw-nats setup`.")
         return
-    wanted = [(where.api_key, True), (where.hook_token, False), (settings.home / "sidecar.db", False)]
+    wanted = [
+        (where.api_key, True),
+        (where.hook_token, False),
+        (settings.home / "sidecar.db", False),
+        (where.nats_nkey, False),
+    ]
     if settings["nats.managed"]:
         wanted.append((where.nats_password, True))
     for name in ("nats.password_file", "nats.credentials_file", "nats.nkey_seed_file"):

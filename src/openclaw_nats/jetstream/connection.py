@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import hmac
 import itertools
 import json
 import secrets
@@ -19,7 +21,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import nats
 import nkeys
 import structlog
 from nats.aio.client import Client
@@ -28,7 +29,7 @@ from nats.errors import Error as NatsError
 from nkeys import NkeysError
 
 from openclaw_nats.errors import NoAnswer, NotFound, StreamConflict, Unavailable
-from openclaw_nats.settings import Settings
+from openclaw_nats.settings import NATS_NKEY, Settings
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,7 @@ class Options:
     credentials_file: str = ""
     nkey_seed_file: str = ""
     tls_ca_file: str = ""
+    server_proof: str = ""  # what only our own nats-server knows, beside us (service/nats_config.py)
     domain: str = ""
     inbox_prefix: str = "_INBOX"
 
@@ -65,7 +67,16 @@ class Options:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Options:
-        """The options that the settings ask for."""
+        """The options that the settings ask for; a nats-server of ours knows us by an nkey once there is one."""
+        own = settings.home / NATS_NKEY
+        if settings["nats.managed"] and not settings["nats.nkey_seed_file"] and own.is_file():
+            return cls(
+                servers=tuple(part.strip() for part in settings["nats.url"].split(",")),
+                nkey_seed_file=str(own),
+                server_proof=server_proof(own.read_text()),
+                domain=settings["nats.domain"],
+                inbox_prefix=settings["nats.inbox_prefix"],
+            )
         return cls(
             servers=tuple(part.strip() for part in settings["nats.url"].split(",")),
             user=settings["nats.user"],
@@ -113,6 +124,26 @@ def _identity(text: str) -> dict[str, str]:
     """Who an address of NATS says we are: `user:password`, or a token, each percent-encoded as in any URL."""
     user, colon, password = text.partition(":")
     return {"user": unquote(user), "password": unquote(password)} if colon else {"token": unquote(user)}
+
+
+def server_proof(seed: str) -> str:
+    """What a nats-server of ours says once it has seen that we have the seed: a subject, in our user's permissions."""
+    return "openclaw-nats.proof." + hashlib.sha256(f"server proof\n{seed.strip()}".encode()).hexdigest()
+
+
+async def _check_server(client: Client, expected: str) -> None:
+    """Have the server prove that it is ours before anything is published; raise OSError when it does not.
+
+    An nkey tells it nothing, so a program that has NATS' port could let us in whatever we sign, and take our events.
+    """
+    reply = await client.request("$SYS.REQ.USER.INFO", timeout=5)
+    try:
+        said = json.loads(reply.data)["data"]["permissions"]["publish"]["deny"]
+        proven = any(hmac.compare_digest(str(one).encode(), expected.encode()) for one in said)
+    except (ValueError, KeyError, TypeError):
+        proven = False
+    if not proven:
+        raise ConnectionRefusedError("what listens there does not prove that it is our nats-server")
 
 
 class Connection:
@@ -248,23 +279,34 @@ class Connection:
         await self._drop()
 
     async def _connect(self) -> None:
-        client = await asyncio.wait_for(
-            nats.connect(
-                **self._options.arguments(),
-                name="openclaw-nats sidecar",
-                allow_reconnect=True,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.5,
-                connect_timeout=5,
-                ping_interval=5,
-                max_outstanding_pings=2,
-                error_cb=self._on_error,
-                disconnected_cb=self._on_disconnect,
-                reconnected_cb=self._on_reconnect,
-                closed_cb=self._on_closed,
-            ),
-            timeout=10,
-        )
+        client = Client()
+        try:
+            await asyncio.wait_for(
+                client.connect(
+                    **self._options.arguments(),
+                    name="openclaw-nats sidecar",
+                    # nats-py would send what it still holds to whoever answers: each connection begins with the proof.
+                    allow_reconnect=not self._options.server_proof,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.5,  # type: ignore[arg-type]
+                    connect_timeout=5,
+                    ping_interval=5,
+                    max_outstanding_pings=2,
+                    error_cb=self._on_error,
+                    disconnected_cb=self._on_disconnect,
+                    reconnected_cb=self._on_reconnect,
+                    closed_cb=self._on_closed,
+                ),
+                timeout=10,
+            )
+            if self._options.server_proof:
+                await _check_server(client, self._options.server_proof)
+        except BaseException:
+            if not client.is_closed and client.is_connected:
+                await client.close()
+            if client._transport is not None:
+                client._transport.close()  # type: ignore[no-untyped-call]  # nats-py leaves it open when refused
+            raise
         self._client = client
         await client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
         await self._announce()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from openclaw_nats.settings import NATS_NKEY
+
 
 @dataclass(frozen=True)
 class Locations:
@@ -27,6 +29,10 @@ class Locations:
     @property
     def nats_password(self) -> Path:
         return self.home / "nats-password"
+
+    @property
+    def nats_nkey(self) -> Path:
+        return self.home / NATS_NKEY
 
     @property
     def nats_config(self) -> Path:

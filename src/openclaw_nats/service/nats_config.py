@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import nkeys
+
 from openclaw_nats.errors import SettingsError
+from openclaw_nats.jetstream.connection import server_proof
+from openclaw_nats.service.files import write_private
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.service.quoting import nats_name
 from openclaw_nats.service.quoting import nats_string as quoted
@@ -40,7 +45,7 @@ def render(settings: Settings, *, listen: str = "", home: Path | None = None) ->
         f"log_file: {quoted(str(where.logs / 'nats-server.log'))}\n"
         "logfile_size_limit: 5MB\n"
         "logfile_max_num: 3\n"
-        f"authorization: {{ user: {quoted(settings['nats.user'] or USER)}, password: {quoted(password)} }}\n"
+        f"authorization: {{ users: [{', '.join(_users(settings, password))}] }}\n"
         "jetstream: {\n"
         f"  store_dir: {quoted(str(where.jetstream))}\n"
         f"  sync_interval: {sync}\n"
@@ -48,3 +53,23 @@ def render(settings: Settings, *, listen: str = "", home: Path | None = None) ->
         "  max_memory_store: 64MB\n"
         "}\n"
     )
+
+
+def make_nkey(where: Locations) -> None:
+    """Make the seed of our own user's nkey where there is none: what it signs is of no use to who listens."""
+    if not where.nats_nkey.exists():
+        write_private(where.nats_nkey, nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER).decode() + "\n")
+
+
+def _users(settings: Settings, password: str) -> list[str]:
+    """The operator's own programs come with the password; we by our nkey. Its permissions are how the server proves
+    itself to us (jetstream/connection.py): it tells them to that user alone, and we never publish there.
+    """
+    users = [f"{{ user: {quoted(settings['nats.user'] or USER)}, password: {quoted(password)} }}"]
+    seed_file = Locations(settings.home).nats_nkey
+    if seed_file.is_file():
+        seed = seed_file.read_text()
+        public = nkeys.from_seed(bytearray(seed.strip().encode())).public_key.decode()
+        denied = quoted(server_proof(seed))
+        users.append(f"{{ nkey: {public}, permissions: {{ publish: {{ deny: [{denied}] }} }} }}")
+    return users

@@ -85,6 +85,7 @@ class Supervisor:
             self._where.restart.unlink(missing_ok=True)
             if self._nats is not None:
                 self._where.jetstream.mkdir(exist_ok=True, mode=0o700)
+                nats_config.make_nkey(self._where)  # also for what was installed before there was one
                 write_private(self._where.nats_config, nats_config.render(self._settings))
             children = [child for child in (self._nats, self._sidecar) if child is not None]
             keepers = [asyncio.create_task(self._keep(child), name=child.name) for child in children]
