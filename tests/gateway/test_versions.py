@@ -21,19 +21,33 @@ pytestmark = [pytest.mark.gateway, pytest.mark.timeout(900)]
 
 ORDINARY = ("2026.3.1", "2026.6.11", "2026.9.6")
 ALL = ("2026.3.31", "2026.4.29", "2026.5.28", "2026.6.35", "2026.7.35", "2026.8.2")
+# These can't run from npm alone; where they can, they have to pass like the others.
+NEEDS_MORE = {
+    "2026.3.31": "its package lacks @aws-sdk/client-bedrock, which it loads at the start",
+    "2026.4.29": "it installs a package from GitHub at its first turn",
+}
+LOADS_PLUGINS_AT_THE_START_ONLY = "2026.8"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test a release."""
     versions = [*ORDINARY, *(ALL if metafunc.config.getoption("versions") else ())]
-    metafunc.parametrize("version", sorted(versions, key=lambda one: [int(part) for part in one.split(".")]))
+    versions.sort(key=lambda one: [int(part) for part in one.split(".")])
+    marks = {name: [pytest.mark.xfail(reason=why, strict=False)] for name, why in NEEDS_MORE.items()}
+    metafunc.parametrize("version", [pytest.param(one, marks=marks.get(one, [])) for one in versions])
 
 
 def test_setup_events_delivery_doctor_uninstall(version: str, tmp_path: Path) -> None:
     with contextlib.contextmanager(running)(Install(tmp_path, version)) as install:
         config = install.gateway.config_path.read_bytes()
         out = install.run("setup", "--yes", *install.ports)
-        assert "sends its events" in out, out
+        if version.startswith(LOADS_PLUGINS_AT_THE_START_ONLY):
+            assert "restart it" in out, out
+            install.gateway.stop()
+            install.gateway.start()
+            wait_until(lambda: install.status()["plugin"]["reachable"], 60, "the plugin")
+        else:
+            assert "sends its events" in out, out
         _events(install)
         _delivery(install)
         _doctor(install)
