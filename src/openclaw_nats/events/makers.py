@@ -57,7 +57,8 @@ class Maker:
         """Whether what `other` (None: the operator) made may be read whole and changed by this one."""
         if other is None or other.agent != self.agent:
             return False
-        return other.session == self.session or self.session == f"agent:{self.agent}:main"
+        both_plain = self._is_plain(self.session) and self._is_plain(other.session)
+        return other.session == self.session or both_plain or self.session == f"agent:{self.agent}:main"
 
     def may_see(self, gateway: str, event: Mapping[str, Any]) -> bool:
         """Whether an event is its own, nobody's, or published by an agent for whoever listens.
