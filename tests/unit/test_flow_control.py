@@ -42,6 +42,75 @@ def released(flow: FlowControl, now: float) -> list[list[int]]:
     return found
 
 
+MONTH = 30 * 86400.0
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy(rate_count=1, rate_per=60, concurrency=9),
+        Policy(batch_size=5, batch_wait=60, concurrency=9),
+        Policy(debounce=60, max_wait=120, concurrency=9),
+        Policy(quiet=QuietHours(0, 1, ZoneInfo("UTC")), concurrency=9),
+        Policy(concurrency=9),
+    ],
+    ids=["rate", "batch", "debounce", "quiet hours", "budget"],
+)
+def test_a_clock_that_was_ahead_and_is_put_right_holds_nothing_until_the_wrong_time(policy: Policy) -> None:
+    flow = flow_of(policy, hourly=1)
+    ahead = NOON + MONTH if policy.quiet is None else NOON + MONTH - 12 * 3600 + 30
+    flow.add(1, "", one(1, ahead))
+    flow.release(ahead)
+    if flow.waiting == 0:
+        flow.done("session a")
+        flow.add(1, "", one(2, ahead + 1))
+        flow.release(ahead + 1)
+    assert flow.waiting, "something is held by a time that lies in the future once the clock is right"
+    flow.clock_put_back(NOON)
+    now, sent = NOON, []
+    while flow.waiting and now < NOON + MONTH:
+        now = max(now, flow.next_wake() or now + 1)
+        sent += released(flow, now)
+    assert sent, "it goes out"
+    assert now <= NOON + 3601
+    assert flow.waiting == 0
+
+
+def failed_dispatch(number: int) -> Dispatch:
+    return dispatch_of(Release((1, ""), "session a", [one(number, NOON)], True))
+
+
+def test_a_retry_and_a_breaker_keep_the_length_of_their_wait_when_the_clock_is_put_right() -> None:
+    flow = flow_of(Policy(concurrency=9))
+    ahead = NOON + MONTH
+    flow.retry("session a", replace(failed_dispatch(1), due_at=ahead + 20, changed_at=ahead))
+    flow.retry("session a", replace(failed_dispatch(2), id="d2", due_at=NOON + 40, changed_at=NOON - 10))
+    flow.breaker("session a").fail(ahead, "down", threshold=1, retry_after=15)
+    flow.release(ahead)
+    flow.clock_put_back(NOON)
+    assert flow.release(NOON + 14).releases == []
+    assert flow.breaker("session a").allows(NOON + 15)
+    flow.breaker("session a").succeed()
+    assert [again.dispatch.id for again in flow.release(NOON + 20).releases] == ["d1"]  # type: ignore[union-attr]
+    assert [again.dispatch.id for again in flow.release(NOON + 40).releases] == ["d2"]  # type: ignore[union-attr]
+
+
+def test_retries_of_a_route_follow_it_to_another_target() -> None:
+    flow = flow_of(Policy())
+    flow.retry("session a", failed_dispatch(1))
+    flow.set_route(1, "session b", Policy(), enabled=True)
+    decision = flow.release(NOON)
+    assert [dispatch.id for dispatch in decision.moved] == ["d1"]
+    assert decision.releases == []
+    flow.retry("session a", failed_dispatch(1))  # it was on its way while the route was changed
+    assert [dispatch.id for dispatch in flow.release(NOON).moved] == ["d1"]
+    flow.retry("session b", failed_dispatch(1))
+    assert flow.release(NOON).moved == []
+    flow.retry("session a", failed_dispatch(1))
+    flow.discard_retries({"d1"})
+    assert flow.release(NOON).moved == []
+
+
 # The model: time passes second by second, every rule is looked at anew from the list of all events. ----------------
 
 

@@ -90,7 +90,7 @@ class Limits:
         if agent not in self._published and len(self._published) >= _REMEMBERED_AGENTS:
             self._published.clear()
         times = self._published.setdefault(agent, deque())
-        while times and times[0] <= now - _MINUTE:
+        while times and not now - _MINUTE < times[0] <= now:  # also what a clock that was ahead has counted
             times.popleft()
         if len(times) >= self.publishes_per_minute:
             wait = times[0] + _MINUTE - now

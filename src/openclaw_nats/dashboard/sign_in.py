@@ -35,12 +35,14 @@ class SignIn:
         self._clock = clock
         self._codes: dict[bytes, float] = {}
         self._refused, self._told = 0, 0.0
+        longest = clock() + lifetime
+        database.now(lambda db: rows.limit(db, longest))
         self._sessions = {row.token_hash: row for row in database.now(rows.every)}
 
     def new_code(self) -> str:
         """A code for one sign-in within CODE_SECONDS; the oldest one ends when there are too many."""
         now = self._clock()
-        self._codes = {code: ends for code, ends in self._codes.items() if ends > now}
+        self._codes = {code: ends for code, ends in self._codes.items() if self._valid(ends, now)}
         while len(self._codes) >= MAX_CODES:
             del self._codes[min(self._codes, key=self._codes.__getitem__)]
         code = secrets.token_urlsafe(32)
@@ -50,9 +52,9 @@ class SignIn:
     async def redeem(self, code: str, browser: str) -> tuple[str, SessionRow] | None:
         """(the session's token, the session) for a valid code, which then is used up; else None."""
         now = self._clock()
-        if self._codes.pop(_hash(code), 0.0) <= now:
+        if not self._valid(self._codes.pop(_hash(code), 0.0), now):
             self._refused += 1
-            if now - self._told > _TELL_EVERY:
+            if not 0 <= now - self._told <= _TELL_EVERY:
                 log.warning("dashboard.sign_in_refused", attempts=self._refused)
                 self._refused, self._told = 0, now
             return None
@@ -70,10 +72,20 @@ class SignIn:
         row, now = self._sessions.get(_hash(token)), self._clock()
         if row is None or row.ends_at <= now:
             return None
+        self._limit(row, now)
         if now - row.seen_at > _SEEN_EVERY:
             row.seen_at = now
             await self._database.write(lambda db: rows.seen(db, row.id, now))
         return row
+
+    def _limit(self, row: SessionRow, now: float) -> None:
+        """One that began while the clock was ahead, or while sessions lasted longer, does not outlast others."""
+        row.ends_at = min(row.ends_at, now + self._lifetime)
+        row.seen_at = min(row.seen_at, now)
+
+    @staticmethod
+    def _valid(ends: float, now: float) -> bool:
+        return now < ends <= now + CODE_SECONDS
 
     def lasts(self, session_id: str) -> bool:
         """Whether a session is still there; what it keeps open ends with it."""

@@ -17,6 +17,7 @@ class Breaker:
         self.probing = False
         self.last_error = ""
         self._wait = 0.0
+        self._given = 0.0
 
     @property
     def open(self) -> bool:
@@ -43,7 +44,13 @@ class Breaker:
         self.last_error = error
         if self.failures >= threshold or retry_after:
             self._wait = min(self._longest, self._wait * 2 or FIRST_WAIT)
-            self.open_until = now + max(self._wait, retry_after)
+            self._given = max(self._wait, retry_after)
+            self.open_until = now + self._given
+
+    def clock_put_back(self, now: float) -> None:
+        """It stays open no longer than it was to be open at all."""
+        if self.open:
+            self.open_until = min(self.open_until, now + self._given)
 
     def try_now(self) -> None:
         """Let the next probe go at once: something says that the target is back."""

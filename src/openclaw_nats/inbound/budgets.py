@@ -64,6 +64,11 @@ class Budgets:
             if window.times:
                 window.times.pop()
 
+    def clock_put_back(self, now: float) -> None:
+        """Turns that were counted by a clock that was ahead count as of now."""
+        for window in (*self._overall, *self._routes.values()):
+            window.times = deque(min(at, now) for at in window.times)
+
     def wait(self, now: float, route_id: int) -> tuple[float, str]:
         """(when the next turn of this route fits, the limit in the way); (0, "") when one fits now."""
         worst, name = 0.0, ""

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from openclaw_nats.backoff import wait_after
+from openclaw_nats.clock_steps import ClockSteps
 from openclaw_nats.errors import GiveUp, Poison, RetryLater, Unavailable
 from openclaw_nats.events import json_text, trace
 from openclaw_nats.events.ids import uuid7
@@ -24,12 +25,14 @@ from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.flow_control import FlowControl, Release, Retry
 from openclaw_nats.inbound.loop_guard import LoopGuard
 from openclaw_nats.inbound.meters import InboundMeters
+from openclaw_nats.inbound.parcels import parcel_of, target_document, with_target
 from openclaw_nats.inbound.render_process import TooLong
 from openclaw_nats.inbound.rendering import Renderer
 from openclaw_nats.inbound.route import TURN_KINDS, Route, target_from
 from openclaw_nats.inbound.route_book import RouteBook
-from openclaw_nats.ports import Parcel, Receipt, Sender
+from openclaw_nats.ports import Receipt, Sender
 from openclaw_nats.storage import inbox
+from openclaw_nats.storage.clock import put_right
 from openclaw_nats.storage.database import Database
 from openclaw_nats.storage.rows import Dispatch, Waiting
 from openclaw_nats.url_secrets import masked
@@ -41,6 +44,7 @@ _DISK_PAUSE = 1.0
 _RENDER_PAUSE = 5.0
 _REPLY_CHARACTERS = 500
 _BREAKER_THRESHOLD = 5
+_LONGEST_RETRY_AFTER = 3600.0  # as gateway/responses.py takes it from a target
 
 
 class Deliveries:
@@ -69,11 +73,14 @@ class Deliveries:
         self._meters = meters
         self._clock = clock
         self._due = asyncio.Event()
+        self._steps = ClockSteps(clock)
         self.sending = 0
 
     def load(self) -> None:
         """Take up what the last process left: what waits, what was being sent, what the limits count."""
         now = self._clock()
+        if changed := self._database.now(lambda db: put_right(db, now)):
+            log.warning("clock.was_ahead", times=changed)
         self._database.now(lambda db: inbox.interrupt(db, now))
         longest = max((route.policy.rate_per for route, _ in self._book.every()), default=0.0)
         sent: dict[tuple[int, str], list[float]] = {}
@@ -93,9 +100,18 @@ class Deliveries:
                 reason = f"its target can't be read: {error!r}"
                 self._database.now(lambda db, one=dispatch, why=reason: inbox.bury(db, one, why, now))  # type: ignore[misc]
                 continue
+            self._limit_wait(dispatch, now)
             self._flow.retry(lane, dispatch)
         for route_id, key, one in self._database.now(inbox.waiting):
             self._flow.add(route_id, key, one)
+
+    def _limit_wait(self, dispatch: Dispatch, now: float) -> None:
+        """A dispatch waits no longer than anything can make it wait, whatever its row says."""
+        route = self._book.get(dispatch.route_id)
+        backoff = route.backoff if route is not None and route.backoff else (60.0,)
+        free, _ = self._flow.budgets.wait(now, dispatch.route_id)
+        if dispatch.due_at > max(now + max(backoff), now + _LONGEST_RETRY_AFTER, free):
+            dispatch.due_at = now + backoff[max(0, min(dispatch.failures, len(backoff)) - 1)]
 
     def wake(self) -> None:
         """Something may be due."""
@@ -106,13 +122,37 @@ class Deliveries:
         async with asyncio.TaskGroup() as group:
             while True:
                 self._due.clear()
+                await self._look_at_clock()
                 decision = self._flow.release(self._clock())
                 for one in decision.releases:
                     self.sending += 1
                     group.create_task(self._guarded(one), name=f"deliver {masked(one.lane)}")
                 if decision.expired:
                     await self._expire(decision.expired)
+                for dispatch in decision.moved:
+                    await self._release_again(dispatch)
                 await self._sleep()
+
+    async def _look_at_clock(self) -> None:
+        """A clock that was ahead and is put right must not hold anything until the wrong time."""
+        seconds = self._steps.put_back()
+        if seconds:
+            now = self._clock()
+            log.warning("clock.put_back", seconds=round(seconds))
+            await self._kept(lambda db: put_right(db, now))
+            self._flow.clock_put_back(now)
+
+    async def _release_again(self, dispatch: Dispatch) -> None:
+        """The route's target was changed while a dispatch waited for another attempt: the new target is asked.
+
+        It is a new dispatch with a key of its own, in the form and by the limits of the new target. The old one is
+        asked no more, also where it is not known whether it took the last attempt.
+        """
+        now = self._clock()
+        reason = f"the route has another target now; dispatch {dispatch.id} is not tried again at the old one"
+        for route_id, key, one in await self._kept(lambda db: inbox.release_again(db, dispatch.id, reason, now)):
+            self._flow.add(route_id, key, one)
+        self.wake()
 
     async def _sleep(self) -> None:
         wake = self._flow.next_wake()
@@ -146,7 +186,7 @@ class Deliveries:
             inbox.end(db, numbers, "dead", reason, now)
             left = inbox.sending_with(db, numbers)
             for dispatch in left:
-                dispatch.due_at = now + 60
+                dispatch.due_at, dispatch.changed_at = now + 60, now
                 inbox.fail(db, dispatch, reason, now)
             return left
 
@@ -232,16 +272,7 @@ class Deliveries:
             route_id=route.id,
             route=route.name,
             flow_key=release.group[1],
-            target=msgspec.json.encode(
-                {
-                    **route.target.document(),
-                    "trusted": route.trusted and not by_agents,
-                    "confirm": route.document.confirm,
-                    "text": route.document.template is not None,
-                    **({"traceparents": traceparents} if traceparents else {}),
-                    **({"madeBy": by_agents} if by_agents else {}),
-                }
-            ).decode(),
+            target=target_document(route, traceparents, by_agents),
             body=text,
             events=len(members),
             priority=max(one.priority for one in waiting),
@@ -278,6 +309,7 @@ class Deliveries:
         if route is None:
             await self._kept(lambda db: inbox.bury(db, dispatch, self._book.why_missing(dispatch.route_id), now))
             return
+        dispatch.target = with_target(dispatch.target, route)
         await self._send(retry.lane, route, dispatch)
 
     async def _send(self, lane: str, route: Route, dispatch: Dispatch) -> None:
@@ -332,6 +364,7 @@ class Deliveries:
         dispatch.due_at = now + max(wait, error.retry_after)
         if dispatch.rerun:
             dispatch.due_at = max(dispatch.due_at, self._flow.budgets.wait(now, dispatch.route_id)[0])
+        dispatch.changed_at = now
         await self._kept(lambda db: inbox.fail(db, dispatch, str(error), now))
         log.info(
             "delivery.failed", dispatch=dispatch.id, route=dispatch.route, attempt=dispatch.attempts, error=str(error)
@@ -365,31 +398,3 @@ class Deliveries:
                 return await self._database.write(job)
             except Unavailable:
                 await asyncio.sleep(_DISK_PAUSE)
-
-
-def parcel_of(dispatch: Dispatch) -> Parcel:
-    """The dispatch as its target gets it: the same for every attempt of one run."""
-    found = msgspec.json.decode(dispatch.target)
-    target = target_from(found)
-    is_list = dispatch.body.startswith("[")
-    json_type = "application/cloudevents-batch+json" if is_list else "application/cloudevents+json"
-    return Parcel(
-        key=dispatch.run_key,
-        dispatch=dispatch.id,
-        route=dispatch.route,
-        kind=target.kind,
-        text=dispatch.body,
-        events=dispatch.events,
-        hops=dispatch.hops + 1,
-        trusted=bool(found.get("trusted")),
-        confirm=found.get("confirm", "ok"),
-        agent=target.agent,
-        session=target.session,
-        url=target.url,
-        secret=target.secret,
-        subject=target.subject,
-        content_type="text/plain; charset=utf-8" if found.get("text") else json_type,
-        way=dispatch.way,
-        traceparent=next(iter(found.get("traceparents", ())), ""),
-        made_by=str(found.get("madeBy", "")),
-    )

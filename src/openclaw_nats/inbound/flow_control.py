@@ -44,6 +44,7 @@ class Decision:
 
     releases: list[Release | Retry] = field(default_factory=list)
     expired: list[Waiting] = field(default_factory=list)
+    moved: list[Dispatch] = field(default_factory=list)  # their route has another target now
 
 
 class FlowControl:
@@ -60,13 +61,19 @@ class FlowControl:
         self._numbers = itertools.count()
         self._dirty: set[GroupKey] = set()
         self._dirty_lanes: set[str] = set()
+        self._moved: list[Dispatch] = []
         self.waiting = 0
 
     # What changes ----------------------------------------------------------------------------------------------
 
     def set_route(self, route_id: int, lane: str, policy: Policy, *, enabled: bool) -> None:
         """Add or change a route; its waiting deliveries follow the new rules at once."""
+        old = self._routes.get(route_id)
         self._routes[route_id] = (lane, policy, enabled)
+        if old is not None and old[0] != lane and old[0] in self._lanes:
+            retries = self._lanes[old[0]].retries
+            self._moved += [one for one in retries if one.route_id == route_id]
+            self._lanes[old[0]].retries = [one for one in retries if one.route_id != route_id]
         for key, group in self._groups.items():
             if key[0] == route_id:
                 group.lane.ready.discard(key)
@@ -115,8 +122,11 @@ class FlowControl:
                 self._dirty.add(key)
 
     def retry(self, lane: str, dispatch: Dispatch) -> None:
-        """A dispatch waits until its `due_at` for another attempt."""
-        _, policy, _ = self._routes.get(dispatch.route_id, (lane, Policy(), True))
+        """A dispatch waits until its `due_at` for another attempt, if its route still has this target."""
+        current, policy, _ = self._routes.get(dispatch.route_id, (lane, Policy(), True))
+        if current != lane:
+            self._moved.append(dispatch)
+            return
         self._lane(lane, policy).retries.append(dispatch)
         self._wake(dispatch.due_at, lane)
         self._dirty_lanes.add(lane)
@@ -125,6 +135,7 @@ class FlowControl:
         """Dispatches are not tried again."""
         for lane in self._lanes.values():
             lane.retries = [one for one in lane.retries if one.id not in ids]
+        self._moved = [one for one in self._moved if one.id not in ids]
 
     def hurry(self, ids: set[str]) -> None:
         """Dispatches are due now."""
@@ -157,11 +168,30 @@ class FlowControl:
         """The Gateway's breaker changed: every lane is looked at again."""
         self._dirty_lanes.update(self._lanes)
 
+    def clock_put_back(self, now: float) -> None:
+        """The clock was ahead, and `now` is right: nothing is held until a time that the wrong one gave."""
+        self.budgets.clock_put_back(now)
+        self._heap.clear()
+        for group in self._groups.values():
+            group.clock_put_back(now)
+            group.wake = float("inf")
+        for lane in self._lanes.values():
+            for breaker in lane.breakers:
+                breaker.clock_put_back(now)
+            for dispatch in lane.retries:
+                if dispatch.changed_at > now:
+                    dispatch.due_at = now + max(0.0, dispatch.due_at - dispatch.changed_at)
+                    dispatch.changed_at = now
+                self._wake(dispatch.due_at, lane.name)
+        self._dirty.update(self._groups)
+        self._dirty_lanes.update(self._lanes)
+
     # What follows ----------------------------------------------------------------------------------------------
 
     def release(self, now: float) -> Decision:
         """What goes out at `now`. What it returns counts as sent."""
-        decision = Decision()
+        decision = Decision(moved=self._moved)
+        self._moved = []
         while self._heap and self._heap[0][0] <= now:
             _, _, key = heapq.heappop(self._heap)
             if isinstance(key, str):

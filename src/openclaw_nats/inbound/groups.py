@@ -90,6 +90,13 @@ class Group:
         self.count = sum(len(queue) for queue in self.queues.values())
         return before - self.count
 
+    def clock_put_back(self, now: float) -> None:
+        """Nothing has arrived or gone out later than now."""
+        self.sent = deque(min(at, now) for at in self.sent)
+        for queue in self.queues.values():
+            for one in queue:
+                one.arrived, one.stored = min(one.arrived, now), min(one.stored, now)
+
     def first(self) -> float:
         """When the oldest of those that wait arrived."""
         return min(queue[0].arrived for queue in self.queues.values() if queue)

@@ -47,7 +47,7 @@ class LoopGuard:
         now = self._clock()
         reason = f"loop guard: the event is {hops} deliveries deep, the limit is {self.max_hops}"
         self.last = {"route": route, "subject": subject, "hops": hops, "at": now}
-        if now - self._told.get(route, 0.0) > _TELL_SECONDS:
+        if not 0 <= now - self._told.get(route, 0.0) <= _TELL_SECONDS:
             self._told[route] = now
             log.warning("loop_guard.stopped", route=route, subject=subject, hops=hops, max_hops=self.max_hops)
             if self.on_stop is not None:

@@ -68,6 +68,9 @@ class BatchOutcome:
     rejected: list[tuple[int, InvalidInput | Mistake]] = field(default_factory=list)
 
 
+_UNKNOWN_TRY_SECONDS = 86400.0
+
+
 class Ingest:
     """Takes events in. Every method returns after JetStream's acknowledgement, or raises Unavailable."""
 
@@ -221,11 +224,14 @@ class Ingest:
     async def _drop_stored(
         self, messages: list[Message], places: list[int], retry_since: float | None, outcome: BatchOutcome
     ) -> tuple[list[Message], list[int]]:
+        now = self._clock()
         if not messages or retry_since is None:
             return messages, places
-        if self._clock() - retry_since < self._window * 0.9 and retry_since - 5 >= self._plain_until:
+        if 0 <= now - retry_since < self._window * 0.9 and retry_since - 5 >= self._plain_until:
             return messages, places  # JetStream itself knows their ids
-        stored = await self._log.stored_since(retry_since - 5, messages, self._plain_until)
+        # A first try in the future was noted while the clock was ahead: when it was is not known.
+        begin = retry_since - 5 if retry_since <= now else now - _UNKNOWN_TRY_SECONDS
+        stored = await self._log.stored_since(begin, messages, self._plain_until)
         left = [(message, place) for message, place in zip(messages, places, strict=True) if message.id not in stored]
         outcome.duplicates += len(messages) - len(left)
         return [message for message, _ in left], [place for _, place in left]

@@ -53,11 +53,12 @@ class PluginReports:
         self.received_at = 0.0
         self._next = asyncio.Event()
         self.since = 0.0
+        self._received = 0.0
 
     @property
     def fresh(self) -> bool:
         """Whether the plugin has reported recently enough to be called running."""
-        return self.last is not None and time.time() - self.received_at < STALE_SECONDS
+        return self.last is not None and time.monotonic() - self._received < STALE_SECONDS
 
     async def following(self, seconds: float) -> bool:
         """Wait for the next report; False when none comes in time."""
@@ -73,7 +74,7 @@ class PluginReports:
         """Take a report over."""
         if not self.fresh or self.last is None or self.last.started_at != report.started_at:
             self.since = time.time()
-        self.last, self.received_at = report, time.time()
+        self.last, self.received_at, self._received = report, time.time(), time.monotonic()
         self._next.set()
         self._meters.events.set(report.spool.events)
         self._meters.bytes.set(report.spool.bytes)

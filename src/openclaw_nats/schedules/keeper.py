@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from openclaw_nats.backoff import wait_after
+from openclaw_nats.clock_steps import ClockSteps
 from openclaw_nats.errors import Conflict, InvalidInput, InvalidSchedule, Unavailable, Unsupported
 from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import Event
@@ -39,6 +40,7 @@ KEEP_TIMERS = 1000
 _AFTER_TICK = 1.0
 _SHORTEST_CHECK = 4.0
 _UNUSABLE_SECONDS = 60.0
+_SURELY_AHEAD = 86400.0  # other machines' clocks may be minutes off; a day is a clock that was wrong
 
 _decoder = msgspec.json.Decoder(StoredJob)
 
@@ -59,6 +61,7 @@ class Keeper:
         self._prepare = prepare
         self._seal = seal
         self._clock = clock
+        self._steps = ClockSteps(clock)
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
         self._revisions: dict[str, int] = {}
@@ -66,6 +69,7 @@ class Keeper:
         self._checks: dict[str, float] = {}
         self._queue: list[tuple[float, str]] = []
         self._gone: set[str] = set()
+        self._without_future: set[str] = set()  # jobs of which nothing has fired that is yet to come
         self.last_error = ""
 
     @property
@@ -91,6 +95,8 @@ class Keeper:
         while True:
             try:
                 now = self._clock()
+                if self._steps.put_back():
+                    self._clock_put_back(now)
                 if not 0 <= now - refreshed < REFRESH_SECONDS:
                     await self._refresh()
                     refreshed = now
@@ -107,6 +113,24 @@ class Keeper:
                 pause = 10.0 if isinstance(error, Unsupported) else wait_after(failures, 0.2, 5.0)
                 failures += 1
             await self._pause(pause)
+
+    def _clock_put_back(self, now: float) -> None:
+        """Look at every job again: its next check, and what it was thought to have fired, are of the wrong time."""
+        self._settled = {key: tick for key, tick in self._settled.items() if tick <= now}
+        self._without_future.clear()
+        for key in list(self._checks):
+            self._check_at(key, 0.0)
+
+    async def _forget_future(self, key: str, now: float) -> None:
+        """Ticks that fired while the clock was ahead fire once more when their time really comes."""
+        if key in self._without_future:
+            return
+        for pattern in (names.all_fired("cron", key), names.all_skipped(key)):
+            for subject in await self._log.subjects(pattern):
+                tick = subject.split(".")[5]
+                if tick.isdecimal() and int(tick) > now + _SURELY_AHEAD:
+                    await self._log.purge(subject)
+        self._without_future.add(key)
 
     async def settle(self, key: str) -> None:
         """Look at one job now: make up for what was missed, arm what comes."""
@@ -177,6 +201,7 @@ class Keeper:
             self._checks.pop(key, None)
             return
         now = self._clock()
+        await self._forget_future(key, now)
         await self._make_up(job, armed, now)
         coming = next_runs(job.cron, now, AHEAD + 1)
         await self._arm(job, coming, armed)
@@ -200,8 +225,9 @@ class Keeper:
             return
         if tick not in armed and await self._log.last(names.one_tick(job.key, tick)) is None:
             newest = await self._log.last(names.all_fired("cron", job.key))
-            counts = newest is not None and too_late(newest.headers, newest.time) is None
-            verdict = job.missed.verdict(tick, now, newest.time if newest is not None and counts else None)
+            if newest is not None and (newest.time > now + _SURELY_AHEAD or too_late(newest.headers, newest.time)):
+                newest = None
+            verdict = job.missed.verdict(tick, now, newest.time if newest is not None else None)
             body = await self._body(job, tick, now) if verdict == "run" else _note(job, tick, now)
             where = names.fired("cron", job.key, tick, job.subject) if verdict == "run" else None
             try:
@@ -261,6 +287,7 @@ class Keeper:
         heapq.heappush(self._queue, (at, key))
 
     def _forget(self, key: str) -> None:
+        self._without_future.discard(key)
         for table in (self._revisions, self._settled, self._checks):
             table.pop(key, None)
 

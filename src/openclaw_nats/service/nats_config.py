@@ -18,14 +18,15 @@ from openclaw_nats.settings import Settings
 
 USER = "openclaw-nats"
 MAX_PAYLOAD = "2MB"
-_SPARE_BYTES = 2 << 30
+_STORE_BYTES = 1 << 40
 
 
 def render(settings: Settings, *, listen: str = "", home: Path | None = None) -> str:
     """The text of `nats-server.conf`; raise SettingsError when there is no password.
 
     `listen` and `home` are where it listens and has its files, if that is not what the settings say (in a container).
-    `max_file_store` is given so that nats-server does not take a share of the disk for granted.
+    `max_file_store` is given so that nats-server does not take a share of the disk for granted. Each stream has a limit
+    of its own; this one only has to be larger than all that they reserve, also while a smaller limit replaces a larger.
     """
     where = Locations(home or settings.home)
     address = urlsplit(settings["nats.url"].split(",")[0])
@@ -49,7 +50,7 @@ def render(settings: Settings, *, listen: str = "", home: Path | None = None) ->
         "jetstream: {\n"
         f"  store_dir: {quoted(str(where.jetstream))}\n"
         f"  sync_interval: {sync}\n"
-        f"  max_file_store: {settings['stream.max_bytes'] * 2 + _SPARE_BYTES}\n"
+        f"  max_file_store: {max(_STORE_BYTES, settings['stream.max_bytes'] * 4)}\n"
         "  max_memory_store: 64MB\n"
         "}\n"
     )

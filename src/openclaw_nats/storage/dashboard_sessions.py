@@ -34,6 +34,11 @@ def seen(db: sqlite3.Connection, session_id: str, at: float) -> None:
     db.execute("UPDATE dashboard_sessions SET seen_at = ? WHERE id = ?", (at, session_id))
 
 
+def limit(db: sqlite3.Connection, longest: float) -> None:
+    """None lasts beyond then."""
+    db.execute("UPDATE dashboard_sessions SET ends_at = ? WHERE ends_at > ?", (longest, longest))
+
+
 def remove(db: sqlite3.Connection, session_ids: list[str]) -> None:
     """They are over."""
     db.executemany("DELETE FROM dashboard_sessions WHERE id = ?", [(one,) for one in session_ids])

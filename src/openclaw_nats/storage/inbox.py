@@ -219,6 +219,19 @@ def end_route(db: sqlite3.Connection, route_id: int, reason: str, now: float) ->
     return [row["id"] for row in failed]
 
 
+def release_again(db: sqlite3.Connection, dispatch_id: str, reason: str, now: float) -> list[tuple[int, str, Waiting]]:
+    """A dispatch that waits for another attempt is not sent any more: its deliveries are pending, as before it."""
+    ended = db.execute(
+        "UPDATE dispatches SET state = 'dropped', reason = ?, changed_at = ? WHERE id = ? AND state = 'failed'",
+        (reason, now, dispatch_id),
+    ).rowcount
+    if not ended:
+        return []
+    _move(db, dispatch_id, now, "pending", reason)
+    sql = f"""UPDATE deliveries SET dispatch_id = NULL, reason = '' WHERE dispatch_id = ? RETURNING {_WAITING}"""  # noqa: S608
+    return [_waiting_of(row) for row in db.execute(sql, (dispatch_id,)).fetchall()]
+
+
 def revive(db: sqlite3.Connection, numbers: Iterable[int], reason: str, now: float) -> list[tuple[int, str, Waiting]]:
     """Dead letters become pending again, arrived now; those whose event is still there, as `waiting` tells them."""
     revived = []
@@ -235,7 +248,8 @@ def revive(db: sqlite3.Connection, numbers: Iterable[int], reason: str, now: flo
 
 
 _FIELDS = (
-    "id route_id route flow_key target body events priority hops position created_at attempts failures runs way due_at"
+    "id route_id route flow_key target body events priority hops position created_at attempts failures runs way due_at "
+    "changed_at"
 )
 
 

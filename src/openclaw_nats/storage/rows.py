@@ -50,7 +50,7 @@ class Waiting:
 @dataclass(slots=True)
 class Dispatch:
     """One request to a target. `runs` counts the agent runs that it took, `rerun` says that the next attempt
-    is a new one; `due_at` is when it may be tried again.
+    is a new one; `due_at` is when it may be tried again, `changed_at` when that was decided.
     """
 
     id: str
@@ -69,6 +69,7 @@ class Dispatch:
     runs: int = 1
     way: str = ""
     due_at: float = 0.0
+    changed_at: float = 0.0
     rerun: bool = False
     deliveries: list[int] = field(default_factory=list)
 

@@ -1,0 +1,62 @@
+"""What a dispatch is to its target: the target as it is kept with it, and the request that is made of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from openclaw_nats.inbound.route import Route, target_from
+from openclaw_nats.ports import Parcel
+from openclaw_nats.storage.rows import Dispatch
+
+_HOW = ("trusted", "confirm", "text", "traceparents", "madeBy")
+
+
+def target_document(route: Route, traceparents: Sequence[str], by_agents: str) -> str:
+    """A route's target as JSON, with what else the request depends on."""
+    return msgspec.json.encode(
+        {
+            **route.target.document(),
+            "trusted": route.trusted and not by_agents,
+            "confirm": route.document.confirm,
+            "text": route.document.template is not None,
+            **({"traceparents": traceparents} if traceparents else {}),
+            **({"madeBy": by_agents} if by_agents else {}),
+        }
+    ).decode()
+
+
+def with_target(kept: str, route: Route) -> str:
+    """A dispatch's target as its route has it now: the place is the same, but its secret may be another."""
+    found = msgspec.json.decode(kept)
+    how = {key: found[key] for key in _HOW if key in found}
+    return msgspec.json.encode({**route.target.document(), **how}).decode()
+
+
+def parcel_of(dispatch: Dispatch) -> Parcel:
+    """The dispatch as its target gets it: the same for every attempt of one run."""
+    found = msgspec.json.decode(dispatch.target)
+    target = target_from(found)
+    is_list = dispatch.body.startswith("[")
+    json_type = "application/cloudevents-batch+json" if is_list else "application/cloudevents+json"
+    return Parcel(
+        key=dispatch.run_key,
+        dispatch=dispatch.id,
+        route=dispatch.route,
+        kind=target.kind,
+        text=dispatch.body,
+        events=dispatch.events,
+        hops=dispatch.hops + 1,
+        trusted=bool(found.get("trusted")),
+        confirm=found.get("confirm", "ok"),
+        agent=target.agent,
+        session=target.session,
+        url=target.url,
+        secret=target.secret,
+        subject=target.subject,
+        content_type="text/plain; charset=utf-8" if found.get("text") else json_type,
+        way=dispatch.way,
+        traceparent=next(iter(found.get("traceparents", ())), ""),
+        made_by=str(found.get("madeBy", "")),
+    )
