@@ -32,7 +32,7 @@ def test_a_step_back_is_noticed_once_and_nothing_else_is() -> None:
 def test_stored_times_do_not_lie_in_the_future(tmp_path: Path) -> None:
     database = Database(tmp_path / "db")
     ahead = NOW + MONTH
-    row = NewDelivery("e", 1, "r", "s", "", 1, "pending", "", "", 5, 0, 1, ahead, b"{}")
+    row = NewDelivery("s:1", "e", 1, "r", "s", "", 1, "pending", "", "", 5, 0, 1, ahead, b"{}")
     database.now(lambda db: inbox.add(db, [row], ahead))
     sql = (
         "INSERT INTO dispatches (id, route_id, route, target, body, events, priority, hops, position, state, "
@@ -40,10 +40,10 @@ def test_stored_times_do_not_lie_in_the_future(tmp_path: Path) -> None:
     )
     database.now(lambda db: db.execute(sql, ("wrong", "failed", ahead, ahead + 1, ahead + 21)))
     database.now(lambda db: db.execute(sql, ("right", "failed", NOW - 9, NOW - 5, NOW + 300)))
-    database.now(lambda db: db.execute("INSERT INTO turns VALUES (?, 1), (?, 1)", (NOW - 60, ahead)))
+    database.now(lambda db: db.execute("INSERT INTO turns (at, route_id) VALUES (?, 1), (?, 1)", (NOW - 60, ahead)))
     assert database.now(lambda db: put_right(db, NOW)) == 4
     assert database.now(lambda db: put_right(db, NOW)) == 0
-    assert [at for at, _ in database.now(lambda db: inbox.turn_times(db, 0))] == [NOW - 60, NOW]
+    assert [at for at, *_ in database.now(lambda db: inbox.turn_times(db, 0))] == [NOW - 60, NOW]
     ((_, _, waiting),) = database.now(inbox.waiting)
     assert (waiting.arrived, waiting.stored) == (NOW, NOW)
     due = {one.id: (one.due_at, one.created_at) for one in database.now(inbox.open_dispatches)}
