@@ -66,7 +66,7 @@ class Budgets:
 
     def clock_put_back(self, now: float) -> None:
         """Turns that were counted by a clock that was ahead count as of now."""
-        for window in (*self._overall, *self._routes.values()):
+        for window in (*self._overall, *self._shares, *self._routes.values()):
             window.times = deque(min(at, now) for at in window.times)
 
     def wait(self, now: float, route_id: int) -> tuple[float, str]:
