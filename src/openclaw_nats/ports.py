@@ -54,6 +54,38 @@ class Delivered:
     reply: str
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a consumer is: of what its filters cover, everything up to the sequence `handled` is in the inbox.
+
+    `stream` is when the stream was created: in another one the sequences are others.
+    """
+
+    stream: str
+    filters: tuple[str, ...]
+    handled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The stream's first and last sequence, and how far this Gateway's consumer is; None when it has none."""
+
+    stream: str
+    first: int
+    last: int
+    position: Position | None
+
+
+class Positions(Protocol):
+    """Where a consumer's position is kept while there is no consumer. Both methods raise Unavailable."""
+
+    async def load(self) -> Position | None:
+        """The position that was saved last."""
+
+    async def save(self, position: Position) -> None:
+        """Keep a position; returns when it is on disk."""
+
+
 class EventSource(Protocol):
     """A durable consumer of the events stream: each message comes until it is acknowledged, also after a restart."""
 
@@ -75,6 +107,12 @@ class EventSource(Protocol):
 
     async def position(self) -> tuple[str, int]:
         """(which stream it is: when it was created, its last sequence)."""
+
+    async def standing(self) -> Standing:
+        """Where stream and consumer are. Asking changes nothing."""
+
+    async def count_after(self, sequence: int) -> int:
+        """How many events of any subject there are behind a sequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +181,44 @@ class ScheduleLog(Protocol):
 
     async def purge(self, pattern: str, keep: int = 0) -> int:
         """Remove messages but the newest `keep`; how many. What was armed there does not fire any more."""
+
+
+class Gate(Protocol):
+    """Whether this sidecar is the one of its gateway.id. What delivers asks before each thing that it does."""
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it may deliver at this moment."""
+
+    @property
+    def problem(self) -> str:
+        """Why not; empty when it may."""
+
+    async def wait(self) -> None:
+        """Return as soon as it may."""
+
+
+class OpenGate:
+    """For a sidecar that is surely alone."""
+
+    allowed = True
+    problem = ""
+
+    async def wait(self) -> None:
+        """Nothing to wait for."""
+
+
+class LeaseStore(Protocol):
+    """One record that several sidecars write, each only in place of the one that it has seen."""
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """(its revision, its content); None when there is none. Raises Unavailable; StreamConflict: never possible."""
+
+    async def write(self, body: bytes, revision: int) -> int:
+        """Put `body` in place of `revision` (0: there is none) and return the new revision, when it is on disk.
+
+        Raises Conflict when another revision is there, Unavailable when it is not known whether it was written.
+        """
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,16 @@ export interface components {
                 atomicBatches: boolean;
                 notes: string[];
             };
+            identity?: {
+                gatewayId: string;
+                state: string;
+                epoch: number;
+                lastError: string;
+                holder: {
+                    host: string;
+                    folder: string;
+                } | null;
+            };
             sidecar?: {
                 reachable: boolean;
                 lastError: string;
@@ -90,6 +100,13 @@ export interface components {
                     route: string;
                     problem: string;
                 }[];
+                missed?: {
+                    total: number;
+                    last: number;
+                    /** Format: date-time */
+                    lastAt: string;
+                } | null;
+                notes?: string[];
                 openBreakers?: {
                     target: string;
                     lastError: string;

@@ -52,7 +52,7 @@ _ROUTE_OPTIONAL = tuple(
     "when filter template payload priority flow retry confirm expiresAfter until targetNote".split()
 )
 _DELIVERY_OPTIONAL = tuple(
-    "way routes unanswerable counts waiting sending openBreakers budgets loopGuard plugin".split()
+    "way routes unanswerable counts waiting sending openBreakers missed notes budgets loopGuard plugin".split()
 )
 _PART = {"reachable": FLAG, "lastError": TEXT}
 _COUNTS = {state: WHOLE for state in STATES}
@@ -100,7 +100,7 @@ _SPOOL = record(events=WHOLE, bytes=WHOLE, oldestSeconds=NUMBER, dropped=WHOLE, 
 
 ANSWERS: dict[str, Schema] = {
     "Health": record(
-        ("nats", "sidecar", "gateway", "plugin", "delivery", "schedules"),
+        ("nats", "identity", "sidecar", "gateway", "plugin", "delivery", "schedules"),
         status={"type": "string", "enum": ["up", "down"]},
         nats=record(
             **_PART,
@@ -110,6 +110,9 @@ ANSWERS: dict[str, Schema] = {
             stream=maybe(record(messages=WHOLE, bytes=WHOLE, first_seq=WHOLE, last_seq=WHOLE)),
             atomicBatches=FLAG,
             notes=many(TEXT),
+        ),
+        identity=record(
+            gatewayId=TEXT, state=TEXT, epoch=WHOLE, lastError=TEXT, holder=maybe(record(host=TEXT, folder=TEXT))
         ),
         sidecar=record(**_PART, since=TIME, version=TEXT, eventsLastMinute=WHOLE, capture=TEXT),
         gateway=record(**_PART, since=TIME, version=TEXT, url=TEXT),
@@ -135,6 +138,8 @@ ANSWERS: dict[str, Schema] = {
             waiting=WHOLE,
             sending=WHOLE,
             unanswerable=many(record(route=TEXT, problem=TEXT)),
+            missed=maybe(record(total=WHOLE, last=WHOLE, lastAt=TIME)),
+            notes=many(TEXT),
             openBreakers=many(record(target=TEXT, lastError=TEXT)),
             budgets=many(ref("Budget")),
             loopGuard=record(maxHops=WHOLE, stopped=WHOLE, last=ANY),

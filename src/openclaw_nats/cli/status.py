@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from openclaw_nats.cli.fleet_lines import show_fleet
 from openclaw_nats.cli.output import json_option, line, plural, print_json, step, table, waiting
 from openclaw_nats.cli.times import moment
 
@@ -128,6 +129,7 @@ def _show(report: dict[str, Any]) -> None:
         refused = f", {spool['rejected']} refused (spool/rejected.ndjson)" if spool["rejected"] else ""
         line(f"Spool: {spool['events']} events waiting, oldest {spool['oldestSeconds']:.0f} s{lost}{refused}")
     _show_delivery(report["delivery"])
+    show_fleet(report["delivery"])
     _show_schedules(report.get("schedules") or {})
     for text in [*nats.get("notes", []), *plugin.get("problems", []), *plugin.get("notes", [])]:
         step("!", text)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from openclaw_nats import __version__
-from openclaw_nats.doctor import journeys, machine, nats_side, openclaw_side
+from openclaw_nats.doctor import fleet_side, journeys, machine, nats_side, openclaw_side
 from openclaw_nats.doctor.bounded import Check, Waiting
 from openclaw_nats.doctor.finding import PROBLEM, Finding, note, problem
 from openclaw_nats.doctor.journeys import Call, Read
@@ -84,6 +84,7 @@ def _sidecar(call: Call, report: dict[str, Any]) -> Iterator[Finding]:
     if (running_one := health["sidecar"]["version"]) != __version__:
         text = f"the sidecar that runs is {running_one}, and this command is {__version__}"
         yield problem("sidecar", text, "Run `openclaw-nats setup`: it restarts the sidecar, and the plugin follows.")
+    yield from fleet_side.fleet(health)
     report.update(health)
 
 

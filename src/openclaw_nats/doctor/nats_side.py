@@ -13,7 +13,7 @@ from openclaw_nats.doctor.finding import Finding, note, ok, problem
 from openclaw_nats.errors import OpenClawNatsError, Unavailable
 from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.jetstream.connection import Connection, Options, connected
-from openclaw_nats.jetstream.consumer import consumer_name
+from openclaw_nats.jetstream.gateway_names import consumer_name
 from openclaw_nats.jetstream.stream_settings import limits
 from openclaw_nats.jetstream.streams import DEAD_LETTERS, EVENTS, SCHEDULES, schedules_problem
 from openclaw_nats.service.locations import Locations

@@ -13,7 +13,7 @@ from openclaw_nats.events.envelope import format_time
 from openclaw_nats.events.identity import DEAD, Identity
 from openclaw_nats.events.messages import Message
 from openclaw_nats.events.subjects import PREFIX
-from openclaw_nats.ports import EventLog
+from openclaw_nats.ports import EventLog, Gate, OpenGate
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
 
@@ -28,7 +28,8 @@ _REASON_CHARACTERS = 2000
 class DeadLetters:
     """Publishes what has died and marks it as told; a repetition after a crash is a duplicate by its id."""
 
-    def __init__(self, database: Database, log_: EventLog, identity: Identity) -> None:
+    def __init__(self, database: Database, log_: EventLog, identity: Identity, gate: Gate | None = None) -> None:
+        self._gate = gate or OpenGate()
         self._database = database
         self._log = log_
         self._identity = identity
@@ -36,6 +37,7 @@ class DeadLetters:
     async def run(self) -> None:
         """Publish until cancelled."""
         while True:
+            await self._gate.wait()
             told = 0
             try:
                 told = await self.publish()

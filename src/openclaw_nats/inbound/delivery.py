@@ -30,7 +30,7 @@ from openclaw_nats.inbound.render_process import TooLong
 from openclaw_nats.inbound.rendering import Renderer
 from openclaw_nats.inbound.route import TURN_KINDS, Route, target_from
 from openclaw_nats.inbound.route_book import RouteBook
-from openclaw_nats.ports import Receipt, Sender
+from openclaw_nats.ports import Gate, OpenGate, Receipt, Sender
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.clock import put_right
 from openclaw_nats.storage.database import Database
@@ -61,8 +61,10 @@ class Deliveries:
         renderer: Renderer,
         senders: Mapping[str, Sender],
         meters: InboundMeters,
+        gate: Gate | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._gate = gate or OpenGate()
         self._database = database
         self._book = book
         self._flow = flow
@@ -121,6 +123,7 @@ class Deliveries:
         """Deliver until cancelled; what is on its way then is taken up by the next process."""
         async with asyncio.TaskGroup() as group:
             while True:
+                await self._gate.wait()
                 self._due.clear()
                 await self._look_at_clock()
                 decision = self._flow.release(self._clock())
@@ -316,6 +319,7 @@ class Deliveries:
         parcel = parcel_of(dispatch)
         if parcel.kind in TURN_KINDS:
             self._guard.started(parcel.key, parcel.hops)
+        await self._gate.wait()
         try:
             receipt = await self._senders[parcel.kind].send(parcel)
         except RetryLater as error:

@@ -22,10 +22,11 @@ from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.judging import Judge
 from openclaw_nats.inbound.loop_guard import LoopGuard
+from openclaw_nats.inbound.losses import Losses
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.route import Route
 from openclaw_nats.inbound.route_book import RouteBook
-from openclaw_nats.ports import Delivered, EventSource
+from openclaw_nats.ports import Delivered, EventSource, Gate, OpenGate
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
 from openclaw_nats.storage.rows import NewDelivery, Waiting
@@ -56,10 +57,14 @@ class Intake:
         wake: Callable[[], None],
         place: Callable[[StoredMessage], str] = lambda message: place_of(message.sequence, message.time),
         may_see: Callable[[Maker, Mapping[str, Any]], bool] = lambda maker, event: True,
+        gate: Gate | None = None,
+        losses: Losses | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._may_see = may_see
         self._place_of = place
+        self._gate = gate or OpenGate()
+        self._losses = losses
         self._source = source
         self._database = database
         self._book = book
@@ -77,6 +82,10 @@ class Intake:
         subscribed: list[str] | None = None
         failures = 0
         while True:
+            if not self._gate.allowed:
+                self.last_error = self._gate.problem
+                await self._gate.wait()
+                self.last_error, subscribed = "", None  # who had the name meanwhile may have moved the consumer
             try:
                 if subscribed != self._book.patterns:
                     subscribed = await self._subscribe()
@@ -104,6 +113,8 @@ class Intake:
         if patterns:
             created, _ = await self._source.position()
             await self._book.follow_stream(created)
+            if self._losses is not None:
+                await self._losses.look(back=True)
         await self._source.subscribe(patterns, self._book.wanted())
         return patterns
 
@@ -116,6 +127,8 @@ class Intake:
             now = self._clock()
             await self._keep(rows, now)
         self._meters.events.inc(len(batch))
+        if self._losses is not None:
+            self._losses.taken([one.message.sequence for one in batch])
         await self._source.acknowledge(batch)
 
     async def _keep(self, rows: list[NewDelivery], now: float) -> None:

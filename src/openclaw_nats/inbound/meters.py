@@ -17,6 +17,9 @@ class InboundMeters:
         self.duplicates = Counter(
             prefix + "inbox_duplicates", "Deliveries that the inbox had already", registry=registry
         )
+        self.missed = Counter(
+            prefix + "events_missed", "Events gone from the stream before they were seen here", registry=registry
+        )
         self._matched = Counter(
             prefix + "deliveries", "Deliveries made (an event for a route)", ["route"], registry=registry
         )

@@ -15,6 +15,7 @@ from openclaw_nats.errors import InvalidRoute, NotFound, OpenClawNatsError
 from openclaw_nats.events.agents import Agents
 from openclaw_nats.events.makers import maker_of
 from openclaw_nats.inbound.flow_control import FlowControl
+from openclaw_nats.inbound.positions import Takeover
 from openclaw_nats.inbound.route import Route, RouteDocument, compile_route, parse, target_problem, to_document
 from openclaw_nats.inbound.routing import RouteIndex, reduce_patterns
 from openclaw_nats.inbound.trial import check_possible
@@ -53,6 +54,7 @@ class RouteBook:
         self.agents = Agents()  # as the plugin reported them last, also to an earlier process
         # Asks the plugin who is there now; whether it has answered: only then a target is refused.
         self.ask_gateway: Callable[[], Awaitable[bool]] = _nobody_answers
+        self.takeover: Takeover | None = None
 
     @property
     def index(self) -> RouteIndex:
@@ -235,6 +237,8 @@ class RouteBook:
         after = old.after_sequence if old is not None else 0
         if old is None or old.pattern != document.pattern or (document.enabled and not old.document.enabled):
             after = (await self._source.position())[1]
+            if old is None and self.takeover is not None:
+                after = await self.takeover.after(document.pattern, after)
         text = json.dumps(to_document(document))
         now = self._clock()
         stored = await self._database.write(lambda db: routes.save(db, document.name, text, after, made_by, now))

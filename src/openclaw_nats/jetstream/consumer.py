@@ -1,5 +1,6 @@
 """The durable consumer of the events stream: the port EventSource with a pull loop of our own.
 
+A consumer is only deleted when its position is saved: a process that dies before the new one is there goes on from it.
 Facts (nats-server 2.15.1, JetStream wire API): a pull request is answered by messages and ended by a status message
 (404, 408, 409); with `idle_heartbeat` the server says that it is alive by status 100. A consumer whose filter changes
 goes on from where it was, past messages that only the new filter covers: so it is made anew, from the right sequence.
@@ -10,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import re
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -22,12 +22,13 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from openclaw_nats.errors import Unavailable
-from openclaw_nats.events.subjects import covers
+from openclaw_nats.events.subjects import EVERYTHING, covers
 from openclaw_nats.jetstream.connection import Connection, checked
-from openclaw_nats.jetstream.reader import pull_bytes
+from openclaw_nats.jetstream.gateway_names import consumer_name, older_consumer_name
+from openclaw_nats.jetstream.reader import Reader, pull_bytes
 from openclaw_nats.jetstream.streams import EVENTS
 from openclaw_nats.jetstream.wire import place_of, stored
-from openclaw_nats.ports import Delivered
+from openclaw_nats.ports import Delivered, Position, Positions, Standing
 
 log = structlog.get_logger(__name__)
 
@@ -41,17 +42,14 @@ _WAIT_SECONDS = 0.5
 _NOT_FOUND = (10014, 10059)
 
 
-def consumer_name(gateway_id: str) -> str:
-    """The name of a Gateway's consumer."""
-    return "openclaw-nats-" + re.sub(r"[^A-Za-z0-9_-]", "-", gateway_id)
-
-
 class JetStreamSource:
     """The consumer of one Gateway's sidecar."""
 
-    def __init__(self, connection: Connection, gateway_id: str) -> None:
+    def __init__(self, connection: Connection, gateway_id: str, positions: Positions) -> None:
         self._connection = connection
+        self._positions = positions
         self.name = consumer_name(gateway_id)
+        self._older_name = older_consumer_name(gateway_id)
         self._prefix = connection.new_inbox()
         self._tokens = itertools.count()
         self._buffer: deque[Delivered] = deque()
@@ -65,14 +63,15 @@ class JetStreamSource:
     async def subscribe(self, filters: Sequence[str], wanted: Sequence[tuple[str, int]]) -> None:
         """See EventSource.subscribe."""
         await self._forget()
-        found = await self._info()
         if not filters:
+            return  # a consumer that is there keeps its place: it may be another machine's, or be wanted again
+        standing = await self.standing()
+        found = standing.position
+        if found is None or found.filters != tuple(sorted(filters)):
+            before = found or await self._before(standing)
+            start = _start(before, wanted)
             if found is not None:
-                await self._api(f"CONSUMER.DELETE.{EVENTS}.{self.name}")
-            return
-        if found is None or _filters_of(found) != sorted(filters):
-            start = await self._start(found, wanted)
-            if found is not None:
+                await self._positions.save(found)
                 await self._api(f"CONSUMER.DELETE.{EVENTS}.{self.name}")
             await self._create(filters, start)
             log.info("consumer.created", consumer=self.name, filters=len(filters), start=start)
@@ -117,20 +116,29 @@ class JetStreamSource:
         answer = await self._api(f"STREAM.INFO.{EVENTS}")
         return str(answer["created"]), int(answer["state"]["last_seq"])
 
-    async def _start(self, found: dict[str, Any] | None, wanted: Sequence[tuple[str, int]]) -> int:
-        """The first sequence that a consumer for `wanted` has to deliver."""
-        handled, old = 0, []
-        if found is not None:
-            old = _filters_of(found)
-            _, last = await self.position()
-            found = await self._info() or found  # after the position, so that "nothing is left" holds up to there
-            idle = not found["num_pending"] and not found["num_ack_pending"]
-            handled = last if idle else int(found["ack_floor"]["stream_seq"])
-        starts = [
-            max(after, handled) if any(covers(filter_, pattern) for filter_ in old) else after
-            for pattern, after in wanted
-        ]
-        return min(starts) + 1
+    async def standing(self) -> Standing:
+        """See EventSource.standing."""
+        answer = await self._api(f"STREAM.INFO.{EVENTS}")
+        state, stream = answer["state"], str(answer["created"])
+        last = int(state["last_seq"])
+        found = await self._info(self.name)  # after the stream, so that "nothing is left" holds up to `last`
+        return Standing(stream, int(state["first_seq"]), last, _position(found, stream, last) if found else None)
+
+    async def count_after(self, sequence: int) -> int:
+        """See EventSource.count_after."""
+        reader = Reader(self._connection, EVENTS, EVERYTHING, bodies=False)
+        try:
+            return await reader.open({"deliver_policy": "by_start_sequence", "opt_start_seq": sequence + 1})
+        finally:
+            await reader.close()
+
+    async def _before(self, standing: Standing) -> Position | None:
+        """Where a consumer was that is no more: by what was saved, or by the one of the name that we once had."""
+        saved = await self._positions.load()
+        if saved is not None:
+            return saved if saved.stream == standing.stream else None
+        older = await self._info(self._older_name) if self._older_name != self.name else None
+        return _position(older, standing.stream, standing.last) if older else None
 
     async def _create(self, filters: Sequence[str], start: int) -> None:
         config = {
@@ -148,8 +156,8 @@ class JetStreamSource:
         }
         await self._api(f"CONSUMER.CREATE.{EVENTS}.{self.name}", {"stream_name": EVENTS, "config": config})
 
-    async def _info(self) -> dict[str, Any] | None:
-        answer = await self._connection.api(f"CONSUMER.INFO.{EVENTS}.{self.name}")
+    async def _info(self, name: str) -> dict[str, Any] | None:
+        answer = await self._connection.api(f"CONSUMER.INFO.{EVENTS}.{name}")
         if answer.get("error", {}).get("err_code") in _NOT_FOUND:
             return None
         return checked(answer)
@@ -213,7 +221,19 @@ class JetStreamSource:
         self._arrived.set()
 
 
-def _filters_of(info: dict[str, Any]) -> list[str]:
+def _start(before: Position | None, wanted: Sequence[tuple[str, int]]) -> int:
+    """The first sequence that a consumer for `wanted` has to deliver."""
+    starts = []
+    for pattern, after in wanted:
+        seen = before is not None and any(covers(filter_, pattern) for filter_ in before.filters)
+        starts.append(max(after, before.handled) if before is not None and seen else after)
+    return min(starts) + 1
+
+
+def _position(info: dict[str, Any], stream: str, last: int) -> Position:
     config = info["config"]
     single = config.get("filter_subject")
-    return sorted(config.get("filter_subjects") or ([single] if single else []))
+    filters = config.get("filter_subjects") or ([single] if single else [])
+    idle = not info["num_pending"] and not info["num_ack_pending"]
+    floor = int(info["ack_floor"]["stream_seq"])
+    return Position(stream, tuple(sorted(filters)), max(floor, last) if idle else floor)

@@ -32,6 +32,7 @@ _BATCH_FROM = 12
 HEADER_ROOM = 1024
 _PIPELINE = 256
 _STALLED_AFTER = 2
+FAILED_SECONDS = 60.0
 _MESSAGE_TOO_LARGE = 10054
 
 
@@ -41,7 +42,17 @@ class JetStreamEventLog:
     def __init__(self, connection: Connection, streams: Streams) -> None:
         self._connection = connection
         self._streams = streams
+        self._failed = (0.0, "")
         self.unanswered = 0
+
+    @property
+    def problem(self) -> str:
+        """Why events could not be stored the last time, if that was within FAILED_SECONDS; empty when they were.
+
+        After that nobody has tried any more, and it is not known.
+        """
+        at, error = self._failed
+        return error if error and time.monotonic() - at < FAILED_SECONDS else ""
 
     @property
     def stalled(self) -> bool:
@@ -64,10 +75,11 @@ class JetStreamEventLog:
         for start in range(0, len(sent), MAX_BATCH):
             try:
                 stored += await self._append(sent[start : start + MAX_BATCH])
-            except NoAnswer:
-                self.unanswered += 1
+            except Unavailable as error:
+                self._failed = (time.monotonic(), str(error))
+                self.unanswered += isinstance(error, NoAnswer)
                 raise
-            self.unanswered = 0
+            self.unanswered, self._failed = 0, (0.0, "")
         if len(sent) == len(messages):
             return stored
         results = iter(stored)

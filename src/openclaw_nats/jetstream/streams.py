@@ -24,8 +24,11 @@ DEAD_LETTERS = "agent_dlq"
 DEAD_LETTER_SUBJECTS = "agent.dlq.>"
 SCHEDULES = "agent_schedules"
 SCHEDULE_SUBJECTS = "agent.schedules.>"
+LEASES = "agent_leases"
+LEASE_SUBJECTS = "agent.leases.>"
 FIRED = "agent.schedules.fired.*.*.*.>"
 _DEAD_LETTER_AGE = 30 * 86400
+_LEASE_BYTES = 16 << 20
 _NOT_FOUND = 10059
 _ATOMIC_SINCE = (2, 12)
 
@@ -64,6 +67,7 @@ class Streams:
         self.atomic = False
         self.problem = ""
         self.schedules_problem = "not connected to NATS yet"
+        self.leases_problem = ""
 
     async def ensure(self) -> None:
         """Create, adopt or put right the streams; raise StreamConflict or Unavailable."""
@@ -73,6 +77,7 @@ class Streams:
                 await self._ensure(self._schedules_config())
             events = await self._ensure(self._events_config())
             await self._ensure(self._dead_letters_config())
+            await self._ensure_leases()
         except StreamConflict as error:
             self.problem = f"{error} {error.hint}".strip()
             raise
@@ -109,6 +114,14 @@ class Streams:
             found |= page
             if not page or len(found) >= answer.get("total", 0):
                 return found
+
+    async def _ensure_leases(self) -> None:
+        """Without this stream a second sidecar of one gateway.id is not noticed; everything else works."""
+        try:
+            await self._ensure(self._leases_config())
+            self.leases_problem = ""
+        except StreamConflict as error:
+            self.leases_problem = str(error)
 
     async def _ensure(self, wanted: dict[str, Any]) -> dict[str, Any]:
         name = wanted["name"]
@@ -172,6 +185,16 @@ class Streams:
             "allow_msg_ttl": True,
             "num_replicas": self._settings["stream.replicas"],
             "description": "Cron jobs and timers, and when they fired",
+        }
+
+    def _leases_config(self) -> dict[str, Any]:
+        return {
+            **_base(LEASES, LEASE_SUBJECTS),
+            "max_msgs_per_subject": 1,
+            "max_bytes": _LEASE_BYTES,
+            "discard": "new",
+            "num_replicas": self._settings["stream.replicas"],
+            "description": "Which sidecar works under which gateway.id",
         }
 
     def _dead_letters_config(self) -> dict[str, Any]:

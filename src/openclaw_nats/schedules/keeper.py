@@ -23,7 +23,7 @@ from openclaw_nats.errors import Conflict, InvalidInput, InvalidSchedule, Unavai
 from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.lateness import too_late
-from openclaw_nats.ports import Arm, Record, ScheduleLog
+from openclaw_nats.ports import Arm, Gate, OpenGate, Record, ScheduleLog
 from openclaw_nats.schedules import names
 from openclaw_nats.schedules.cron import next_runs
 from openclaw_nats.schedules.document import Job, StoredJob, compile_job, job_event
@@ -55,7 +55,9 @@ class Keeper:
         prepare: Callable[[Event], Awaitable[bytes]],
         seal: Callable[[str, bytes], Mapping[str, str]] = lambda subject, body: {},
         clock: Callable[[], float] = time.time,
+        gate: Gate | None = None,
     ) -> None:
+        self._gate = gate or OpenGate()
         self._log = schedule_log
         self._gateway_id = gateway_id
         self._prepare = prepare
@@ -93,6 +95,9 @@ class Keeper:
         refreshed = cleaned = 0.0
         failures = 0
         while True:
+            if not self._gate.allowed:
+                self.last_error = self._gate.problem
+                await self._gate.wait()
             try:
                 now = self._clock()
                 if self._steps.put_back():

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from openclaw_nats import __version__
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.envelope import format_time
+from openclaw_nats.fleet.lease import Lease
 from openclaw_nats.gateway import tls
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
@@ -21,6 +22,7 @@ from openclaw_nats.settings import Settings
 from openclaw_nats.url_secrets import masked
 
 PROBE_SECONDS = 10.0
+_STATE_SECONDS = 3.0
 _PROBE_TIMEOUT = 3.0
 
 
@@ -79,6 +81,7 @@ class Health:
         connection: Connection,
         streams: Streams,
         event_log: JetStreamEventLog,
+        lease: Lease,
         gateway: GatewayProbe,
         reports: PluginReports,
         meters: IngestMeters,
@@ -90,6 +93,7 @@ class Health:
         self._connection = connection
         self._streams = streams
         self._event_log = event_log
+        self._lease = lease
         self._gateway = gateway
         self._reports = reports
         self._meters = meters
@@ -105,7 +109,7 @@ class Health:
     async def report(self, full: bool = True) -> dict[str, Any]:
         """The whole report, or only its `status`, which is up when events can be stored."""
         nats = await self._nats()
-        up = nats["reachable"] and nats["stream"] is not None and not self._event_log.unanswered
+        up = nats["reachable"]
         if not full:
             return {"status": "up" if up else "down"}
         if not self._gateway.reachable and self._reports.fresh:
@@ -113,6 +117,7 @@ class Health:
         return {
             "status": "up" if up else "down",
             "nats": nats,
+            "identity": self._lease.report(),
             "sidecar": {
                 "reachable": True,
                 "since": _time(self._started),
@@ -170,16 +175,19 @@ class Health:
         stream, error = None, self._streams.problem or connection.last_error
         if connection.ready:
             try:
-                state = await self._streams.state()
+                async with asyncio.timeout(_STATE_SECONDS):
+                    state = await self._streams.state()
                 stream = {key: state[key] for key in ("messages", "bytes", "first_seq", "last_seq")}
             except Unavailable as problem:
                 error = str(problem)
-        if self._event_log.unanswered:
-            error = f"JetStream did not acknowledge the last {self._event_log.unanswered} appends: is its disk full?"
+            except TimeoutError:
+                error = f"JetStream did not answer within {_STATE_SECONDS:g} s"
+        if failed := self._event_log.problem or self._lease.write_error:
+            error = f"events can't be stored: {failed}"
         version = connection.server_version
         notes = [] if not version or supports_atomic(version) else [f"nats-server {version} is older than 2.12: slower"]
         return {
-            "reachable": connection.connected,
+            "reachable": connection.connected and stream is not None and not failed,
             "since": _time(connection.since),
             "lastError": error,
             "version": version,

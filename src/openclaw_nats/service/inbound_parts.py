@@ -28,8 +28,10 @@ from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.inbound.intake import Intake
 from openclaw_nats.inbound.judging import Judge
 from openclaw_nats.inbound.loop_guard import LoopGuard
+from openclaw_nats.inbound.losses import Losses
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.notices import Notices
+from openclaw_nats.inbound.positions import SavedPositions, Takeover
 from openclaw_nats.inbound.render_process import RenderProcesses
 from openclaw_nats.inbound.rendering import Renderer
 from openclaw_nats.inbound.republish import Republisher
@@ -39,7 +41,7 @@ from openclaw_nats.inbound.sealed_ticks import place_in
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.consumer import JetStreamSource
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
-from openclaw_nats.ports import Sender
+from openclaw_nats.ports import Gate, Sender
 from openclaw_nats.settings import Settings
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
@@ -58,6 +60,9 @@ class Inbound:
     """The parts of the way in; `runs` are the tasks that it needs."""
 
     settings: Settings
+    gate: Gate
+    losses: Losses
+    takeover: Takeover
     database: Database
     book: RouteBook
     flow: FlowControl
@@ -84,6 +89,7 @@ class Inbound:
             "plugin-channel": self.channel.watch,
             "dead-letters": self.dead_letters.run,
             "notices": self.notices.run,
+            "losses": self.losses.run,
             "housekeeping": self._keep_house,
         }
 
@@ -119,6 +125,8 @@ class Inbound:
             "waiting": self.flow.waiting,
             "sending": self.deliveries.sending,
             "openBreakers": open_breakers,
+            "missed": self.losses.report(),
+            "notes": [self.takeover.note] if self.takeover.note else [],
             "budgets": self.notices.budgets,
             "loopGuard": {"maxHops": self.guard.max_hops, "stopped": self.guard.stopped, "last": self.guard.last},
             "plugin": {
@@ -130,6 +138,8 @@ class Inbound:
         }
 
     def _error(self) -> str:
+        if not self.gate.allowed:
+            return self.gate.problem
         if self.database.last_error:
             return self.database.last_error
         if self.flow.gateway.open:
@@ -149,6 +159,7 @@ class Inbound:
 
     async def _keep_house(self) -> None:
         purged = 0.0
+        await self.takeover.load()
         while True:
             self.meters.waiting.set(self.flow.waiting)
             self.meters.loops.set(self.guard.stopped)
@@ -178,6 +189,7 @@ def build_inbound(
     connection: Connection,
     event_log: JetStreamEventLog,
     registry: CollectorRegistry,
+    gate: Gate,
 ) -> Inbound:
     """Wire the way in and take up what the last process left; needs a running event loop."""
     meters = InboundMeters(registry)
@@ -189,8 +201,9 @@ def build_inbound(
     shares = share_of(limits[:2], settings["agents.budget_share"])
     flow = FlowControl(Budgets(limits[:2], limits[2], shares), settings["delivery.max_text"])
     guard = LoopGuard(settings["delivery.max_hops"])
-    source = JetStreamSource(connection, settings.gateway_id)
+    source = JetStreamSource(connection, settings.gateway_id, SavedPositions(database))
     book = RouteBook(database, source, flow)
+    book.takeover = takeover = Takeover(database, source)
     book.load()
     documents = Documents(database)
     processes = RenderProcesses()
@@ -228,6 +241,7 @@ def build_inbound(
         renderer=renderer,
         senders=senders,
         meters=meters,
+        gate=gate,
     )
     deliveries.load()
 
@@ -243,6 +257,15 @@ def build_inbound(
     guard.on_stop = notices.loop_stopped
     reads_all = settings["agents.read"] == "all"
     judge = Judge()
+    losses = Losses(
+        database=database,
+        source=source,
+        events=event_log,
+        meters=meters,
+        gateway_id=settings.gateway_id,
+        wants=lambda: bool(book.patterns),
+        gate=gate,
+    )
     intake = Intake(
         source=source,
         database=database,
@@ -255,9 +278,14 @@ def build_inbound(
         wake=deliveries.wake,
         place=lambda message: place_in(message, identity),
         may_see=lambda maker, event: reads_all or maker.may_see(settings.gateway_id, event),
+        gate=gate,
+        losses=losses,
     )
     return Inbound(
         settings=settings,
+        gate=gate,
+        losses=losses,
+        takeover=takeover,
         database=database,
         book=book,
         flow=flow,
@@ -270,7 +298,7 @@ def build_inbound(
         inbox=InboxService(database, book, flow, meters, deliveries.wake),
         dry_run=DryRun(event_log, renderer, judge, limits),
         notices=notices,
-        dead_letters=DeadLetters(database, event_log, identity),
+        dead_letters=DeadLetters(database, event_log, identity, gate),
         meters=meters,
         processes=processes,
         judge=judge,

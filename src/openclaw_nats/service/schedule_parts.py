@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +14,13 @@ from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.schedule_log import JetStreamScheduleLog
 from openclaw_nats.jetstream.streams import SCHEDULES, Streams
 from openclaw_nats.outbound.ingest import Ingest
+from openclaw_nats.ports import Gate
 from openclaw_nats.schedules.cron_book import CronBook
 from openclaw_nats.schedules.keeper import Keeper
 from openclaw_nats.schedules.timer_book import TimerBook
 from openclaw_nats.settings import Settings
+
+_REPORT_SECONDS = 3.0
 
 
 @dataclass
@@ -36,10 +40,12 @@ class Schedules:
     async def report(self) -> dict[str, Any]:
         """The part of `/api/health` that tells of schedules."""
         try:
-            timers = await self.timers.count()
-            sources = (await self.streams.state())["sources"]
-        except (Unavailable, Unsupported) as error:
-            return {"available": False, "lastError": str(error), "jobs": self.keeper.jobs, "timers": None}
+            async with asyncio.timeout(_REPORT_SECONDS):
+                timers = await self.timers.count()
+                sources = (await self.streams.state())["sources"]
+        except (Unavailable, Unsupported, TimeoutError) as error:
+            text = str(error) or f"JetStream did not answer within {_REPORT_SECONDS:g} s"
+            return {"available": False, "lastError": text, "jobs": self.keeper.jobs, "timers": None}
         source: dict[str, Any] = next((one for one in sources if one["name"] == SCHEDULES), {})
         return {
             "available": True,
@@ -51,7 +57,7 @@ class Schedules:
 
 
 def build_schedules(
-    settings: Settings, connection: Connection, streams: Streams, ingest: Ingest, identity: Identity
+    settings: Settings, connection: Connection, streams: Streams, ingest: Ingest, identity: Identity, gate: Gate
 ) -> Schedules:
     """Wire schedules; their events go through the same filter and redaction as all others."""
 
@@ -62,7 +68,7 @@ def build_schedules(
         return {SEAL: identity.seal(subject, body)}
 
     log = JetStreamScheduleLog(connection, streams)
-    keeper = Keeper(log, settings.gateway_id, prepare, seal)
+    keeper = Keeper(log, settings.gateway_id, prepare, seal, gate=gate)
     return Schedules(
         log=log,
         keeper=keeper,

@@ -41,8 +41,11 @@ from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.tool_endpoints import ToolEndpoints
 from openclaw_nats.errors import OpenClawNatsError, SettingsError, StreamConflict, Unavailable
 from openclaw_nats.events.identity import Identity
+from openclaw_nats.fleet.lease import Lease
+from openclaw_nats.fleet.place import place_of
 from openclaw_nats.jetstream.connection import Connection, Options
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
+from openclaw_nats.jetstream.lease_store import JetStreamLeaseStore
 from openclaw_nats.jetstream.stream_settings import limits
 from openclaw_nats.jetstream.streams import Streams
 from openclaw_nats.outbound.filters import SubjectFilter
@@ -88,11 +91,13 @@ class Sidecar:
     dashboard: Dashboard
     spans: SpanExporter | None
     redaction: RedactionProcess
+    lease: Lease
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
         runs = {
             "nats": self.connection.run,
+            "lease": self.lease.run,
             "publisher": self.publisher.run,
             "gateway-probe": self.gateway.run,
             "streams": self._keep_streams,
@@ -144,8 +149,10 @@ async def build(settings: Settings) -> Sidecar:
     connection = Connection(Options.from_settings(settings))
     streams = Streams(connection, settings)
     connection.on_connect = streams.ensure
-    meters.nats_up.set_function(lambda: float(connection.ready))
     event_log = JetStreamEventLog(connection, streams)
+    gateway_id = settings.gateway_id
+    lease = Lease(JetStreamLeaseStore(connection, streams, gateway_id), gateway_id, place_of(settings.home))
+    meters.nats_up.set_function(lambda: float(connection.ready and not (event_log.problem or lease.write_error)))
     publisher = GroupCommitPublisher(event_log, meters.group_size.observe)
     redaction = RedactionProcess(Redactor(patterns=settings["redaction.patterns"], keys=settings["redaction.keys"]))
     ingest = Ingest(
@@ -159,19 +166,20 @@ async def build(settings: Settings) -> Sidecar:
         identity=identity,
         plain_until=float(database.now(lambda db: inbox.fact(db, inbox.PLAIN_IDS_UNTIL)) or 0),
     )
-    inbound = build_inbound(settings, database, identity, connection, event_log, registry)
+    inbound = build_inbound(settings, database, identity, connection, event_log, registry, lease)
 
     async def ask_gateway() -> bool:
         return inbound.channel.ask_report() and await reports.following(_REPORT_SECONDS)
 
     inbound.book.ask_gateway = ask_gateway
-    schedules = build_schedules(settings, connection, streams, ingest, identity)
+    schedules = build_schedules(settings, connection, streams, ingest, identity, lease)
     gateway = GatewayProbe(settings["gateway.url"])
     health = Health(
         settings=settings,
         connection=connection,
         streams=streams,
         event_log=event_log,
+        lease=lease,
         gateway=gateway,
         reports=reports,
         meters=meters,
@@ -235,6 +243,7 @@ async def build(settings: Settings) -> Sidecar:
         dashboard,
         spans,
         redaction,
+        lease,
     )
 
 
@@ -296,6 +305,7 @@ async def serve(settings: Settings) -> None:
     try:
         await _Server(config, sidecar.app).serve(sockets=[listener])
     finally:
+        await sidecar.lease.end()
         tasks.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await tasks

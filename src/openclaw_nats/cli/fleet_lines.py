@@ -1,0 +1,23 @@
+"""What `status` says about a sidecar among others on one NATS."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from openclaw_nats.cli.output import step
+
+_MISSED_SHOWN = timedelta(days=7)
+
+
+def show_fleet(delivery: dict[str, Any]) -> None:
+    """From the delivery part of the health report: a takeover, and for a week what was missed."""
+    for text in delivery.get("notes", []):
+        step("!", text)
+    missed = delivery.get("missed")
+    if missed and datetime.now(UTC) - datetime.fromisoformat(missed["lastAt"]) < _MISSED_SHOWN:
+        step(
+            "!",
+            f"{missed['last']} events (on any subject) were gone before they were seen here, {missed['total']} in all",
+            f"last at {missed['lastAt']}; stream.max_age and stream.max_bytes say how long events are kept",
+        )

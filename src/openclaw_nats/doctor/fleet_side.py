@@ -1,0 +1,40 @@
+"""What only shows where several sidecars share a NATS: who has the name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from openclaw_nats.doctor.finding import Finding, note, ok, problem
+
+_OWN_NAME = "`openclaw-nats config set gateway.id <another name>` on one of the two, then restart it."
+_MISSED_SHOWN = timedelta(days=7)
+
+
+def fleet(health: dict[str, Any]) -> Iterator[Finding]:
+    """From the sidecar's health report."""
+    yield from _missed(health.get("delivery", {}))
+    identity = health.get("identity")
+    if identity is None:
+        return  # a sidecar of a release before
+    if identity["state"] == "held":
+        yield ok("gateway.id", f"this sidecar is the only one that works as {identity['gatewayId']}")
+    elif identity["state"] == "unguarded":
+        yield note("gateway.id", identity["lastError"], "Let NATS make the stream agent_leases (16 MiB).")
+    else:
+        yield problem("gateway.id", identity["lastError"], _OWN_NAME if identity["holder"] else "See nats above.")
+
+
+def _missed(delivery: dict[str, Any]) -> Iterator[Finding]:
+    """For a week; then the metric and the event still have it."""
+    missed = delivery.get("missed")
+    for text in delivery.get("notes", []):
+        yield note("consumer", text)
+    if missed and datetime.now(UTC) - datetime.fromisoformat(missed["lastAt"]) < _MISSED_SHOWN:
+        yield problem(
+            "missed",
+            f"{missed['last']} events (on any subject) were gone from the stream before they were seen here, last at "
+            f"{missed['lastAt']}; {missed['total']} in all",
+            "Keep events for longer than this sidecar is ever away: stream.max_age, stream.max_bytes.",
+        )

@@ -1,0 +1,42 @@
+"""The port LeaseStore: one message in the stream `agent_leases`, written on the condition of its last sequence."""
+
+from __future__ import annotations
+
+from openclaw_nats.errors import Conflict, StreamConflict, Unavailable
+from openclaw_nats.jetstream.connection import Connection, checked, parse_reply
+from openclaw_nats.jetstream.gateway_names import token_of
+from openclaw_nats.jetstream.reading import last_on
+from openclaw_nats.jetstream.streams import LEASES, Streams
+
+_WRONG_SEQUENCE = 10071
+
+
+class JetStreamLeaseStore:
+    """The lease of one gateway.id."""
+
+    def __init__(self, connection: Connection, streams: Streams, gateway_id: str) -> None:
+        self._connection = connection
+        self._streams = streams
+        self._subject = f"agent.leases.{token_of(gateway_id)}"
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """See LeaseStore.read."""
+        self._check()
+        found = await last_on(self._connection, LEASES, self._subject)
+        return (found.sequence, found.body) if found is not None else None
+
+    async def write(self, body: bytes, revision: int) -> int:
+        """See LeaseStore.write."""
+        self._check()
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(revision)}
+        answer = parse_reply(await self._connection.request(self._subject, body, headers))
+        if answer.get("error", {}).get("err_code") == _WRONG_SEQUENCE:
+            raise Conflict("somebody else wrote the lease at the same moment")
+        return int(checked(answer)["seq"])
+
+    def _check(self) -> None:
+        if not self._connection.ready:
+            self._connection.client  # noqa: B018  (says why, if that is the reason)
+            raise Unavailable(self._streams.problem or "the streams are not ready yet")
+        if self._streams.leases_problem:
+            raise StreamConflict(self._streams.leases_problem)

@@ -1,0 +1,15 @@
+"""Which events of the stream have come into the inbox."""
+
+from __future__ import annotations
+
+import sqlite3
+
+_NEWEST = """
+    SELECT coalesce(max(sequence), 0) FROM (SELECT sequence, stored_at FROM deliveries ORDER BY id DESC LIMIT 1000)
+    WHERE stored_at >= ?
+"""
+
+
+def last_taken(db: sqlite3.Connection, since: float) -> int:
+    """The highest sequence among the newest deliveries whose event was stored since (seconds, Unix epoch); 0: none."""
+    return int(db.execute(_NEWEST, (since,)).fetchone()[0])
