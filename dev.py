@@ -4,7 +4,10 @@
     python3 dev.py demo               a real Gateway's events in a real JetStream stream
     python3 dev.py test               all checks and tests
     python3 dev.py test --versions    setup to uninstall on a release of every month of OpenClaw
+    python3 dev.py check              only the checks that take seconds: style, types, imports
     python3 dev.py bench              the benchmarks
+    python3 dev.py docs               the documentation's site, in .dev/site
+    python3 dev.py packages           what a release consists of, in dist/
 
 Needs Python 3.11 or newer with pip. Nothing outside this folder changes, except that `test` installs the few programs
 of PROGRAMS from the system's packages when it runs as root; otherwise it says at once which ones are missing.
@@ -109,7 +112,14 @@ def main() -> int:
         return 1
     what, rest = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
     bench = next((f"bench/{name}.py" for name in ("heartbeat", "dashboard") if f"--{name}" in rest), "bench/run.py")
-    scripts = {"test": ["tests/run.py"], "bench": [bench], "demo": ["-m", "openclaw_nats", "demo"]}
+    scripts = {
+        "test": ["tests/run.py"],
+        "check": ["tests/run.py", "--check"],
+        "bench": [bench],
+        "demo": ["-m", "openclaw_nats", "demo"],
+        "docs": ["-m", "mkdocs", "build", "--strict", "--quiet"],
+        "packages": ["release/packages.py"],
+    }
     if what not in scripts:
         print(__doc__, file=sys.stderr)
         return 2
@@ -121,7 +131,8 @@ def main() -> int:
         if what == "test":
             ensure_programs(needed=not rest)
         ensure_venv()
-        ensure_dashboard(environment)
+        if what != "check":
+            ensure_dashboard(environment)
     except Missing as missing:
         print(f"Error: {missing}", file=sys.stderr)
         return 1

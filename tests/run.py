@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """All checks and tests, the fast ones first. Arguments go to pytest: `python3 dev.py test tests/unit -k subjects`.
 
-`--versions` alone is the whole matrix of OpenClaw releases (tests/gateway/test_versions.py).
+`--versions` alone is the whole matrix of OpenClaw releases (tests/gateway/test_versions.py),
+`--check` alone is what takes seconds.
 """
 
 from __future__ import annotations
@@ -37,17 +38,24 @@ def dashboard_tools() -> None:
     )
 
 
-def checks() -> list[tuple[str, list[str]]]:
-    """Name and command of every check before pytest."""
-    python = sys.executable
-    tools = Path(python).parent
-    dashboard = ROOT / "dashboard" / "node_modules"
-    plugin_tests = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "plugin").glob("*.test.js"))
+def quick_checks() -> list[tuple[str, list[str]]]:
+    """Name and command of the checks that need neither Node nor a download."""
+    tools = Path(sys.executable).parent
     return [
         ("ruff", [str(tools / "ruff"), "check", "--quiet", "."]),
         ("ruff format", [str(tools / "ruff"), "format", "--check", "--quiet", "."]),
         ("mypy", [str(tools / "mypy"), "--no-error-summary"]),
         ("import-linter", [str(tools / "lint-imports"), "--no-cache"]),
+    ]
+
+
+def checks() -> list[tuple[str, list[str]]]:
+    """Name and command of every check before pytest."""
+    python = sys.executable
+    dashboard = ROOT / "dashboard" / "node_modules"
+    plugin_tests = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "plugin").glob("*.test.js"))
+    return [
+        *quick_checks(),
         ("dashboard types", [python, "dashboard/generate-types.py", "--check", str(node())]),
         ("dashboard (svelte-check)", [str(node()), str(dashboard / "svelte-check/bin/svelte-check"), *SVELTE_CHECK]),
         ("dashboard (vitest)", [str(node()), str(dashboard / "vitest/vitest.mjs"), "run", "--root", "dashboard"]),
@@ -68,10 +76,12 @@ def main() -> int:
     arguments = sys.argv[1:]
     if arguments == ["--versions"]:
         arguments = [VERSIONS, "--versions"]
+    quick = arguments == ["--check"]
     failed = []
-    dashboard_tools()
-    if not arguments:
-        for name, command in checks():
+    if not quick:
+        dashboard_tools()
+    if quick or not arguments:
+        for name, command in quick_checks() if quick else checks():
             began = time.monotonic()
             done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
             if done.returncode != 0:
@@ -80,7 +90,7 @@ def main() -> int:
             print(f"{'✗' if done.returncode else '✓'} {name} ({time.monotonic() - began:.0f} s)", flush=True)
     environment = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
     code = 0
-    for part in [arguments] if arguments else PARTS:
+    for part in [] if quick else [arguments] if arguments else PARTS:
         code |= subprocess.run(
             [sys.executable, "-m", "pytest", *part], cwd=ROOT, env=environment, check=False
         ).returncode

@@ -39,7 +39,7 @@ def test_the_wheel_holds_plugin_and_dashboard_and_works_without_the_checkout(tmp
     )
     assert "openclaw_nats/dashboard_page/index.html" in page
     assert "openclaw_nats/dashboard_page/docs/dashboard.md" in page
-    for name in ("demo/node-requirements.txt", "installer/container/Dockerfile", "requirements.lock"):
+    for name in ("demo/node-requirements.txt", "installer/container/Dockerfile", "requirements.lock", "py.typed"):
         assert f"openclaw_nats/{name}" in names
     assert not [
         name for name in names if "test" in name.rpartition("/")[2] and name.endswith((".py", ".ts", ".svelte"))

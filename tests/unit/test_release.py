@@ -1,0 +1,80 @@
+"""What a release consists of fits its tag, and the project's workflows run the commands that people run."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+spec = importlib.util.spec_from_file_location("release_packages", ROOT / "release" / "packages.py")
+assert spec is not None
+assert spec.loader is not None
+packages = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(packages)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project that may be released as v1.2.3."""
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1.2.3"\n')
+    (tmp_path / "plugin").mkdir()
+    (tmp_path / "plugin" / "package.json").write_text(json.dumps({"version": "1.2.3"}))
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 1.2.3 (2026-12-01)\n\n- Something.\n")
+    return tmp_path
+
+
+def test_a_tag_that_fits_everything_is_released(project: Path) -> None:
+    assert packages.disagreements("v1.2.3", project) == []
+
+
+@pytest.mark.parametrize(("tag", "words"), [("1.2.3", "begin with v"), ("v1.2.4", "pyproject.toml says 1.2.3")])
+def test_a_tag_that_does_not_fit_is_refused(project: Path, tag: str, words: str) -> None:
+    assert words in " ".join(packages.disagreements(tag, project))
+
+
+def test_a_changelog_without_a_dated_heading_is_refused(project: Path) -> None:
+    (project / "CHANGELOG.md").write_text("# Changelog\n\n## 1.2.3 (unreleased)\n")
+    assert packages.disagreements("v1.2.3", project) == ["CHANGELOG.md has no heading `## 1.2.3 (date)`"]
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_run_our_own_commands_with_the_least_rights(file: Path) -> None:
+    workflow = yaml.safe_load(file.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    runs = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    ours = [line for line in runs if line.startswith("python3 dev.py")]
+    assert ours
+    known = set(re.findall(r"^    python3 dev\.py (\w+)", (ROOT / "dev.py").read_text(), re.MULTILINE))
+    assert {line.split()[2] for line in ours} <= known
+
+
+def test_every_python_that_the_package_names_is_tested() -> None:
+    matrix = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]["test"]["strategy"][
+        "matrix"
+    ]
+    named = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
+    assert matrix["python"] == named
+
+
+def test_commits_are_checked_by_the_same_command() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert [hook["entry"] for hook in hooks] == ["python3 dev.py check"]
+    sys.path.insert(0, str(ROOT))
+    from tests.run import checks, quick_checks
+
+    assert checks()[: len(quick_checks())] == quick_checks()
+
+
+def test_the_help_names_every_command() -> None:
+    done = subprocess.run([sys.executable, str(ROOT / "dev.py")], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    for name in ("demo", "test", "check", "bench", "docs", "packages"):
+        assert f"dev.py {name} " in done.stderr
