@@ -9,6 +9,7 @@ import { uuid7 } from "./ids.js";
 import { Memory } from "./memory.js";
 import { Runs } from "./runs.js";
 import { changedAt, homeOf, readApiKey, readSettings } from "./settings.js";
+import { Sidecar } from "./sidecar.js";
 import { Spool } from "./spool.js";
 import { PREFIX, policyOf } from "./subjects.js";
 import { cut, toJson } from "./text.js";
@@ -42,23 +43,21 @@ export class Bus {
       makeOverflow: (dropped, reason) => this.lineOf({ subject: "spool.overflow", data: { dropped, reason } }, "metadata"),
       now,
     });
-    this.uploader = new Uploader({
-      spool: this.spool,
-      home,
+    this.sidecar = new Sidecar({
       settings: () => this.settings,
       apiKey: () => readApiKey(home),
+      keyFile: path.join(home, "api-key"),
     });
+    this.uploader = new Uploader({ spool: this.spool, home, sidecar: this.sidecar });
     this.causes = new Causes(now);
     this.runs = new Runs({ tell: (result) => this.channel.tell(result), causes: this.causes });
     this.runs.seesTurns = () => this.hasAgentEvents;
     this.memory.onRunStart = (facts) => this.runs.turnStarted(facts);
     this.channel = new Channel({
-      settings: () => this.settings,
-      apiKey: () => readApiKey(home),
+      sidecar: this.sidecar,
       describe: () => ({ instance: this.instance, run: this.runs.canRun, wake: this.runs.canWake, wraps: this.runs.wraps }),
       onOrder: (order) => this.order(order),
       introduce: () => this.sendReport(), // before the first order: it says whom targets without an agent's name mean
-      request: (path, body, headers) => this.uploader.request(path, body, headers),
     });
     this.instance = uuid7(now());
     this.startedAt = new Date(now()).toISOString();
@@ -176,7 +175,7 @@ export class Bus {
   }
 
   sendReport() {
-    return this.uploader.request("/api/plugin/report", toJson(this.report()), { "content-type": "application/json" });
+    return this.sidecar.postJson("/api/plugin/report", toJson(this.report()));
   }
 
   reloadSettings() {

@@ -1,8 +1,5 @@
 // The channel: a connection to the sidecar that this side opens and holds. Orders come in as lines of JSON; what became
-// of them goes back as requests of their own (uploader.request), repeated until the sidecar has answered.
-import http from "node:http";
-import https from "node:https";
-import { endProven, ProvenAgent } from "./peer-proof.js";
+// of them goes back as requests of their own, repeated until the sidecar has answered.
 import { toJson } from "./text.js";
 
 const SILENCE_MS = 20_000;
@@ -10,13 +7,11 @@ const BACKOFF_MS = [100, 250, 500, 1000, 2000];
 const RESULT_TRIES = 5;
 
 export class Channel {
-  constructor({ settings, apiKey, describe, onOrder, request, introduce = async () => {}, silenceMs = SILENCE_MS }) {
-    this.settings = settings; // () => current settings
-    this.apiKey = apiKey; // () => current key
+  constructor({ sidecar, describe, onOrder, introduce = async () => {}, silenceMs = SILENCE_MS }) {
+    this.sidecar = sidecar;
     this.describe = describe; // () => query parameters: who this is and what it can do
     this.onOrder = onOrder;
     this.introduce = introduce; // () => Promise: what the sidecar has to know before it orders anything
-    this.request = request; // (path, body, headers) => Promise<{status}>
     this.silenceMs = silenceMs;
     this.running = false;
     this.connected = false;
@@ -44,21 +39,16 @@ export class Channel {
   }
 
   connect() {
-    const key = this.apiKey();
-    if (!key) return this.again("no API key");
+    if (this.sidecar.problem) return this.again(this.sidecar.problem);
     const began = (this.attempt = {});
-    const open = () => this.running && this.attempt === began && this.open(key);
+    const open = () => this.running && this.attempt === began && this.open();
     this.introduce().then(open, open);
   }
 
-  open(key) {
-    const url = new URL("/api/plugin/channel", this.settings().sidecarUrl);
-    for (const [name, value] of Object.entries(this.describe())) url.searchParams.set(name, value);
-    const secure = url.protocol === "https:";
-    const request = (secure ? https : http).request(url, {
-      headers: { accept: "application/x-ndjson" },
-      agent: secure ? false : new ProvenAgent(this.apiKey, {}), // orders are taken from who has proven itself alone
-    });
+  open() {
+    const query = new URLSearchParams(Object.entries(this.describe()).map(([name, value]) => [name, String(value)]));
+    const onError = (error) => end(error.message || error.code);
+    const request = this.sidecar.stream(`/api/plugin/channel?${query}`, { headers: { accept: "application/x-ndjson" }, onError });
     this.current = request;
     let ended = false;
     const end = (why) => {
@@ -75,7 +65,6 @@ export class Channel {
       watchdog.unref?.();
     };
     watchdog.unref?.();
-    request.on("error", (error) => end(error.message || error.code));
     request.on("response", (response) => {
       if (response.statusCode !== 200) {
         response.resume();
@@ -95,7 +84,6 @@ export class Channel {
       response.on("error", (error) => end(error.message));
       response.on("close", () => end("the sidecar closed the connection"));
     });
-    endProven(request, secure, key);
   }
 
   take(line) {
@@ -122,7 +110,7 @@ export class Channel {
     const body = toJson({ instance: this.describe().instance, ...result });
     for (let attempt = 0; attempt < RESULT_TRIES; attempt++) {
       try {
-        const { status } = await this.request("/api/plugin/results", body, { "content-type": "application/json" });
+        const { status } = await this.sidecar.postJson("/api/plugin/results", body);
         if (status < 500 && status !== 401) return;
       } catch {
         // the sidecar is away: tried again below

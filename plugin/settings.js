@@ -46,7 +46,7 @@ export function readApiKey(home) {
   try {
     return fs.readFileSync(path.join(home, "api-key"), "utf8").trim();
   } catch {
-    return ""; // reported as "no API key" by the uploader, which is the one that needs it
+    return ""; // reported as "no API key" by sidecar.js, which is the one that needs it
   }
 }
 

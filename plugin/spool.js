@@ -1,18 +1,17 @@
 // The spool: events on disk from the moment a hook fires until the sidecar has acknowledged them.
 //
 // A line is written with a synchronous write before the handler returns. That puts it into the page cache, which
-// survives kill -9 of the Gateway (not a power cut). Every process writes segments of its own, named
-// `<start ms>-<pid>-<number>.ndjson`; `<segment>.ack` holds how many bytes of it are acknowledged. The Gateway's service
-// uploads all of them, those of earlier processes and of `openclaw agent --local` too.
+// survives kill -9 of the Gateway (not a power cut). Every process writes segments (segment.js) of its own, named
+// `<start ms>-<pid>-<number>.ndjson`. The Gateway's service uploads all of them, those of earlier processes and of
+// `openclaw agent --local` too.
 import fs from "node:fs";
 import path from "node:path";
+import { isAlive, Segment } from "./segment.js";
 
 const SEGMENT_BYTES = 4 * 1024 * 1024;
 const RELEASE_BYTES = 256 * 1024;
-const OVERFLOW_TYPE = '"type":"openclaw.spool.overflow"';
 const CANT_WRITE = "the spool can't be written";
 const CANT_READ = "the spool can't be read";
-const NAME = /^(\d{13})-(\d+)-(\d{6})\.ndjson$/;
 
 export class Spool {
   /** `makeOverflow(dropped, reason)` returns the line of an event that tells how many events were lost, and why. */
@@ -23,7 +22,6 @@ export class Spool {
     this.now = now;
     this.segments = []; // oldest first; the last one of this process is being written
     this.active = null;
-    this.fd = null;
     this.number = 0;
     this.prefix = null;
     this.totalBytes = 0;
@@ -51,22 +49,10 @@ export class Spool {
   }
 
   write(line) {
-    const bytes = Buffer.from(line + "\n");
-    this.makeRoom(bytes.length);
-    if (this.fd === null || this.active.size + bytes.length > this.segmentBytes()) this.rotate();
-    const segment = this.active;
-    let written = 0;
-    try {
-      while (written < bytes.length) written += fs.writeSync(this.fd, bytes, written);
-    } catch (error) {
-      if (written) fs.ftruncateSync(this.fd, segment.size);
-      throw error;
-    }
-    segment.size += bytes.length;
-    segment.events += 1;
-    segment.firstTime ??= this.now();
-    if (line.includes(OVERFLOW_TYPE)) segment.carried += JSON.parse(line).data.dropped - 1;
-    this.totalBytes += bytes.length;
+    const needed = Buffer.byteLength(line) + 1;
+    this.makeRoom(needed);
+    if (this.active === null || this.active.size + needed > this.segmentBytes()) this.rotate();
+    this.totalBytes += this.active.append(line, this.now());
   }
 
   segmentBytes() {
@@ -75,14 +61,15 @@ export class Spool {
 
   rotate() {
     if (this.prefix === null) this.open();
-    if (this.fd !== null) fs.closeSync(this.fd);
-    this.fd = null;
-    if (this.active) this.active.writing = false;
+    this.closeActive();
     this.number += 1;
-    const name = `${this.prefix}-${String(this.number).padStart(6, "0")}.ndjson`;
-    this.fd = fs.openSync(path.join(this.dir, name), "a", 0o600);
-    this.active = newSegment(path.join(this.dir, name), { writing: true });
+    this.active = Segment.create(this.dir, this.prefix, this.number);
     this.segments.push(this.active);
+  }
+
+  closeActive() {
+    this.active?.close();
+    this.active = null;
   }
 
   open() {
@@ -108,8 +95,8 @@ export class Spool {
   }
 
   dropSegment(segment) {
-    if (!segment.counted) countLines(segment);
-    const lost = segment.events - segment.ackedEvents + segment.carried - segment.ackedCarried;
+    segment.recount();
+    const lost = segment.unsent;
     this.remove(segment);
     if (lost <= 0) return;
     this.dropped += lost;
@@ -124,11 +111,7 @@ export class Spool {
     const own = segment === this.active;
     if (segment.writing && !own) return;
     if (own && segment.size < RELEASE_BYTES && !this.unwritten) return;
-    if (own) {
-      fs.closeSync(this.fd);
-      this.fd = null;
-      this.active = null;
-    }
+    if (own) this.closeActive();
     this.remove(segment);
     if (this.unwritten) this.tryTelling();
   }
@@ -146,7 +129,7 @@ export class Spool {
   remove(segment) {
     this.segments = this.segments.filter((other) => other !== segment);
     this.totalBytes -= segment.size;
-    for (const file of [segment.path, segment.path + ".ack"]) fs.rmSync(file, { force: true });
+    segment.delete();
   }
 
   countUnwritten(count) {
@@ -173,7 +156,7 @@ export class Spool {
     const found = [];
     for (const name of (await fs.promises.readdir(this.dir)).sort()) {
       const file = path.join(this.dir, name);
-      if (NAME.test(name) && !mine.has(file)) found.push(await recoveredSegment(file, NAME.exec(name)));
+      if (Segment.isOne(name) && !mine.has(file)) found.push(await Segment.find(this.dir, name));
       else if (name.endsWith(".dropped")) await this.recoverCounter(file, name);
     }
     this.segments = [...found, ...this.segments];
@@ -202,12 +185,12 @@ export class Spool {
    * is written then goes into files that nobody will ever read. Begin anew; what was not acknowledged is lost, and told.
    */
   renew() {
-    if (this.prefix === null || (this.isThere() && !(this.active && !fs.existsSync(this.active.path)))) return;
-    const gone = this.segments.filter((segment) => !segment.foreign && !fs.existsSync(segment.path));
-    const lost = gone.reduce((sum, one) => sum + one.events - one.ackedEvents + one.carried - one.ackedCarried, 0);
-    for (const fd of [this.fd, this.counterFd]) if (fd !== null) fs.closeSync(fd);
-    if (this.active) this.active.writing = false;
-    this.fd = this.counterFd = this.active = this.prefix = null;
+    if (this.prefix === null || (this.isThere() && !(this.active && !this.active.exists))) return;
+    const gone = this.segments.filter((segment) => !segment.foreign && !segment.exists);
+    const lost = gone.reduce((sum, segment) => sum + segment.unsent, 0);
+    this.closeActive();
+    if (this.counterFd !== null) fs.closeSync(this.counterFd);
+    this.counterFd = this.prefix = null;
     for (const segment of gone) this.remove(segment);
     if (lost <= 0) return;
     this.dropped += lost;
@@ -237,23 +220,15 @@ export class Spool {
     this.renew();
     fs.mkdirSync(this.dir, { recursive: true, mode: 0o700 });
     for (const segment of this.segments.filter((one) => one.foreign)) {
-      const alive = isAlive(segment.pid);
-      const size = await fs.promises.stat(segment.path).then((found) => found.size, () => null);
-      if (size === null) {
-        this.remove(segment); // deleted by hand
-        continue;
-      }
-      this.totalBytes += size - segment.size;
-      if (size !== segment.size) segment.counted = false;
-      segment.size = size;
-      segment.writing = alive;
+      const grown = await segment.look();
+      if (grown === null) this.remove(segment); // deleted by hand
+      else this.totalBytes += grown;
     }
     const known = new Set(this.segments.map((segment) => path.basename(segment.path)));
     for (const name of await fs.promises.readdir(this.dir)) {
       if (name.endsWith(".dropped")) await this.recoverCounter(path.join(this.dir, name), name);
-      const match = NAME.exec(name);
-      if (!match || known.has(name) || name.startsWith(`${this.prefix}-`)) continue;
-      const segment = await recoveredSegment(path.join(this.dir, name), match);
+      if (!Segment.isOne(name) || known.has(name) || name.startsWith(`${this.prefix}-`)) continue;
+      const segment = await Segment.find(this.dir, name);
       this.segments.unshift(segment);
       this.totalBytes += segment.size;
     }
@@ -265,83 +240,14 @@ export class Spool {
     let bytes = 0;
     let oldest = Infinity;
     for (const segment of this.segments) {
-      if (!segment.counted) countLines(segment);
+      segment.recount();
       const waiting = segment.events - segment.ackedEvents;
       if (waiting <= 0) continue;
       events += waiting;
-      bytes += segment.size - segment.acked;
+      bytes += segment.waitingBytes;
       oldest = Math.min(oldest, segment.ackedTime ?? segment.firstTime ?? Infinity);
     }
     const oldestSeconds = oldest === Infinity ? 0 : Math.max(0, (this.now() - oldest) / 1000);
     return { events, bytes, oldestSeconds, dropped: this.dropped };
-  }
-}
-
-/**
- * A segment's state. `acked` counts bytes; `carried` the losses that overflow events inside it tell of, less one each:
- * when such an event is lost itself, what it told is lost with it, but the event is no loss of its own.
- */
-function newSegment(file, fields) {
-  return {
-    path: file,
-    pid: process.pid,
-    foreign: false,
-    writing: false,
-    size: 0,
-    events: 0,
-    carried: 0,
-    counted: true,
-    acked: 0,
-    ackedEvents: 0,
-    ackedCarried: 0,
-    firstTime: undefined,
-    ackedTime: undefined,
-    ...fields,
-  };
-}
-
-async function recoveredSegment(file, [, started, pid]) {
-  const { size } = await fs.promises.stat(file);
-  const acked = Number(await fs.promises.readFile(file + ".ack", "utf8").catch(() => "0")) || 0;
-  const foreign = Number(pid) !== process.pid;
-  const segment = newSegment(file, {
-    pid: Number(pid),
-    foreign,
-    writing: foreign && isAlive(Number(pid)),
-    size,
-    acked: Math.min(acked, size),
-    counted: false,
-    firstTime: Number(started),
-    recovered: true,
-  });
-  count(segment, await fs.promises.readFile(file, "latin1"));
-  return segment;
-}
-
-/** Count a segment's lines again, at once: only for one that another process has written to meanwhile. */
-function countLines(segment) {
-  try {
-    count(segment, fs.readFileSync(segment.path, "latin1"));
-  } catch {
-    segment.counted = true; // deleted by hand: nothing is left to count
-  }
-}
-
-function count(segment, text) {
-  const lines = text.slice(segment.acked).split("\n").slice(0, -1);
-  segment.counted = true;
-  segment.events = segment.ackedEvents + lines.length;
-  segment.carried = segment.ackedCarried;
-  for (const line of lines) {
-    if (line.includes(OVERFLOW_TYPE)) segment.carried += Number(/"dropped":(\d+)/.exec(line)?.[1] ?? 1) - 1;
-  }
-}
-
-function isAlive(pid) {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error.code === "EPERM";
   }
 }

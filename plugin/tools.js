@@ -36,7 +36,7 @@ export async function callTool(bus, name, given, ctx) {
   try {
     const body = toJson({ caller, parameters: given ?? {} });
     const options = { alone: true, timeoutMs: TIMEOUT_MS };
-    const answer = await bus.uploader.request(`/api/tools/${name}`, body, { "content-type": "application/json" }, options);
+    const answer = await bus.sidecar.postJson(`/api/tools/${name}`, body, options);
     return resultOf(answer, bus.runs.wrap);
   } catch (error) {
     if (error?.unproven) return failure("what has the sidecar's port does not prove that it knows our key", "Tell the operator to run `openclaw-nats doctor`.");

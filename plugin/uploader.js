@@ -3,30 +3,25 @@
 // an event that the sidecar itself has refused, or on which it fails while it takes others: these are kept in
 // rejected.ndjson and counted.
 import fs from "node:fs";
-import http from "node:http";
-import https from "node:https";
 import path from "node:path";
-import { endProven, ProvenAgent } from "./peer-proof.js";
+import { timeOf } from "./segment.js";
 
 const BATCH_EVENTS = 1000;
 const BATCH_BYTES = 4 * 1024 * 1024;
-const LINE_BYTES = 2 * 1024 * 1024;
 const LINGER_MS = 15;
-const TIMEOUT_MS = 15_000;
 const BACKOFF_MS = [200, 500, 1000, 2000, 5000, 10_000, 20_000];
 const TRIES_ALONE = 3; // before an event on which the sidecar fails is put aside
 const ASIDE_AT_ONCE = 3; // more in a row than these, and the fault is not one of events: then one in ASIDE_PAUSE_MS
 const ASIDE_PAUSE_MS = 60_000;
 const REJECTED_BYTES = 8 * 1024 * 1024;
+const NDJSON = "application/x-ndjson";
 const OURS = "urn:openclaw-nats:problem:";
 
 export class Uploader {
-  constructor({ spool, home, settings, apiKey, timeoutMs = TIMEOUT_MS, random = Math.random }) {
+  constructor({ spool, home, sidecar, random = Math.random }) {
     this.spool = spool;
     this.home = home;
-    this.settings = settings; // () => current settings
-    this.apiKey = apiKey; // () => current key
-    this.timeoutMs = timeoutMs;
+    this.sidecar = sidecar;
     this.random = random;
     this.running = false;
     this.failures = 0;
@@ -42,7 +37,6 @@ export class Uploader {
     this.again = false;
     this.notBefore = 0;
     this.idle = Promise.resolve();
-    this.agent = null;
   }
 
   /** Begin to send. */
@@ -63,8 +57,7 @@ export class Uploader {
     clearTimeout(this.timer);
     this.timer = null; // it may be started again in this process: a Gateway replaces plugins while it runs
     this.spool.onAppend = () => {};
-    this.agent?.destroy();
-    this.agent = null;
+    this.sidecar.close();
     await Promise.race([this.idle, new Promise((resolve) => setTimeout(resolve, 200).unref())]);
   }
 
@@ -95,7 +88,7 @@ export class Uploader {
       this.notBefore = Date.now() + Math.max(base * (0.5 + this.random()), error.retryAfterMs ?? 0);
       this.failures += 1;
     }
-    this.again = this.spool.segments.some((segment) => segment.size > segment.acked && !segment.stuck);
+    this.again = this.spool.segments.some((segment) => segment.waitingBytes > 0 && !segment.stuck);
   }
 
   /** Send one batch; false when nothing is waiting. Throws when it has to be tried again. */
@@ -154,12 +147,12 @@ export class Uploader {
 
   async nextBatch() {
     for (const segment of [...this.spool.segments]) {
-      if (segment.acked >= segment.size) {
+      if (segment.waitingBytes <= 0) {
         if (!segment.writing) this.spool.remove(segment);
         continue;
       }
       this.spool.inUse = segment;
-      const { lines, bytes } = await readLines(segment, this.limit);
+      const { lines, bytes } = await segment.read(this.limit, BATCH_BYTES);
       if (lines.length) return { segment, lines, bytes };
       segment.stuck = segment.writing; // half a line that its process is still writing
       if (!segment.writing) this.spool.remove(segment); // a torn last line: its handler never returned
@@ -169,21 +162,14 @@ export class Uploader {
   }
 
   async acknowledge({ segment, lines, bytes }) {
-    segment.acked += bytes;
-    segment.ackedEvents += lines.length;
-    segment.ackedTime = Date.parse(timeOf(lines[lines.length - 1])) || segment.firstTime;
-    for (const line of lines) {
-      if (line.includes('"type":"openclaw.spool.overflow"')) segment.ackedCarried += JSON.parse(line).data.dropped - 1;
-    }
+    segment.acknowledge(lines, bytes);
     this.spool.inUse = null;
-    if (segment.acked >= segment.size) this.spool.release(segment);
+    if (segment.waitingBytes <= 0) this.spool.release(segment);
     if (!this.spool.segments.includes(segment)) return;
-    const file = `${segment.path}.ack`;
     try {
-      await fs.promises.writeFile(`${file}.new`, String(segment.acked), { mode: 0o600 });
-      await fs.promises.rename(`${file}.new`, file);
+      await segment.saveOffset();
     } catch (error) {
-      this.lastError = `${file} can't be written: ${error.message}`; // sent again after a restart, and deduplicated
+      this.lastError = error.message; // sent again after a restart, and deduplicated
     }
   }
 
@@ -201,87 +187,20 @@ export class Uploader {
 
   /** POST lines as NDJSON and return the sidecar's outcome; throws with what to do about it. */
   async post(lines) {
-    const headers = { "content-type": "application/x-ndjson" };
-    if (this.retrySince) headers["openclaw-nats-retry-since"] = this.retrySince;
-    const { status, body, retryAfter } = await this.request("/api/events", lines.join("\n"), headers);
+    const headers = this.retrySince ? { "openclaw-nats-retry-since": this.retrySince } : {};
+    const { status, body, retryAfter } = await this.sidecar.post("/api/events", lines.join("\n"), NDJSON, { headers });
     if (status === 200) return checkedOutcome(body, lines.length);
     const ours = body.includes(OURS);
     if (ours && status === 413) {
       throw Object.assign(new Error(detailOf(body)), { tooMuch: true, definite: true });
     }
     const reason = status === 401 ? "the sidecar refuses the API key" : ours ? detailOf(body) : "is it our sidecar?";
-    throw Object.assign(new Error(`${this.settings().sidecarUrl} answered ${status}: ${reason}`), {
+    throw Object.assign(new Error(`${this.sidecar.url} answered ${status}: ${reason}`), {
       retryAfterMs: retryAfter * 1000 || (status === 401 ? 5000 : 0),
       definite: status === 401,
       chokes: status === 500,
     });
   }
-
-  /**
-   * Send one request with the API key; resolves to `{status, body, retryAfter}`, rejects on no complete answer.
-   * What may take long goes on a connection of its own (`alone`), so that events do not wait for it.
-   */
-  request(target, body, headers, { timeoutMs = this.timeoutMs, alone = false } = {}) {
-    const key = this.apiKey();
-    if (!key) return Promise.reject(Object.assign(new Error(`no API key in ${this.home}/api-key`), { definite: true }));
-    return new Promise((resolve, reject) => {
-      const url = new URL(target, this.settings().sidecarUrl);
-      const secure = url.protocol === "https:";
-      const options = { keepAlive: true, maxSockets: 2 };
-      this.agent ??= secure ? new https.Agent(options) : new ProvenAgent(this.apiKey, options);
-      const bytes = Buffer.from(body);
-      const request = (secure ? https : http).request(url, {
-        method: "POST",
-        agent: !alone ? this.agent : secure ? false : new ProvenAgent(this.apiKey, {}),
-        headers: { ...headers, "content-length": bytes.length },
-      });
-      const fail = (error) => {
-        clearTimeout(deadline);
-        request.destroy();
-        const { chokes, definite, unproven } = error;
-        reject(Object.assign(new Error(`${url.origin}: ${error.message || error.code}`), { chokes, definite, unproven }));
-      };
-      const deadline = setTimeout(
-        () => fail(Object.assign(new Error(`no answer within ${timeoutMs} ms`), { chokes: true })),
-        timeoutMs,
-      );
-      deadline.unref?.();
-      request.on("error", fail);
-      request.on("response", (response) => {
-        const chunks = [];
-        response.on("data", (chunk) => chunks.push(chunk));
-        response.on("error", fail);
-        response.on("aborted", () => fail(new Error("the answer was cut off")));
-        response.on("end", () => {
-          clearTimeout(deadline);
-          const text = Buffer.concat(chunks).toString("utf8");
-          resolve({ status: response.statusCode, body: text, retryAfter: Number(response.headers["retry-after"]) || 0 });
-        });
-      });
-      endProven(request, secure, key, bytes);
-    });
-  }
-}
-
-async function readLines(segment, limit) {
-  const room = Math.min(Math.max(BATCH_BYTES, LINE_BYTES), segment.size - segment.acked);
-  const buffer = Buffer.allocUnsafe(room);
-  const file = await fs.promises.open(segment.path, "r");
-  let length = 0;
-  try {
-    ({ bytesRead: length } = await file.read(buffer, 0, room, segment.acked));
-  } finally {
-    await file.close();
-  }
-  const lines = [];
-  let begin = 0;
-  while (lines.length < limit) {
-    const end = buffer.indexOf(10, begin);
-    if (end < 0 || end >= length) break;
-    lines.push(buffer.toString("utf8", begin, end));
-    begin = end + 1;
-  }
-  return { lines, bytes: begin };
 }
 
 function checkedOutcome(body, count) {
@@ -302,8 +221,4 @@ function detailOf(body) {
   } catch {
     return "unknown error";
   }
-}
-
-function timeOf(line) {
-  return /"time":"([^"]+)"/.exec(line)?.[1] ?? new Date().toISOString();
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import test from "node:test";
 import { Channel } from "../../plugin/channel.js";
+import { Sidecar } from "../../plugin/sidecar.js";
 import { KEY, proving } from "./proving.js";
 
 /** A server that hands out what a test wants; `connections` are the open answers. */
@@ -20,11 +21,9 @@ async function sidecar(onRequest) {
 function channelTo(url, more = {}) {
   const orders = [];
   const channel = new Channel({
-    settings: () => ({ sidecarUrl: url }),
-    apiKey: () => "key-0123456789abcdef",
+    sidecar: new Sidecar({ settings: () => ({ sidecarUrl: url }), apiKey: () => KEY }),
     describe: () => ({ instance: "instance-1", run: true }),
     onOrder: (order) => orders.push(order),
-    request: async () => ({ status: 204 }),
     ...more,
   });
   return { channel, orders };
@@ -86,14 +85,26 @@ test("a refusal is told and tried again later", async (t) => {
   await until(() => connections.length === 1 && channel.lastError === "");
 });
 
-test("a result is repeated until the sidecar has answered", async () => {
-  let tries = 0;
-  const request = async () => {
-    tries += 1;
-    if (tries === 1) throw new Error("away");
-    return { status: tries === 2 ? 503 : 204 };
-  };
-  const { channel } = channelTo("http://127.0.0.1:9", { request });
+test("a result is repeated until the sidecar has answered", async (t) => {
+  const seen = [];
+  const { server, url } = await sidecar((request, response) => {
+    seen.push(request.url);
+    if (seen.length === 1) return request.socket.destroy(), true;
+    response.writeHead(seen.length === 2 ? 503 : 204).end();
+    return true;
+  });
+  const { channel } = channelTo(url);
+  t.after(() => (channel.sidecar.close(), server.closeAllConnections(), server.close()));
   await channel.tell({ key: "k", status: "ok" });
-  assert.equal(tries, 3);
+  assert.deepEqual(seen, Array(3).fill("/api/plugin/results"));
 });
+
+for (const address of ["", "nonsense", "ftp://127.0.0.1", "http://"]) {
+  test(`an address that is none (${address}) is told, and asked again: it may be put right`, async (t) => {
+    const { channel } = channelTo(address);
+    t.after(() => channel.stop());
+    channel.start();
+    await until(() => /not http:/.test(channel.lastError) && channel.failures >= 2);
+    await assert.rejects(channel.sidecar.postJson("/api/plugin/report", "{}"), /not http:/);
+  });
+}

@@ -9,15 +9,15 @@ import { test } from "node:test";
 import { Bus } from "../../plugin/bus.js";
 import { Channel } from "../../plugin/channel.js";
 import { addressOf, mac } from "../../plugin/peer-proof.js";
-import { Uploader } from "../../plugin/uploader.js";
+import { Sidecar } from "../../plugin/sidecar.js";
 import { KEY, proving } from "./proving.js";
 
 const listen = (server) => new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(`http://127.0.0.1:${server.address().port}`)));
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 function client(url) {
-  const uploader = new Uploader({ spool: {}, home: "/nowhere", settings: () => ({ sidecarUrl: url }), apiKey: () => KEY, timeoutMs: 2000 });
-  return { uploader, post: (body, options) => uploader.request("/api/events", body, {}, options) };
+  const sidecar = new Sidecar({ settings: () => ({ sidecarUrl: url }), apiKey: () => KEY, timeoutMs: 2000 });
+  return { sidecar, post: (body, options) => sidecar.post("/api/events", body, "text/plain", options) };
 }
 
 /** Impostors: `answer(nonce, socket)` is what they say when they are asked for a proof. */
@@ -49,8 +49,8 @@ for (const [name, answer] of Object.entries(impostors)) {
     const url = await listen(server);
     const orders = [];
     const describe = () => ({ instance: "instance-1" });
-    const channel = new Channel({ settings: () => ({ sidecarUrl: url }), apiKey: () => KEY, describe, onOrder: (one) => orders.push(one), request: async () => ({}) });
-    const { post } = client(url);
+    const { sidecar, post } = client(url);
+    const channel = new Channel({ sidecar, describe, onOrder: (one) => orders.push(one) });
     t.after(() => (channel.stop(), server.close()));
     channel.start();
     for (const options of [{}, { alone: true }]) {
@@ -76,8 +76,8 @@ test("the real one gets requests with a token for each connection, and never the
     sockets += 1;
     socket.on("data", (chunk) => (heard += chunk));
   });
-  const { uploader, post } = client(await listen(server));
-  t.after(() => (uploader.agent.destroy(), server.closeAllConnections(), server.close()));
+  const { sidecar, post } = client(await listen(server));
+  t.after(() => (sidecar.close(), server.closeAllConnections(), server.close()));
   for (let at = 0; at < 3; at++) assert.equal((await post("x")).status, 200);
   assert.equal(sockets, 1); // one proof for all of them
   assert.equal((await post("x", { alone: true })).status, 200);
@@ -92,7 +92,7 @@ test("the real one gets requests with a token for each connection, and never the
 test("a port that is taken over between two requests gets nothing of the second", async (t) => {
   const server = proving((request, response) => request.resume().on("end", () => response.end("{}")));
   const url = await listen(server);
-  const { uploader, post } = client(url);
+  const { sidecar, post } = client(url);
   assert.equal((await post("x")).status, 200);
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
@@ -102,7 +102,7 @@ test("a port that is taken over between two requests gets nothing of the second"
     socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
   }));
   await new Promise((resolve) => impostor.listen(Number(new URL(url).port), "127.0.0.1", resolve));
-  t.after(() => (uploader.agent?.destroy(), impostor.close()));
+  t.after(() => (sidecar.close(), impostor.close()));
   await assert.rejects(post("very private words"));
   assert.ok(!heard.includes("private") && !heard.includes("uthorization"));
 });

@@ -5,6 +5,7 @@ import http from "node:http";
 import os from "node:os";
 import path from "node:path";
 import { afterEach, test } from "node:test";
+import { Sidecar } from "../../plugin/sidecar.js";
 import { Spool } from "../../plugin/spool.js";
 import { Uploader } from "../../plugin/uploader.js";
 import { KEY, proving } from "./proving.js";
@@ -39,10 +40,12 @@ async function sidecar(behave = () => undefined) {
   return state;
 }
 
+const sidecarAt = (url, timeoutMs) => new Sidecar({ settings: () => ({ sidecarUrl: url }), apiKey: () => KEY, timeoutMs });
+
 function start(url, { dir = fs.mkdtempSync(path.join(os.tmpdir(), "up-")), timeoutMs = 300 } = {}) {
   const home = dir;
   const spool = new Spool({ dir: path.join(home, "spool"), maxBytes: 1 << 22, makeOverflow: (dropped) => JSON.stringify({ type: "openclaw.spool.overflow", data: { dropped } }) });
-  const uploader = new Uploader({ spool, home, settings: () => ({ sidecarUrl: url }), apiKey: () => "key-0123456789abcdef", timeoutMs, random: () => 0 });
+  const uploader = new Uploader({ spool, home, sidecar: sidecarAt(url, timeoutMs), random: () => 0 });
   closing.unshift(() => uploader.stop(0));
   uploader.start();
   return { spool, uploader, home };
@@ -155,7 +158,7 @@ test("after a restart it goes on where the sidecar acknowledged, and says that t
   const before = server.requests;
   const spool = new Spool({ dir: path.join(dir, "spool"), maxBytes: 1 << 20, makeOverflow: () => "" });
   await spool.recover();
-  const uploader = new Uploader({ spool, home: dir, settings: () => ({ sidecarUrl: server.url }), apiKey: () => "key-0123456789abcdef" });
+  const uploader = new Uploader({ spool, home: dir, sidecar: sidecarAt(server.url) });
   closing.unshift(() => uploader.stop(0));
   uploader.start();
   await until(() => server.stored.length === 8);
