@@ -1,6 +1,7 @@
 // What the plugin is, once per process: memory, spool and uploader, shared by all copies of its module. A Gateway
 // evaluates a plugin's module twice (2026.9) and registers it several times (2026.3, 2026.6), so the one instance
 // hangs on globalThis; nothing is opened before the first event or the service's start.
+/** @import { Loose, Made, Order, Recorded } from "./types.js" */
 import path from "node:path";
 import { agentsOf } from "./agents.js";
 import { Causes } from "./causes.js";
@@ -12,7 +13,7 @@ import { changedAt, homeOf, readApiKey, readSettings } from "./settings.js";
 import { Sidecar } from "./sidecar.js";
 import { Spool } from "./spool.js";
 import { PREFIX, policyOf } from "./subjects.js";
-import { cut, toJson } from "./text.js";
+import { cut, reasonOf, toJson } from "./text.js";
 import { traceparentWithin } from "./trace.js";
 import { Uploader } from "./uploader.js";
 
@@ -21,15 +22,23 @@ const KEY = Symbol.for("openclaw-nats.bus.v2");
 const REPORT_MS = 10_000;
 const MAX_LINE_BYTES = 900 * 1024;
 const MAX_TEXT = 200_000;
-const EVENT_NAMES = { agentId: "agentid", sessionKey: "sessionkey", sessionId: "sessionid", runId: "runid" };
+const EVENT_NAMES = /** @type {const} */ ([["agentId", "agentid"], ["sessionKey", "sessionkey"], ["sessionId", "sessionid"], ["runId", "runid"]]);
 
-/** The one bus of this process. */
+/** @type {Record<symbol, Bus | undefined>} */
+const shared = /** @type {any} */ (globalThis);
+
+/**
+ * The one bus of this process.
+ * @param {Loose | undefined} pluginConfig
+ * @returns {Bus}
+ */
 export function sharedBus(pluginConfig) {
-  globalThis[KEY] ??= new Bus(homeOf(pluginConfig));
-  return globalThis[KEY];
+  shared[KEY] ??= new Bus(homeOf(pluginConfig));
+  return shared[KEY];
 }
 
 export class Bus {
+  /** @param {string} home the state directory */
   constructor(home, now = Date.now) {
     this.home = home;
     this.now = now;
@@ -50,9 +59,11 @@ export class Bus {
     });
     this.uploader = new Uploader({ spool: this.spool, home, sidecar: this.sidecar });
     this.causes = new Causes(now);
+    /** @type {Runs} */
     this.runs = new Runs({ tell: (result) => this.channel.tell(result), causes: this.causes });
     this.runs.seesTurns = () => this.hasAgentEvents;
     this.memory.onRunStart = (facts) => this.runs.turnStarted(facts);
+    /** @type {Channel} */
     this.channel = new Channel({
       sidecar: this.sidecar,
       describe: () => ({ instance: this.instance, run: this.runs.canRun, wake: this.runs.canWake, wraps: this.runs.wraps }),
@@ -66,13 +77,18 @@ export class Bus {
     this.lastHandlerError = "";
     this.gatewayVersion = "";
     this.dashboard = ""; // where the Gateway serves it
+    /** @type {boolean | null | undefined} */
     this.conversationAccess = null;
     this.hasAgentEvents = false;
     this.running = false;
-    this.reporter = null;
+    /** @type {NodeJS.Timeout | undefined} */
+    this.reporter = undefined;
   }
 
-  /** Record what a hook's row returned. Never throws: a mistake here must not cost the Gateway a turn. */
+  /**
+   * Record what a hook's row returned. Never throws: a mistake here must not cost the Gateway a turn.
+   * @param {Recorded} made
+   */
   record(made) {
     try {
       for (const one of Array.isArray(made) ? made : [made]) if (one) this.recordOne(one);
@@ -81,6 +97,7 @@ export class Bus {
     }
   }
 
+  /** @param {Made} made */
   recordOne(made) {
     const mode = this.policy(PREFIX + made.subject);
     if (mode === "block") return;
@@ -88,24 +105,33 @@ export class Bus {
     this.events += 1;
   }
 
-  /** One order of the sidecar: a run, a wake-up, a cause to remember, or a test event to make. */
+  /**
+   * One order of the sidecar: a run, a wake-up, a cause to remember, or a test event to make.
+   * @param {Order} order
+   */
   order(order) {
     if (order.op === "cause") this.causes.announce(order);
     else if (order.op === "report") this.tick();
     else if (order.op === "probe") this.record({ subject: "plugin.probe", data: { probe: String(order.id) } });
     else if (order.op === "run" || order.op === "wake") {
-      this.runs.take(order).catch((error) => this.noteHandlerError(error));
+      this.runs.take(order).catch((/** @type {unknown} */ error) => this.noteHandlerError(error));
     }
   }
 
+  /** @param {unknown} error */
   noteHandlerError(error) {
     this.handlerErrors += 1;
-    this.lastHandlerError = cut(String(error?.message ?? error), 200);
+    this.lastHandlerError = cut(reasonOf(error), 200);
   }
 
-  /** One event as a line of JSON: a CloudEvent. */
+  /**
+   * One event as a line of JSON: a CloudEvent.
+   * @param {Made} made
+   * @param {string} mode
+   */
   lineOf(made, mode) {
     const milliseconds = this.now();
+    /** @type {Loose} */
     const event = {
       specversion: "1.0",
       id: uuid7(milliseconds),
@@ -115,8 +141,8 @@ export class Bus {
       time: new Date(milliseconds).toISOString(),
       gatewayid: this.settings.gatewayId,
     };
-    for (const name in EVENT_NAMES) {
-      if (made[name]) event[EVENT_NAMES[name]] = cut(String(made[name]), 512);
+    for (const [name, attribute] of EVENT_NAMES) {
+      if (made[name]) event[attribute] = cut(String(made[name]), 512);
     }
     const own = made.trace; // the Gateway's
     if (own?.traceId && own.spanId) event.traceparent = `00-${own.traceId}-${own.spanId}-${own.traceFlags ?? "00"}`;
@@ -127,7 +153,7 @@ export class Bus {
       event.hops = cause.hops;
       const traceparent = traceparentWithin(cause.traceparent, made.runId ?? cause.run);
       if (traceparent) {
-        if (event.traceparent) event.tracestate = `openclaw=${own.traceId}-${own.spanId}`;
+        if (own && event.traceparent) event.tracestate = `openclaw=${own.traceId}-${own.spanId}`;
         event.traceparent = traceparent;
       }
     }
@@ -144,7 +170,7 @@ export class Bus {
     try {
       await this.spool.recover();
     } catch (error) {
-      this.spool.lastError = `the spool can't be read: ${error.message}`;
+      this.spool.lastError = `the spool can't be read: ${reasonOf(error)}`;
     }
     this.uploader.start();
     await this.runs.findWrapping();
@@ -222,15 +248,20 @@ export class Bus {
   }
 }
 
-/** Whether the sidecar takes a line of that length; a character is up to 3 bytes a unit. */
+/**
+ * Whether the sidecar takes a line of that length; a character is up to 3 bytes a unit.
+ * @param {string} line
+ */
 function fits(line) {
   return line.length * 3 <= MAX_LINE_BYTES || Buffer.byteLength(line) <= MAX_LINE_BYTES;
 }
 
+/** @param {Loose} event @param {() => Loose} content */
 function withContent(event, content) {
   const plain = event.data;
   const seen = new WeakSet();
-  const clip = (key, value) => {
+  /** @type {(key: string, value: any) => unknown} */
+  const clip = (_key, value) => {
     if (typeof value === "string" && value.length > MAX_TEXT) return `${cut(value, MAX_TEXT)}… [${value.length} characters]`;
     if (typeof value === "bigint") return String(value);
     if (value !== null && typeof value === "object") {

@@ -2,6 +2,7 @@
 // with the delivery's id and with `hops`, how many deliveries lie between the event and the outside. Subagents of the
 // run inherit it. Events without a run id go by their session, for as long as its delivery lasts and a little longer.
 // With the cause goes the trace of who published what was delivered.
+/** @import { Cause, Child, Order, SessionCause } from "./types.js" */
 import { BoundedMap } from "./memory.js";
 
 const AFTER_MS = 10_000;
@@ -11,31 +12,45 @@ const MOST_PER_SESSION = 20;
 export class Causes {
   constructor(now = Date.now) {
     this.now = now;
+    /** @type {BoundedMap<string, Cause>} */
     this.runs = new BoundedMap(); // run id → {dispatch, hops, traceparent?, run?}
+    /** @type {BoundedMap<string, SessionCause[]>} */
     this.sessions = new BoundedMap(); // session key, or its beginning and a * → [{…, until, everyRun}]
     this.prefixes = 0;
   }
 
-  /** A delivery starts a run whose id and session are known. */
+  /**
+   * A delivery starts a run whose id and session are known.
+   * @param {Pick<Order, "key" | "sessionKey" | "dispatch" | "hops" | "traceparent">} order
+   */
   begin({ key, sessionKey, dispatch, hops, traceparent }) {
     const cause = { dispatch, hops, ...(traceparent && { traceparent, run: key }) };
     this.runs.set(key, cause);
     this.remember(sessionKey, { ...cause, until: Infinity, everyRun: false });
   }
 
-  /** That run has ended; what comes a little later in its session still belongs to it. */
+  /**
+   * That run has ended; what comes a little later in its session still belongs to it.
+   * @param {Pick<Order, "sessionKey" | "dispatch">} order
+   */
   end({ sessionKey, dispatch }) {
     const cause = this.sessions.get(sessionKey)?.find((one) => one.dispatch === dispatch);
     if (cause) cause.until = this.now() + AFTER_MS;
   }
 
-  /** A delivery whose run's id is not known: for so long, every run of the session counts. */
+  /**
+   * A delivery whose run's id is not known: for so long, every run of the session counts.
+   * @param {Pick<Order, "session" | "dispatch" | "hops" | "traceparent" | "seconds">} order
+   */
   announce({ session, dispatch, hops, traceparent, seconds }) {
     const cause = { dispatch, hops, ...(traceparent && { traceparent }) };
     this.remember(session, { ...cause, until: this.now() + seconds * 1000, everyRun: true });
   }
 
-  /** A run has spawned another one. */
+  /**
+   * A run has spawned another one.
+   * @param {Child} child
+   */
   inherit({ parentRun, parentSession, childRun, childSession }) {
     const cause = this.of(parentRun, parentSession);
     if (!cause) return;
@@ -47,10 +62,16 @@ export class Causes {
     }
   }
 
-  /** The cause of an event, or nothing; of several the one that is furthest from the outside. */
+  /**
+   * The cause of an event, or nothing; of several the one that is furthest from the outside.
+   * @param {string | undefined} runId
+   * @param {string | undefined} sessionKey
+   * @returns {Cause | undefined}
+   */
   of(runId, sessionKey) {
     const byRun = runId && this.runs.get(runId);
     if (byRun) return byRun;
+    /** @type {Cause | undefined} */
     let found;
     for (const cause of this.ofSession(sessionKey)) {
       if (cause.until < this.now() || (runId && !cause.everyRun)) continue;
@@ -59,6 +80,7 @@ export class Causes {
     return found;
   }
 
+  /** @param {string | undefined} session @param {SessionCause} cause */
   remember(session, cause) {
     if (typeof session !== "string") return;
     if (session.endsWith("*") && !this.sessions.has(session)) this.prefixes += 1;
@@ -67,6 +89,7 @@ export class Causes {
     this.sessions.set(session, [...others.slice(1 - MOST_PER_SESSION), cause]);
   }
 
+  /** @param {string | undefined} sessionKey @returns {Generator<SessionCause>} */
   *ofSession(sessionKey) {
     if (typeof sessionKey !== "string") return;
     yield* this.sessions.get(sessionKey) ?? [];

@@ -1,12 +1,24 @@
 // The channel: a connection to the sidecar that this side opens and holds. Orders come in as lines of JSON; what became
 // of them goes back as requests of their own, repeated until the sidecar has answered.
-import { toJson } from "./text.js";
+/** @import { ClientRequest } from "node:http" */
+/** @import { Sidecar } from "./sidecar.js" */
+/** @import { Failure, Order, RunResult } from "./types.js" */
+import { reasonOf, toJson } from "./text.js";
 
 const SILENCE_MS = 20_000;
 const BACKOFF_MS = [100, 250, 500, 1000, 2000];
 const RESULT_TRIES = 5;
 
 export class Channel {
+  /**
+   * @param {{
+   *   sidecar: Sidecar,
+   *   describe: () => Record<string, unknown>,
+   *   onOrder: (order: Order) => void,
+   *   introduce?: () => Promise<unknown>,
+   *   silenceMs?: number,
+   * }} options
+   */
   constructor({ sidecar, describe, onOrder, introduce = async () => {}, silenceMs = SILENCE_MS }) {
     this.sidecar = sidecar;
     this.describe = describe; // () => query parameters: who this is and what it can do
@@ -17,8 +29,11 @@ export class Channel {
     this.connected = false;
     this.lastError = "";
     this.failures = 0;
+    /** @type {ClientRequest | null} */
     this.current = null;
-    this.timer = null;
+    /** @type {NodeJS.Timeout | undefined} */
+    this.timer = undefined;
+    this.attempt = {};
   }
 
   /** Connect, and connect again whenever the connection ends. */
@@ -32,7 +47,7 @@ export class Channel {
   stop() {
     this.running = false;
     clearTimeout(this.timer);
-    this.timer = null;
+    this.timer = undefined;
     this.current?.destroy();
     this.current = null;
     this.connected = false;
@@ -47,10 +62,12 @@ export class Channel {
 
   open() {
     const query = new URLSearchParams(Object.entries(this.describe()).map(([name, value]) => [name, String(value)]));
-    const onError = (error) => end(error.message || error.code);
+    /** @param {Failure} error */
+    const onError = (error) => end(error.message || String(error.code));
     const request = this.sidecar.stream(`/api/plugin/channel?${query}`, { headers: { accept: "application/x-ndjson" }, onError });
     this.current = request;
     let ended = false;
+    /** @param {string} why */
     const end = (why) => {
       if (ended) return;
       ended = true;
@@ -78,7 +95,7 @@ export class Channel {
       response.on("data", (chunk) => {
         alive();
         const lines = (rest + chunk).split("\n");
-        rest = lines.pop();
+        rest = lines.pop() ?? "";
         for (const line of lines) if (line) this.take(line);
       });
       response.on("error", (error) => end(error.message));
@@ -86,14 +103,16 @@ export class Channel {
     });
   }
 
+  /** @param {string} line */
   take(line) {
     try {
       this.onOrder(JSON.parse(line));
     } catch (error) {
-      this.lastError = `an order could not be taken: ${error.message}`;
+      this.lastError = `an order could not be taken: ${reasonOf(error)}`;
     }
   }
 
+  /** @param {string} why */
   again(why) {
     this.connected = false;
     this.current = null;
@@ -105,7 +124,10 @@ export class Channel {
     this.timer.unref?.();
   }
 
-  /** Tell the sidecar what became of a run. If it can't be told now, it asks again by sending the order once more. */
+  /**
+   * Tell the sidecar what became of a run. If it can't be told now, it asks again by sending the order once more.
+   * @param {RunResult & { key: string }} result
+   */
   async tell(result) {
     const body = toJson({ instance: this.describe().instance, ...result });
     for (let attempt = 0; attempt < RESULT_TRIES; attempt++) {

@@ -1,5 +1,8 @@
 // The dashboard on the Gateway's own port: requests below /nats-dashboard/ go to the sidecar's /dashboard/ as they are.
 // No credential is added, and the Gateway's own ones are not passed on: who has no session there has none here.
+/** @import { IncomingMessage as Request, ServerResponse as Response } from "node:http" */
+/** @import { Bus } from "./bus.js" */
+/** @import { Loose } from "./types.js" */
 import http from "node:http";
 import https from "node:https";
 import { ourCookies, Rooms } from "./dashboard-rooms.js";
@@ -24,10 +27,13 @@ const HOP_BY_HOP = new Set(["connection", "keep-alive", "proxy-authenticate", "t
 /**
  * Serve the dashboard on this Gateway. Not on 2026.3: its Control UI answers every request that is no GET with 405 before
  * plugins are asked, so that nobody could sign in; there the dashboard is at the sidecar's own address.
+ * @param {Loose} api
+ * @param {Bus} bus
  */
 export function registerDashboard(api, bus) {
   const old = typeof api.agent?.events?.registerAgentEventSubscription !== "function";
   if (old || typeof api.registerHttpRoute !== "function") return;
+  /** @type {(request: Request, response: Response) => Promise<true>} */
   const handler = (request, response) => forward(bus, request, response);
   api.registerHttpRoute({ path: PREFIX, auth: "plugin", match: "prefix", handler });
   bus.dashboard = `${PREFIX}/`;
@@ -35,7 +41,13 @@ export function registerDashboard(api, bus) {
 
 const rooms = new Rooms();
 
-/** Pass one request on, and its answer back; true, as the Gateway expects of who has answered. */
+/**
+ * Pass one request on, and its answer back; true, as the Gateway expects of who has answered.
+ * @param {Bus} bus
+ * @param {Request} request
+ * @param {Response} response
+ * @returns {Promise<true>}
+ */
 export function forward(bus, request, response) {
   return new Promise((resolve) => {
     response.on("close", () => resolve(true));
@@ -54,19 +66,27 @@ export function forward(bus, request, response) {
     } catch {
       return refuse(request, response, 502, "unavailable", "sidecar.url is not an address.");
     }
+    /** @type {import("./dashboard-rooms.js").TurnAway} */
     const turnAway = (status, name, detail) => refuse(request, response, status, name, detail);
     if (!rooms.enter(request, response, turnAway)) return;
     rooms.whenReady(request, response, turnAway, (body) => send(url, rest, request, response, body));
   });
 }
 
-/** Send the request, whose body has been read, to the sidecar, and its answer back. */
+/**
+ * Send the request, whose body has been read, to the sidecar, and its answer back.
+ * @param {URL} url
+ * @param {string} rest
+ * @param {Request} request
+ * @param {Response} response
+ * @param {Buffer} body
+ */
 function send(url, rest, request, response, body) {
   const upstream = (url.protocol === "https:" ? https : http).request({
     hostname: url.hostname.replace(/^\[|\]$/g, ""),
     port: url.port,
     method: request.method,
-    path: TARGET + rest + (request.url.includes("?") ? request.url.slice(request.url.indexOf("?")) : ""),
+    path: TARGET + rest + (request.url?.includes("?") ? request.url.slice(request.url.indexOf("?")) : ""),
     headers: { ...headersOf(request), ...framingOf(request, body) },
     agent: false,
   });
@@ -75,8 +95,9 @@ function send(url, rest, request, response, body) {
     upstream.setTimeout(0);
     rooms.learn(request, answer);
     const named = namedIn(answer.headers.connection);
+    /** @param {[string, unknown]} header */
     const passes = ([name]) => !HOP_BY_HOP.has(name) && !named.has(name);
-    response.writeHead(answer.statusCode, Object.fromEntries(Object.entries(answer.headers).filter(passes)));
+    response.writeHead(answer.statusCode ?? 502, Object.fromEntries(Object.entries(answer.headers).filter(passes)));
     response.flushHeaders?.();
     answer.pipe(response);
     answer.on("error", () => response.destroy());
@@ -84,39 +105,51 @@ function send(url, rest, request, response, body) {
   });
   upstream.on("error", (error) => {
     if (response.headersSent) return response.destroy();
-    refuse(request, response, 502, "unavailable", `The sidecar at ${url.origin} does not answer (${error.code || error.message}).`);
+    refuse(request, response, 502, "unavailable", `The sidecar at ${url.origin} does not answer (${/** @type {NodeJS.ErrnoException} */ (error).code || error.message}).`);
   });
   response.on("close", () => upstream.destroy());
   upstream.end(body);
 }
 
-/** The body's frame is made of what was read, never of the visitor's own headers: without one it would be a request. */
+/**
+ * The body's frame is made of what was read, never of the visitor's own headers: without one it would be a request.
+ * @param {Request} request
+ * @param {Buffer} body
+ */
 function framingOf(request, body) {
-  return body.length || !BODILESS.has(request.method) ? { "content-length": body.length } : {};
+  return body.length || !BODILESS.has(request.method ?? "") ? { "content-length": body.length } : {};
 }
 
-/** Why a request is not passed on: it can be read in more than one way, or asks for what the dashboard never does. */
+/**
+ * Why a request is not passed on: it can be read in more than one way, or asks for what the dashboard never does.
+ * @param {Request} request
+ */
 function unfit(request) {
   const { headers, method } = request;
   if (headers["transfer-encoding"] !== undefined && headers["content-length"] !== undefined) return "The body has two lengths.";
   const coding = String(headers["transfer-encoding"] ?? "chunked").toLowerCase();
   if (coding !== "chunked") return "This transfer encoding is not passed on.";
   const hasBody = headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
-  if (hasBody && BODILESS.has(method)) return `A ${method} request has no body.`;
+  if (hasBody && BODILESS.has(method ?? "")) return `A ${method} request has no body.`;
   return "";
 }
 
+/** @param {string | undefined} connection */
 function namedIn(connection) {
   return new Set(String(connection ?? "").toLowerCase().split(",").map((one) => one.trim()));
 }
 
+/** @param {string | undefined} url */
 function pathOf(url) {
   const path = String(url ?? "/");
   const end = path.search(/[?#]/);
   return end < 0 ? path : path.slice(0, end);
 }
 
-/** Whether a path would lead out of the dashboard, escaped or not. */
+/**
+ * Whether a path would lead out of the dashboard, escaped or not.
+ * @param {string} path
+ */
 function leavesFolder(path) {
   let plain = path;
   try {
@@ -127,8 +160,10 @@ function leavesFolder(path) {
   return plain.split(/[/\\]/).some((part) => part === ".." || part === ".") || plain.includes("\0");
 }
 
+/** @param {Request} request */
 function headersOf(request) {
   const named = namedIn(request.headers.connection); // these end at the first that reads them (RFC 9110, 7.6.1)
+  /** @type {Record<string, string | string[] | undefined>} */
   const headers = {};
   for (const name of PASSED_ON) if (request.headers[name] !== undefined && !named.has(name)) headers[name] = request.headers[name];
   const cookies = ourCookies(request);
@@ -136,6 +171,13 @@ function headersOf(request) {
   return headers;
 }
 
+/**
+ * @param {Request} request
+ * @param {Response} response
+ * @param {number} status
+ * @param {string} name
+ * @param {string} detail
+ */
 function refuse(request, response, status, name, detail) {
   const hint = status === 502 ? "`openclaw-nats status` shows what is down, `openclaw-nats start` starts it." : "";
   const wantsPage = String(request.headers.accept ?? "").includes("text/html");

@@ -4,6 +4,7 @@
 // - strangers have rooms of their own. When they are full the oldest one of the peer with most of them goes, so that
 //   the newest always gets in: an honest request is answered within milliseconds, a held one is not missed;
 // - a browser whose session the sidecar has answered to has the other room.
+/** @import { IncomingMessage as Request, ServerResponse as Response } from "node:http" */
 import { createHash } from "node:crypto";
 
 const STRANGERS = 48;
@@ -14,7 +15,13 @@ const BODY_MS = { stranger: 5000, known: 20_000 };
 const KNOWN_SESSIONS = 256;
 const OUR_COOKIES = /^openclaw_nats_/;
 
-/** The dashboard's own cookies of a request, as one header; empty without any. */
+/** @typedef {(status: number, name: string, detail: string) => void} TurnAway */
+/** @typedef {{peer: string, leave: () => void}} Guest */
+
+/**
+ * The dashboard's own cookies of a request, as one header; empty without any.
+ * @param {Request} request
+ */
 export function ourCookies(request) {
   const cookies = String(request.headers.cookie ?? "").split(";").map((one) => one.trim());
   return cookies.filter((one) => OUR_COOKIES.test(one)).join("; ");
@@ -22,17 +29,25 @@ export function ourCookies(request) {
 
 export class Rooms {
   constructor() {
+    /** @type {Set<Guest>} */
     this.strangers = new Set(); // of {peer, leave}, oldest first
     this.signedIn = 0;
+    /** @type {Set<string>} */
     this.known = new Set(); // digests of cookies that the sidecar has answered to, oldest first
   }
 
+  /** @param {Request} request */
   isKnown(request) {
     const cookies = ourCookies(request);
     return cookies !== "" && this.known.has(digest(cookies));
   }
 
-  /** Let a request in; false when it was turned away, which only happens to signed-in browsers with too many. */
+  /**
+   * Let a request in; false when it was turned away, which only happens to signed-in browsers with too many.
+   * @param {Request} request
+   * @param {Response} response
+   * @param {TurnAway} turnAway
+   */
   enter(request, response, turnAway) {
     if (this.isKnown(request)) {
       if (this.signedIn >= SIGNED_IN) {
@@ -46,12 +61,13 @@ export class Rooms {
     const guest = { peer: request.socket?.remoteAddress ?? "", leave: () => leave(response, turnAway) };
     const same = [...this.strangers].filter((one) => one.peer === guest.peer);
     if (same.length >= PER_STRANGER) this.remove(same[0]);
-    else if (this.strangers.size >= STRANGERS) this.remove(this.oldestOfMost());
+    else if (this.strangers.size >= STRANGERS) this.remove(this.oldestOfMost() ?? guest);
     this.strangers.add(guest);
     response.on("close", () => this.strangers.delete(guest));
     return true;
   }
 
+  /** @param {Guest} guest */
   remove(guest) {
     this.strangers.delete(guest);
     guest.leave();
@@ -64,12 +80,20 @@ export class Rooms {
     return [...this.strangers].find(({ peer }) => counts.get(peer) === most);
   }
 
-  /** Read the body, then go on with it: `then(body)`. */
+  /**
+   * Read the body, then go on with it: `then(body)`.
+   * @param {Request} request
+   * @param {Response} response
+   * @param {TurnAway} turnAway
+   * @param {(body: Buffer) => void} then
+   */
   whenReady(request, response, turnAway, then) {
     const kind = this.isKnown(request) ? "known" : "stranger";
+    /** @type {Buffer[]} */
     const chunks = [];
     let size = 0;
     let done = false;
+    /** @type {TurnAway} */
     const refuse = (...why) => {
       if (done) return;
       done = true;
@@ -94,25 +118,32 @@ export class Rooms {
     });
   }
 
-  /** The sidecar has answered: its status says whether the request's cookie is a session. */
+  /**
+   * The sidecar has answered: its status says whether the request's cookie is a session.
+   * @param {Request} request
+   * @param {import("node:http").IncomingMessage} answer
+   */
   learn(request, answer) {
     const cookies = ourCookies(request);
     const path = String(request.url).split("?")[0];
     if (!cookies || !path.includes("/api/") || path.endsWith("/api/session")) return; // those are for everybody
     const key = digest(cookies);
-    if (answer.statusCode === 401) this.known.delete(key);
-    if (answer.statusCode >= 400) return;
+    const { statusCode = 0 } = answer;
+    if (statusCode === 401) this.known.delete(key);
+    if (statusCode >= 400) return;
     this.known.delete(key); // and added as the newest
     this.known.add(key);
-    if (this.known.size > KNOWN_SESSIONS) this.known.delete(this.known.values().next().value);
+    if (this.known.size > KNOWN_SESSIONS) this.known.delete(this.known.values().next().value ?? "");
   }
 }
 
+/** @param {Response} response @param {TurnAway} turnAway */
 function leave(response, turnAway) {
   if (response.headersSent) response.destroy();
   else turnAway(503, "unavailable", "Others are waiting; ask again.");
 }
 
+/** @param {string} text */
 function digest(text) {
   return createHash("sha256").update(text).digest("base64");
 }

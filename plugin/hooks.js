@@ -2,12 +2,20 @@
 // one where several tell the same story. A row's `make(event, ctx, memory)` returns what to record, a list of it, or
 // nothing. Content (prompts, replies, arguments, results, message text) is returned as a function and only called
 // when the capture setting wants it. `memory` (memory.js) is what has to be remembered from one hook to the next.
+/** @import { Memory } from "./memory.js" */
+/** @import { Facts, Loose, Made, Recorded } from "./types.js" */
 import { tokenFromName } from "./subjects.js";
 import { cut } from "./text.js";
 
 const ERROR_CHARACTERS = 300;
 
-/** Facts that every event may carry, from wherever a hook has them. */
+/**
+ * Facts that every event may carry, from wherever a hook has them.
+ * @param {Loose | undefined} event
+ * @param {Loose | undefined} ctx
+ * @param {Memory} memory
+ * @returns {Facts}
+ */
 function common(event, ctx, memory) {
   const runId = ctx?.runId ?? event?.runId;
   const run = runId ? memory.runs.get(runId) : undefined;
@@ -21,15 +29,22 @@ function common(event, ctx, memory) {
   };
 }
 
+/** @param {unknown} sessionKey @returns {string | undefined} */
 function agentOf(sessionKey) {
   return typeof sessionKey === "string" ? /^agent:([^:]+):/.exec(sessionKey)?.[1] : undefined;
 }
 
+/** @param {unknown} sessionKey */
 const isInternal = (sessionKey) => typeof sessionKey === "string" && sessionKey.includes(":internal-session-effects:");
 
+/** @param {unknown} value */
 const short = (value) => (value === undefined || value === null ? undefined : cut(String(value), ERROR_CHARACTERS));
 
-/** Whether a tool call failed, and how: it threw, returned an error result, or its command did not exit with 0. */
+/**
+ * Whether a tool call failed, and how: it threw, returned an error result, or its command did not exit with 0.
+ * @param {Loose} event
+ * @returns {string | undefined}
+ */
 export function toolFailure(event) {
   if (event.error) return short(event.error);
   const { result } = event;
@@ -42,12 +57,14 @@ export function toolFailure(event) {
   return exitOf(details);
 }
 
+/** @param {Loose | undefined} details @returns {string | undefined} */
 function exitOf(details) {
   if (details?.timedOut === true) return "timed out";
   const code = details?.exitCode;
   return typeof code === "number" && code !== 0 ? `exit code ${code}` : undefined;
 }
 
+/** @param {Loose} event @param {Loose | undefined} ctx @param {Memory} memory @returns {Made | undefined} */
 function tool(event, ctx, memory) {
   const { toolName = "", toolCallId } = event;
   // 2026.3 tells each call twice; the one without a duration comes first and is the poorer.
@@ -69,10 +86,12 @@ function tool(event, ctx, memory) {
   };
 }
 
+/** @param {Facts} object @returns {Facts} */
 function defined(object) {
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
 }
 
+/** @param {string} kind @param {Loose} event @param {Loose | undefined} ctx @param {Memory} memory @returns {Made} */
 function message(kind, event, ctx, memory) {
   const metadata = event.metadata ?? {};
   return {
@@ -94,6 +113,15 @@ function message(kind, event, ctx, memory) {
   };
 }
 
+/**
+ * @param {string} subject
+ * @param {Loose} event
+ * @param {Loose | undefined} ctx
+ * @param {Memory} memory
+ * @param {Loose} data
+ * @param {() => Loose} [content]
+ * @returns {Made}
+ */
 function subagent(subject, event, ctx, memory, data, content) {
   const childSessionKey = event.childSessionKey ?? event.targetSessionKey ?? ctx?.childSessionKey;
   const requesterSessionKey = ctx?.requesterSessionKey;
@@ -106,11 +134,17 @@ function subagent(subject, event, ctx, memory, data, content) {
   };
 }
 
+/** @param {Facts} facts @param {Loose} data @returns {Made} */
 function runEnded(facts, data) {
   return { ...facts, subject: "agent.run_ended", data };
 }
 
-/** The end of a run on Gateways with agent events (2026.6 and later): these tell a model's failure, `agent_end` doesn't. */
+/**
+ * The end of a run on Gateways with agent events (2026.6 and later): these tell a model's failure, `agent_end` doesn't.
+ * @param {Loose} event
+ * @param {Memory} memory
+ * @returns {Recorded}
+ */
 function lifecycle(event, memory) {
   const { runId, data = {} } = event;
   const known = memory.runs.get(runId) ?? {};
@@ -137,7 +171,13 @@ function lifecycle(event, memory) {
   return [{ ...facts, subject: "session.stop", data: { reason: data.stopReason } }, ended];
 }
 
-/** The end of a run on 2026.3, which has no agent events; its hook has no run id, `llm_output` before it had. */
+/**
+ * The end of a run on 2026.3, which has no agent events; its hook has no run id, `llm_output` before it had.
+ * @param {Loose} event
+ * @param {Loose | undefined} ctx
+ * @param {Memory} memory
+ * @returns {Recorded}
+ */
 function agentEnd(event, ctx, memory) {
   if (!memory.old) return undefined;
   const facts = common(event, ctx, memory);
@@ -154,6 +194,7 @@ function agentEnd(event, ctx, memory) {
   return stopped ? [{ ...facts, subject: "session.stop", data: { reason: "aborted" } }, ended] : ended;
 }
 
+/** @param {Loose} event @param {Loose | undefined} ctx @param {Memory} memory @returns {Made} */
 function cron(event, ctx, memory) {
   const { action, job = {} } = event;
   return {
@@ -179,6 +220,7 @@ function cron(event, ctx, memory) {
  * `message:*` (message_*), internal `command:new|reset` (before_reset, which RPC resets fire too), message_sending
  * (message_sent, which knows the outcome), agent_end (lifecycle agent events, but for 2026.3).
  * No hook exists for approvals.
+ * @type {Record<string, (event: Loose, ctx: Loose | undefined, memory: Memory) => Recorded>}
  */
 export const HOOKS = {
   gateway_start: (event, ctx, memory) => {
@@ -330,10 +372,12 @@ export const HOOKS = {
   }),
 };
 
-/** Hooks that need `hooks.allowConversationAccess` on Gateways that know this key (2026.6 and later). */
-export const NEEDS_CONVERSATION_ACCESS = ["agent_end", "llm_output"];
-
-/** Agent events (2026.6 and later). They come twice on 2026.6: told apart by run and number. */
+/**
+ * Agent events (2026.6 and later). They come twice on 2026.6: told apart by run and number.
+ * @param {Loose} event
+ * @param {Memory} memory
+ * @returns {Recorded}
+ */
 export function onAgentEvent(event, memory) {
   if (event?.stream !== "lifecycle" || !event.runId) return undefined;
   if (!memory.agentEvents.addNew(`${event.runId}:${event.seq}:${event.data?.phase}`)) return undefined;

@@ -4,7 +4,10 @@ import { randomFillSync } from "node:crypto";
 const pool = Buffer.alloc(4096);
 let used = pool.length;
 
-/** A new UUIDv7 for `milliseconds` since the Unix epoch. */
+/**
+ * A new UUIDv7 for `milliseconds` since the Unix epoch.
+ * @param {number} milliseconds
+ */
 export function uuid7(milliseconds) {
   if (used + 10 > pool.length) {
     randomFillSync(pool);

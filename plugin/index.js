@@ -1,4 +1,6 @@
 // Registration only: which hooks, tools and services the Gateway gets. What happens then is in hooks.js and bus.js.
+/** @import { Memory } from "./memory.js" */
+/** @import { Loose, Recorded } from "./types.js" */
 import { sharedBus } from "./bus.js";
 import { registerDashboard } from "./dashboard-proxy.js";
 import { HOOKS, onAgentEvent } from "./hooks.js";
@@ -11,12 +13,14 @@ export default {
   name: "NATS event bus",
   description: "Sends every lifecycle event of this Gateway to NATS JetStream through the openclaw-nats sidecar",
 
+  /** @param {Loose} api what OpenClaw gives to a plugin; it differs between versions */
   register(api) {
     const bus = sharedBus(api.pluginConfig);
     if (api.runtime?.version && api.runtime.version !== "unknown") bus.gatewayVersion = String(api.runtime.version);
     bus.conversationAccess = conversationAccess(api) ?? bus.conversationAccess;
 
-    const handle = (make) => (event, ctx) => {
+    /** @param {(event: Loose, ctx: Loose | undefined, memory: Memory) => Recorded} make */
+    const handle = (make) => (/** @type {Loose} */ event, /** @type {Loose | undefined} */ ctx) => {
       // Returns nothing, so that no hook's result is changed; throws nothing, awaits nothing.
       try {
         bus.record(make(event, ctx, bus.memory));
@@ -52,7 +56,10 @@ export default {
   },
 };
 
-/** Whether hooks that see conversations may be used: true, false, or null where the Gateway does not ask (2026.3). */
+/**
+ * Whether hooks that see conversations may be used: true, false, or null where the Gateway does not ask (2026.3).
+ * @param {Loose} api
+ */
 function conversationAccess(api) {
   if (typeof api.agent?.events?.registerAgentEventSubscription !== "function") return null;
   const entries = api.config?.plugins?.entries;

@@ -7,39 +7,52 @@ import net from "node:net";
 
 const PROOF_MS = 5000;
 const ANSWER_BYTES = 8192;
+/** @typedef {(error: Error | null, socket: net.Socket) => void} Connected */
+
+/** @type {WeakMap<net.Socket, string>} */
 const tokens = new WeakMap(); // socket → the token for requests on it
 
 /** An agent whose connections are proven; `apiKey` gives the key. */
 export class ProvenAgent extends http.Agent {
+  /** @param {() => string} apiKey @param {http.AgentOptions} options */
   constructor(apiKey, options) {
     super(options);
     this.apiKey = apiKey;
   }
 
-  createConnection(options, callback) {
-    return connectProven(this.apiKey, options, callback);
+  /** @param {import("node:http").ClientRequestArgs} options @param {Connected} [callback] @returns {null} */
+  createConnection(options, callback = () => {}) {
+    connectProven(this.apiKey, options, callback);
+    return null; // it is handed over by `callback`
   }
 }
 
-/** `createConnection` for node:http: connects, has the other side prove itself, then hands the connection over. */
+/**
+ * `createConnection` for node:http: connects, has the other side prove itself, then hands the connection over.
+ * @param {() => string} apiKey
+ * @param {import("node:http").ClientRequestArgs} options
+ * @param {Connected} callback
+ */
 export function connectProven(apiKey, options, callback) {
   const key = apiKey();
   const nonce = randomBytes(32).toString("hex");
-  const socket = net.connect({ host: options.host ?? options.hostname, port: options.port, noDelay: true });
+  const socket = net.connect({ host: options.host ?? options.hostname ?? "127.0.0.1", port: Number(options.port), noDelay: true });
   let got = Buffer.alloc(0);
+  /** @param {Error} [error] */
   const done = (error) => {
     clearTimeout(timer);
     for (const [event, listener] of Object.entries(listeners)) socket.off(event, listener);
     if (!error) return callback(null, socket);
     socket.on("error", () => {}); // nobody listens to this connection any more
     socket.destroy();
-    callback(Object.assign(error, { definite: true })); // nothing was sent
+    callback(Object.assign(error, { definite: true }), socket); // nothing was sent
   };
+  /** @param {string} why */
   const unproven = (why) =>
     done(Object.assign(new Error(`${why}: is it another program, or a sidecar with another key or of an older version?`), { unproven: true }));
   const listeners = {
     connect: () => socket.write(`GET /api/proof?nonce=${nonce} HTTP/1.1\r\nHost: ${options.host ?? "sidecar"}:${options.port}\r\n\r\n`),
-    data: (chunk) => {
+    data: (/** @type {Buffer} */ chunk) => {
       got = Buffer.concat([got, chunk]);
       if (got.length > ANSWER_BYTES) return unproven("no proof of the API key");
       const body = bodyOf(got);
@@ -49,7 +62,7 @@ export function connectProven(apiKey, options, callback) {
       tokens.set(socket, mac(key, "client", nonce, body.nonce, body.address));
       done();
     },
-    error: (error) => done(error),
+    error: (/** @type {Error} */ error) => done(error),
     close: () => done(new Error("the connection was closed")),
   };
   const timer = setTimeout(() => unproven(`no proof of the API key within ${PROOF_MS} ms`), PROOF_MS);
@@ -57,7 +70,13 @@ export function connectProven(apiKey, options, callback) {
   for (const [event, listener] of Object.entries(listeners)) socket.on(event, listener);
 }
 
-/** Finish a request once its connection is there: with the token that belongs to it; by TLS with the key. */
+/**
+ * Finish a request once its connection is there: with the token that belongs to it; by TLS with the key.
+ * @param {import("node:http").ClientRequest} request
+ * @param {boolean} secure
+ * @param {string} key
+ * @param {Buffer} [body]
+ */
 export function endProven(request, secure, key, body) {
   if (secure) {
     request.setHeader("authorization", `Bearer ${key}`);
@@ -71,7 +90,11 @@ export function endProven(request, secure, key, body) {
   });
 }
 
-/** The JSON of a whole HTTP answer with 200; undefined when more has to come, null when it is none. */
+/**
+ * The JSON of a whole HTTP answer with 200; undefined when more has to come, null when it is none.
+ * @param {Buffer} bytes
+ * @returns {any}
+ */
 function bodyOf(bytes) {
   const end = bytes.indexOf("\r\n\r\n");
   if (end < 0) return undefined;
@@ -87,6 +110,7 @@ function bodyOf(bytes) {
   }
 }
 
+/** @param {string} key @param {string} nonce @param {any} answer @param {string} dialled */
 function whyNot(key, nonce, answer, dialled) {
   const given = [answer?.nonce, answer?.address, answer?.proof];
   if (!given.every((one) => typeof one === "string" && one.length <= 300)) return "no proof of the API key";
@@ -97,12 +121,17 @@ function whyNot(key, nonce, answer, dialled) {
   return loopback && answer.address !== dialled ? `the proof comes from ${answer.address}` : "";
 }
 
-/** An address as peer_proof.py writes it. */
+/**
+ * An address as peer_proof.py writes it.
+ * @param {string | undefined} host
+ * @param {number | undefined} port
+ */
 export function addressOf(host, port) {
   const plain = String(host ?? "").split("%")[0].replace(/^::ffff:(?=\d+\.)/i, "");
   return plain.includes(":") ? `[${plain}]:${port}` : `${plain}:${port}`;
 }
 
+/** @param {string} key @param {string} side @param {string[]} parts */
 export function mac(key, side, ...parts) {
   return createHmac("sha256", key).update(["openclaw-nats proof 1", side, ...parts].join("\n")).digest("hex");
 }

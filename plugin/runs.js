@@ -1,10 +1,12 @@
 // Runs that the sidecar orders: each is started with `api.runtime.subagent.run`, whose idempotency key is the run's id,
 // and waited for to its end. An order that comes again is the same run: it is answered from what is known.
+/** @import { Causes } from "./causes.js" */
+/** @import { Facts, Loose, Order, RunResult } from "./types.js" */
 import { createRequire } from "node:module";
 import fs from "node:fs";
 import { pathToFileURL } from "node:url";
 import { BoundedMap } from "./memory.js";
-import { cut, cutBegin } from "./text.js";
+import { cut, cutBegin, reasonOf } from "./text.js";
 import { wrapUntrusted } from "./untrusted.js";
 
 const WAIT_MS = 60_000;
@@ -14,20 +16,37 @@ const REPLY_CHARACTERS = 500;
 // 2026.9 starts five heartbeats a minute and puts others off for up to 50 s; a turn that runs comes first, too.
 const WAKE_SECONDS = 180;
 
+/**
+ * A wake-up whose turn has not begun: `began` resolves to the turn's run id, or to undefined when the time is over.
+ * @typedef {object} Turn
+ * @property {string} sessionKey
+ * @property {string | undefined} agentId
+ * @property {Promise<string | undefined>} began
+ * @property {(runId: string) => void} tell
+ * @property {() => void} forget
+ */
+
 export class Runs {
+  /** @param {{tell: (result: RunResult & { key: string }) => Promise<unknown>, causes: Causes, wakeMs?: number}} options */
   constructor({ tell, causes, wakeMs = WAKE_SECONDS * 1000 }) {
     this.wakeMs = wakeMs;
+    /** @type {Set<Turn>} */
     this.waking = new Set(); // wake-ups whose turn has not begun: {order, began}
     this.seesTurns = () => false; // whether this Gateway says when a turn begins
     this.tell = tell; // (result) => Promise
     this.causes = causes;
+    /** @type {Loose | null} */
     this.runtime = null; // api.runtime of the copy of the plugin that has the service
+    /** @type {BoundedMap<string, RunResult>} */
     this.known = new BoundedMap(); // key → {status, …}, "running" until it has ended
     this.wrap = wrapUntrusted;
     this.wraps = "plugin";
   }
 
-  /** Take over what this Gateway can do. */
+  /**
+   * Take over what this Gateway can do.
+   * @param {Loose} runtime
+   */
   use(runtime) {
     this.runtime = runtime;
   }
@@ -59,6 +78,7 @@ export class Runs {
       const gateway = createRequire(pathToFileURL(fs.realpathSync(process.argv[1])));
       const module = await import(pathToFileURL(gateway.resolve("openclaw/plugin-sdk/security-runtime")).href);
       if (typeof module.wrapExternalContent !== "function") return;
+      /** @param {string} text */
       const wrap = (text) => module.wrapExternalContent(text, { source: "webhook", sender: "NATS", includeWarning: true });
       if (!wrap("probe").includes("EXTERNAL_UNTRUSTED_CONTENT")) return;
       this.wrap = wrap;
@@ -71,6 +91,7 @@ export class Runs {
   /**
    * What the agent is told: our own line, and the events as outside data unless the operator trusts the route. The line
    * holds generated ids only: a route's name may be another's words, and is told among the data.
+   * @param {Pick<Order, "dispatch" | "events" | "text" | "trusted">} order
    */
   messageOf({ dispatch, events, text, trusted }) {
     const what = events === 1 ? "1 event" : `${Number(events)} events`;
@@ -78,7 +99,10 @@ export class Runs {
     return `${head}\n\n${trusted ? text : this.wrap(text)}`;
   }
 
-  /** Do an order. Returns when its end was told. */
+  /**
+   * Do an order. Returns when its end was told.
+   * @param {Order} order
+   */
   async take(order) {
     const known = this.known.get(order.key);
     if (known) {
@@ -99,11 +123,12 @@ export class Runs {
     await this.tell({ key: order.key, ...result });
   }
 
+  /** @param {Order} order @returns {Promise<RunResult>} */
   async run(order) {
     let runId;
     try {
       const { sessionKey, key } = order;
-      const run = await this.runtime.subagent.run({
+      const run = await this.runtime?.subagent.run({
         sessionKey,
         message: this.messageOf(order),
         deliver: false,
@@ -117,7 +142,8 @@ export class Runs {
     const giveUpAt = Date.now() + LONGEST_MS;
     while (Date.now() < giveUpAt) {
       const asked = Date.now();
-      const end = await this.runtime.subagent.waitForRun({ runId, timeoutMs: WAIT_MS }).catch((error) => ({ lost: error }));
+      const waiting = this.runtime?.subagent.waitForRun({ runId, timeoutMs: WAIT_MS });
+      const end = await waiting?.catch((/** @type {unknown} */ error) => ({ lost: error }));
       if (end?.status === "ok") return { status: "ok", runId, reply: replyOf(end) };
       if (end?.status === "error" && !end.retryableTransportError) {
         return { status: "error", runId, error: short(end.error ?? "unknown error") };
@@ -129,9 +155,14 @@ export class Runs {
     return { status: "timeout", runId, error: "no end was told" };
   }
 
-  /** Wake an agent, and wait until a turn begins: the Gateway's queue is lossy, and its heartbeat may never come. */
-  async wake({ sessionKey, agentId, ...order }) {
-    const { system } = this.runtime;
+  /**
+   * Wake an agent, and wait until a turn begins: the Gateway's queue is lossy, and its heartbeat may never come.
+   * @param {Order} order
+   * @returns {Promise<RunResult>}
+   */
+  async wake(order) {
+    const { sessionKey, agentId } = order;
+    const system = this.runtime?.system;
     const turn = this.nextTurn(sessionKey, agentId);
     try {
       const taken = system.enqueueSystemEvent(this.messageOf(order), { sessionKey, contextKey: `openclaw-nats:${order.key}` });
@@ -149,24 +180,31 @@ export class Runs {
     }
   }
 
-  /** The next turn that takes an agent's system events: `began` resolves to its run's id, or to undefined in the end. */
+  /**
+   * The next turn that takes an agent's system events: `began` resolves to its run's id, or to undefined in the end.
+   * @param {string} sessionKey
+   * @param {string | undefined} agentId
+   * @returns {Turn}
+   */
   nextTurn(sessionKey, agentId) {
-    const one = { sessionKey, agentId };
-    let timer;
-    one.began = new Promise((resolve) => {
-      one.tell = resolve;
-      timer = setTimeout(resolve, this.wakeMs);
-      timer.unref?.();
-    });
-    one.forget = () => {
+    /** @type {PromiseWithResolvers<string | undefined>} */
+    const { promise: began, resolve: tell } = Promise.withResolvers();
+    const timer = setTimeout(() => tell(undefined), this.wakeMs);
+    timer.unref?.();
+    const forget = () => {
       clearTimeout(timer);
       this.waking.delete(one);
     };
+    /** @type {Turn} */
+    const one = { sessionKey, agentId, began, tell, forget };
     this.waking.add(one);
     return one;
   }
 
-  /** A turn has begun: in the session itself, in the one that all share, or in one that its heartbeats have. */
+  /**
+   * A turn has begun: in the session itself, in the one that all share, or in one that its heartbeats have.
+   * @param {Facts} facts
+   */
   turnStarted({ sessionKey = "", agentId, runId }) {
     for (const one of this.waking) {
       const shared = sessionKey === "global" && (!agentId || agentId === one.agentId);
@@ -175,10 +213,12 @@ export class Runs {
   }
 }
 
+/** @param {unknown} error */
 function short(error) {
-  return cut(String(error?.message ?? error), 500);
+  return cut(reasonOf(error), 500);
 }
 
+/** @param {Loose} end */
 function replyOf(end) {
   const reply = end.terminalReply?.text ?? end.terminalReply;
   return typeof reply === "string" ? cutBegin(reply, REPLY_CHARACTERS) : "";

@@ -3,12 +3,17 @@
 // others, which send it, see it grow.
 import fs from "node:fs";
 import path from "node:path";
+import { reasonOf } from "./text.js";
 
 const OVERFLOW_TYPE = '"type":"openclaw.spool.overflow"';
 const NAME = /^(\d{13})-(\d+)-(\d{6})\.ndjson$/;
 
 export class Segment {
-  constructor(file, { pid = process.pid, firstTime = undefined, size = 0, acked = 0, recovered = false } = {}) {
+  /**
+   * @param {string} file
+   * @param {{pid?: number, firstTime?: number, size?: number, acked?: number, recovered?: boolean}} state
+   */
+  constructor(file, { pid = process.pid, firstTime, size = 0, acked = 0, recovered = false } = {}) {
     this.path = file;
     this.pid = pid;
     this.foreign = pid !== process.pid;
@@ -24,27 +29,41 @@ export class Segment {
     this.ackedCarried = 0;
     this.counted = true;
     this.firstTime = firstTime; // ms
+    /** @type {number | undefined} */
     this.ackedTime = undefined; // ms: of the last event that is acknowledged
     this.stuck = false; // its last line is still being written
     this.asked = false; // whether this process has sent some of it
+    /** @type {number | null} */
     this.fd = null;
   }
 
-  /** What a file's name says: whether it is a segment. */
+  /**
+   * What a file's name says: whether it is a segment.
+   * @param {string} name
+   */
   static isOne(name) {
     return NAME.test(name);
   }
 
-  /** A new segment to write to; throws when its file can't be made. */
+  /**
+   * A new segment to write to; throws when its file can't be made.
+   * @param {string} dir
+   * @param {string} prefix
+   * @param {number} number
+   */
   static create(dir, prefix, number) {
     const segment = new Segment(path.join(dir, `${prefix}-${String(number).padStart(6, "0")}.ndjson`));
     segment.fd = fs.openSync(segment.path, "a", 0o600);
     return segment;
   }
 
-  /** A segment that is on disk. */
+  /**
+   * A segment that is on disk.
+   * @param {string} dir
+   * @param {string} name
+   */
   static async find(dir, name) {
-    const [, started, pid] = NAME.exec(name);
+    const [, started, pid] = NAME.exec(name) ?? [];
     const file = path.join(dir, name);
     const { size } = await fs.promises.stat(file);
     const acked = Number(await fs.promises.readFile(ackOf(file), "utf8").catch(() => "0")) || 0;
@@ -64,18 +83,27 @@ export class Segment {
     return this.events - this.ackedEvents + this.carried - this.ackedCarried;
   }
 
+  get writable() {
+    if (this.fd === null) throw new Error(`${this.path} is closed`);
+    return this.fd;
+  }
+
   get exists() {
     return fs.existsSync(this.path);
   }
 
-  /** Write one line, whole or not at all; throws when it can't be written. Returns its bytes. */
+  /**
+   * Write one line, whole or not at all; throws when it can't be written. Returns its bytes.
+   * @param {string} line
+   * @param {number} now
+   */
   append(line, now) {
     const bytes = Buffer.from(line + "\n");
     let written = 0;
     try {
-      while (written < bytes.length) written += fs.writeSync(this.fd, bytes, written);
+      while (written < bytes.length) written += fs.writeSync(this.writable, bytes, written);
     } catch (error) {
-      if (written) fs.ftruncateSync(this.fd, this.size);
+      if (written) fs.ftruncateSync(this.writable, this.size);
       throw error;
     }
     this.size += bytes.length;
@@ -92,7 +120,11 @@ export class Segment {
     this.fd = null;
   }
 
-  /** At most `limit` whole lines, of `room` bytes in all, behind those that are acknowledged. */
+  /**
+   * At most `limit` whole lines, of `room` bytes in all, behind those that are acknowledged.
+   * @param {number} limit
+   * @param {number} room
+   */
   async read(limit, room) {
     const wanted = Math.min(room, this.waitingBytes);
     const buffer = Buffer.allocUnsafe(wanted);
@@ -114,7 +146,11 @@ export class Segment {
     return { lines, bytes: begin };
   }
 
-  /** These lines are acknowledged: in memory. `saveOffset` writes it down. */
+  /**
+   * These lines are acknowledged: in memory. `saveOffset` writes it down.
+   * @param {string[]} lines
+   * @param {number} bytes
+   */
   acknowledge(lines, bytes) {
     this.acked += bytes;
     this.ackedEvents += lines.length;
@@ -129,7 +165,7 @@ export class Segment {
       await fs.promises.writeFile(`${file}.new`, String(this.acked), { mode: 0o600 });
       await fs.promises.rename(`${file}.new`, file);
     } catch (error) {
-      throw new Error(`${file} can't be written: ${error.message}`, { cause: error });
+      throw new Error(`${file} can't be written: ${reasonOf(error)}`, { cause: error });
     }
   }
 
@@ -154,6 +190,7 @@ export class Segment {
     }
   }
 
+  /** @param {string} text */
   count(text) {
     const lines = text.slice(this.acked).split("\n").slice(0, -1);
     this.counted = true;
@@ -168,25 +205,33 @@ export class Segment {
   }
 }
 
-/** Whether a process runs. */
+/**
+ * Whether a process runs.
+ * @param {number} pid
+ */
 export function isAlive(pid) {
   try {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return error.code === "EPERM";
+    return /** @type {NodeJS.ErrnoException} */ (error).code === "EPERM";
   }
 }
 
-/** When an event was made, as its line says it; now when it says nothing. */
+/**
+ * When an event was made, as its line says it; now when it says nothing.
+ * @param {string} line
+ */
 export function timeOf(line) {
   return /"time":"([^"]+)"/.exec(line)?.[1] ?? new Date().toISOString();
 }
 
+/** @param {string} file */
 function ackOf(file) {
   return `${file}.ack`;
 }
 
+/** @param {string} line */
 function carriedBy(line) {
   return line.includes(OVERFLOW_TYPE) ? Number(/"dropped":(\d+)/.exec(line)?.[1] ?? 1) - 1 : 0;
 }

@@ -7,6 +7,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { isAlive, Segment } from "./segment.js";
+import { reasonOf } from "./text.js";
 
 const SEGMENT_BYTES = 4 * 1024 * 1024;
 const RELEASE_BYTES = 256 * 1024;
@@ -15,25 +16,34 @@ const CANT_READ = "the spool can't be read";
 
 export class Spool {
   /** `makeOverflow(dropped, reason)` returns the line of an event that tells how many events were lost, and why. */
+  /** @param {{dir: string, maxBytes: number, makeOverflow: (dropped: number, reason: string) => string, now?: () => number}} options */
   constructor({ dir, maxBytes, makeOverflow, now = Date.now }) {
     this.dir = dir;
     this.maxBytes = maxBytes;
     this.makeOverflow = makeOverflow;
     this.now = now;
+    /** @type {Segment[]} */
     this.segments = []; // oldest first; the last one of this process is being written
+    /** @type {Segment | null} */
     this.active = null;
     this.number = 0;
+    /** @type {string | null} */
     this.prefix = null;
     this.totalBytes = 0;
     this.dropped = 0;
     this.lastError = "";
+    /** @type {Segment | null} */
     this.inUse = null; // the segment that the uploader is reading
     this.unwritten = 0; // events that could not be written (disk full), not yet told
+    /** @type {number | null} */
     this.counterFd = null;
     this.onAppend = () => {};
   }
 
-  /** Write one line (without line break). True: it is in the page cache. False: it is counted as dropped. */
+  /**
+   * Write one line (without line break). True: it is in the page cache. False: it is counted as dropped.
+   * @param {string} line
+   */
   append(line) {
     try {
       if (this.unwritten) this.tellUnwritten();
@@ -42,17 +52,19 @@ export class Spool {
       this.onAppend();
       return true;
     } catch (error) {
-      this.lastError = `${CANT_WRITE}: ${error.message}`;
+      this.lastError = `${CANT_WRITE}: ${reasonOf(error)}`;
       this.countUnwritten(1);
       return false;
     }
   }
 
+  /** @param {string} line */
   write(line) {
     const needed = Buffer.byteLength(line) + 1;
     this.makeRoom(needed);
-    if (this.active === null || this.active.size + needed > this.segmentBytes()) this.rotate();
-    this.totalBytes += this.active.append(line, this.now());
+    const fits = this.active !== null && this.active.size + needed <= this.segmentBytes();
+    const segment = fits && this.active ? this.active : this.rotate();
+    this.totalBytes += segment.append(line, this.now());
   }
 
   segmentBytes() {
@@ -60,11 +72,13 @@ export class Spool {
   }
 
   rotate() {
-    if (this.prefix === null) this.open();
+    const prefix = this.prefix ?? this.open();
     this.closeActive();
     this.number += 1;
-    this.active = Segment.create(this.dir, this.prefix, this.number);
-    this.segments.push(this.active);
+    const segment = Segment.create(this.dir, prefix, this.number);
+    this.segments.push(segment);
+    this.active = segment;
+    return segment;
   }
 
   closeActive() {
@@ -74,12 +88,15 @@ export class Spool {
 
   open() {
     fs.mkdirSync(this.dir, { recursive: true, mode: 0o700 });
-    this.prefix = `${this.now()}-${process.pid}`;
+    const prefix = `${this.now()}-${process.pid}`;
+    this.prefix = prefix;
     // Its bytes are there from the start, so that the count can be written on a disk that is full.
     this.counterFd = fs.openSync(path.join(this.dir, `${this.prefix}.dropped`), "w", 0o600);
     fs.writeSync(this.counterFd, String(this.unwritten).padEnd(16), 0);
+    return prefix;
   }
 
+  /** @param {number} needed */
   makeRoom(needed) {
     while (this.totalBytes + needed > this.maxBytes) {
       const victim = this.segments.find((segment) => segment !== this.active && segment !== this.inUse);
@@ -94,6 +111,7 @@ export class Spool {
     }
   }
 
+  /** @param {Segment} segment */
   dropSegment(segment) {
     segment.recount();
     const lost = segment.unsent;
@@ -106,6 +124,7 @@ export class Spool {
   /**
    * Give an acknowledged segment's space back. The one being written is closed for that when it has grown, or when
    * the disk is full: otherwise it would keep the very space that the next events need.
+   * @param {Segment} segment
    */
   release(segment) {
     const own = segment === this.active;
@@ -121,24 +140,28 @@ export class Spool {
       this.tellUnwritten();
       this.onAppend();
     } catch (error) {
-      this.lastError = `${CANT_WRITE}: ${error.message}`;
+      this.lastError = `${CANT_WRITE}: ${reasonOf(error)}`;
     }
   }
 
-  /** Forget a segment and delete its files. */
+  /**
+   * Forget a segment and delete its files.
+   * @param {Segment} segment
+   */
   remove(segment) {
     this.segments = this.segments.filter((other) => other !== segment);
     this.totalBytes -= segment.size;
     segment.delete();
   }
 
+  /** @param {number} count */
   countUnwritten(count) {
     this.unwritten += count;
     this.dropped += count;
     try {
       if (this.counterFd !== null) fs.writeSync(this.counterFd, String(this.unwritten).padEnd(16), 0);
     } catch (error) {
-      this.lastError = `the spool's counter can't be written: ${error.message}`;
+      this.lastError = `the spool's counter can't be written: ${reasonOf(error)}`;
     }
   }
 
@@ -163,6 +186,7 @@ export class Spool {
     this.totalBytes += found.reduce((sum, segment) => sum + segment.size, 0);
   }
 
+  /** @param {string} file @param {string} name */
   async recoverCounter(file, name) {
     const pid = Number(name.split("-")[1].split(".")[0]);
     if (this.prefix !== null && name === `${this.prefix}.dropped`) return;
@@ -173,7 +197,7 @@ export class Spool {
         this.write(this.makeOverflow(lost, "the spool could not be written"));
         this.onAppend();
       } catch (error) {
-        this.lastError = `${CANT_WRITE}: ${error.message}`;
+        this.lastError = `${CANT_WRITE}: ${reasonOf(error)}`;
         return; // the disk is still full: the file keeps the count, and refresh() tries again
       }
     }
@@ -197,13 +221,13 @@ export class Spool {
     try {
       this.write(this.makeOverflow(lost, "the spool's files were removed"));
     } catch (error) {
-      this.lastError = `${CANT_WRITE}: ${error.message}`;
+      this.lastError = `${CANT_WRITE}: ${reasonOf(error)}`;
     }
   }
 
   isThere() {
     const found = fs.statSync(path.join(this.dir, `${this.prefix}.dropped`), { throwIfNoEntry: false });
-    return found !== undefined && found.ino === fs.fstatSync(this.counterFd).ino;
+    return found !== undefined && this.counterFd !== null && found.ino === fs.fstatSync(this.counterFd).ino;
   }
 
   /** Look at other processes' segments again: they may have grown. */
@@ -212,7 +236,7 @@ export class Spool {
       await this.look();
       if (this.lastError.startsWith(CANT_READ)) this.lastError = "";
     } catch (error) {
-      this.lastError = `${CANT_READ}: ${error.message}`;
+      this.lastError = `${CANT_READ}: ${reasonOf(error)}`;
     }
   }
 

@@ -1,10 +1,15 @@
 // The tools that agents get: names, what they are told, parameters. What a tool does, and what it does not allow, is
 // decided in the sidecar (src/openclaw_nats/agent_tools); here is nothing to circumvent.
 
+/** @param {string} description */
 const text = (description) => ({ type: "string", description });
+/** @param {string} description */
 const number = (description) => ({ type: "number", description });
+/** @param {string} description */
 const whole = (description) => ({ type: "integer", description });
+/** @param {string} description */
 const object = (description) => ({ type: "object", description, additionalProperties: true });
+/** @param {Record<string, object>} properties @param {string[]} [required] */
 const parameters = (properties, required = []) => ({ type: "object", properties, required, additionalProperties: false });
 
 const SUBJECT = text("Full subject, such as agent.events.custom.backup.done");

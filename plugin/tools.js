@@ -1,5 +1,7 @@
 // The agent tools: each call goes to the sidecar with who calls; its answer comes back as JSON, outside data marked.
-import { cut, toJson } from "./text.js";
+/** @import { Bus } from "./bus.js" */
+/** @import { Answer, Failure, Loose } from "./types.js" */
+import { cut, reasonOf, toJson } from "./text.js";
 import { TOOLS } from "./tool-list.js";
 import { traceparentWithin } from "./trace.js";
 
@@ -7,22 +9,32 @@ const TIMEOUT_MS = 40_000; // nats_request may wait 30 s
 const AWAY = "the event bus is not reachable now";
 const LATER = "Go on without it, and try again in a minute; tell the user if it matters.";
 
-/** Register every tool; `ctx` says which agent and session it is made for. */
+/**
+ * Register every tool; `ctx` says which agent and session it is made for.
+ * @param {Loose} api
+ * @param {Bus} bus
+ */
 export function registerTools(api, bus) {
   if (typeof api.registerTool !== "function") return;
   for (const { name, description, parameters } of TOOLS) {
-    const make = (ctx) => ({
+    const make = (/** @type {Loose | undefined} */ ctx) => ({
       name,
       label: name,
       description,
       parameters,
-      execute: (id, given) => callTool(bus, name, given, ctx ?? {}),
+      execute: (/** @type {string} */ _id, /** @type {unknown} */ given) => callTool(bus, name, given, ctx ?? {}),
     });
     api.registerTool(make, { name });
   }
 }
 
-/** One call: never throws, always JSON that the model can act on. */
+/**
+ * One call: never throws, always JSON that the model can act on.
+ * @param {Bus} bus
+ * @param {string} name
+ * @param {unknown} given
+ * @param {Loose} ctx
+ */
 export async function callTool(bus, name, given, ctx) {
   const cause = bus.causes.of(undefined, ctx.sessionKey);
   const caller = {
@@ -39,11 +51,12 @@ export async function callTool(bus, name, given, ctx) {
     const answer = await bus.sidecar.postJson(`/api/tools/${name}`, body, options);
     return resultOf(answer, bus.runs.wrap);
   } catch (error) {
-    if (error?.unproven) return failure("what has the sidecar's port does not prove that it knows our key", "Tell the operator to run `openclaw-nats doctor`.");
-    return failure(AWAY, `${LATER} (${cut(String(error?.message ?? error), 200)})`);
+    if (/** @type {Failure} */ (error)?.unproven) return failure("what has the sidecar's port does not prove that it knows our key", "Tell the operator to run `openclaw-nats doctor`.");
+    return failure(AWAY, `${LATER} (${cut(reasonOf(error), 200)})`);
   }
 }
 
+/** @param {Answer} answer @param {(text: string) => string} wrap */
 function resultOf({ status, body }, wrap) {
   let answer;
   try {
@@ -61,6 +74,7 @@ function resultOf({ status, body }, wrap) {
   return { content: [{ type: "text", text: JSON.stringify(told, null, 1) }], details: { status: "ok" } };
 }
 
+/** @param {string} error @param {string} hint */
 function failure(error, hint) {
   const told = { ok: false, error, ...(hint ? { hint } : {}) };
   return {

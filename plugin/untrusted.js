@@ -4,6 +4,7 @@ import crypto from "node:crypto";
 
 const LOOKALIKE = /<{2,}|>{2,}|[\u2039\u203a\u27e8\u27e9\u276e\u276f\uff1c\uff1e\u3008\u3009\u00ab\u00bb]{2,}/g;
 
+/** @param {string} text */
 export function wrapUntrusted(text) {
   const id = crypto.randomBytes(8).toString("hex");
   const safe = String(text).replace(LOOKALIKE, (found) => [...found].join(" "));

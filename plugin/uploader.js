@@ -2,9 +2,14 @@
 // acknowledged offset only after a complete and plausible 200. Everything else is tried again; nothing is skipped but
 // an event that the sidecar itself has refused, or on which it fails while it takes others: these are kept in
 // rejected.ndjson and counted.
+/** @import { Segment } from "./segment.js" */
+/** @import { Sidecar } from "./sidecar.js" */
+/** @import { Spool } from "./spool.js" */
+/** @import { Batch, Failure } from "./types.js" */
 import fs from "node:fs";
 import path from "node:path";
 import { timeOf } from "./segment.js";
+import { reasonOf } from "./text.js";
 
 const BATCH_EVENTS = 1000;
 const BATCH_BYTES = 4 * 1024 * 1024;
@@ -17,7 +22,10 @@ const REJECTED_BYTES = 8 * 1024 * 1024;
 const NDJSON = "application/x-ndjson";
 const OURS = "urn:openclaw-nats:problem:";
 
+/** @typedef {{rejected: {index: number, error: string}[], failed?: boolean}} Outcome */
+
 export class Uploader {
+  /** @param {{spool: Spool, home: string, sidecar: Sidecar, random?: () => number}} options */
   constructor({ spool, home, sidecar, random = Math.random }) {
     this.spool = spool;
     this.home = home;
@@ -28,11 +36,14 @@ export class Uploader {
     this.rejected = 0;
     this.lastError = "";
     this.limit = BATCH_EVENTS;
+    /** @type {string | null} */
     this.retrySince = null; // since when the outcome for the lines up to `unknown` is not known
+    /** @type {{segment: Segment, end: number} | null} */
     this.unknown = null; // { segment, end }
     this.choked = 0; // failures in a row of a sidecar that answers, or should
     this.aside = { inARow: 0, last: 0 };
-    this.timer = null;
+    /** @type {NodeJS.Timeout | undefined} */
+    this.timer = undefined;
     this.busy = false;
     this.again = false;
     this.notBefore = 0;
@@ -46,7 +57,10 @@ export class Uploader {
     this.kick(0);
   }
 
-  /** Send once more what is there, for at most `graceMs`, then stop. What is left stays on disk. */
+  /**
+   * Send once more what is there, for at most `graceMs`, then stop. What is left stays on disk.
+   * @param {number} [graceMs]
+   */
   async stop(graceMs = 1500) {
     const deadline = Date.now() + graceMs;
     while (this.running && !this.failures && this.spool.stats().events > 0 && Date.now() < deadline) {
@@ -55,18 +69,21 @@ export class Uploader {
     }
     this.running = false;
     clearTimeout(this.timer);
-    this.timer = null; // it may be started again in this process: a Gateway replaces plugins while it runs
+    this.timer = undefined; // it may be started again in this process: a Gateway replaces plugins while it runs
     this.spool.onAppend = () => {};
     this.sidecar.close();
     await Promise.race([this.idle, new Promise((resolve) => setTimeout(resolve, 200).unref())]);
   }
 
-  /** Send soon: a short pause lets events of the same moment share a batch. */
+  /**
+   * Send soon: a short pause lets events of the same moment share a batch.
+   * @param {number} [delay]
+   */
   kick(delay = LINGER_MS) {
     if (!this.running || this.timer || this.busy) return;
     const wait = Math.max(delay, this.notBefore - Date.now()); // an event that comes during a pause does not end it
     this.timer = setTimeout(() => {
-      this.timer = null;
+      this.timer = undefined;
       this.busy = true;
       this.idle = this.drain().finally(() => {
         this.busy = false;
@@ -81,7 +98,8 @@ export class Uploader {
     try {
       while (this.running && (await this.sendBatch()));
       this.failures = 0;
-    } catch (error) {
+    } catch (thrown) {
+      const error = /** @type {Failure} */ (thrown);
       if (error.code === "ENOENT") this.spool.renew();
       this.lastError = error.message;
       const base = BACKOFF_MS[Math.min(this.failures, BACKOFF_MS.length - 1)];
@@ -99,15 +117,18 @@ export class Uploader {
       this.retrySince = timeOf(batch.lines[0]); // an earlier process may have sent it and died before the answer
     }
     batch.segment.asked = true;
+    /** @type {string} */
     const attempted = this.retrySince ?? new Date().toISOString();
+    /** @type {Outcome} */
     let outcome;
     try {
       outcome = await this.post(batch.lines);
-    } catch (error) {
+    } catch (thrown) {
+      const error = /** @type {Failure} */ (thrown);
       if (!error.definite) {
         this.retrySince = attempted;
         const end = batch.segment.acked + batch.bytes;
-        if (this.unknown?.segment !== batch.segment || this.unknown.end < end) this.unknown = { segment: batch.segment, end };
+        if (this.unknown?.segment !== batch.segment || (this.unknown?.end ?? 0) < end) this.unknown = { segment: batch.segment, end };
       }
       if (!error.tooMuch) await this.choke(batch, error);
       if (batch.lines.length > 1) {
@@ -118,7 +139,7 @@ export class Uploader {
     }
     for (const { index, error } of outcome.rejected) this.keepRejected(batch.lines[index], error);
     await this.acknowledge(batch);
-    if (this.unknown?.segment !== batch.segment || batch.segment.acked >= this.unknown.end) this.retrySince = this.unknown = null;
+    if (this.unknown?.segment !== batch.segment || batch.segment.acked >= (this.unknown?.end ?? 0)) this.retrySince = this.unknown = null;
     this.limit = Math.min(BATCH_EVENTS, this.limit * 2);
     this.choked = 0;
     if (!outcome.failed) this.aside.inARow = 0;
@@ -130,6 +151,8 @@ export class Uploader {
   /**
    * After a failure that may be one event's fault: returns when the batch should be made smaller, or its only event be
    * put aside; throws the error when the same has to be tried again.
+   * @param {Batch} batch
+   * @param {Failure} error
    */
   async choke(batch, error) {
     if (!error.chokes) throw error;
@@ -161,6 +184,7 @@ export class Uploader {
     return null;
   }
 
+  /** @param {Batch} batch */
   async acknowledge({ segment, lines, bytes }) {
     segment.acknowledge(lines, bytes);
     this.spool.inUse = null;
@@ -169,10 +193,11 @@ export class Uploader {
     try {
       await segment.saveOffset();
     } catch (error) {
-      this.lastError = error.message; // sent again after a restart, and deduplicated
+      this.lastError = reasonOf(error); // sent again after a restart, and deduplicated
     }
   }
 
+  /** @param {string} line @param {string} error */
   keepRejected(line, error) {
     this.rejected += 1;
     const file = path.join(this.home, "spool", "rejected.ndjson");
@@ -181,11 +206,15 @@ export class Uploader {
         fs.appendFileSync(file, JSON.stringify({ error, event: line }) + "\n", { mode: 0o600 });
       }
     } catch (failure) {
-      this.lastError = `${file} can't be written: ${failure.message}`;
+      this.lastError = `${file} can't be written: ${reasonOf(failure)}`;
     }
   }
 
-  /** POST lines as NDJSON and return the sidecar's outcome; throws with what to do about it. */
+  /**
+   * POST lines as NDJSON and return the sidecar's outcome; throws with what to do about it.
+   * @param {string[]} lines
+   * @returns {Promise<Outcome>}
+   */
   async post(lines) {
     const headers = this.retrySince ? { "openclaw-nats-retry-since": this.retrySince } : {};
     const { status, body, retryAfter } = await this.sidecar.post("/api/events", lines.join("\n"), NDJSON, { headers });
@@ -203,6 +232,7 @@ export class Uploader {
   }
 }
 
+/** @param {string} body @param {number} count @returns {Outcome} */
 function checkedOutcome(body, count) {
   let outcome;
   try {
@@ -215,6 +245,7 @@ function checkedOutcome(body, count) {
   return outcome;
 }
 
+/** @param {string} body @returns {string} */
 function detailOf(body) {
   try {
     return JSON.parse(body).detail;

@@ -59,6 +59,10 @@ def checks() -> list[tuple[str, list[str]]]:
         ("dashboard types", [python, "dashboard/generate-types.py", "--check", str(node())]),
         ("dashboard (svelte-check)", [str(node()), str(dashboard / "svelte-check/bin/svelte-check"), *SVELTE_CHECK]),
         ("dashboard (vitest)", [str(node()), str(dashboard / "vitest/vitest.mjs"), "run", "--root", "dashboard"]),
+        (
+            "plugin types (tsc)",
+            [str(node()), str(dashboard / "typescript/bin/tsc"), "--project", "tests/plugin/tsconfig.json"],
+        ),
         ("plugin (node:test)", [*as_root(), str(node()), "--test", "--test-reporter=dot", *plugin_tests]),
     ]
 
