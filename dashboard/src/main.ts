@@ -1,3 +1,4 @@
+import "./lib/language"; // first: charts ask for the language when they are loaded
 import { mount } from "svelte";
 import App from "./App.svelte";
 import "./style.css";

@@ -9,8 +9,8 @@ const well: Health = {
   nats: { reachable: true, since, lastError: "", version: "2.15.1", url: "127.0.0.1:4222", stream: null, atomicBatches: true, notes: [] },
   sidecar: { reachable: true, since, lastError: "", version: "0.1.0", eventsLastMinute: 0, capture: "metadata" },
   gateway: { reachable: true, since, lastError: "", version: "2026.9.6", url: "http://127.0.0.1:18789" },
-  plugin: { reachable: true, since, lastError: "", version: "0.1.0", problems: [], conversationAccess: true },
-  delivery: { reachable: true, lastError: "", way: "plugin", openBreakers: [] },
+  plugin: { reachable: true, since, lastError: "", version: "0.1.0", problems: [], notes: [], conversationAccess: true },
+  delivery: { reachable: true, since, lastError: "", way: "plugin", openBreakers: [] },
   schedules: { available: true, lastError: "", jobs: 1, timers: 0 },
 };
 const state = (health: Health, name: string) => parts(health).find((part) => part.name === name);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -27,7 +28,11 @@ FLAGS = [
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=str(chromium()), args=FLAGS)
+        # The browser's own language is then `en-US@posix`, which pages with charts must survive.
+        posix = {name: value for name, value in os.environ.items() if not name.startswith(("LANG", "LC_"))}
+        one = playwright.chromium.launch(
+            executable_path=str(chromium()), args=FLAGS, env={**posix, "LC_ALL": "C.UTF-8"}
+        )
         yield one
         one.close()
 

@@ -181,7 +181,7 @@ def test_settings_show_where_each_came_from_and_no_secret(tmp_path: Any) -> None
         assert rows["stream.max_bytes"]["value"] == "4GiB"
         assert rows["log.level"]["from"] == "OPENCLAW_NATS_LOG_LEVEL"
         assert rows["budget.turns_per_hour"]["from"] == "default"
-        assert rows["nats.url"]["value"] == f"nats://***@127.0.0.1:{nats.port}"
+        assert rows["nats.url"]["value"] == f"nats://openclaw-nats:***@127.0.0.1:{nats.port}"
         assert "test-nats-password" not in str(answer)
         assert answer["versions"]["nats-server"]
     finally:

@@ -261,7 +261,9 @@ def test_another_key_is_named_by_every_command(bus: Bus) -> None:
     for words, code in (("status", 3), ("doctor", 3), ("routes", 1), ("publish custom.a 1", 1)):
         done = run(bus, *words.split(), NATS_PLUGIN_API_KEY="another-key-0123456789")
         assert done.returncode == code, (words, done.stderr)
-        assert "does not accept our API key" in done.stdout + done.stderr, words
+        said = " ".join((done.stdout + done.stderr).split())  # tables fold it
+        assert "does not prove that it knows the API key" in said, words
+        assert "NATS_PLUGIN_API_KEY" in said, words
         assert "Traceback" not in done.stderr
     report = json.loads(run(bus, "status", "--json", NATS_PLUGIN_API_KEY="another-key-0123456789").stdout)
     assert not [part for part in ("nats", "sidecar", "plugin", "delivery") if report[part]["reachable"]]

@@ -170,9 +170,10 @@ def test_poison_is_dead_with_its_reason_and_all_others_flow(bus: Bus) -> None:
     bus.route("plain", "agent.events.custom.p.>", "main", flow=ONE_EACH)
     bus.route("picky", "agent.events.custom.p.>", "agent:main:picky", when="data.n % 2 == 0")
     bus.route("raises", "agent.events.custom.p.>", "agent:main:raises", template="{{ 10 // data.n }}")
+    typed = {"Content-Type": "application/json"}  # without it, text that breaks off is text
     bad: list[tuple[str, bytes, dict[str, str]]] = [
-        ("broken JSON", b'{"n": 1', {}),
-        ("invalid UTF-8", b'{"n": "\xff\xfe"}', {}),
+        ("broken JSON", b'{"n": 1', typed),
+        ("invalid UTF-8", b'{"n": "\xff\xfe"}', typed),
         (
             "wrong types",
             json.dumps({"specversion": "1.0", "id": 5, "source": "x", "type": "y", "data": {"n": 1}}).encode(),

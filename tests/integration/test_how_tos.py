@@ -62,13 +62,22 @@ def house(tmp_path: Path, nats: NatsServer) -> Iterator[House]:
 
 
 def test_publish_from_python_waits_for_the_stream_and_is_stored_once(house: House) -> None:
-    (program,) = blocks("publish", "python")
+    program, _ = blocks("publish", "python")
     first, second = (house.run(sys.executable, "-c", text=program) for _ in range(2))
     assert first == second
     event = house.newest()
     assert first == f"stored as event {len(house.sidecar.events())}\n"
     assert (event["subject"], event["data"]) == ("agent.events.custom.door.front", {"state": "open"})
     assert event["id"] == "door-front-2026-11-24T20:14:00Z"
+
+
+def test_publish_by_the_cloudevents_sdk(house: House) -> None:
+    _, program = blocks("publish", "python")
+    answer = json.loads(house.run(sys.executable, "-c", text=program))
+    assert (answer["accepted"], answer["rejected"]) == (1, [])
+    event = house.newest()
+    assert (event["id"], event["source"], event["type"]) == ("door-1", "/door", "door.opened")
+    assert (event["subject"], event["data"]) == ("agent.events.custom.door", {"state": "open"})
 
 
 def test_publish_from_the_shell(house: House) -> None:

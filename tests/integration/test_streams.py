@@ -207,4 +207,4 @@ def _configure(sidecar: Sidecar, **values: str) -> None:
 
 def _stream_error(sidecar: Sidecar) -> str:
     report = sidecar.get("/api/health")[1]
-    return str(report["nats"]["lastError"]) if report["status"] == "down" and report["nats"]["reachable"] else ""
+    return str(report["nats"]["lastError"]) if report["status"] == "down" and report["nats"]["version"] else ""

@@ -83,6 +83,9 @@ export interface components {
             delivery?: {
                 reachable: boolean;
                 lastError: string;
+                /** Format: date-time */
+                since: string;
+                needsGateway?: boolean;
                 way?: string;
                 routes?: number;
                 counts?: {

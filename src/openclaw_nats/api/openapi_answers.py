@@ -52,7 +52,7 @@ _ROUTE_OPTIONAL = tuple(
     "when filter template payload priority flow retry confirm expiresAfter until targetNote".split()
 )
 _DELIVERY_OPTIONAL = tuple(
-    "way routes unanswerable counts waiting sending openBreakers missed notes budgets loopGuard plugin".split()
+    "way needsGateway routes unanswerable counts waiting sending openBreakers missed notes budgets loopGuard plugin".split()
 )
 _PART = {"reachable": FLAG, "lastError": TEXT}
 _COUNTS = {state: WHOLE for state in STATES}
@@ -132,6 +132,8 @@ ANSWERS: dict[str, Schema] = {
         delivery=record(
             _DELIVERY_OPTIONAL,
             **_PART,
+            since=TIME,
+            needsGateway=FLAG,
             way=TEXT,
             routes=WHOLE,
             counts=record(**_COUNTS),

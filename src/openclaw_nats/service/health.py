@@ -182,7 +182,8 @@ class Health:
                 error = str(problem)
             except TimeoutError:
                 error = f"JetStream did not answer within {_STATE_SECONDS:g} s"
-        if failed := self._event_log.problem or self._lease.write_error:
+        failed = self._event_log.problem or self._lease.write_error
+        if failed and not error:  # otherwise the error is why
             error = f"events can't be stored: {failed}"
         version = connection.server_version
         notes = [] if not version or supports_atomic(version) else [f"nats-server {version} is older than 2.12: slower"]
