@@ -15,10 +15,11 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# Two workers: most of the time goes into waiting for real processes. A file's tests share its Gateway. schemathesis
-# gives all its tests one name, of which workers would run only one (tests/conftest.py refuses that): they go alone.
+# More workers than cores: most of the time goes into waiting for real processes. A file's tests share its Gateway.
+# schemathesis gives all its tests one name, of which workers would run only one (tests/conftest.py refuses that): they
+# go alone.
 FUZZ = "tests/integration/test_fuzz.py"
-PARTS = (["--numprocesses=2", "--dist=loadfile", f"--ignore={FUZZ}"], [FUZZ])
+PARTS = (["--numprocesses=4", "--dist=loadfile", f"--ignore={FUZZ}"], [FUZZ])
 VERSIONS = "tests/gateway/test_versions.py"
 SVELTE_CHECK = ["--workspace", "dashboard", "--fail-on-warnings", "--output", "human"]
 sys.path.insert(0, str(ROOT))

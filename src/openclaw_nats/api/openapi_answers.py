@@ -52,7 +52,8 @@ _ROUTE_OPTIONAL = tuple(
     "when filter template payload priority flow retry confirm expiresAfter until targetNote".split()
 )
 _DELIVERY_OPTIONAL = tuple(
-    "way needsGateway routes unanswerable counts waiting sending openBreakers missed notes budgets loopGuard plugin".split()
+    "way needsGateway routes unanswerable counts waiting sending openBreakers missed notes budgets loopGuard "
+    "plugin".split()
 )
 _PART = {"reachable": FLAG, "lastError": TEXT}
 _COUNTS = {state: WHOLE for state in STATES}
