@@ -24,6 +24,8 @@ import secrets
 PATH = "/api/proof"
 SCHEME = "Session"
 _NONCE = re.compile(r"[0-9a-f]{64}")
+UNPROVEN = "what listens there does not prove that it knows the API key"
+OTHER_KEY = f"{UNPROVEN}: its proof is of another key"
 
 
 def new_nonce() -> str:
@@ -64,10 +66,10 @@ def why_not(key: str, client: str, answer: object, dialled: str) -> str:
     fields = answer if isinstance(answer, dict) else {}
     given = [fields.get(name) for name in ("nonce", "address", "proof")]
     if not all(isinstance(one, str) and len(one) <= 300 for one in given):
-        return "what listens there does not prove that it knows the API key"
+        return UNPROVEN
     nonce, address, said = map(str, given)
     if not hmac.compare_digest(proof(key, client, nonce, address).encode(), said.encode("utf-8", "replace")):
-        return "what listens there does not prove that it knows the API key"
+        return OTHER_KEY
     if is_loopback(address) and address != dialled:
         return f"its proof comes from {address}: something passes the connection on"
     return ""

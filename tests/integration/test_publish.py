@@ -48,6 +48,7 @@ def test_the_same_id_is_stored_once_and_told_as_a_duplicate(bus: Sidecar) -> Non
         (b"", 400, "malformed"),
         (b'{"subject":"agent.events.custom.a","payload":"\xff"}', 400, "malformed"),
         (b'{"subject":"agent.events.custom.a","payload":' + b"[" * 9_000 + b"]" * 9_000 + b"}", 422, "invalid-event"),
+        (b'{"subject":"agent.events.custom.a","payload":' + b"[" * 200000 + b"]" * 200000 + b"}", 422, "invalid-event"),
         (b"[]", 422, "invalid-event"),
         (b'{"payload":1}', 422, "invalid-event"),
         (b'{"subject":"agent.events.custom.a"}', 422, "invalid-event"),
@@ -83,6 +84,14 @@ def test_bad_input_gets_a_clear_4xx_and_the_next_request_works(
     assert problem["title"]
     assert problem["detail"]
     assert bus.publish("agent.events.custom.after", 1)[0] == 200
+
+
+def test_half_a_character_is_replaced_and_costs_nothing_else(bus: Sidecar) -> None:
+    body = rb'{"subject":"agent.events.custom.\ud800","payload":{"\ude00":"a\ud83d","b":"\ud83d\ude00"}}'
+    status, _, answer = bus.request("POST", "/api/publish", body, JSON)
+    assert status == 200, answer
+    (event,) = bus.events("?subject=agent.events.custom.%EF%BF%BD")
+    assert event["data"] == {"\ufffd": "a\ufffd", "b": "\U0001f600"}
 
 
 def test_the_longest_valid_subjects_and_events_are_taken(bus: Sidecar) -> None:

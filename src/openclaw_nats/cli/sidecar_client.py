@@ -12,6 +12,9 @@ from openclaw_nats import peer_proof
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.settings import Settings
 
+_KEY_HINT = "`openclaw-nats restart` makes it read the key; is NATS_PLUGIN_API_KEY set here, or where it runs?"
+_PORT_HINT = "Does another program have the port? A sidecar of an older version: `openclaw-nats restart` helps."
+
 
 class SidecarError(OpenClawNatsError):
     """The sidecar could not be asked, or refused."""
@@ -119,8 +122,7 @@ class SidecarClient:
             raise SidecarRefusal(
                 f"{self._settings['sidecar.url']}: {why}",
                 status=401,
-                hint="Does another program have the port? If it is the sidecar, it runs with another key or an older "
-                "version: `openclaw-nats restart` helps. Is NATS_PLUGIN_API_KEY set here, or where it runs?",
+                hint=_KEY_HINT if why == peer_proof.OTHER_KEY else _PORT_HINT,
             )
         token = peer_proof.token(key, nonce, answer["nonce"], answer["address"])
         return f"{peer_proof.SCHEME} {token}"
@@ -152,5 +154,5 @@ def _refusal(status: int, body: bytes) -> SidecarRefusal:
         detail, hint = f"the sidecar answered {status}", "Does another program listen on its port?"
     if status == 401:
         detail = "the sidecar does not accept our API key: it was started with another one"
-        hint = "`openclaw-nats restart` makes it read the key; is NATS_PLUGIN_API_KEY set here, or where it runs?"
+        hint = _KEY_HINT
     return SidecarRefusal(detail, status=status, hint=hint)
