@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -64,6 +66,18 @@ def sink() -> Iterator[Sink]:
 def bus(tmp_path: Path) -> Iterator[Bus]:
     with running_bus(tmp_path) as one:
         yield one
+
+
+def cli(bus: Bus, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one command."""
+    return subprocess.run(
+        [sys.executable, "-m", "openclaw_nats", *arguments],
+        env=bus.sidecar.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def cloud_event(number: str, data: str) -> bytes:
@@ -133,6 +147,12 @@ def test_no_event_is_so_strange_that_the_next_one_is_not_delivered(bus: Bus, sin
     body = {"caller": caller, "parameters": {"subject": "agent.events.custom.>", "limit": 100}}
     assert bus.call("POST", "/api/tools/nats_events", body)[0] == 200
     assert bus.call("POST", "/api/routes/inside/test", {"since": "1h"})[0] == 200
+    stored = len(bus.sidecar.request("GET", "/api/events")[2].splitlines())
+    shows = [f"events show {number}" for number in range(1, stored, 5)]
+    for words in ("events", "events --json", "dead", "receipts", "pending", *shows):
+        done = cli(bus, *words.split())
+        assert done.returncode == 0, (words, done.stderr)
+    assert '"n":1e400' in cli(bus, "events", "--json").stdout  # for machines it is as it was written
 
 
 def test_a_dead_letter_that_nats_cannot_hold_goes_without_its_event(bus: Bus) -> None:

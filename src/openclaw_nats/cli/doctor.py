@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
 import click
 
 from openclaw_nats.cli.output import json_option, line, print_json, step
+from openclaw_nats.events.json_text import lenient
 
 PROBLEMS = 3
 _SECONDS = 10.0
@@ -66,7 +66,7 @@ def _look(*, quiet: bool) -> list[Any]:
 
     def read(subject: str) -> list[dict[str, Any]]:
         query = {"subject": subject, "since": "2m"}
-        return [json.loads(text) for text in client.lines("/api/events", query, timeout=_SECONDS)]
+        return [lenient(text) for text in client.lines("/api/events", query, timeout=_SECONDS)]
 
     def call(method: str, path: str, body: Any) -> Any:
         return client.call(method, path, body, timeout=_SECONDS)

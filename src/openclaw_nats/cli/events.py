@@ -13,6 +13,7 @@ from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.output import block, json_option, line, print_json, print_json_line
 from openclaw_nats.cli.sidecar_client import SidecarDown
 from openclaw_nats.cli.times import moment
+from openclaw_nats.events.json_text import lenient
 from openclaw_nats.terminal_text import to_json
 
 DEFAULT_LIMIT = 50
@@ -98,6 +99,6 @@ def print_event(one: Numbered, *, as_json: bool) -> None:
     if as_json:
         print_json_line(bytes(one.event))
         return
-    event: Any = msgspec.json.decode(one.event)
+    event: Any = lenient(bytes(one.event))
     for parts in event_lines(one.sequence, event if isinstance(event, dict) else {"data": event}):
         line(*parts)

@@ -10,6 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 from openclaw_nats import peer_proof
 from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.events.json_text import lenient
 from openclaw_nats.settings import Settings
 
 _KEY_HINT = "`openclaw-nats restart` makes it read the key; is NATS_PLUGIN_API_KEY set here, or where it runs?"
@@ -56,7 +57,7 @@ class SidecarClient:
         if response.status >= 400:
             raise _refusal(response.status, data)
         try:
-            return json.loads(data) if data else None
+            return lenient(data) if data else None
         except ValueError:
             raise _refusal(502, b"") from None
 

@@ -7,6 +7,8 @@ is only a problem for what has to read it (`values`); what no reader could take 
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from itertools import accumulate
 from typing import Any
@@ -77,6 +79,22 @@ def shown(document: bytes) -> dict[str, Any]:
     except msgspec.ValidationError:
         return {name: _value(raw) for name, raw in _top.decode(document).items()}
     return found
+
+
+def lenient(document: bytes | str) -> Any:
+    """Values for people: what Python can't hold (1e400, nesting without end) stays text, as it is written.
+
+    Raise ValueError for what is no JSON.
+    """
+    try:
+        return json.loads(document, parse_float=_number)
+    except RecursionError:
+        return document if isinstance(document, str) else document.decode("utf-8", "replace")
+
+
+def _number(text: str) -> float | str:
+    number = float(text)
+    return number if math.isfinite(number) else text
 
 
 def _value(raw: msgspec.Raw) -> Any:
