@@ -14,6 +14,11 @@ _MISSED_SHOWN = timedelta(days=7)
 
 def fleet(health: dict[str, Any]) -> Iterator[Finding]:
     """From the sidecar's health report."""
+    nats = health["nats"]
+    if health["status"] != "up" and nats["lastError"] and nats["version"]:  # else it can't be reached: said elsewhere
+        yield problem(
+            "nats", f"the sidecar can't store events: {nats['lastError']}", "Then run `openclaw-nats doctor`."
+        )
     yield from _missed(health.get("delivery", {}))
     identity = health.get("identity")
     if identity is None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
@@ -14,12 +12,13 @@ from openclaw_nats.errors import OpenClawNatsError, Unavailable
 from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.jetstream.connection import Connection, Options, connected
 from openclaw_nats.jetstream.gateway_names import consumer_name
+from openclaw_nats.jetstream.servers import Servers
+from openclaw_nats.jetstream.stream_clock import StreamClock, apart_text
 from openclaw_nats.jetstream.stream_settings import limits
 from openclaw_nats.jetstream.streams import DEAD_LETTERS, EVENTS, SCHEDULES, schedules_problem
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.settings import Settings
 
-_CLOCK_SECONDS = 3.0
 _FULL = 0.9
 _PERMISSIONS = "Check nats.user and nats.password_file (or the credentials or nkey), and what that user may do."
 
@@ -37,11 +36,16 @@ def nats(settings: Settings) -> Iterator[Finding]:
 async def _look(settings: Settings) -> list[Finding]:
     async with connected(Options.from_settings(settings)) as connection:
         found = [ok("nats", f"nats-server {connection.server_version} at {connection.shown} lets us in")]
-        if text := schedules_problem(connection.server_version):
+        servers = Servers(connection)
+        await servers.look()
+        if text := schedules_problem(servers.oldest):
             found.append(note("nats", text, "Update nats-server; everything but cron and timers works meanwhile."))
+        if len(servers.versions) > 1:
+            told = "; ".join(f"{version}: {', '.join(names)}" for version, names in servers.versions.items())
+            found.append(note("nats", f"the servers of this cluster differ ({told})", "Update the older ones."))
         found += await _jetstream(connection)
         found += _durability(settings)
-        found += await _streams(connection, settings)
+        found += await _streams(connection, settings, schedules=not schedules_problem(servers.oldest))
         return found
 
 
@@ -86,11 +90,13 @@ def _durability(settings: Settings) -> list[Finding]:
     return [note("sync_interval", f"an acknowledged event is on disk after {match[1] if match else '2m'}", fix)]
 
 
-async def _streams(connection: Connection, settings: Settings) -> list[Finding]:
+async def _streams(connection: Connection, settings: Settings, *, schedules: bool) -> list[Finding]:
     found: list[Finding] = []
     for name in (EVENTS, DEAD_LETTERS, SCHEDULES):
-        if name == SCHEDULES and schedules_problem(connection.server_version):
+        if name == SCHEDULES and not schedules:
             continue
+        clock = StreamClock()
+        asked = clock.asked()
         answer = await connection.api(f"STREAM.INFO.{name}")
         if "error" in answer:
             text = f"stream {name}: {answer['error'].get('description', 'unknown error')}"
@@ -98,7 +104,8 @@ async def _streams(connection: Connection, settings: Settings) -> list[Finding]:
             continue
         found.append(_stream(name, answer, settings))
         if name == EVENTS:
-            found += _server_clock(answer)
+            clock.heard(answer, asked)
+            found.append(_server_clock(clock))
     return found + await _consumer(connection, settings)
 
 
@@ -119,16 +126,11 @@ def _stream(name: str, answer: dict[str, Any], settings: Settings) -> Finding:
     return ok("streams", f"{name}: {state['messages']} messages, {state['bytes'] / 2**20:.1f} MiB")
 
 
-def _server_clock(answer: dict[str, Any]) -> list[Finding]:
-    """The server tells its time with each answer."""
-    told = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", str(answer.get("ts", "")))
-    if told is None:
-        return []
-    apart = time.time() - datetime.fromisoformat(told[1]).replace(tzinfo=UTC).timestamp()
-    if abs(apart) <= _CLOCK_SECONDS:
-        return [ok("clock", "this machine and NATS agree on the time")]
-    text = f"this machine and NATS are {abs(apart):.0f} s apart: schedules and expiries will be off"
-    return [problem("clock", text, "Set both by NTP.")]
+def _server_clock(clock: StreamClock) -> Finding:
+    if not clock.apart:
+        return ok("clock", "this machine and NATS agree on the time")
+    text, _, fix = apart_text(clock.offset).partition(". ")
+    return problem("clock", text, f"{fix}.")
 
 
 async def _consumer(connection: Connection, settings: Settings) -> list[Finding]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from openclaw_nats.inbound.breaker import LONGEST_GATEWAY_WAIT, Breaker
@@ -50,10 +51,14 @@ class Decision:
 class FlowControl:
     """Holds what waits. `release` says what goes out; every release has to be answered by `done`."""
 
-    def __init__(self, budgets: Budgets, max_text: int = 100 * 1024) -> None:
+    def __init__(
+        self, budgets: Budgets, max_text: int = 100 * 1024, correction: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        """`correction`: by how many seconds the clock that is an argument is ahead of the stream's."""
         self.budgets = budgets
         self.gateway = Breaker(LONGEST_GATEWAY_WAIT)
         self._max_text = max_text
+        self._correction = correction
         self._routes: dict[int, tuple[str, Policy, bool]] = {}
         self._groups: dict[GroupKey, Group] = {}
         self._lanes: dict[str, Lane] = {}
@@ -236,7 +241,7 @@ class FlowControl:
         if group is None:
             return
         before = len(decision.expired)
-        following = group.expire(now, decision.expired)
+        following = group.expire(now, decision.expired, self._correction())
         self.waiting -= len(decision.expired) - before
         if not group.count:
             group.lane.ready.discard(key)
@@ -341,7 +346,7 @@ class FlowControl:
         if policy.digest and not policy.batch_size and policy.concurrency > 1:
             free = policy.concurrency - group.lane.active
             limit = max(1, -(-group.count // free))
-        return group.take(limit, self._max_text, now, expired)
+        return group.take(limit, self._max_text, now - self._correction(), expired)
 
     def _concurrency(self, dispatch: Dispatch) -> int:
         route = self._routes.get(dispatch.route_id)

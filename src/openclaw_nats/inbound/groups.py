@@ -109,21 +109,24 @@ class Group:
         """Who goes first."""
         return self.queues[max(priority for priority, queue in self.queues.items() if queue)][0]
 
-    def expire(self, now: float, expired: list[Waiting]) -> float:
-        """Take out who has waited too long; when the next one will have."""
+    def expire(self, now: float, expired: list[Waiting], correction: float = 0.0) -> float:
+        """Take out who has waited too long; when the next one will have.
+
+        Events are stored by the stream's clock: `now` is ahead of it by `correction`.
+        """
         after, following = self.policy.expires_after, float("inf")
         if not after:
             return following
         for queue in self.queues.values():
-            while queue and queue[0].stored + after <= now:
+            while queue and queue[0].stored + after + correction <= now:
                 expired.append(queue.popleft())
                 self.count -= 1
             if queue:
-                following = min(following, queue[0].stored + after)
+                following = min(following, queue[0].stored + after + correction)
         return following
 
     def take(self, limit: int, room: int, now: float, expired: list[Waiting]) -> list[Waiting]:
-        """The first ones, at most `limit` and `room` bytes of text, at least one."""
+        """The first ones, at most `limit` and `room` bytes of text, at least one. `now` is by the stream's clock."""
         members: list[Waiting] = []
         after = self.policy.expires_after
         for priority in sorted(self.queues, reverse=True):

@@ -175,8 +175,23 @@ class Connection:
     @property
     def server_version(self) -> str:
         """The server's version, such as `2.15.1`; empty while there was no connection yet."""
-        info = self._client._server_info if self._client else {}
-        return str(info.get("version", ""))
+        return str(self.server_info.get("version", ""))
+
+    @property
+    def server_info(self) -> dict[str, Any]:
+        """What the server said about itself when we connected (INFO); empty while there was no connection yet."""
+        found: dict[str, Any] = self._client._server_info if self._client else {}
+        return found
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses of servers that we were given; user and password may stand in them."""
+        return self._options.servers
+
+    @property
+    def has_domain(self) -> bool:
+        """Whether the streams are in another server's JetStream (`nats.domain`)."""
+        return bool(self._options.domain)
 
     @property
     def max_payload(self) -> int:

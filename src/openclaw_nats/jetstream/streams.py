@@ -6,7 +6,6 @@ age, size, replicas or further subjects stays, as long as `stream.change_adopted
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import structlog
@@ -14,6 +13,9 @@ import structlog
 from openclaw_nats.errors import StreamConflict, Unavailable
 from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.jetstream.connection import Connection
+from openclaw_nats.jetstream.room import no_room, refused_for_room
+from openclaw_nats.jetstream.servers import Server, Servers, version_tuple
+from openclaw_nats.jetstream.stream_clock import StreamClock
 from openclaw_nats.jetstream.stream_settings import StreamSettings, limits
 from openclaw_nats.settings import Settings
 
@@ -29,14 +31,9 @@ LEASE_SUBJECTS = "agent.leases.>"
 FIRED = "agent.schedules.fired.*.*.*.>"
 _DEAD_LETTER_AGE = 30 * 86400
 _LEASE_BYTES = 16 << 20
+_SCHEDULE_BYTES = 512 << 20  # jobs, and the last 100 ticks of each with its payload; no job may go for another one
 _NOT_FOUND = 10059
 _ATOMIC_SINCE = (2, 12)
-
-
-def version_tuple(version: str) -> tuple[int, int, int]:
-    """(major, minor, patch) of a server's version text; (0, 0, 0) when it has none."""
-    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
-    return (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
 
 
 def supports_atomic(version: str) -> bool:
@@ -44,16 +41,17 @@ def supports_atomic(version: str) -> bool:
     return version_tuple(version) >= _ATOMIC_SINCE
 
 
-def schedules_problem(version: str) -> str:
-    """Why schedules can't be used with a server of this version; empty when they can.
+def schedules_problem(server: Server) -> str:
+    """Why schedules can't be used where this server may lead; empty when they can.
 
     2.12.7 and 2.12.8, run here, store what is due but refuse to pass it on to another stream; 2.12.6 and 2.14.0 do.
     """
-    number = version_tuple(version)
-    if number < (2, 12):
-        return f"schedules need nats-server 2.12 or newer, this one is {version or 'not known yet'}"
-    if (2, 12, 7) <= number < (2, 14):
-        return f"nats-server {version} does not pass on what schedules fire: 2.14 does"
+    if server.number < (2, 12):
+        version = server.version or "not known yet"
+        return f"schedules need nats-server 2.12 or newer, {server.name or 'this one'} is {version}"
+    if (2, 12, 7) <= server.number < (2, 14):
+        where = f" ({server.name})" if server.name else ""
+        return f"nats-server {server.version}{where} does not pass on what schedules fire: 2.14 does"
     return ""
 
 
@@ -64,6 +62,8 @@ class Streams:
         self._connection = connection
         self._settings = settings
         self._applied = StreamSettings(settings)
+        self.servers = Servers(connection)
+        self.clock = StreamClock()
         self.atomic = False
         self.problem = ""
         self.schedules_problem = "not connected to NATS yet"
@@ -71,7 +71,8 @@ class Streams:
 
     async def ensure(self) -> None:
         """Create, adopt or put right the streams; raise StreamConflict or Unavailable."""
-        self.schedules_problem = schedules_problem(self._connection.server_version)
+        await self.servers.look()
+        self.schedules_problem = schedules_problem(self.servers.oldest)
         try:
             if not self.schedules_problem:
                 await self._ensure(self._schedules_config())
@@ -81,17 +82,25 @@ class Streams:
         except StreamConflict as error:
             self.problem = f"{error} {error.hint}".strip()
             raise
-        self.atomic = bool(events.get("allow_atomic"))
+        self.schedules_problem = schedules_problem(self.servers.oldest)  # by now it is known who leads
+        self.atomic = bool(events.get("allow_atomic")) and supports_atomic(self.servers.oldest.version)
         self.problem = ""
 
     @property
     def notes(self) -> list[str]:
-        """Settings `stream.*` that are not in effect, one line each."""
-        return self._applied.notes
+        """What is not as it should be, one line each: settings `stream.*`, versions of servers, clocks."""
+        oldest, versions = self.servers.oldest, self.servers.versions
+        found = list(self._applied.notes)
+        if oldest.number != (0, 0, 0) and not supports_atomic(oldest.version):
+            found.append(f"nats-server {oldest.version} is older than 2.12: slower")
+        if len(versions) > 1:
+            told = "; ".join(f"{version}: {', '.join(names)}" for version, names in versions.items())
+            found.append(f"the servers of this NATS have several versions ({told}): what one can't do, none does")
+        return [*found, *([self.clock.note] if self.clock.note else [])]
 
     async def state(self) -> dict[str, Any]:
         """Messages, bytes, first and last sequence of the events stream."""
-        answer = await self._connection.api(f"STREAM.INFO.{EVENTS}")
+        answer = await self._info(EVENTS)
         if "error" in answer:
             raise Unavailable(_describe(answer["error"], EVENTS))
         state: dict[str, Any] = answer["state"]
@@ -125,12 +134,13 @@ class Streams:
 
     async def _ensure(self, wanted: dict[str, Any]) -> dict[str, Any]:
         name = wanted["name"]
-        answer = await self._connection.api(f"STREAM.INFO.{name}")
+        answer = await self._info(name)
         if "error" in answer:
             if answer["error"].get("err_code") != _NOT_FOUND:
                 raise Unavailable(_describe(answer["error"], name))
             return await self._write("CREATE", wanted)
         found: dict[str, Any] = answer["config"]
+        self.servers.leads(name, found)
         changed = _widen(found, wanted)
         if changed != found:
             log.info("stream.adopted", stream=name, changed=_difference(found, changed))
@@ -151,17 +161,40 @@ class Streams:
         self._applied.checked(found, wanted)
         return found
 
+    async def _info(self, name: str) -> dict[str, Any]:
+        asked = self.clock.asked()
+        answer = await self._connection.api(f"STREAM.INFO.{name}")
+        if name == EVENTS:
+            self.clock.heard(answer, asked)
+        return answer
+
     async def _write(self, operation: str, config: dict[str, Any]) -> dict[str, Any]:
         answer = await self._connection.api(f"STREAM.{operation}.{config['name']}", config)
         if "error" in answer:
             text = _describe(answer["error"], config["name"])
+            if refused_for_room(answer["error"]):
+                raise await self._no_room(text, config)
             if answer["error"].get("code") == 503:
                 raise Unavailable(text)
             raise StreamConflict(text, hint="`nats stream info` shows it; rename it, or change it by hand.")
         if operation == "CREATE":
             log.info("stream.created", stream=config["name"])
         written: dict[str, Any] = answer["config"]
+        self.servers.leads(config["name"], written)
         return written
+
+    async def _no_room(self, text: str, config: dict[str, Any]) -> StreamConflict:
+        """The refusal of a stream for want of room, with what to do."""
+        reserved = {name: 0 for name in (EVENTS, DEAD_LETTERS, SCHEDULES, LEASES)}
+        for name in reserved:
+            found = await self._info(name)
+            if "config" in found:
+                reserved[name] = max(0, int(found["config"].get("max_bytes", 0))) * found["config"]["num_replicas"]
+        account = await self._connection.api("INFO")
+        wanted = [self._events_config(), self._dead_letters_config(), self._leases_config()]
+        if not self.schedules_problem:
+            wanted.append(self._schedules_config())
+        return no_room(text, config, wanted, reserved, account)
 
     def _events_config(self) -> dict[str, Any]:
         config = {
@@ -170,7 +203,7 @@ class Streams:
             "num_replicas": self._settings["stream.replicas"],
             "description": "Events of OpenClaw Gateways",
         }
-        if supports_atomic(self._connection.server_version):
+        if supports_atomic(self.servers.oldest.version):
             config["allow_atomic"] = True
         if not self.schedules_problem:
             transform = {"src": FIRED, "dest": EVERYTHING}
@@ -181,6 +214,8 @@ class Streams:
         return {
             **_base(SCHEDULES, SCHEDULE_SUBJECTS),
             "max_msgs_per_subject": 1,
+            "max_bytes": _SCHEDULE_BYTES,
+            "discard": "new",
             "allow_msg_schedules": True,
             "allow_msg_ttl": True,
             "num_replicas": self._settings["stream.replicas"],

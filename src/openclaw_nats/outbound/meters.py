@@ -17,6 +17,9 @@ class IngestMeters:
 
     def __init__(self, registry: CollectorRegistry, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.nats_up = Gauge("openclaw_nats_nats_up", "Whether events can be stored", registry=registry)
+        self.clock_offset = Gauge(
+            "openclaw_nats_clock_offset_seconds", "By how much this clock is ahead of NATS'", registry=registry
+        )
         self.accepted = Counter("openclaw_nats_events_accepted", "Events stored in the stream", registry=registry)
         self.duplicates = Counter("openclaw_nats_events_duplicate", "Events already stored", registry=registry)
         self.filtered = Counter("openclaw_nats_events_filtered", "Events kept out by the filter", registry=registry)

@@ -15,7 +15,7 @@ from openclaw_nats.fleet.lease import Lease
 from openclaw_nats.gateway import tls
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
-from openclaw_nats.jetstream.streams import Streams, supports_atomic
+from openclaw_nats.jetstream.streams import Streams
 from openclaw_nats.outbound.meters import IngestMeters
 from openclaw_nats.outbound.plugin_reports import PluginReports
 from openclaw_nats.settings import Settings
@@ -186,7 +186,6 @@ class Health:
         if failed and not error:  # otherwise the error is why
             error = f"events can't be stored: {failed}"
         version = connection.server_version
-        notes = [] if not version or supports_atomic(version) else [f"nats-server {version} is older than 2.12: slower"]
         return {
             "reachable": connection.connected and stream is not None and not failed,
             "since": _time(connection.since),
@@ -195,7 +194,7 @@ class Health:
             "url": self._settings["nats.url"].rpartition("@")[2],
             "stream": stream,
             "atomicBatches": self._streams.atomic,
-            "notes": notes + self._streams.notes,
+            "notes": self._streams.notes,
         }
 
     def _plugin(self) -> dict[str, Any]:

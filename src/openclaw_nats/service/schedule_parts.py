@@ -68,11 +68,12 @@ def build_schedules(
         return {SEAL: identity.seal(subject, body)}
 
     log = JetStreamScheduleLog(connection, streams)
-    keeper = Keeper(log, settings.gateway_id, prepare, seal, gate=gate)
+    clock = streams.clock.now  # schedules fire by the stream's clock
+    keeper = Keeper(log, settings.gateway_id, prepare, seal, gate=gate, clock=clock)
     return Schedules(
         log=log,
         keeper=keeper,
-        cron=CronBook(log, keeper, settings.gateway_id, settings["schedules.timezone"], prepare, seal),
-        timers=TimerBook(log, settings.gateway_id, prepare, seal),
+        cron=CronBook(log, keeper, settings.gateway_id, settings["schedules.timezone"], prepare, seal, clock=clock),
+        timers=TimerBook(log, settings.gateway_id, prepare, seal, clock=clock),
         streams=streams,
     )

@@ -153,6 +153,7 @@ async def build(settings: Settings) -> Sidecar:
     gateway_id = settings.gateway_id
     lease = Lease(JetStreamLeaseStore(connection, streams, gateway_id), gateway_id, place_of(settings.home))
     meters.nats_up.set_function(lambda: float(connection.ready and not (event_log.problem or lease.write_error)))
+    meters.clock_offset.set_function(lambda: streams.clock.offset)
     publisher = GroupCommitPublisher(event_log, meters.group_size.observe)
     redaction = RedactionProcess(Redactor(patterns=settings["redaction.patterns"], keys=settings["redaction.keys"]))
     ingest = Ingest(
@@ -166,7 +167,9 @@ async def build(settings: Settings) -> Sidecar:
         identity=identity,
         plain_until=float(database.now(lambda db: inbox.fact(db, inbox.PLAIN_IDS_UNTIL)) or 0),
     )
-    inbound = build_inbound(settings, database, identity, connection, event_log, registry, lease)
+    inbound = build_inbound(
+        settings, database, identity, connection, event_log, registry, lease, lambda: streams.clock.correction
+    )
 
     async def ask_gateway() -> bool:
         return inbound.channel.ask_report() and await reports.following(_REPORT_SECONDS)
