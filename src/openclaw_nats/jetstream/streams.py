@@ -31,7 +31,8 @@ LEASE_SUBJECTS = "agent.leases.>"
 FIRED = "agent.schedules.fired.*.*.*.>"
 _DEAD_LETTER_AGE = 30 * 86400
 _LEASE_BYTES = 16 << 20
-_SCHEDULE_BYTES = 512 << 20  # jobs, and the last 100 ticks of each with its payload; no job may go for another one
+_SCHEDULE_BYTES = 512 << 20  # jobs, and the last 100 ticks of each with its payload
+_NEARLY_FULL = 0.8
 _NOT_FOUND = 10059
 _ATOMIC_SINCE = (2, 12)
 
@@ -68,6 +69,7 @@ class Streams:
         self.problem = ""
         self.schedules_problem = "not connected to NATS yet"
         self.leases_problem = ""
+        self._nearly_full = ""
 
     async def ensure(self) -> None:
         """Create, adopt or put right the streams; raise StreamConflict or Unavailable."""
@@ -96,7 +98,7 @@ class Streams:
         if len(versions) > 1:
             told = "; ".join(f"{version}: {', '.join(names)}" for version, names in versions.items())
             found.append(f"the servers of this NATS have several versions ({told}): what one can't do, none does")
-        return [*found, *([self.clock.note] if self.clock.note else [])]
+        return [*found, *(text for text in (self._nearly_full, self.clock.note) if text)]
 
     async def state(self) -> dict[str, Any]:
         """Messages, bytes, first and last sequence of the events stream."""
@@ -141,6 +143,8 @@ class Streams:
             return await self._write("CREATE", wanted)
         found: dict[str, Any] = answer["config"]
         self.servers.leads(name, found)
+        if name == SCHEDULES:
+            self._look_at_size(found.get("max_bytes", -1), answer["state"]["bytes"])
         changed = _widen(found, wanted)
         if changed != found:
             log.info("stream.adopted", stream=name, changed=_difference(found, changed))
@@ -160,6 +164,12 @@ class Streams:
                 log.warning("stream.change_refused", stream=name, changed=difference, error=str(error))
         self._applied.checked(found, wanted)
         return found
+
+    def _look_at_size(self, most: int, used: int) -> None:
+        """Of the schedules stream: what is over its size takes the oldest message with it, which may be a job."""
+        full = most > 0 and used > most * _NEARLY_FULL
+        text = f"stream {SCHEDULES} uses {used >> 20} of {most >> 20} MiB: over that, the oldest cron jobs are lost. "
+        self._nearly_full = f"{text}Remove jobs, or raise its max_bytes (`nats stream edit`)" if full else ""
 
     async def _info(self, name: str) -> dict[str, Any]:
         asked = self.clock.asked()
@@ -214,8 +224,7 @@ class Streams:
         return {
             **_base(SCHEDULES, SCHEDULE_SUBJECTS),
             "max_msgs_per_subject": 1,
-            "max_bytes": _SCHEDULE_BYTES,
-            "discard": "new",
+            "max_bytes": _SCHEDULE_BYTES,  # JetStream knows no schedules with `discard` new: `notes` warn in time
             "allow_msg_schedules": True,
             "allow_msg_ttl": True,
             "num_replicas": self._settings["stream.replicas"],
