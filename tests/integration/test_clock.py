@@ -115,3 +115,27 @@ def test_jobs_go_on_after_the_clock_is_put_right(roomy: Bus) -> None:
     file.write_text("0")
     fired = "?subject=agent.events.custom.tick"
     wait_until(lambda: len(bus.sidecar.events(fired)) > 2, 45, "ticks of the right time")
+
+
+@pytest.mark.parametrize("ahead", [600.0, -600.0], ids=["ahead", "behind"])
+def test_a_clock_ten_minutes_off_is_said_and_moves_neither_timers_nor_expiry(roomy: Bus, ahead: float) -> None:
+    bus = roomy
+    bus.sidecar.kill()
+    start_ahead(bus, ahead)
+    report = bus.sidecar.get("/api/health")[1]
+    assert any("600 s" in note and "NATS' clock" in note for note in report["nats"]["notes"]), report["nats"]
+    assert abs(bus.sidecar.metric("openclaw_nats_clock_offset_seconds") - ahead) < 2
+    target = {"kind": "webhook", "url": bus.stub.url + "/in"}
+    bus.route("fresh", "agent.events.custom.e", target, expiresAfter="5m")
+    bus.publish("e", {"n": 1})
+    wait_until(lambda: bus.states()["delivered"] == 1, what="a fresh event does not expire")
+    assert bus.states()["expired"] == 0
+    assert bus.call("POST", "/api/timers", {"name": "tea", "delay": "3s"})[0] in (200, 201)
+    job = {"name": "often", "cron": "*/2 * * * * *", "subject": "agent.events.custom.tick"}
+    assert bus.call("POST", "/api/cron", job)[0] in (200, 201)
+    wait_until(lambda: bus.sidecar.events("?subject=agent.events.timer.tea"), 12, "the timer fires after 3 s")
+    ticks = wait_until(
+        lambda: len(found := bus.sidecar.events("?subject=agent.events.custom.tick")) >= 2 and found, what="ticks"
+    )
+    due = [datetime.fromisoformat(one["data"]["_cron"]["scheduledFor"]).timestamp() for one in ticks]
+    assert all(abs(one - time.time()) < 60 for one in due), "ticks are of now, by the stream's clock"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
 import pytest
 
 from tests.support.jetstream import api, publish
-from tests.support.processes import NatsServer, Sidecar, event, wait_until
+from tests.support.processes import NATS_PASSWORD, NatsServer, Sidecar, event, wait_until
 
 DAY = 86_400_000_000_000
 
@@ -208,3 +209,59 @@ def _configure(sidecar: Sidecar, **values: str) -> None:
 def _stream_error(sidecar: Sidecar) -> str:
     report = sidecar.get("/api/health")[1]
     return str(report["nats"]["lastError"]) if report["status"] == "down" and report["nats"]["version"] else ""
+
+
+ACCOUNT = """
+no_auth_user: openclaw-nats
+accounts {{ A {{ jetstream: {{ {limits} }}, users: [ {{ user: "openclaw-nats", password: "{password}" }} ] }} }}
+"""
+
+
+def _with_account(folder: Path, limits: str) -> NatsServer:
+    one = NatsServer(folder)
+    lines = [line for line in one.config.read_text().splitlines() if not line.startswith("authorization")]
+    one.config.write_text("\n".join(lines) + ACCOUNT.format(limits=limits, password=NATS_PASSWORD))
+    one.start()
+    return one
+
+
+def test_an_account_that_wants_a_size_for_every_stream_gets_them(tmp_path: Path) -> None:
+    nats = _with_account(tmp_path / "nats", "max_file: 20G, max_mem: 1G, max_bytes_required: true")
+    sidecar = Sidecar(tmp_path / "state", nats)
+    try:
+        sidecar.start()
+        for name in ("agent_events", "agent_dlq", "agent_schedules", "agent_leases"):
+            assert api(nats, f"STREAM.INFO.{name}")["config"]["max_bytes"] > 0, name
+        assert len(api(nats, "STREAM.NAMES")["streams"]) == 4, "a new stream has to have a size, too"
+        wait_until(lambda: sidecar.get("/api/health")[1]["identity"]["state"] == "held", what="the lease")
+        assert sidecar.call("POST", "/api/cron", {"name": "j", "cron": "0 8 * * *"})[0] in (200, 201)
+        assert sidecar.publish("agent.events.custom.a", 1)[0] == 200
+        assert len(sidecar.events()) == 1
+    finally:
+        sidecar.close()
+        nats.close()
+
+
+@pytest.mark.parametrize("where", ["account", "server"])
+def test_too_little_room_names_the_setting_and_the_size_that_fits(tmp_path: Path, where: str) -> None:
+    nats = _with_account(tmp_path / "nats", "max_file: 2G, max_mem: 1G" if where == "account" else "max_mem: 1G")
+    if where == "server":
+        nats.kill()
+        nats.config.write_text(nats.config.read_text().replace("max_file_store: 20GB", "max_file_store: 2GB"))
+        nats.start()
+    sidecar = Sidecar(tmp_path / "state", nats)
+    try:
+        sidecar.start(wait=False)
+        report = wait_until(lambda: _stream_error(sidecar), what="the refusal in health")
+        assert "stream.max_bytes" in report
+        assert "4GiB" in report
+        size = re.search(r"config set stream.max_bytes (\w+)", report)
+        assert size is not None
+        sidecar.kill()
+        _configure(sidecar, max_bytes=size[1] if where == "account" else "256MiB")
+        sidecar.start()
+        assert sidecar.publish("agent.events.custom.a", 1)[0] == 200
+        wait_until(lambda: sidecar.get("/api/health")[1]["identity"]["state"] == "held", what="the lease")
+    finally:
+        sidecar.close()
+        nats.close()
