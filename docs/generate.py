@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the tables of README.md and docs/reference.md from the code; with --check only say whether they are right."""
+"""Write what docs take from the code and from contrib/; with --check only say whether it is up to date."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from openclaw_nats.outbound.meters import IngestMeters, SpoolMeters  # noqa: E40
 from openclaw_nats.setting_effects import AT_START, applies  # noqa: E402
 from openclaw_nats.settings import ALIASES, REGISTRY, variable_of  # noqa: E402
 
-FILES = ("README.md", "docs/reference.md")
+FILES = ("README.md", "docs/reference.md", "docs/how-to/fleet.md")
 
 
 def table(headers: list[str], rows: list[list[str]]) -> str:
@@ -223,6 +223,12 @@ def generated(text: str) -> str:
     def fill(match: re.Match[str]) -> str:
         return f"<!-- {match[1]} -->\n{PARTS[match[1]]()}\n<!-- /{match[1]} -->"
 
+    def include(match: re.Match[str]) -> str:
+        path = ROOT / match[1]
+        block = f'```{path.suffix[1:]} title="{match[1]}"\n{path.read_text()}```'
+        return f"<!-- file {match[1]} -->\n{block}\n<!-- /file -->"
+
+    text = re.sub(r"<!-- file (\S+) -->\n.*?<!-- /file -->", include, text, flags=re.DOTALL)
     return re.sub(r"<!-- ([a-z-]+) -->\n.*?<!-- /\1 -->", fill, text, flags=re.DOTALL)
 
 

@@ -97,6 +97,7 @@ def test_the_second_sidecar_of_a_name_delivers_nothing_says_so_and_loses_nothing
     assert second.get("/api/health")[0] == 200
     delivery = second.get("/api/health")[1]["delivery"]
     assert not delivery["reachable"]
+    assert (first.metric("openclaw_nats_lease_held"), second.metric("openclaw_nats_lease_held")) == (1, 0)
     assert "gateway.id 'kitchen'" in delivery["lastError"]
     told = cli(second, "status")
     assert told.returncode == 3

@@ -69,6 +69,15 @@ def test_promtool_finds_nothing_wrong_with_the_rules() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_alerts_fire_when_they_should_and_only_then() -> None:
+    promtool = shutil.which("promtool")
+    assert promtool, "promtool is needed: `python3 dev.py test` says how to get it"
+    done = subprocess.run(
+        [promtool, "test", "rules", "alerts_test.yml"], cwd=CONTRIB, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_every_metric_is_in_the_reference(bus: Sidecar) -> None:
     page = (ROOT / "docs" / "reference.md").read_text()
     endings = ("_bucket", "_created")

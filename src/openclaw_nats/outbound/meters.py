@@ -17,6 +17,11 @@ class IngestMeters:
 
     def __init__(self, registry: CollectorRegistry, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.nats_up = Gauge("openclaw_nats_nats_up", "Whether events can be stored", registry=registry)
+        self.lease_held = Gauge(
+            "openclaw_nats_lease_held",
+            "Whether this sidecar is the one that delivers as its gateway.id",
+            registry=registry,
+        )
         self.clock_offset = Gauge(
             "openclaw_nats_clock_offset_seconds", "By how much this clock is ahead of NATS'", registry=registry
         )

@@ -153,6 +153,7 @@ async def build(settings: Settings) -> Sidecar:
     gateway_id = settings.gateway_id
     lease = Lease(JetStreamLeaseStore(connection, streams, gateway_id), gateway_id, place_of(settings.home))
     meters.nats_up.set_function(lambda: float(connection.ready and not (event_log.problem or lease.write_error)))
+    meters.lease_held.set_function(lambda: float(lease.allowed))
     meters.clock_offset.set_function(lambda: streams.clock.offset)
     publisher = GroupCommitPublisher(event_log, meters.group_size.observe)
     redaction = RedactionProcess(Redactor(patterns=settings["redaction.patterns"], keys=settings["redaction.keys"]))
