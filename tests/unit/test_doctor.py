@@ -16,6 +16,7 @@ import pytest
 from openclaw_nats.doctor import journeys, machine, nats_side, openclaw_side
 from openclaw_nats.doctor.bounded import Check, bounded
 from openclaw_nats.doctor.finding import Finding, ok
+from openclaw_nats.jetstream.stream_clock import StreamClock
 from openclaw_nats.settings import load
 
 
@@ -42,13 +43,18 @@ def test_a_clock_of_years_ago_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_server_whose_clock_is_apart_is_a_problem() -> None:
+    def findings(text: str) -> list[Finding]:
+        clock = StreamClock()
+        clock.heard({"ts": text}, clock.asked())
+        return nats_side._server_clock(clock)
+
     apart = time.strftime("%Y-%m-%dT%H:%M:%S.123456Z", time.gmtime(time.time() - 120))
-    (finding,) = nats_side._server_clock({"ts": apart})
+    (finding,) = findings(apart)
     assert finding.state == "problem"
-    assert "120 s apart" in finding.text or "121 s apart" in finding.text
+    assert "120 s ahead" in finding.text or "121 s ahead" in finding.text
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    assert [one.state for one in nats_side._server_clock({"ts": now})] == ["ok"]
-    assert nats_side._server_clock({}) == []
+    assert [one.state for one in findings(now)] == ["ok"]
+    assert findings("") == []
 
 
 def test_a_spool_that_does_not_get_empty_is_a_problem() -> None:

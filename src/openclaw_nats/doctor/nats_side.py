@@ -105,7 +105,7 @@ async def _streams(connection: Connection, settings: Settings, *, schedules: boo
         found.append(_stream(name, answer, settings))
         if name == EVENTS:
             clock.heard(answer, asked)
-            found.append(_server_clock(clock))
+            found += _server_clock(clock)
     return found + await _consumer(connection, settings)
 
 
@@ -126,11 +126,13 @@ def _stream(name: str, answer: dict[str, Any], settings: Settings) -> Finding:
     return ok("streams", f"{name}: {state['messages']} messages, {state['bytes'] / 2**20:.1f} MiB")
 
 
-def _server_clock(clock: StreamClock) -> Finding:
+def _server_clock(clock: StreamClock) -> list[Finding]:
+    if not clock.known:
+        return []
     if not clock.apart:
-        return ok("clock", "this machine and NATS agree on the time")
+        return [ok("clock", "this machine and NATS agree on the time")]
     text, _, fix = apart_text(clock.offset).partition(". ")
-    return problem("clock", text, f"{fix}.")
+    return [problem("clock", text, f"{fix}.")]
 
 
 async def _consumer(connection: Connection, settings: Settings) -> list[Finding]:

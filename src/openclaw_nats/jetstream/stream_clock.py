@@ -42,6 +42,11 @@ class StreamClock:
         self.offset = self._clock() - self._server[0]
 
     @property
+    def known(self) -> bool:
+        """Whether the stream's time was heard at all."""
+        return self._server[0] > 0
+
+    @property
     def apart(self) -> bool:
         """Whether the two clocks differ by more than TOLERATED_SECONDS."""
         return abs(self.offset) > TOLERATED_SECONDS
