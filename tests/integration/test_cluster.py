@@ -112,6 +112,9 @@ def test_a_leaf_node_stores_its_own_events_and_the_hub_takes_each_over_once(clus
 
 def test_a_sidecar_behind_a_leaf_without_jetstream_stores_at_the_hub(cluster: Cluster) -> None:
     edge_server = cluster.leaf("edge", "edge.conf")
+    lost = cluster.sidecar("garage", edge_server.url, start=False)
+    lost.start(wait=False)
+    wait_until(lambda: "nats.domain" in lost.get("/api/health")[1]["nats"]["lastError"], 20, "the setting is named")
     edge = cluster.sidecar("kitchen", edge_server.url, "hub")
     route(edge, "agent.events.custom.in", "out")
     for number in range(5):

@@ -161,6 +161,12 @@ def test_a_full_stream_limit_with_discard_new_is_503(nats: NatsServer, waiting: 
     assert int(headers["retry-after"]) >= 1
     assert "maximum messages" in json.loads(body)["detail"]
     assert waiting.post_events([event(8), event(9)])[0] == 503
+    assert waiting.get("/api/health")[0] == 503
+    assert waiting.metric("openclaw_nats_nats_up") == 0
+    assert "maximum messages" in _stream_error(waiting)
+    assert "error" not in api(nats, "STREAM.UPDATE.agent_events", theirs | {"max_msgs": 10, "allow_atomic": True})
+    assert waiting.post_events([event(8), event(9)])[0] == 200
+    assert waiting.get("/api/health")[0] == 200, "it is up as soon as something was stored"
 
 
 def test_a_smaller_max_payload_is_413_and_not_a_broken_connection(tmp_path: Path) -> None:

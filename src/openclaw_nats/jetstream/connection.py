@@ -260,7 +260,9 @@ class Connection:
         except TimeoutError:
             raise NoAnswer(f"NATS did not answer within {REQUEST_TIMEOUT:g} s") from None
         if reply.headers and reply.headers.get("Status") == "503":
-            raise Unavailable("JetStream does not answer: no responders", hint="Is JetStream on at this NATS server?")
+            where = f"in the domain {self._options.domain}" if self._options.domain else "at this NATS server"
+            behind = "" if self._options.domain else "; behind a leaf node, set nats.domain to where it is"
+            raise Unavailable(f"JetStream does not answer: no responders. Is it on {where}?{behind}")
         return reply
 
     async def ask(self, subject: str, body: bytes, seconds: float, headers: dict[str, str] | None = None) -> bytes:
