@@ -273,6 +273,18 @@ def test_requests_are_off_until_subjects_are_allowed(tmp_path: Path) -> None:
         limits(tmp_path).check_request("services.x")
     found = limits(tmp_path, OPENCLAW_NATS_AGENTS_REQUEST_SUBJECTS="services.>,lights.*")
     assert found.check_request("services.a.b") == "services.a.b"
+    for injected in (
+        "services.x 0\r\n\r\nPUB a",
+        "services.a b",
+        "services.\t",
+        "services.*",
+        "services.>",
+        "services..a",
+    ):
+        with pytest.raises(InvalidSubject):
+            found.check_request(injected)
+    with pytest.raises(InvalidSubject):
+        found.check_request("services.x\x00")
     for wrong in ("service", "$JS.API.INFO", "lights.a.b", 5, ""):
         with pytest.raises(NotAllowed):
             found.check_request(wrong)

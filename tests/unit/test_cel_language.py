@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 
 from openclaw_nats.errors import InvalidRoute, Poison
 from openclaw_nats.events.conditions import Expression, context_of
+from openclaw_nats.events.makers import Maker
 from openclaw_nats.inbound.judging import SLOW, Judge
 from openclaw_nats.inbound.route import Route, compile_route, parse
 from openclaw_nats.inbound.trial import check_possible
@@ -144,3 +146,95 @@ async def test_a_condition_that_takes_long_is_stopped_and_soon_not_asked(judge: 
         await judge.judge(slow, document)
     assert time.monotonic() - began < 0.2
     assert await judge.judge(route(when="data.l.all(x, x > 5)"), document) == ""
+
+
+# A route of an agent may be meant to stop the bus: whatever hides a macro from a search is found all the same.
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "data.l.map(//\nid, id).size() > 0",
+        "data.l.map((id), id).size() > 0",
+        r'r"\" != "x" || data.l.map(id, id != "a").size() > 0',
+        """'''a'"b''' == "" || data.l.all(id, id != "a") || '"' == """ + "''",
+        "data.l\n.\nall // (\n(\nid\n, id == 'b')",
+        "subject.matches(data.p)",
+        "subject.matches(data.p + 'a')",
+        "matches(subject, data.p)",
+        r"subject.matches('(\\w{10}){9}' + '')",
+        r"subject.matches('\\w\\w\\w\\w\\w\\w\\w\\w')",
+    ],
+)
+def test_what_may_take_long_is_found_however_it_is_hidden(hidden: str) -> None:
+    assert not Expression(hidden, "when").is_cheap(10)
+
+
+@pytest.mark.parametrize(
+    "usual", ["subject.matches('^a[0-9]+')", r"matches(data.s, r'^\w+\.\d+$')", "data.name == 'x'"]
+)
+def test_a_usual_expression_is_cheap(usual: str) -> None:
+    assert Expression(usual, "when").is_cheap(1000)
+
+
+def test_a_macro_in_another_is_refused_with_white_space_and_comments_too() -> None:
+    for nested in ("data.l. all(x, data.l. all(y, x == y))", "data.l.all(x, data.l.//\nall // b\n(y, x == y))"):
+        with pytest.raises(InvalidRoute, match="lies inside another"):
+            Expression(nested, "when")
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        (r'size(r"\")', 1),
+        (r'r"size(" == "size("', True),
+        ("'''a'b''' == \"a'b\"", True),
+        ('size("""a"\'b""")', 4),
+        ("size(data.s) // + size(1)", 6),
+        ("'// no comment' == '' || size(data.s) == 6", True),
+    ],
+)
+def test_texts_and_comments_are_told_apart_as_the_language_does(source: str, value: object) -> None:
+    assert Expression(source, "when").evaluate(context_of({"data": DATA})) == value
+
+
+async def test_a_pattern_that_an_event_brings_is_tried_in_a_process(judge: Judge) -> None:
+    some = route(when="subject.matches(data.p)")
+    document = {"subject": "agent.events.custom.a", "data": {"p": r"(?:\p{L}{200}){4}"}}
+    with pytest.raises(Poison, match=r"not a valid regex|took too long"):
+        await judge.judge(some, msgspec.json.encode(document))
+    assert await judge.judge(some, msgspec.json.encode({**document, "data": {"p": "custom"}})) == ""
+
+
+async def test_slow_events_between_quick_ones_are_counted_too(judge: Judge) -> None:
+    """Else whoever publishes on both sides could hold up every other route."""
+    some = route(when="data.l.all(x, x in data.l && !(x + 1000000 in data.l))")
+    quick, slow = (msgspec.json.encode({"data": {"l": list(range(n))}}) for n in (1, 100_000))
+    for _ in range(SLOW):
+        assert await judge.judge(some, quick) == ""
+        with pytest.raises(Poison, match=r"took too long|memory|died"):
+            await judge.judge(some, slow)
+    with pytest.raises(Poison, match="tried again after a minute"):
+        await judge.judge(some, slow)
+
+
+async def test_the_conditions_of_one_agent_share_a_share_of_the_time() -> None:
+    now = [0.0]
+    judge = Judge(lambda: now[0])
+
+    async def slowly(request: bytes) -> bytes:
+        now[0] += 0.4  # under the limit of one event
+        return msgspec.json.encode({"key": ""})
+
+    judge._worker.ask = slowly  # type: ignore[method-assign]
+    mine = [
+        replace(route(when=f"data.l.exists(x, x == {n})"), maker=Maker("guest", f"agent:guest:{n}")) for n in range(20)
+    ]
+    for one in mine[:5]:
+        assert await judge.judge(one, b"{}") == ""
+    with pytest.raises(Poison, match=r"conditions of agent guest took 2\.0 s"):
+        await judge.judge(mine[5], b"{}")
+    operators = route(when="data.l.exists(x, x == 0)")
+    for _ in range(20):
+        assert await judge.judge(operators, b"{}") == ""
+    now[0] += 60
+    assert await judge.judge(mine[0], b"{}") == ""
+    await judge.close()

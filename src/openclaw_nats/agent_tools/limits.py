@@ -8,7 +8,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from openclaw_nats.errors import NotAllowed
-from openclaw_nats.events.subjects import AGENTS, GATEWAY_OWN, SCHEDULED, check_subject, matches, matches_any
+from openclaw_nats.events.subjects import (
+    AGENTS,
+    GATEWAY_OWN,
+    SCHEDULED,
+    check_nats_subject,
+    check_subject,
+    matches_any,
+)
 from openclaw_nats.settings import Settings
 
 _MINUTE = 60.0
@@ -101,14 +108,14 @@ class Limits:
         times.append(now)
 
     def check_request(self, subject: object) -> str:
-        """A subject that an agent may send a request to; raise NotAllowed."""
+        """A subject that an agent may send a request to; raise NotAllowed, InvalidSubject for what is no subject."""
         if not self.requests:
             raise NotAllowed(
                 "requests are off", hint="The operator can allow subjects: agents.request_subjects in the settings."
             )
-        if not isinstance(subject, str) or not any(matches(pattern, subject) for pattern in self.requests):
+        if not isinstance(subject, str) or not matches_any(self.requests, subject):
             raise NotAllowed(
                 f"{str(subject)[:80]!r} is not among the subjects for requests",
                 hint="Allowed: " + ", ".join(self.requests) + ".",
             )
-        return subject
+        return check_nats_subject(subject)

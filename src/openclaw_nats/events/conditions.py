@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from openclaw_nats.errors import InvalidRoute, Poison
-from openclaw_nats.events import cel_functions, json_text
+from openclaw_nats.events import cel_functions, cel_text, json_text
 
 # Loading the package also loads its command line (prompt-toolkit, typer: 160 ms and 20 MB), which nothing here uses.
 sys.modules.setdefault("cel.cli", types.ModuleType("cel.cli"))
@@ -35,7 +35,6 @@ OPERATORS = ("eq", "neq", "gt", "gte", "lt", "lte", "in", "nin", "contains", "ex
 _TYPE_NAMES = frozenset("int uint double string bool bytes list map null_type type".split())
 _MACRO = re.compile(r"(?:\.|\b)(all|exists|exists_one|map|filter)\s*\(\s*([A-Za-z_]\w*)\s*,")
 _POSITION = re.compile(r"<input>:(\d+):(\d+): (.*)")
-_TEXT = re.compile(r"""[rRbB]*("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')""")
 _MATCHES = cel.compile("text.matches(pattern)")
 _COMPARE = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
@@ -49,17 +48,18 @@ class Expression:
             written = cel.compile(self.source)
         except ValueError as error:
             raise InvalidRoute(f"{field}: {_position(str(error))}", hint=_hint()) from None
-        bare = _TEXT.sub(lambda match: " " * len(match[0]), self.source)
+        bare = cel_text.blanked(self.source)
         self._check_names(written, bare, field)
         self._check_patterns(bare, field)
         self._program = cel.compile(cel_functions.renamed(self.source, bare))
-        macros = bool(_MACRO.search(bare))
-        self._weight = None if macros else 1 + len(self.source) // 40 + bare.count("+") ** 2
+        slow = cel_text.may_loop(self.source) or cel_text.has_costly_pattern(self.source, bare)
+        self._weight = None if slow else 1 + len(self.source) // 40 + bare.count("+") ** 2
 
     def is_cheap(self, size: int) -> bool:
         """Whether it may be worked out in the event loop, for a document of `size` bytes.
 
-        A macro goes through lists as often as its author likes; `+` copies what it joins.
+        A macro goes through lists as often as its author likes; `+` copies what it joins; some patterns take long to
+        compile.
         """
         return self._weight is not None and self._weight * size <= CHEAP
 
@@ -77,7 +77,7 @@ class Expression:
 
     def _check_names(self, program: Any, bare: str, field: str) -> None:
         bound = {match[2] for match in _MACRO.finditer(bare)}
-        if _nested_macro(bare):
+        if cel_text.has_nested_loop(bare):
             raise InvalidRoute(
                 f"{field}: one of all, exists, exists_one, map, filter lies inside another",
                 hint="Its cost would grow with the square of the event's size; test one list at a time.",
@@ -95,12 +95,12 @@ class Expression:
         """A regular expression that is written out has to be one."""
         for call in re.finditer(r"\bmatches\s*\(", bare):
             end = bare.find(")", call.end())
-            for literal in _TEXT.finditer(self.source, call.end(), end if end >= 0 else len(bare)):
+            for literal in cel_text.strings(self.source, call.end(), end if end >= 0 else len(bare)):
                 try:
-                    cel.compile(f"''.matches({literal[0]})").execute({})
+                    cel.compile(f"''.matches({literal})").execute({})
                 except (ValueError, RuntimeError) as error:
                     why = str(error).split("error: ")[-1].split(". Check")[0].strip()
-                    raise InvalidRoute(f"{field}: {literal[0][:80]} is not a regular expression: {why[:200]}") from None
+                    raise InvalidRoute(f"{field}: {literal[:80]} is not a regular expression: {why[:200]}") from None
 
 
 class Condition:
@@ -284,24 +284,6 @@ def _where(bare: str, name: str) -> str:
         return ""
     line = bare.count("\n", 0, match.start()) + 1
     return f"line {line}, column {match.start() - (bare.rfind(chr(10), 0, match.start()) + 1) + 1}: "
-
-
-def _nested_macro(bare: str) -> bool:
-    starts = {match.end() for match in re.finditer(r"\.(?:all|exists|exists_one|map|filter)\s*\(", bare)}
-    depth = 0
-    open_macros: list[int] = []
-    for index, character in enumerate(bare):
-        if character == "(":
-            depth += 1
-            if index + 1 in starts:
-                if open_macros:
-                    return True
-                open_macros.append(depth)
-        elif character == ")":
-            if open_macros and open_macros[-1] == depth:
-                open_macros.pop()
-            depth -= 1
-    return False
 
 
 def _hint() -> str:

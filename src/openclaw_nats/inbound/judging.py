@@ -1,13 +1,14 @@
 """Whether an event is for a route: in the event loop when that is surely quick, else in a process with limits.
 
-A condition that took too long on SLOW events in a row is not asked for PAUSE_SECONDS: an event of its route is a dead
-letter at once then, and no other route waits for it.
+A condition that took too long on SLOW events of a minute is not asked for the next: an event of its route is a dead
+letter at once then, and no other route waits for it. What the conditions of one agent's routes may take together is
+AGENT_SECONDS a minute, not counting answers that are quick.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import msgspec
@@ -21,7 +22,12 @@ from openclaw_nats.sandbox.process import Worker
 
 SLOW = 3
 PAUSE_SECONDS = 60.0
+AGENT_SECONDS = 2.0
+_QUICK = 0.05
+_REMEMBERED = 1000
 
+# Who, and when how much of what was used.
+_Minutes = dict[Hashable, list[tuple[float, float]]]
 _verdict = msgspec.json.Decoder(Verdict).decode
 
 
@@ -32,7 +38,8 @@ class Judge:
         warm = msgspec.json.encode(Request([], "", "{}"))
         self._worker = Worker("openclaw_nats.events.condition_worker", "the condition", warm)
         self._clock = clock
-        self._slow: dict[tuple[str, ...], tuple[int, float]] = {}
+        self._slow: _Minutes = {}
+        self._spent: _Minutes = {}
 
     async def judge(self, route: Route, document: bytes, context: dict[str, Any] | None = None) -> str | None:
         """The flow key of an event for a route, None when a condition does not hold.
@@ -46,20 +53,39 @@ class Judge:
             return route.judge(context or context_of(json_text.values(document)))
         sources = tuple(one.source for one in route.conditions)
         key = route.key.source if route.key is not None else ""
-        count, until = self._slow.get((*sources, key), (0, 0.0))
-        if self._clock() < until:
-            raise Poison(f"the condition took too long on {SLOW} events in a row: it is tried again after a minute")
+        agent = route.maker.agent if route.maker is not None else ""
+        self._check_pause((*sources, key), agent)
         request = msgspec.json.encode(Request(list(sources), key, document.decode()))
+        began = self._clock()
         try:
             found = _verdict(await self._worker.ask(request))
         except Poison:
-            pause = self._clock() + PAUSE_SECONDS if count + 1 >= SLOW else 0.0
-            self._slow[(*sources, key)] = (0 if pause else count + 1, pause)
+            self._note(self._slow, (*sources, key), 1.0)
             raise
-        self._slow.pop((*sources, key), None)
+        finally:
+            if agent and (seconds := self._clock() - began) > _QUICK:
+                self._note(self._spent, agent, seconds)
         if found.error:
             raise Poison(found.error)
         return found.key
+
+    def _check_pause(self, expression: tuple[str, ...], agent: str) -> None:
+        if self._lately(self._slow, expression) >= SLOW:
+            raise Poison(f"the condition took too long on {SLOW} events of a minute: it is tried again after a minute")
+        if agent and (seconds := self._lately(self._spent, agent)) >= AGENT_SECONDS:
+            raise Poison(
+                f"conditions of agent {agent} took {seconds:.1f} s of the last minute, of which they may have "
+                f"{AGENT_SECONDS:g}"
+            )
+
+    def _lately(self, minutes: _Minutes, who: Hashable) -> float:
+        return sum(much for at, much in minutes.get(who, ()) if self._clock() - at < PAUSE_SECONDS)
+
+    def _note(self, minutes: _Minutes, who: Hashable, much: float) -> None:
+        now = self._clock()
+        minutes[who] = [(at, one) for at, one in minutes.get(who, ()) if now - at < PAUSE_SECONDS] + [(now, much)]
+        if len(minutes) > _REMEMBERED:
+            del minutes[next(iter(minutes))]
 
     async def close(self) -> None:
         """Stop the process."""
