@@ -225,3 +225,14 @@ async def test_a_number_out_of_range_costs_only_the_text_that_has_to_read_it(ren
     with pytest.raises(Poison, match="out of range"):
         await renderer.render(route("{{ data.n }}"), [one])
     assert msgspec.json.encode(with_payload(one, {"x": 1})["data"]) == b'{"n":1e400,"x":1}'
+
+
+@pytest.mark.parametrize(
+    "template", ['a{{ "\\ud800" }}b', 'a{{ ["\\ud800"] }}b', '{{ missing("\\udfff") }}', '{{ ["\\ud800"].x() }}']
+)
+async def test_half_a_character_of_a_template_is_whole_or_a_reason(renderer: Renderer, template: str) -> None:
+    try:
+        text = await renderer.render(route(template), [event(1)])
+    except Poison:
+        return
+    assert "\ufffd" in text

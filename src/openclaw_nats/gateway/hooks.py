@@ -22,6 +22,7 @@ from openclaw_nats.ports import Parcel, Receipt
 
 WAY = "hooks"
 MAX_BODY = 256 * 1024
+MAX_ANSWER = 1024 * 1024
 # In the refusals of 2026.3.1 to 2026.9.6 for a session that the operator's configuration does not allow (yet).
 _NOT_ALLOWED = ("allowRequestSessionKey", "sessionKey must start with", "allowedSessionKeyPrefixes")
 _encode = msgspec.json.Encoder().encode
@@ -98,7 +99,7 @@ class Hooks:
                 allow_redirects=False,
                 ssl=aiohttp.Fingerprint(tls.digest_of(self._certificate)) if self._certificate else True,
             ) as answer:
-                return answer.status, answer.headers, await answer.read()
+                return answer.status, answer.headers, await _read(answer)
         except aiohttp.ServerFingerprintMismatch:
             raise RetryLater(
                 f"what answers at {self._url} has another certificate than {self._certificate}",
@@ -116,6 +117,16 @@ class Hooks:
         except (aiohttp.ClientError, OSError) as error:
             # The request may have been taken. The same key makes the repetition the same request.
             raise RetryLater(f"the connection to the Gateway broke: {error or type(error).__name__}", way=WAY) from None
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    """The body, as far as MAX_ANSWER; what is longer is no answer of a Gateway and reads as one that broke off."""
+    found = bytearray()
+    while len(found) <= MAX_ANSWER and (part := await answer.content.read(MAX_ANSWER)):
+        found += part
+    if len(found) > MAX_ANSWER:
+        answer.close()
+    return bytes(found[:MAX_ANSWER])
 
 
 def message_of(parcel: Parcel) -> str:
@@ -156,7 +167,7 @@ def _receipt(parcel: Parcel, answer: bytes) -> Receipt:
         run_id = str(found.get("runId", ""))
         completion = found.get("completion") or {}
         status = str(completion.get("status", ""))
-    except (msgspec.DecodeError, AttributeError):
+    except (msgspec.DecodeError, AttributeError, RecursionError, UnicodeError):
         raise RetryLater("the Gateway's answer broke off or is no JSON", way=WAY) from None
     if not status:
         return Receipt(WAY, run_id, "accepted")
@@ -169,7 +180,7 @@ def _receipt(parcel: Parcel, answer: bytes) -> Receipt:
 def _refusal(status: int, headers: Any, answer: bytes) -> DeliveryError:
     try:
         detail = str(msgspec.json.decode(answer).get("error", ""))[:300]
-    except (msgspec.DecodeError, AttributeError):
+    except (msgspec.DecodeError, AttributeError, RecursionError, UnicodeError):
         detail = answer[:200].decode("utf-8", "replace")
     text = f"the Gateway answered {status}: {detail}" if detail else f"the Gateway answered {status}"
     if status in (401, 403):

@@ -14,7 +14,7 @@ def retry_after(headers: Mapping[str, str], clock: float | None = None) -> float
     value = headers.get("Retry-After", "").strip()
     if not value:
         return 0.0
-    if value.isdigit():
+    if value.isascii() and value.isdigit():
         return min(float(value), LONGEST_RETRY_AFTER)
     try:
         moment = parsedate_to_datetime(value).timestamp()

@@ -19,6 +19,7 @@ from typing import Any
 from jinja2 import ChainableUndefined, Template, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from openclaw_nats.events.json_text import whole_text
 from openclaw_nats.sandbox.child import MEMORY_BYTES, serve
 
 CPU_SECONDS = 0.5
@@ -114,12 +115,17 @@ def answer(line: bytes) -> dict[str, str]:
         return {"error": f"{type(error).__name__}: {str(error)[:300]}"}
 
 
+def encoded_answer(line: bytes) -> bytes:
+    """The answer as JSON. Half a character that a template wrote (`"\\ud800"`) becomes U+FFFD."""
+    return json.dumps({name: whole_text(text) for name, text in answer(line).items()}).encode()
+
+
 ENVIRONMENT = make_environment()
 
 
 def main() -> None:
     """Answer requests until the input ends. A template that overruns is interrupted; what can't be is killed later."""
-    serve(lambda line: json.dumps(answer(line)).encode(), 2 * CPU_SECONDS + 1)
+    serve(encoded_answer, 2 * CPU_SECONDS + 1)
 
 
 if __name__ == "__main__":
