@@ -214,6 +214,7 @@ async def test_slow_events_between_quick_ones_are_counted_too(judge: Judge) -> N
             await judge.judge(some, slow)
     with pytest.raises(Poison, match="tried again after a minute"):
         await judge.judge(some, slow)
+    assert await judge.judge(some, quick) == ""  # three events of somebody's do not take the route from the others
 
 
 async def test_the_conditions_of_one_agent_share_a_share_of_the_time() -> None:

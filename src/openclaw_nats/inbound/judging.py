@@ -1,8 +1,8 @@
 """Whether an event is for a route: in the event loop when that is surely quick, else in a process with limits.
 
-A condition that took too long on SLOW events of a minute is not asked for the next: an event of its route is a dead
-letter at once then, and no other route waits for it. What the conditions of one agent's routes may take together is
-AGENT_SECONDS a minute, not counting answers that are quick.
+After a condition took too long on SLOW events, it is not asked for PAUSE_SECONDS about events of their size: those are
+dead letters at once, and neither its other events nor other routes wait for them. The conditions of one agent's routes
+together may take AGENT_SECONDS a minute, not counting answers that are quick.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ SLOW = 3
 PAUSE_SECONDS = 60.0
 AGENT_SECONDS = 2.0
 _QUICK = 0.05
+_ALIKE = 4  # a fourth of the size may still take as long; less is taken for harmless
 _REMEMBERED = 1000
 
 # Who, and when how much of what was used.
@@ -54,13 +55,13 @@ class Judge:
         sources = tuple(one.source for one in route.conditions)
         key = route.key.source if route.key is not None else ""
         agent = route.maker.agent if route.maker is not None else ""
-        self._check_pause((*sources, key), agent)
+        self._check_pause((*sources, key), agent, len(document))
         request = msgspec.json.encode(Request(list(sources), key, document.decode()))
         began = self._clock()
         try:
             found = _verdict(await self._worker.ask(request))
         except Poison:
-            self._note(self._slow, (*sources, key), 1.0)
+            self._note(self._slow, (*sources, key), len(document))
             raise
         finally:
             if agent and (seconds := self._clock() - began) > _QUICK:
@@ -69,17 +70,21 @@ class Judge:
             raise Poison(found.error)
         return found.key
 
-    def _check_pause(self, expression: tuple[str, ...], agent: str) -> None:
-        if self._lately(self._slow, expression) >= SLOW:
-            raise Poison(f"the condition took too long on {SLOW} events of a minute: it is tried again after a minute")
-        if agent and (seconds := self._lately(self._spent, agent)) >= AGENT_SECONDS:
+    def _check_pause(self, expression: tuple[str, ...], agent: str, size: int) -> None:
+        slow = self._lately(self._slow, expression)
+        if len(slow) >= SLOW and size * _ALIKE >= min(slow):
+            raise Poison(
+                f"the condition took too long on {len(slow)} events of this size or more: it is tried again after "
+                "a minute"
+            )
+        if agent and (seconds := sum(self._lately(self._spent, agent))) >= AGENT_SECONDS:
             raise Poison(
                 f"conditions of agent {agent} took {seconds:.1f} s of the last minute, of which they may have "
                 f"{AGENT_SECONDS:g}"
             )
 
-    def _lately(self, minutes: _Minutes, who: Hashable) -> float:
-        return sum(much for at, much in minutes.get(who, ()) if self._clock() - at < PAUSE_SECONDS)
+    def _lately(self, minutes: _Minutes, who: Hashable) -> list[float]:
+        return [much for at, much in minutes.get(who, ()) if self._clock() - at < PAUSE_SECONDS]
 
     def _note(self, minutes: _Minutes, who: Hashable, much: float) -> None:
         now = self._clock()
