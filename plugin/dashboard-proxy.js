@@ -1,11 +1,13 @@
 // The dashboard on the Gateway's own port: requests below /nats-dashboard/ go to the sidecar's /dashboard/ as they are.
-// No credential is added, and the Gateway's own ones are not passed on: who has no session there has none here.
+// No credential is added, and the Gateway's own ones are not passed on: who has no session there has none here. A session
+// and a sign-in link go to a sidecar that has proven itself only (peer-proof.js): another program may have its port.
 /** @import { IncomingMessage as Request, ServerResponse as Response } from "node:http" */
 /** @import { Bus } from "./bus.js" */
 /** @import { Loose } from "./types.js" */
 import http from "node:http";
 import https from "node:https";
 import { ourCookies, Rooms } from "./dashboard-rooms.js";
+import { ProvenAgent } from "./peer-proof.js";
 
 const PREFIX = "/nats-dashboard";
 const TARGET = "/dashboard";
@@ -69,26 +71,30 @@ export function forward(bus, request, response) {
     /** @type {import("./dashboard-rooms.js").TurnAway} */
     const turnAway = (status, name, detail) => refuse(request, response, status, name, detail);
     if (!rooms.enter(request, response, turnAway)) return;
-    rooms.whenReady(request, response, turnAway, (body) => send(url, rest, request, response, body));
+    rooms.whenReady(request, response, turnAway, (body) => send(bus, url, rest, request, response, body));
   });
 }
 
 /**
  * Send the request, whose body has been read, to the sidecar, and its answer back.
+ * @param {Bus} bus
  * @param {URL} url
  * @param {string} rest
  * @param {Request} request
  * @param {Response} response
  * @param {Buffer} body
  */
-function send(url, rest, request, response, body) {
-  const upstream = (url.protocol === "https:" ? https : http).request({
+function send(bus, url, rest, request, response, body) {
+  const secure = url.protocol === "https:";
+  const { apiKey } = bus.sidecar;
+  if (!secure && !apiKey()) return refuse(request, response, 502, "unavailable", "There is no API key, by which the sidecar could be told from another program.");
+  const upstream = (secure ? https : http).request({
     hostname: url.hostname.replace(/^\[|\]$/g, ""),
     port: url.port,
     method: request.method,
     path: TARGET + rest + (request.url?.includes("?") ? request.url.slice(request.url.indexOf("?")) : ""),
     headers: { ...headersOf(request), ...framingOf(request, body) },
-    agent: false,
+    agent: secure ? false : new ProvenAgent(apiKey, { keepAlive: false }),
   });
   upstream.setTimeout(HEAD_MS, () => upstream.destroy(new Error("no answer")));
   upstream.on("response", (answer) => {

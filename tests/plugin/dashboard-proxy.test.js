@@ -4,25 +4,27 @@ import http from "node:http";
 import net from "node:net";
 import { after, before, test } from "node:test";
 import { forward, registerDashboard } from "../../plugin/dashboard-proxy.js";
+import { KEY, proving } from "./proving.js";
 
 const PREFIX = "/nats-dashboard";
 const seen = [];
 let answer = (request, response) => response.end("fine");
 let sidecar;
 let gateway;
-const bus = { settings: { sidecarUrl: "" } };
+const bus = { settings: { sidecarUrl: "" }, sidecar: { apiKey: () => KEY } };
 
 const listen = (server) => new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server.address().port)));
 
 before(async () => {
-  sidecar = http.createServer((request, response) => {
+  const handler = (request, response) => {
     let body = "";
     request.on("data", (chunk) => (body += chunk));
     request.on("end", () => {
       seen.push({ method: request.method, url: request.url, headers: request.headers, body });
       answer(request, response);
     });
-  });
+  };
+  sidecar = proving(handler, KEY, { visitors: true });
   bus.settings.sidecarUrl = `http://127.0.0.1:${await listen(sidecar)}`;
   gateway = http.createServer((request, response) => void forward(bus, request, response));
   gateway.port = await listen(gateway);
@@ -268,6 +270,36 @@ test("a sidecar that is away is told in words, as JSON to the page", async () =>
   } finally {
     bus.settings.sidecarUrl = url;
   }
+});
+
+test("a program that has the sidecar's port gets neither the session nor a sign-in link", async () => {
+  const url = bus.settings.sidecarUrl;
+  const cookie = "openclaw_nats_1=secret-session";
+  const got = [];
+  const keep = (socket) => socket.on("error", () => {}).on("data", (chunk) => got.push(chunk.toString()));
+  const impostors = {
+    "that answers everything": net.createServer((socket) => keep(socket).on("data", () => socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"))),
+    "with another key": proving((request, response) => (got.push(JSON.stringify(request.headers) + request.url), response.end("{}")), "another-key", { visitors: true }),
+    "that knows an empty key": proving((request, response) => (got.push(JSON.stringify(request.headers) + request.url), response.end("{}")), "", { visitors: true }),
+  };
+  try {
+    for (const [name, impostor] of Object.entries(impostors)) {
+      bus.settings.sidecarUrl = `http://127.0.0.1:${await listen(impostor)}`;
+      for (const path of ["/", "/sign-in?code=secret-code", "/api/routes"]) {
+        const told = await ask(PREFIX + path, { headers: { cookie, accept: "application/json" } });
+        assert.equal(told.status, 502, name);
+        assert.match(JSON.parse(told.text).detail, /proof/);
+      }
+      impostor.close();
+    }
+    bus.sidecar.apiKey = () => "";
+    assert.match(JSON.parse((await ask(`${PREFIX}/`, { headers: { cookie, accept: "application/json" } })).text).detail, /no API key/);
+  } finally {
+    bus.settings.sidecarUrl = url;
+    bus.sidecar.apiKey = () => KEY;
+  }
+  assert.ok(got.length > 0);
+  assert.doesNotMatch(got.join("\n"), /secret/);
 });
 
 test("it is registered where signing in can work, and only there", async () => {

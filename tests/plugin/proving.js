@@ -1,12 +1,13 @@
 // A stand-in for the sidecar that proves itself as the real one does (api/auth.py). Requests on a connection whose client
-// has proven nothing are answered 401; the others reach the handler with `proven`, the key that both sides know.
+// has proven nothing are answered 401; the others reach the handler with `proven`, the key that both sides know. With
+// `visitors` a request needs no token, but the connection has to be one on which the proof was asked for.
 import { randomBytes } from "node:crypto";
 import http from "node:http";
 import { addressOf, mac } from "../../plugin/peer-proof.js";
 
 export const KEY = "key-0123456789abcdef";
 
-export function proving(handler, key = KEY, { address } = {}) {
+export function proving(handler, key = KEY, { address, visitors = false } = {}) {
   const tokens = new WeakMap();
   return http.createServer((request, response) => {
     const url = new URL(request.url, "http://x");
@@ -18,7 +19,8 @@ export function proving(handler, key = KEY, { address } = {}) {
       response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body) });
       return response.end(body);
     }
-    if (request.headers.authorization !== `Session ${tokens.get(request.socket)}`) {
+    const asked = visitors && tokens.has(request.socket);
+    if (!asked && request.headers.authorization !== `Session ${tokens.get(request.socket)}`) {
       response.writeHead(401);
       return response.end();
     }

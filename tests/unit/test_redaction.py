@@ -171,8 +171,8 @@ async def test_a_large_text_is_redacted_outside_of_the_event_loop() -> None:
         took = time.monotonic() - began
         ticking.cancel()
         assert masked == data.replace(b"hunter22", MASK.encode())
-        assert took < 5
-        assert ticks >= took / 0.005 / 4
+        assert took < 30
+        assert ticks >= 10  # in the loop it would be one or none, on a busy machine they are fewer than took / 0.005
     finally:
         await process.close()
 
