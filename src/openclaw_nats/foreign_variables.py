@@ -2,7 +2,7 @@
 
 Scripts for the older plugin set them, so they count; but they may be meant for another program on this machine. None of
 them may therefore stop a command, none is stronger than our own variable for the same setting, and `NATS_SERVERS` does
-not move a nats-server that we run ourselves.
+not move us away from a NATS that was chosen, be it one of our own or somebody else's.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ _HTTP_OF = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 Raw = dict[str, tuple[Any, str]]
 
 
-def apply(raw: Raw, environment: Mapping[str, str], own: Mapping[str, str], *, runs_nats: bool) -> list[str]:
+def apply(raw: Raw, environment: Mapping[str, str], own: Mapping[str, str], *, nats: str) -> list[str]:
     """Put what the variables say into `raw` (setting → value and origin); return why some were not used, in words.
 
-    `own` is our own variable of each setting. `runs_nats` says that a nats-server of ours was chosen.
+    `own` is our own variable of each setting. `nats` says which NATS was chosen; empty while none was.
     """
     notes = []
     for variable, name in ALIASES.items():
         text = environment.get(variable, "").strip()
         if not text or own[name] in environment:
             continue
-        if name == "nats.url" and runs_nats:
-            notes.append(
-                f"{variable} in the environment is not used: nats.managed is true, so it is the nats-server that we run"
-                " which counts. `openclaw-nats setup --nats-url` switches to another one."
-            )
+        if name == "nats.url" and nats:
+            if _nats(text) != raw[name][0]:
+                notes.append(
+                    f"{variable} in the environment is not used: {nats}. `openclaw-nats setup --nats-url` switches to"
+                    " another one."
+                )
             continue
         value = _nats(text) if name == "nats.url" else _http(text)
         if value is None:

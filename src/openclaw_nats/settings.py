@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -355,8 +356,15 @@ class Settings:
         }
 
 
-def load(home: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read `config.toml` in `home` (default `$OPENCLAW_STATE_DIR/nats`) and the environment; raise SettingsError."""
+def load(
+    home: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+    also: Mapping[str, str] = MappingProxyType({}),
+) -> Settings:
+    """Read `config.toml` in `home` (default `$OPENCLAW_STATE_DIR/nats`) and the environment; raise SettingsError.
+
+    `also` are settings as texts which are taken as if they stood in that file: how it would be once they are saved.
+    """
     home = home or state_dir(environment) / "nats"
     path = home / "config.toml"
     raw: dict[str, tuple[Any, str]] = {setting.name: (setting.default, "default") for setting in REGISTRY}
@@ -364,20 +372,28 @@ def load(home: Path | None = None, environment: Mapping[str, str] = os.environ) 
         if name not in _BY_NAME:
             raise SettingsError(f"{path}: there is no setting {name!r}", hint=nearest(name))
         raw[name] = (value, str(path))
+    raw |= {name: (check_value(name, text), str(path)) for name, text in also.items()}
     for name in raw:
         if (given := environment.get(variable_of(name))) is not None:
             raw[name] = (given, variable_of(name))
     own = {name: variable_of(name) for name in raw}
-    notes = foreign_variables.apply(raw, environment, own, runs_nats=_runs_nats(raw, home))
+    notes = foreign_variables.apply(raw, environment, own, nats=_nats_chosen(raw, home))
     values = {name: _parse(name, value, origin) for name, (value, origin) in raw.items()}
     return Settings(home, values, {name: origin for name, (_, origin) in raw.items()}, tuple(notes))
 
 
-def _runs_nats(raw: dict[str, tuple[Any, str]], home: Path) -> bool:
-    """Whether a nats-server of ours was chosen: by `nats.managed`, or (by an older `up`) by its password's file."""
+def _nats_chosen(raw: dict[str, tuple[Any, str]], home: Path) -> str:
+    """Which NATS was chosen, in words that begin a reason; empty while none was.
+
+    One of ours by `nats.managed`, or (by an older `up`) by its password's file; another one by `nats.managed = false`
+    with an address.
+    """
     managed, origin = raw["nats.managed"]
+    ours = _parse("nats.managed", managed, origin) is True
     chosen = origin != "default" or raw["nats.password_file"][0] == str(home / "nats-password")
-    return chosen and _parse("nats.managed", managed, origin) is True
+    if ours:
+        return "nats.managed is true, so it is the nats-server that we run which counts" if chosen else ""
+    return "nats.url says which NATS was chosen" if chosen and raw["nats.url"][1] != "default" else ""
 
 
 def check_value(name: str, text: str) -> Any:

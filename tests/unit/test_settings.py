@@ -71,7 +71,7 @@ def test_variables_of_other_programs_are_understood_or_left_aside_with_the_reaso
     assert load(tmp_path, ours).origins[name] == variable_of(name)
 
 
-def test_nats_servers_counts_unless_a_nats_server_of_ours_was_chosen(tmp_path: Path) -> None:
+def test_nats_servers_counts_until_a_nats_was_chosen(tmp_path: Path) -> None:
     theirs = {"NATS_SERVERS": "nats://theirs:4222"}
     assert load(tmp_path, theirs)["nats.managed"] is False
     for toml in ("managed = true", f'password_file = "{tmp_path}/nats-password"'):
@@ -80,8 +80,17 @@ def test_nats_servers_counts_unless_a_nats_server_of_ours_was_chosen(tmp_path: P
         assert (settings["nats.url"], settings["nats.managed"]) == ("nats://127.0.0.1:4333", True)
         assert any("NATS_SERVERS" in note and "managed" in note for note in settings.notes)
     (tmp_path / "config.toml").write_text("[nats]\nurl = 'nats://a'\nmanaged = false\n")
-    assert load(tmp_path, theirs)["nats.url"] == "nats://theirs:4222"
-    assert load(tmp_path, theirs).notes == ()
+    assert load(tmp_path, theirs)["nats.url"] == "nats://a"
+    assert any("NATS_SERVERS" in note and "nats.url" in note for note in load(tmp_path, theirs).notes)
+    assert load(tmp_path, {"NATS_SERVERS": "nats://a"}).notes == ()  # it says the same
+
+
+def test_settings_can_be_looked_at_before_they_are_saved(tmp_path: Path) -> None:
+    wanted = {"nats.url": "nats://h:1", "nats.managed": "false"}
+    settings = load(tmp_path, {"NATS_SERVERS": "nats://theirs"}, wanted)
+    assert (settings["nats.url"], settings["nats.managed"]) == ("nats://h:1", False)
+    assert load(tmp_path, {"OPENCLAW_NATS_NATS_URL": "nats://mine"}, wanted)["nats.url"] == "nats://mine"
+    assert not (tmp_path / "config.toml").exists()
 
 
 @pytest.mark.parametrize(

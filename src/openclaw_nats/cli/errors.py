@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 
 from openclaw_nats.cli.group import UnknownCommand
+from openclaw_nats.cli.guarded import Ended
 from openclaw_nats.cli.output import fail, fail_with
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.suggestions import did_you_mean
@@ -35,6 +36,8 @@ def report(error: BaseException, *, as_json: bool) -> NoReturn:
     """Print an error for its kind and end with its exit code; what is no mistake of the operator's says so."""
     if isinstance(error, KeyboardInterrupt | click.Abort):
         sys.exit(130)
+    if isinstance(error, Ended):
+        sys.exit(error.exit_code)
     if isinstance(error, click.ClickException):
         fail_with(_message(error), _usage_hint(error), error.exit_code, as_json=as_json)
     if isinstance(error, OpenClawNatsError):

@@ -81,5 +81,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # `events | head` has read enough
         sys.exit(0)
-    except (Exception, KeyboardInterrupt) as error:
+    except SystemExit:
+        raise
+    except BaseException as error:
         report(error, as_json="--json" in sys.argv)

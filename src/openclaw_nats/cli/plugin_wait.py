@@ -12,6 +12,21 @@ _RESTART_AFTER_SECONDS = 15.0
 _LATER = "when no turn runs, `openclaw-nats setup` or a restart of the Gateway does it"
 
 
+def _restart(openclaw: Any, url: str) -> bool:
+    """Have the Gateway restarted; False when there is no service to restart. Raises SetupError when it fails."""
+    from openclaw_nats.errors import SetupError
+    from openclaw_nats.installer.openclaw import CommandFailed, gateway_answers
+
+    try:
+        return bool(openclaw.restart_gateway())
+    except CommandFailed as error:
+        state = "it still runs" if gateway_answers(url) else f"nothing answers at {url} now"
+        raise SetupError(
+            f"OpenClaw could not restart its Gateway, which had not loaded the plugin ({state}): {error}",
+            hint="`openclaw gateway status` says more; when the Gateway runs, run `openclaw-nats setup` again.",
+        ) from None
+
+
 def wait_for_plugin(setup: Any, say: Any, *, was_running: bool) -> Any:
     """Return the sidecar's report once the running Gateway's plugin sends what it should, or the time is up.
 
@@ -55,7 +70,7 @@ def wait_for_plugin(setup: Any, say: Any, *, was_running: bool) -> Any:
             say("·", "Gateway", text)
         if done is None and not restarted and passed > _RESTART_AFTER_SECONDS:
             restarted = True
-            if setup.openclaw.restart_gateway():
+            if _restart(setup.openclaw, url):
                 say("+", "Gateway", "restarted, since it did not load the plugin by itself")
         time.sleep(0.5 if done is None else 2.0)
     if waits:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
+from openclaw_nats.cli.guarded import undo_left_behind, undone_on_failure
 from openclaw_nats.cli.options import connection_options
-from openclaw_nats.cli.output import json_option, line, print_json, step
+from openclaw_nats.cli.output import json_option, line, print_json, step, waiting
 from openclaw_nats.cli.plugin_wait import wait_for_plugin
 
 _HEALTH_SECONDS = 30.0
@@ -25,39 +27,61 @@ _HEALTH_SECONDS = 30.0
 @json_option
 def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
     """Set everything up: NATS, the sidecar, the plugin, the service. Running it again changes nothing that is right."""
+    from openclaw_nats.installer import preflight
     from openclaw_nats.installer.docker import DockerCompose
     from openclaw_nats.installer.openclaw import OpenClaw, gateway_answers
     from openclaw_nats.installer.services import WORDS, service_for
-    from openclaw_nats.installer.setup import Options, Setup, check_nats
+    from openclaw_nats.installer.setup import Options, Setup
+    from openclaw_nats.service.locations import Locations
 
-    setup = Setup(OpenClaw.find(), Options(**given))
-    # Asked before anything changes: a Gateway of 2026.3 restarts itself when it sees a new plugin.
-    was_running = gateway_answers(setup.gateway_url())
     say = (lambda *_: None) if as_json else step
-    plan = [(one, one.todo()) for one in setup.steps()]
-    service = service_for(setup.where, _kind(setup))
+    openclaw = OpenClaw.find()
+    preflight.check_node(openclaw)
+    where = Locations(openclaw.state_dir / "nats")
+    if not dry_run:
+        undo_left_behind(where, openclaw)
+    elif where.undo.exists():
+        say("!", "Setup", "an earlier one was cut off: what it did is undone first")
+    with waiting("looking at OpenClaw, the ports and NATS", quiet=as_json):
+        setup = Setup(openclaw, Options(**given))
+        # Asked before anything changes: a Gateway of 2026.3 restarts itself when it sees a new plugin.
+        was_running = gateway_answers(setup.gateway_url())
+        plan = [(one, one.todo()) for one in setup.steps()]
+        service = service_for(where, _kind(setup))
+        problems = preflight.problems(setup, service.kind)
     if isinstance(service, DockerCompose):
         service.required()
+    running = service.running()
     if dry_run:
-        for one, todo in plan:
-            say("+" if todo else "✓", one.name, todo or one.detail())
-        say("·", "Service", f"{'runs' if service.running() else 'will run'} as {WORDS[service.kind]}")
+        _show(plan, say, problems)
+        say("·", "Service", f"{'runs' if running else 'will run'} as {WORDS[service.kind]}")
         if as_json:
             steps = [{"step": one.name, "change": todo} for one, todo in plan]
-            print_json({"plan": steps, "service": service.kind})
+            found = [{"step": one.step, "problem": one.text, "hint": one.hint} for one in problems]
+            print_json({"plan": steps, "service": service.kind, "notes": setup.notes(), "problems": found})
+            if problems:
+                sys.exit(1)
+            return
+        _notes(setup, say)
+        preflight.refuse(problems)
         return
+    preflight.refuse(problems)
     if any(todo for _, todo in plan) and not yes and not as_json and _interactive():
-        for one, todo in plan:
-            step("+" if todo else "✓", one.name, todo or one.detail())
+        _show(plan, step, [])
         click.confirm("Do this?", default=True, abort=True)
-    # The service comes before the plugin, so that the plugin's first events find somebody.
-    ours, openclaws = plan[:4], plan[4:]
-    changed = _apply([one for one, _ in ours], say)
-    if not setup.managed:
-        check_nats(setup.settings())
-    changed += _run_service(setup, service, say, restart="Settings" in changed)
-    changed += _apply([one for one, _ in openclaws], say)
-    report = wait_for_plugin(setup, say, was_running=was_running)
+    noted = str(setup.record.get("service", ""))
+    with undone_on_failure(where, openclaw, service, noted, running=running, gateway_running=was_running):
+        # The service comes before the plugin, so that the plugin's first events find somebody.
+        ours, openclaws = plan[:4], plan[4:]
+        if any(one.name == "Plugin" and todo for one, todo in plan):
+            openclaw.look_ahead("plugins", "install")
+        changed = _apply([one for one, _ in ours], say)
+        with waiting("starting nats-server and the sidecar, and waiting until events can be stored", quiet=as_json):
+            changed += _run_service(setup, service, say, restart="Settings" in changed)
+        changed += _apply([one for one, _ in openclaws], say)
+        with waiting("waiting until the Gateway has loaded the plugin", quiet=as_json):
+            report = wait_for_plugin(setup, say, was_running=was_running)
+    _notes(setup, say)
     if as_json:
         print_json({"changed": changed, "status": report})
     else:
@@ -66,6 +90,21 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
             "Done. `openclaw-nats tail` shows events as they come, `openclaw-nats dashboard` opens the dashboard, and"
             " `openclaw-nats status` tells how everything is."
         )
+
+
+def _show(plan: Any, say: Any, problems: Any) -> None:
+    """The plan: what is right, what would change, what is in the way."""
+    for one, todo in plan:
+        say("+" if todo else "✓", one.name, todo or one.detail())
+        for problem in problems:
+            if problem.step == one.name:
+                say("✗", one.name, problem.text)
+
+
+def _notes(setup: Any, say: Any) -> None:
+    """Variables of other programs that are set here, and what was done about them."""
+    for note in setup.notes():
+        say("!", "Settings", note)
 
 
 def _apply(steps: Any, say: Any) -> list[str]:
@@ -113,6 +152,4 @@ def _kind(setup: Any) -> str:
 
 
 def _interactive() -> bool:
-    import sys
-
     return sys.stdin.isatty() and sys.stdout.isatty()

@@ -15,9 +15,10 @@ from openclaw_nats.cli.output import json_option, print_json, step, waiting
 @json_option
 def command(as_json: bool, yes: bool, purge: bool) -> None:
     """Undo setup: the service, the plugin, our entries in OpenClaw's configuration."""
+    from openclaw_nats.cli.guarded import undo_left_behind
     from openclaw_nats.errors import SetupError
     from openclaw_nats.installer.openclaw import OpenClaw
-    from openclaw_nats.installer.setup import uninstall
+    from openclaw_nats.installer.uninstall import uninstall
     from openclaw_nats.service.locations import Locations
     from openclaw_nats.settings import state_dir
 
@@ -30,6 +31,7 @@ def command(as_json: bool, yes: bool, purge: bool) -> None:
     if not yes and not as_json and sys.stdin.isatty():
         question = f"Remove openclaw-nats from {where.home.parent}"
         click.confirm(question + (", and delete all its events?" if purge else "?"), abort=True)
+    undo_left_behind(where, openclaw)
     with waiting("removing the service and the plugin; OpenClaw's own commands take some seconds"):
         done = [*([missing] if missing else []), *uninstall(openclaw, where, purge=purge)]
     if as_json:

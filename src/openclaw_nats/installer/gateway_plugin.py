@@ -74,7 +74,8 @@ def is_there(openclaw: OpenClaw) -> bool:
 def uninstall(openclaw: OpenClaw, source: Path) -> None:
     """Remove the plugin from OpenClaw, also when its folder or OpenClaw's record of it has been removed by hand.
 
-    Raises CommandFailed when something of it is still there afterwards.
+    What some versions leave of it in the configuration stays for the caller (`drop_leftovers`). Raises CommandFailed
+    when something else of it is still there afterwards.
     """
     installed = openclaw.installed_plugin()
     if not installed.exists() and openclaw.plugin_entry().get("config"):
@@ -94,12 +95,13 @@ def uninstall(openclaw: OpenClaw, source: Path) -> None:
             break
     if installed.is_dir():
         shutil.rmtree(installed)
-    _drop_leftovers(openclaw)
-    if failure is not None and is_there(openclaw):
-        raise failure
+    if failure is not None:
+        drop_leftovers(openclaw)
+        if is_there(openclaw):
+            raise failure
 
 
-def _drop_leftovers(openclaw: OpenClaw) -> None:
+def drop_leftovers(openclaw: OpenClaw) -> None:
     """Some versions leave an `enabled: false` entry, or our id in a list, after uninstalling."""
     plugins = openclaw.config().get("plugins", {})
     if PLUGIN_ID in (plugins.get("allow") or []):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -11,6 +12,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,12 +22,13 @@ from urllib.parse import urlsplit
 
 from openclaw_nats.errors import SetupError
 from openclaw_nats.gateway import tls
-from openclaw_nats.installer import openclaw_config
+from openclaw_nats.installer import commands, node_version, openclaw_config
 from openclaw_nats.installer.openclaw_config import OpenClawConfig
 from openclaw_nats.openclaw_paths import expand_home, state_dir
 from openclaw_nats.service.files import replace_file
 
 PLUGIN_ID = "openclaw-nats"
+COMMAND_OF = "OPENCLAW_NATS_COMMAND_OF"  # in the environment of our `openclaw` commands: the process that they are for
 DEFAULT_PORT = 18789
 DEFAULT_HOOKS_PATH = "/hooks"
 _CERTIFICATE = Path("gateway", "tls", "gateway-cert.pem")  # below the state directory, where none is configured
@@ -52,6 +55,7 @@ class OpenClaw:
     config_path: Path
     _read: dict[str, OpenClawConfig] = field(default_factory=dict, compare=False, repr=False)
     _helps: dict[tuple[str, ...], str] = field(default_factory=dict, repr=False, compare=False)
+    _readers: dict[tuple[str, ...], threading.Thread] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def find(cls, environment: Mapping[str, str] = os.environ) -> OpenClaw:
@@ -68,8 +72,8 @@ class OpenClaw:
 
     @cached_property
     def version(self) -> str:
-        """Its version, such as `2026.9.6`."""
-        output = self.run("--version")
+        """Its version, such as `2026.9.6`: as its package says, which takes no time, else as it says itself."""
+        output = str(node_version.package_of(self.command).get("version", "")) or self.run("--version")
         match = re.search(r"\d{4}\.\d+\.\d+", output)
         if not match:
             raise SetupError(f"`{self.command} --version` printed no version: {output.strip()[:200]!r}")
@@ -224,7 +228,23 @@ class OpenClaw:
         """Whether this version has the command `name` below `parent`, by that one's own help."""
         return re.search(rf"(?m)^  {re.escape(name)}\b", self._help(*parent)) is not None
 
+    def look_ahead(self, *command: str) -> None:
+        """Begin to read a command's help, which takes seconds, while something else is done."""
+
+        def read() -> None:
+            with contextlib.suppress(SetupError):  # whoever needs it asks again, and hears why
+                self._ask_help(*command)
+
+        reader = self._readers[command] = threading.Thread(target=read, daemon=True)
+        reader.start()
+
     def _help(self, *command: str) -> str:
+        reader = self._readers.pop(command, None)
+        if reader is not None:
+            reader.join()
+        return self._ask_help(*command)
+
+    def _ask_help(self, *command: str) -> str:
         if command not in self._helps:
             self._helps[command] = _NOISE.sub("", self.run(*command, "--help"))
         return self._helps[command]
@@ -259,15 +279,18 @@ class OpenClaw:
         self.run("config", "unset", path)
 
     def restart_gateway(self) -> bool:
-        """Ask OpenClaw to restart its Gateway service; False when there is no service to restart."""
+        """Have OpenClaw restart its Gateway service; False when there is no service to restart.
+
+        Raises CommandFailed when there is one and it could not be restarted.
+        """
         try:
             told = self.run("gateway", "status", "--json", "--no-probe")
             service = json.loads(told[told.index("{") :])["service"]  # 2026.3 prints its banner before
             if service["loaded"] is not True:
                 return False
-            self.run("gateway", "restart")
         except (SetupError, ValueError, KeyError, TypeError):
             return False
+        self.run("gateway", "restart")
         return True
 
     def _path_to_write(self) -> Path:
@@ -288,18 +311,11 @@ class OpenClaw:
             "OPENCLAW_STATE_DIR": str(self.state_dir),
             "OPENCLAW_CONFIG_PATH": str(self._path_to_write()),
             "NO_COLOR": "1",
+            COMMAND_OF: str(os.getpid()),
         }
         shown = f"openclaw {' '.join(arguments)}"[:120]
         try:
-            done = subprocess.run(
-                [self.command, *arguments],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_COMMAND_SECONDS,
-                check=False,
-            )
+            done = commands.run([self.command, *arguments], environment, _COMMAND_SECONDS)
         except subprocess.TimeoutExpired:
             raise SetupError(f"`{shown}` did not end within {_COMMAND_SECONDS} s") from None
         except OSError as error:

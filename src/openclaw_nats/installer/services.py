@@ -91,6 +91,10 @@ class SystemdUser:
         self._systemctl("enable", self.unit)
         return True
 
+    def read_again(self) -> None:
+        """The unit's file was changed by somebody else than `install`."""
+        self._systemctl("daemon-reload")
+
     def start(self) -> None:
         """Start the unit."""
         self._systemctl("start", self.unit)
@@ -150,12 +154,17 @@ class Detached:
                 cwd="/",
             )
         deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline:
-            if running_pid(self._where) is not None:
-                return
-            if process.poll() is not None:
-                break
-            time.sleep(0.05)
+        try:
+            while time.monotonic() < deadline:
+                if running_pid(self._where) is not None:
+                    return
+                if process.poll() is not None:
+                    break
+                time.sleep(0.05)
+        except BaseException:  # Ctrl-C: what is not known to run yet would be found by nobody
+            _end(process)
+            raise
+        _end(process)
         with log_path.open("rb") as log:
             log.seek(begin)
             words = log.read().decode("utf-8", "replace").strip()
@@ -181,6 +190,13 @@ class Detached:
     def remove(self) -> None:
         """Stop it."""
         self.stop()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process of ours that is of no use."""
+    if process.poll() is None:
+        process.terminate()
+        process.wait(_STOP_SECONDS)
 
 
 Service = SystemdUser | Launchd | Detached | DockerCompose

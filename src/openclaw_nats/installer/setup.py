@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from openclaw_nats import __version__
-from openclaw_nats.errors import SetupError, Unavailable
-from openclaw_nats.installer import config_file, credentials, gateway_hooks, gateway_plugin, json5_text, nats_server
-from openclaw_nats.installer.docker import DockerCompose
+from openclaw_nats.errors import SetupError
+from openclaw_nats.installer import config_file, credentials, gateway_plugin, nats_server, port_holder
 from openclaw_nats.installer.gateway_hooks import GatewayHooks
 from openclaw_nats.installer.openclaw import PLUGIN_ID, OpenClaw
-from openclaw_nats.installer.services import service_for
 from openclaw_nats.plugin_files import plugin_dir
-from openclaw_nats.service.files import replace_file, write_private
+from openclaw_nats.service.files import write_private
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.service.nats_config import USER
 from openclaw_nats.settings import REGISTRY, Settings, load
@@ -101,6 +99,14 @@ class Setup:
     def settings(self) -> Settings:
         """The settings as they are now."""
         return load(self.where.home)
+
+    def wanted_settings(self) -> Settings:
+        """The settings as they will be, nothing written yet."""
+        return load(self.where.home, also=self._wanted())
+
+    def notes(self) -> list[str]:
+        """Variables of other programs which are set here and do not count, and why."""
+        return list(self.wanted_settings().notes)
 
     def gateway_url(self) -> str:
         """Where the Gateway is, as asked for, as configured before, or as OpenClaw's configuration says."""
@@ -251,7 +257,8 @@ class Setup:
         path = self.openclaw.config_path
         if path.exists():
             write_private(self.where.openclaw_backup, path.read_bytes().decode("utf-8", "surrogateescape"))
-        self._save({"openclawConfig": str(path), "existed": path.exists()})
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0
+        self._save({"openclawConfig": str(path), "existed": path.exists(), "openclawConfigMode": mode})
 
     def _save(self, values: dict[str, Any]) -> None:
         self.record |= values
@@ -273,74 +280,6 @@ def read_record(where: Locations) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def uninstall(openclaw: OpenClaw | None, where: Locations, *, purge: bool) -> list[str]:
-    """Undo setup: service, plugin, OpenClaw's configuration; with `purge` our state too. Returns what was done.
-
-    Without `openclaw` (it may have been removed before us) only our own parts go.
-    """
-    record = read_record(where)
-    done = []
-    service = service_for(where, record.get("service", ""))
-    if record.get("service") or service.running():
-        service.remove()
-        if purge and isinstance(service, DockerCompose):
-            service.purge()
-        done.append(f"stopped the service ({service.kind})")
-    if openclaw is not None:
-        if gateway_plugin.is_there(openclaw):
-            gateway_plugin.uninstall(openclaw, plugin_dir())
-            done.append("removed the plugin from OpenClaw")
-        if gateway_hooks.restore(openclaw, record.get("hooksBefore"), record.get("hooksSet")):
-            done.append("put OpenClaw's hooks back as they were")
-        done += _restore_config(openclaw, where, record)
-    for path in (where.setup_record, where.openclaw_backup, where.plugin_settings, where.hook_token):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(where.staged_plugin, ignore_errors=True)
-    if purge and where.home.exists():
-        shutil.rmtree(where.home)
-        done.append(f"deleted {where.home} with its events")
-    elif where.home.exists():
-        done.append(f"kept {where.home} (events, settings, key); `uninstall --purge` deletes it")
-    for aside in sorted(where.home.parent.glob(f"{where.home.name}.before-restore-*")):
-        done.append(f"kept {aside}, which `restore` moved aside, with its keys and events: delete it yourself")
-    return done
-
-
-def _restore_config(openclaw: OpenClaw, where: Locations, record: dict[str, Any]) -> list[str]:
-    path = openclaw.config_path
-    if not record.get("openclawConfig") or not path.exists():
-        return []
-    if not record.get("existed"):
-        return ["OpenClaw had no configuration file before; what it wrote meanwhile was kept"]
-    if not where.openclaw_backup.exists():
-        return []
-    original = where.openclaw_backup.read_bytes()
-    before = json5_text.decode(original)
-    if _meaning(openclaw.read().authored) != _meaning(before):
-        return [f"{path} was changed by others meanwhile: our entries were removed, the rest was kept"]
-    if path.read_bytes() == original:
-        return ["OpenClaw's configuration is byte for byte as it was"]
-    replace_file(path, original)
-    return ["OpenClaw's configuration is byte for byte as it was"]
-
-
-def _meaning(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without what OpenClaw itself writes at every change, and without empty shells."""
-    return {
-        key: kept for key, value in config.items() if key not in ("meta", "wizard") and not _empty(kept := _trim(value))
-    }
-
-
-def _trim(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: kept for key, item in value.items() if not _empty(kept := _trim(item))}
-    return value
-
-
-def _empty(value: Any) -> bool:
-    return value in ({}, [])
-
-
 def without_password(url: str) -> str:
     """Addresses of NATS for people's eyes: who we are there may stand in them."""
     return re.sub(r"//[^,]*@", "//", url)
@@ -349,39 +288,8 @@ def without_password(url: str) -> str:
 def _free_port(preferred: int) -> int:
     """`preferred` when nothing listens there, else the next free one: installations live side by side."""
     for port in range(preferred, preferred + 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if port_holder.is_free(port):
             return port
     raise SetupError(
         f"no free port from {preferred} to {preferred + 99}", hint="Name one with --sidecar-port or --nats-port."
     )
-
-
-def check_nats(settings: Settings) -> None:
-    """Try the configured NATS; raise SetupError that says what is wrong with it."""
-    import asyncio
-
-    from openclaw_nats.jetstream.connection import Options as NatsOptions
-    from openclaw_nats.jetstream.connection import connected
-    from openclaw_nats.service import logs
-
-    async def attempt() -> str:
-        async with connected(NatsOptions.from_settings(settings)) as connection:
-            answer = await connection.api("INFO")
-            text = str(answer["error"]["description"]) if "error" in answer else ""
-            return f"NATS at {connection.shown} can't be used: {text}" if text else ""
-
-    logs.silence()
-    try:
-        problem = asyncio.run(attempt())
-    except Unavailable as error:
-        problem = str(error)
-    if problem:
-        raise SetupError(
-            problem,
-            hint="Check the address, who you are there (--nats-user, --nats-credentials, --nats-nkey), the CA of its "
-            "certificate (--nats-ca), and whether JetStream is on.",
-        )

@@ -73,3 +73,7 @@ class Locations:
     @property
     def staged_plugin(self) -> Path:
         return self.home / "plugin"
+
+    @property
+    def undo(self) -> Path:
+        return self.home / "setup-undo"
