@@ -124,12 +124,13 @@ class GiveUp(DeliveryError):
 
 
 class Unavailable(OpenClawNatsError):
-    """JetStream can't take the events now. Whether an event in flight was stored is unknown: repeat with the same id.
+    """JetStream can't take the events now.
 
-    `retry_after` is in seconds.
+    `retry_after` is in seconds; `unknown` says that it may have stored them all the same: repeat with the same id.
     """
 
     exit_code = 3
+    unknown = False
 
     def __init__(self, message: str, *, retry_after: float = 1.0, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -138,6 +139,8 @@ class Unavailable(OpenClawNatsError):
 
 class NoAnswer(Unavailable):
     """JetStream is connected, but did not answer in time."""
+
+    unknown = True
 
 
 class Mistake(OpenClawNatsError):
@@ -166,3 +169,18 @@ class NotSetUp(SettingsError):
 
 class SetupError(OpenClawNatsError):
     """A step of setup, start or uninstall failed."""
+
+
+def words_for(error: BaseException) -> str:
+    """What an error of a library or the system says, in words: many say nothing, so that only their class is left."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, EOFError) or (isinstance(error, ConnectionError) and not str(error)):
+        return "the connection was closed"
+    if isinstance(error, OSError) and error.strerror and type(error).__module__ == "builtins" and not error.filename:
+        return error.strerror[:1].lower() + error.strerror[1:]
+    text = " ".join(str(error).split())
+    if text:
+        return text
+    words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in type(error).__name__)
+    return words.strip().removesuffix(" error") + " (it says no more)"

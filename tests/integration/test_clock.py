@@ -73,6 +73,22 @@ def fill(bus: Bus) -> None:
     wait_until(lambda: bus.states()["failed"] == 1, what="the failed delivery")
 
 
+def test_nothing_that_has_happened_is_shown_in_the_future(bus: Bus) -> None:
+    bus.sidecar.kill()
+    file = start_ahead(bus, MONTH)
+    fill(bus)
+    file.write_text("0")
+    health = bus.sidecar.get("/api/health")[1]
+    shown = [health[part]["since"] for part in ("nats", "sidecar", "gateway", "plugin", "delivery")]
+    one = bus.pending()[0]["id"]
+    detail = bus.call("GET", f"/api/pending/{one}")[1]
+    shown += [row[name] for row in bus.pending() for name in ("storedAt", "arrivedAt", "changedAt")]
+    shown += [change["at"] for change in detail["history"]]
+    shown += [row[name] for row in bus.receipts() for name in ("createdAt", "endedAt")]
+    assert len(shown) > 20
+    assert max(datetime.fromisoformat(at).timestamp() for at in shown) <= time.time() + 1
+
+
 @pytest.mark.parametrize("running", [True, False], ids=["while it runs", "while it is stopped"])
 def test_a_clock_that_is_put_right_holds_nothing_until_the_wrong_time(bus: Bus, running: bool) -> None:
     bus.sidecar.kill()

@@ -30,6 +30,10 @@ SECRET = "s3cret-pw"
 HOOK = f"http://user:{SECRET}@127.0.0.1:9/hook?token=t0ken-value"
 
 
+# Names as wide as they come: East Asian, an emoji of several characters, combining marks, no place to break at.
+WIDE = ["日本語の長い名前のルートです本当に長いのです", "👨‍👩‍👧🦀👍🏽" * 8, "e\u0301" * 60, "x" * 120]
+
+
 @pytest.fixture(scope="module")
 def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
     with running_bus(tmp_path_factory.mktemp("cli")) as one:
@@ -130,6 +134,39 @@ def test_control_sequences_of_publishers_stay_text(bus: Bus) -> None:
 def test_json_holds_the_same_text_as_the_publisher_sent(bus: Bus) -> None:
     lines = run(bus, "events", "--json", "--subject", "custom.held.a").stdout.splitlines()
     assert json.loads(lines[0])["data"] == {"n": 1, "text": ESCAPES}
+
+
+def test_wide_names_fit_80_columns_too(tmp_path: Path) -> None:
+    with running_bus(tmp_path) as bus:
+        for number, name in enumerate(WIDE):
+            bus.route(name, f"agent.events.custom.w{number}.>", f"agent:main:{'k' * 60}")
+            bus.call("POST", "/api/cron", {"name": name, "cron": "30 8 * * MON-FRI"})
+            bus.call("POST", "/api/timers", {"name": name, "delay": "2h"})
+            bus.publish(f"w{number}.{'t' * 80}", {name: name * 3}, sessionKey=f"agent:main:{name}")
+        night = {"quietHours": {"from": "00:00", "to": "23:59"}}
+        bus.route(WIDE[0] + "h", "agent.events.custom.h.>", "main", flow=night)
+        bus.route(WIDE[1][:80] + "d", "agent.events.custom.d.>", "main", when="data.x == 1")
+        bus.publish("h.a", 1)
+        bus.publish("d.a", 1)
+        wait_until(lambda: bus.states()["dead"] and bus.states()["delivered"] >= 4, what="deliveries in every list")
+        for words in (*LISTS[:-1], f"cron show {WIDE[3]}", "doctor", "tail"):
+            if words == "tail":
+                out = subprocess.Popen(
+                    [sys.executable, "-m", "openclaw_nats", "tail", "--since", "1h"],
+                    env=bus.sidecar.environment | {"COLUMNS": "80"}, stdout=subprocess.PIPE, text=True,
+                )  # fmt: skip
+                assert out.stdout is not None
+                lines = [out.stdout.readline() for _ in range(6)]
+                out.kill()
+                out.wait()
+            else:
+                lines = run(bus, *words.split(), COLUMNS="80").stdout.splitlines()
+            assert lines
+            free = words in ("doctor",) or words.startswith(
+                "cron show"
+            )  # sentences and values wrap
+            wide = [line for line in lines if cell_len(line.rstrip("\n")) > 80 and not line.startswith("! ")]
+            assert free or not wide, (words, wide)
 
 
 @pytest.mark.parametrize("words", [*LISTS, "routes show hook", "cron show a-job-with-a-name-that-is-long"])
@@ -363,6 +400,38 @@ def test_export_and_apply_go_round(bus: Bus, tmp_path: Path) -> None:
         assert [one["target"] for one in after] == [one["target"] for one in before]
     names = [one["name"] for one in tomllib.loads(run(bus, "routes", "export").stdout)["route"]]
     assert names == sorted(one["name"] for one in before)
+
+
+def test_what_is_exported_can_be_piped_back_and_names_no_secret(bus: Bus) -> None:
+    secret = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+    target = {"kind": "webhook", "url": HOOK, "secret": secret}
+    bus.route("signed", "agent.events.custom.signed", target)
+
+    def apply(text: str, *options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "openclaw_nats", "routes", "apply", "-f", "-", *options],
+            env=bus.sidecar.environment, input=text, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    def stored() -> bytes:
+        return (bus.sidecar.home / "sidecar.db-wal").read_bytes() + (bus.sidecar.home / "sidecar.db").read_bytes()
+
+    exported = run(bus, "routes", "export").stdout
+    assert secret not in exported
+    before = bus.call("GET", "/api/routes/signed")[1]["updatedAt"]
+    done = apply(exported)
+    assert (done.returncode, "nothing to change" in done.stdout) == (0, True), done.stderr
+    assert bus.call("GET", "/api/routes/signed")[1]["updatedAt"] == before, "nothing was sent"
+    changed = exported.replace("agent.events.custom.signed", "agent.events.custom.signed2")
+    assert apply(changed).returncode == 2, "nothing can be asked"
+    assert apply(changed, "--yes").returncode == 0
+    assert secret.encode() in stored()
+    assert b'"secret": "***"' not in stored()
+    written = exported.replace('secret = "***"', f'secret = "{secret}"')
+    done = apply(written, "--yes", "--dry-run")
+    assert "secrets of signed would be saved" in done.stdout
+    assert secret not in done.stdout
+    bus.call("DELETE", "/api/routes/signed")
 
 
 def test_an_empty_value_sets_a_field_back(bus: Bus) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from openclaw_nats.doctor import journeys, machine, nats_side, openclaw_side
+from openclaw_nats import __version__
+from openclaw_nats.doctor import examine, journeys, machine, nats_side, openclaw_side
 from openclaw_nats.doctor.bounded import Check, bounded
 from openclaw_nats.doctor.finding import Finding, ok
 from openclaw_nats.jetstream.stream_clock import StreamClock
@@ -94,6 +95,31 @@ def test_there_is_always_a_word_on_how_agents_are_woken(delivery: dict[str, Any]
     assert finding.state == state
     assert text in finding.text
     assert bool(finding.fix) == (state != "ok")
+
+
+def test_with_the_gateway_down_no_test_event_is_asked_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The plugin counts as connected for a while after its Gateway was stopped."""
+    health = {
+        "status": "down",
+        "sidecar": {"lastError": "", "version": __version__, "since": "2026-01-01T00:00:00Z"},
+        "gateway": {"reachable": False},
+        "plugin": {"reachable": True, "version": "1", "spool": {}},
+    }
+    asked: list[str] = []
+
+    def call(method: str, path: str, body: Any) -> Any:
+        asked.append(path)
+        return health
+
+    for name in ("_machine",):
+        monkeypatch.setattr(examine, name, lambda settings: iter(()))
+    for module, name in (
+        (machine, "service"), (machine, "ports"), (nats_side, "nats"), (openclaw_side, "openclaw"),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, lambda settings: iter(()))
+    found = list(examine.examine(load(tmp_path, {}), call, lambda subject: []))
+    assert asked == ["/api/health"]
+    assert any(one.check == "event out" and "not tried" in one.text for one in found)
 
 
 def test_a_check_that_hangs_is_a_finding_with_its_name() -> None:

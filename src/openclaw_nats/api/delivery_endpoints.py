@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -129,6 +130,11 @@ def _time(seconds: float | None) -> str | None:
     return format_time(int(seconds * 1000)) if seconds else None
 
 
+def _past(seconds: float | None) -> str | None:
+    """When something happened: never later than now, also if the clock was ahead then and has been put right since."""
+    return _time(min(seconds, time.time())) if seconds else None
+
+
 def _delivery(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": row["id"],
@@ -141,19 +147,19 @@ def _delivery(row: dict[str, Any]) -> dict[str, Any]:
         "until": _time(row.get("until")),
         "priority": row["priority"],
         "hops": row["hops"],
-        "storedAt": _time(row["stored_at"]),
-        "arrivedAt": _time(row["arrived_at"]),
-        "changedAt": _time(row["changed_at"]),
+        "storedAt": _past(row["stored_at"]),
+        "arrivedAt": _past(row["arrived_at"]),
+        "changedAt": _past(row["changed_at"]),
         "dispatch": row["dispatch_id"],
     }
 
 
 def _history(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"at": _time(one["at"]), "state": one["state"], "reason": one["reason"]} for one in changes]
+    return [{"at": _past(one["at"]), "state": one["state"], "reason": one["reason"]} for one in changes]
 
 
 def _detail(row: dict[str, Any]) -> dict[str, Any]:
-    first = {"at": _time(row["arrived_at"]), "state": "pending", "reason": "taken into the inbox"}
+    first = {"at": _past(row["arrived_at"]), "state": "pending", "reason": "taken into the inbox"}
     history = _history(row["changes"])
     born_dead = bool(history) and row["changes"][0]["at"] == row["arrived_at"] and history[0]["state"] != "sending"
     dispatch = row["dispatch"]
@@ -179,6 +185,6 @@ def _receipt(row: dict[str, Any]) -> dict[str, Any]:
         "attempts": row["attempts"],
         "runs": row["runs"],
         "hops": row["hops"],
-        "createdAt": _time(row["created_at"]),
-        "endedAt": _time(row["changed_at"]),
+        "createdAt": _past(row["created_at"]),
+        "endedAt": _past(row["changed_at"]),
     }

@@ -7,7 +7,7 @@ or as a CloudEvents batch. With `?subject=` in the address, it is the events' su
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -76,7 +76,8 @@ class IngestEndpoints:
         subject = _subject(request)
         kind = media_type(request, BATCH_TYPES)
         body = await read_body(request, MAX_BATCH_BYTES)
-        documents = _lines(json_text.well_formed(body)) if kind in NDJSON else _array(body)
+        lines = _lines(json_text.well_formed(body)) if kind in NDJSON else {}
+        documents = list(lines.values()) if kind in NDJSON else _array(body)
         if len(documents) > MAX_BATCH_EVENTS:
             raise InvalidEvent(f"{len(documents)} events in one request; the limit is {MAX_BATCH_EVENTS}")
         if subject:
@@ -86,7 +87,7 @@ class IngestEndpoints:
             raise outcome.rejected[0][1]
         for _, error in outcome.rejected:
             self._meters.rejected(name_of(error))
-        return _json(_answer(outcome))
+        return _json(_answer(outcome, lines=list(lines)))
 
 
 def _is_one_event(request: Request) -> bool:
@@ -164,8 +165,8 @@ def _array(body: bytes) -> list[bytes]:
     return [bytes(raw) for raw in decode_json(_array_decoder, body)]
 
 
-def _answer(outcome: BatchOutcome, event: envelope.Event | None = None) -> dict[str, Any]:
-    """The counts; for one event also which it is, and its error raised."""
+def _answer(outcome: BatchOutcome, event: envelope.Event | None = None, lines: Sequence[int] = ()) -> dict[str, Any]:
+    """The counts; for one event also which it is, and its error raised. `lines` are those on which the events stood."""
     if event is not None and outcome.rejected:
         raise outcome.rejected[0][1]
     if event is not None and outcome.filtered:
@@ -174,14 +175,18 @@ def _answer(outcome: BatchOutcome, event: envelope.Event | None = None) -> dict[
     return {
         "accepted": outcome.accepted,
         "duplicates": outcome.duplicates,
-        "rejected": [{"index": index, "error": str(error)} for index, error in outcome.rejected],
+        "rejected": [
+            {"index": index, **({"line": lines[index]} if lines else {}), "error": str(error)}
+            for index, error in outcome.rejected
+        ],
         "filtered": outcome.filtered,
         **one,
     }
 
 
-def _lines(body: bytes) -> list[bytes]:
-    return [line for line in body.split(b"\n") if line.strip()]
+def _lines(body: bytes) -> dict[int, bytes]:
+    """The lines that are not empty, by their numbers in the body, from 1."""
+    return {number: line for number, line in enumerate(body.split(b"\n"), 1) if line.strip()}
 
 
 def _retry_since(request: Request) -> float | None:

@@ -89,7 +89,11 @@ _OUTCOME = {
             "items": {
                 "type": "object",
                 "required": ["index", "error"],
-                "properties": {"index": {"type": "integer"}, "error": {"type": "string"}},
+                "properties": {
+                    "index": {"type": "integer", "description": "place among the events, from 0"},
+                    "line": {"type": "integer", "description": "of NDJSON: the line in the body, from 1"},
+                    "error": {"type": "string"},
+                },
             },
         },
     },

@@ -16,7 +16,7 @@ import click
 from openclaw_nats.cli.group import UnknownCommand
 from openclaw_nats.cli.guarded import Ended
 from openclaw_nats.cli.output import fail, fail_with
-from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.errors import OpenClawNatsError, words_for
 from openclaw_nats.suggestions import did_you_mean
 
 DEBUG_VARIABLE = "OPENCLAW_NATS_DEBUG"
@@ -78,7 +78,7 @@ def _usage_hint(error: click.ClickException) -> str:
 
 def _disk(error: OSError) -> tuple[str, str]:
     """What an error of the operating system means, where it happened, and what to do."""
-    reason, hint = _DISK.get(error.errno or 0, (error.strerror or str(error) or type(error).__name__, ""))
+    reason, hint = _DISK.get(error.errno or 0, (error.strerror or words_for(error), ""))
     if error.filename:
         where = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename)
     else:

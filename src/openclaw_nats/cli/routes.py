@@ -12,9 +12,11 @@ from openclaw_nats.cli.deliveries import client
 from openclaw_nats.cli.event_lines import full_subject, short_subject
 from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.names import completes
-from openclaw_nats.cli.output import Styled, block, json_option, line, print_json, step, table, tell
+from openclaw_nats.cli.output import Styled, block, json_option, line, plural, print_json, step, table, tell
 from openclaw_nats.cli.times import moment
 from openclaw_nats.terminal_text import to_json
+
+_ROUTES_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
 @click.group("routes", cls=Group, invoke_without_command=True)
@@ -166,13 +168,17 @@ def test_command(as_json: bool, name: str, event: str | None, since: str | None,
 
 
 @command.command("apply")
-@click.option("-f", "--file", "file", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-f", "--file", required=True, type=_ROUTES_FILE, help="The file; - is standard input.")
 @click.option("--prune", is_flag=True, help="Remove routes that the file does not name.")
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
 @click.option("--dry-run", is_flag=True, help="Only show the differences.")
 @json_option
 def apply_command(as_json: bool, file: Path, prune: bool, yes: bool, dry_run: bool) -> None:
-    """Make the routes as a TOML file says ([[route]] tables), after showing the differences."""
+    """Make the routes as a TOML file says ([[route]] tables), after showing the differences.
+
+    A secret that is masked (***) is the one in force. One that is written out is saved each time: whether it is the
+    same is not shown.
+    """
     from openclaw_nats.cli.routes_file import differences, read, with_secrets
 
     sidecar = client()
@@ -183,22 +189,27 @@ def apply_command(as_json: bool, file: Path, prune: bool, yes: bool, dry_run: bo
             step(change.mark, change.name, change.text)
         if not changes:
             step("✓", "nothing to change")
+    changed = {change.name for change in changes}
+    hidden = [route for route in with_secrets(wanted) if route["name"] not in changed]
     if not dry_run:
         if changes and not yes and not as_json:
+            if str(file) == "-":
+                raise click.UsageError("with -f - nothing can be asked: --yes does it, --dry-run only shows it.")
             click.confirm("Do this?", default=False, abort=True)
-        changed = {change.name for change in changes}
         for change in changes:
             if change.mark == "-":
                 sidecar.call("DELETE", _path(change.name))
             else:
                 sidecar.call("POST", "/api/routes", change.route)
-        for route in with_secrets(wanted):  # they are masked: only the sidecar knows whether they are the same
-            if route["name"] not in changed:
-                sidecar.call("POST", "/api/routes", route)
+        for route in hidden:  # only the sidecar knows whether they are the same
+            sidecar.call("POST", "/api/routes", route)
+    if hidden and not as_json:
+        saved = "would be saved" if dry_run else "were saved"
+        step("!", f"secrets of {', '.join(route['name'] for route in hidden)} {saved}", "they are not compared")
     if as_json:
         print_json({"changes": [change.as_json() for change in changes]})
     elif changes and not dry_run:
-        step("✓", f"{len(changes)} routes changed")
+        step("✓", f"{plural(len(changes), 'route')} changed")
 
 
 @command.command("export")

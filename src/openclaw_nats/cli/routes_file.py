@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +40,7 @@ class Change:
 def read(path: Path) -> list[dict[str, Any]]:
     """The routes in a TOML file, or in JSON as `routes export --json` writes it; raise SettingsError with the place."""
     try:
-        text = path.read_text("utf-8")
+        text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
         found = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise SettingsError(f"{path} is not valid TOML or JSON: {error}") from None

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from openclaw_nats import peer_proof
-from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.errors import OpenClawNatsError, words_for
 from openclaw_nats.events.json_text import lenient
 from openclaw_nats.settings import Settings
 
@@ -71,7 +71,9 @@ class SidecarClient:
                 if line.strip():
                     yield line
         except (OSError, http.client.HTTPException) as error:
-            raise SidecarDown(f"the sidecar broke off: {error}", hint="`openclaw-nats status` shows more.") from None
+            raise SidecarDown(
+                f"the sidecar broke off: {words_for(error)}", hint="`openclaw-nats status` shows more."
+            ) from None
 
     def post_lines(self, lines: bytes) -> dict[str, Any]:
         """Send events as NDJSON and return what became of them; raise SidecarError."""
@@ -98,7 +100,7 @@ class SidecarClient:
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise SidecarDown(
-                f"the sidecar at {self._settings['sidecar.url']} does not answer: {error}",
+                f"the sidecar at {self._settings['sidecar.url']} does not answer: {words_for(error)}",
                 hint="`openclaw-nats start` starts it; `openclaw-nats status` shows what is down.",
             ) from None
 
@@ -133,7 +135,7 @@ class SidecarClient:
         try:
             return response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise SidecarDown(f"the sidecar broke off: {error}") from None
+            raise SidecarDown(f"the sidecar broke off: {words_for(error)}") from None
 
 
 def _health(data: bytes) -> Any:

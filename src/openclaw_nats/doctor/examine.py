@@ -50,7 +50,9 @@ def examine(settings: Settings, call: Call, read: Read, waiting: Waiting = lambd
         return
     yield from openclaw_side.reports(report, openclaw_side.find())
     journey = []
-    if report["plugin"]["reachable"]:
+    if not report["gateway"]["reachable"]:
+        yield note("event out", "not tried: the Gateway does not answer")
+    elif report["plugin"]["reachable"]:
         journey.append(Check("event out", "the way out", lambda: journeys.out(call, read), _JOURNEY_SECONDS))
     if report["status"] == "up":
         journey.append(Check("event in", "the way in", lambda: journeys.into(call), _JOURNEY_SECONDS))

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from openclaw_nats.errors import DeliveryError, GiveUp, RetryLater
+from openclaw_nats.errors import DeliveryError, GiveUp, RetryLater, words_for
 from openclaw_nats.events import trace
 from openclaw_nats.gateway import tls
 from openclaw_nats.gateway.responses import retry_after
@@ -116,7 +116,7 @@ class Hooks:
             raise RetryLater(f"the Gateway did not answer within {self._run_timeout:g} s", way=WAY) from None
         except (aiohttp.ClientError, OSError) as error:
             # The request may have been taken. The same key makes the repetition the same request.
-            raise RetryLater(f"the connection to the Gateway broke: {error or type(error).__name__}", way=WAY) from None
+            raise RetryLater(f"the connection to the Gateway broke: {words_for(error)}", way=WAY) from None
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

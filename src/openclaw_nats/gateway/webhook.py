@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import aiohttp
 from standardwebhooks import Webhook
 
-from openclaw_nats.errors import GiveUp, RetryLater
+from openclaw_nats.errors import GiveUp, RetryLater, words_for
 from openclaw_nats.events import trace
 from openclaw_nats.gateway.responses import retry_after
 from openclaw_nats.ports import Parcel, Receipt
@@ -41,7 +41,7 @@ class Webhooks:
             why = error.os_error.strerror or error.os_error
             raise RetryLater(f"{_host(parcel.url)} can't be reached: {why}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise RetryLater(f"{_host(parcel.url)}: {masked_in(str(error)) or type(error).__name__}") from None
+            raise RetryLater(f"{_host(parcel.url)}: {masked_in(words_for(error))}") from None
         if status < 300:
             return Receipt(WAY, "", "accepted")
         text = f"{_host(parcel.url)} answered {status}"

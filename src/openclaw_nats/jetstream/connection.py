@@ -28,7 +28,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nkeys import NkeysError
 
-from openclaw_nats.errors import NoAnswer, NotFound, StreamConflict, Unavailable
+from openclaw_nats.errors import NoAnswer, NotFound, StreamConflict, Unavailable, words_for
 from openclaw_nats.settings import NATS_NKEY, Settings
 
 log = structlog.get_logger(__name__)
@@ -113,7 +113,7 @@ class Options:
             try:
                 nkeys.from_seed(bytearray(Path(self.nkey_seed_file).read_bytes().strip())).wipe()
             except (NkeysError, ValueError) as error:
-                raise ValueError(f"{self.nkey_seed_file} holds no nkey seed: {error or type(error).__name__}") from None
+                raise ValueError(f"{self.nkey_seed_file} holds no nkey seed: {words_for(error)}") from None
             found["nkeys_seed"] = self.nkey_seed_file
         if self.tls_ca_file:
             found["tls"] = ssl.create_default_context(cafile=self.tls_ca_file)
@@ -249,7 +249,7 @@ class Connection:
             await client.publish(subject, body, reply=f"{self._inbox}.{token}", headers=headers)
         except (NatsError, OSError) as error:
             future.cancel()
-            raise Unavailable(f"NATS did not take a message: {error}") from error
+            raise Unavailable(f"NATS did not take a message: {words_for(error)}") from error
         return future
 
     async def finish_request(self, future: asyncio.Future[Msg]) -> Msg:
@@ -289,7 +289,7 @@ class Connection:
             await client.publish(subject, body, headers=headers)
             await client.flush(timeout=5)
         except (TimeoutError, NatsError, OSError) as error:
-            raise Unavailable(f"NATS did not take a message: {error or type(error).__name__}") from error
+            raise Unavailable(f"NATS did not take a message: {words_for(error)}") from error
 
     async def close(self) -> None:
         """Close the connection for good."""
@@ -353,7 +353,9 @@ class Connection:
     def _fail_waiting(self) -> None:
         for future in list(self._waiting.values()):
             if not future.done():
-                future.set_exception(Unavailable("the connection to NATS broke before it answered"))
+                error = Unavailable("the connection to NATS broke before it answered")
+                error.unknown = True
+                future.set_exception(error)
 
     async def _on_reply(self, message: Msg) -> None:
         future = self._waiting.get(message.subject.rsplit(".", 1)[1])
@@ -379,7 +381,7 @@ class Connection:
         self._closed.set()
 
     def _note_error(self, error: BaseException) -> None:
-        text = str(error) or type(error).__name__
+        text = words_for(error)
         if isinstance(error, ConnectionError) and "uthorization" in self.last_error:
             return  # the server refuses us and closes: the refusal is the news
         if text != self.last_error:
@@ -400,7 +402,8 @@ async def connected(options: Options, seconds: float = 5.0) -> AsyncIterator[Con
             await asyncio.sleep(0.05)
         if not connection.connected:
             raise Unavailable(
-                f"NATS at {options.shown} can't be used: {connection.last_error or f'no answer within {seconds:g} s'}"
+                f"NATS at {options.shown} can't be used: {connection.last_error or f'no answer within {seconds:g} s'}",
+                hint="`openclaw-nats doctor` says whether it runs, listens there and lets us in.",
             )
         yield connection
     finally:

@@ -16,7 +16,7 @@ from typing import Any
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from openclaw_nats.errors import InvalidInput, NoAnswer, TooLarge, Unavailable
+from openclaw_nats.errors import InvalidInput, NoAnswer, TooLarge, Unavailable, words_for
 from openclaw_nats.events import envelope
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message, Stored, StoredMessage
@@ -34,6 +34,10 @@ _PIPELINE = 256
 _STALLED_AFTER = 2
 FAILED_SECONDS = 60.0
 _MESSAGE_TOO_LARGE = 10054
+MAY_BE_STORED = (
+    "It may have been stored all the same. Repeat it with the same id, which is stored once; if it had none, look "
+    "first (`openclaw-nats events`)."
+)
 
 
 class JetStreamEventLog:
@@ -78,6 +82,9 @@ class JetStreamEventLog:
             except Unavailable as error:
                 self._failed = (time.monotonic(), str(error))
                 self.unanswered += isinstance(error, NoAnswer)
+                error.unknown = error.unknown or start > 0
+                if error.unknown:
+                    error.hint = MAY_BE_STORED
                 raise
             self.unanswered, self._failed = 0, (0.0, "")
         if len(sent) == len(messages):
@@ -106,7 +113,7 @@ class JetStreamEventLog:
                 headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(position), "Nats-Msg-Id": message.id}
                 await client.publish(message.subject, message.body, headers=headers)
         except (NatsError, OSError) as error:
-            raise Unavailable(f"NATS did not take a batch: {error}") from error
+            raise Unavailable(f"NATS did not take a batch: {words_for(error)}") from error
         headers = {
             "Nats-Batch-Id": batch,
             "Nats-Batch-Sequence": str(last),
@@ -132,6 +139,9 @@ class JetStreamEventLog:
                     headers = {"Nats-Msg-Id": message.id}
                     replies.append(await self._connection.start_request(message.subject, message.body, headers))
                 results += [_result(parse_reply(await self._connection.finish_request(reply))) for reply in replies]
+            except Unavailable as error:
+                error.unknown = error.unknown or bool(results) or len(replies) > 1  # others of them may be there
+                raise
             finally:
                 for reply in replies:
                     reply.cancel()  # no effect on an answered one; the others' answers no longer matter

@@ -15,7 +15,7 @@ from typing import Any
 
 from nats.errors import Error as NatsError
 
-from openclaw_nats.errors import Unavailable
+from openclaw_nats.errors import Unavailable, words_for
 from openclaw_nats.events.envelope import parse_time
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.jetstream.connection import Connection, checked
@@ -75,7 +75,7 @@ async def read_stream(
         async for message in messages:
             yield message
     except (NatsError, OSError) as error:
-        raise Unavailable(f"the stream can't be read: {error or type(error).__name__}") from error
+        raise Unavailable(f"the stream can't be read: {words_for(error)}") from error
     finally:
         await one.close()
 

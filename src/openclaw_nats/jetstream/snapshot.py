@@ -14,7 +14,7 @@ from typing import IO, Any
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from openclaw_nats.errors import Unavailable
+from openclaw_nats.errors import Unavailable, words_for
 from openclaw_nats.jetstream.connection import Connection, parse_reply
 
 CHUNK = 128 * 1024
@@ -77,7 +77,7 @@ async def restore(connection: Connection, stream: str, file: Path, saved: dict[s
             else:
                 reply = await connection.client.request(subject, b"", timeout=_SECONDS)
     except (NatsError, OSError, TimeoutError) as error:
-        raise Unavailable(f"restoring stream {stream} broke off: {error or type(error).__name__}") from error
+        raise Unavailable(f"restoring stream {stream} broke off: {words_for(error)}") from error
     done = parse_reply(reply)
     if "error" in done:
         raise Unavailable(f"stream {stream} can't be restored: {done['error'].get('description')}")

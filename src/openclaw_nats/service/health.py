@@ -231,4 +231,5 @@ class Health:
 
 
 def _time(seconds: float) -> str:
-    return format_time(int(seconds * 1000))
+    """Since when something is so; a clock that was ahead and has been put right left nothing in the future."""
+    return format_time(int(min(seconds, time.time()) * 1000))
