@@ -101,6 +101,17 @@ def test_tables_fit_and_lose_nothing(width: int) -> None:
     assert whole.count("人") == 6
 
 
+def test_what_is_one_sign_is_not_cut() -> None:
+    """Half of one would be shown as an escape, which is wider than what was measured."""
+    for text in ("👨‍👩‍👧🦀👍🏽" * 8, "e\u0301" * 60, "❤️" * 40, "人\u0301" * 30, "\u0301" * 50):
+        for width in range(1, 14):
+            lines = [one for one, _ in laid_out(["A", "B"], [[text, "x"]], width + 3)]
+            assert "".join(lines[1:]).replace(" ", "").replace("x", "") == plain(text)
+            assert plain("\n".join(lines), lines=True) == "\n".join(lines), "nothing more is escaped when it is printed"
+            short = shortened(plain(text), width)
+            assert plain(short) == short
+
+
 def test_a_table_with_room_has_one_line_a_row() -> None:
     assert len(list(laid_out(["A", "B"], [["1", "x"], ["2", "y" * 300]], 1000, ["B"]))) == 3
 

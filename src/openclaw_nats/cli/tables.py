@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len, chop_cells
@@ -16,6 +17,8 @@ _SHORT = 26  # ids, states and times: they are folded last, since a piece of one
 _NARROW = 12  # long names and texts are folded to this before anything short is
 _LEAST = 6  # nothing is folded further
 _UNLIMITED = 100_000
+_JOINER = "\u200d"
+_LONGEST_SIGN = 12  # characters a column: a family of four with their skin tones is 11
 _UNREMARKABLE = ("", "-", "operator", "default", "(empty)")  # not worth a line under a row
 _BREAKS = " .-/:,_"
 
@@ -29,7 +32,22 @@ def room() -> int:
 
 def shortened(text: str, width: int) -> str:
     """`text` in at most `width` columns, with … where something is missing."""
-    return text if cell_len(text) <= width else (chop_cells(text, width - 1)[0] if width > 1 else "") + "…"
+    return text if cell_len(text) <= width else (_beginning(text, width - 1) if width > 1 else "") + "…"
+
+
+def _beginning(text: str, width: int) -> str:
+    """As much of `text` as fits, at least one character; what is one sign on the screen is not cut."""
+    piece = chop_cells(text[: _LONGEST_SIGN * width], width)[0] or text[0]
+    at = len(piece)
+    while at > 1 and at < len(text) and (text[at - 1] == _JOINER or _continues(text[at])):
+        at -= 1
+    whole = not (at < len(text) and (text[at - 1] == _JOINER or _continues(text[at])))
+    return piece[:at] if whole else piece
+
+
+def _continues(one: str) -> bool:
+    """Whether a character belongs to the one before it: accents, joiners, variants, skin tones."""
+    return one == _JOINER or unicodedata.category(one) in ("Mn", "Me", "Mc") or "\U0001f3fb" <= one <= "\U0001f3ff"
 
 
 def laid_out(
@@ -91,7 +109,7 @@ def _folded(text: str, width: int) -> list[str]:
     """`text` in pieces of at most `width` columns, broken after a blank or a mark where there is one."""
     pieces: list[str] = []
     while cell_len(text) > width:
-        piece = chop_cells(text[: width + 1], width)[0] or text[0]
+        piece = _beginning(text, width)
         at = max((piece.rfind(mark) for mark in _BREAKS), default=-1) + 1
         if len(piece) < len(text) and text[len(piece)] == " ":
             at = len(piece)
