@@ -101,6 +101,7 @@ def test_with_the_gateway_down_no_test_event_is_asked_of_it(monkeypatch: pytest.
     """The plugin counts as connected for a while after its Gateway was stopped."""
     health = {
         "status": "down",
+        "nats": {"notes": [], "lastError": "", "version": ""},
         "sidecar": {"lastError": "", "version": __version__, "since": "2026-01-01T00:00:00Z"},
         "gateway": {"reachable": False},
         "plugin": {"reachable": True, "version": "1", "spool": {}},
