@@ -65,9 +65,12 @@ export class Runs {
     return typeof this.runtime?.subagent?.run === "function" && typeof this.runtime.subagent.waitForRun === "function";
   }
 
-  /** Whether it can wake an agent: by a run in its main session, else by the Gateway's queue of system events. */
+  /**
+   * Whether it can wake an agent, and tell that it did: by a run in its main session, else by the Gateway's queue of
+   * system events, where the Gateway says when a turn begins.
+   */
   get canWake() {
-    if (this.canRun) return true;
+    if (this.canRun || !this.seesTurns()) return this.canRun;
     const system = this.runtime?.system;
     return typeof system?.enqueueSystemEvent === "function" && typeof system.requestHeartbeat === "function";
   }
@@ -168,7 +171,6 @@ export class Runs {
       const taken = system.enqueueSystemEvent(this.messageOf(order), { sessionKey, contextKey: `openclaw-nats:${order.key}` });
       if (taken === false) return { status: "refused", error: "the Gateway's queue of system events did not take it" };
       system.requestHeartbeat({ source: "hook", intent: "immediate", reason: `hook:${order.key}`, agentId, sessionKey });
-      if (!this.seesTurns()) return { status: "accepted", runId: "" };
       this.tell({ key: order.key, status: "queued" }).catch(() => {});
       const runId = await turn.began;
       if (runId !== undefined) return { status: "accepted", runId };

@@ -104,9 +104,11 @@ async def test_what_is_wrong_is_told_by_its_status(
         assert answer.status == status
 
 
-async def test_a_wake_up_is_accepted(target: Target) -> None:
-    receipt = await send(target, parcel(f"k{time.time_ns()}", kind="wake", session=""))
-    assert receipt.outcome == "accepted"
+async def test_a_wake_up_is_a_turn_that_is_confirmed(target: Target) -> None:
+    before = target.runs()
+    receipt = await send(target, parcel(f"k{time.time_ns()}", kind="wake", session="agent:main:main"))
+    assert receipt.outcome == "ok"
+    assert target.runs() == before + 1
 
 
 async def test_nobody_there_is_certainly_not_taken() -> None:
@@ -116,7 +118,7 @@ async def test_nobody_there_is_certainly_not_taken() -> None:
 
 
 @pytest.mark.gateway
-async def test_a_session_that_the_configuration_does_not_allow_is_kept_for_when_it_does(
+async def test_a_session_that_the_configuration_does_not_allow_is_tried_again(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     gateway = Gateway(prefix("2026.3.1"), tmp_path_factory.mktemp("strict") / "openclaw")
@@ -124,7 +126,7 @@ async def test_a_session_that_the_configuration_does_not_allow_is_kept_for_when_
     try:
         error = await send(Target(gateway.url, gateway.hook_token, None), parcel("k9"))
         assert isinstance(error, RetryLater)
-        assert not error.counts
+        assert error.counts  # for as long as its route tries: then it is a dead letter with the Gateway's words
         assert "allowRequestSessionKey" in error.hint
     finally:
         gateway.close()

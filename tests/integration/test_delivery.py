@@ -141,11 +141,24 @@ def test_with_confirm_ended_a_failed_run_is_a_receipt(bus: Bus) -> None:
 
 def test_a_4xx_that_can_not_heal_is_dead_at_once_and_the_rest_flows(bus: Bus) -> None:
     bus.route("a", "agent.events.custom.a.>", "main", flow=ONE_EACH)
-    bus.stub.mode("400", 1)
+    bus.stub.mode("413", 1)
     send(bus, 5)
     states = bus.settled(5)
     assert (states["dead"], states["delivered"]) == (1, 4)
-    assert "answered 400" in bus.dead()[0]["reason"]
+    assert "answered 413" in bus.dead()[0]["reason"]
+
+
+def test_a_400_is_tried_again_whatever_it_says_and_holds_up_nothing(bus: Bus) -> None:
+    bus.route("a", "agent.events.custom.a.>", "main", flow=ONE_EACH, retry={"backoff": ["1s", "1s"]})
+    bus.stub.mode("400", 1)
+    send(bus, 5)
+    assert bus.settled(5)["delivered"] == 5
+    assert numbers(bus)[:4] == [1, 2, 3, 4]
+    bus.route("a", "agent.events.custom.a.>", "main", flow=ONE_EACH, retry={"attempts": 1})
+    bus.stub.mode("400", -1)
+    send(bus, 1)
+    assert bus.settled(6)["dead"] == 1
+    assert "let hooks name this session" in bus.dead()[0]["reason"]
 
 
 def test_one_broken_route_does_not_delay_another(bus: Bus) -> None:

@@ -145,6 +145,13 @@ test("a wake-up that leads to no turn is no success, and can be tried again", as
   assert.equal(events.length, 2);
 });
 
+test("a queue whose turns nobody tells of is no way to wake", () => {
+  const { runs } = runsOf(wakeable().runtime);
+  assert.equal(runs.canWake, false);
+  runs.seesTurns = () => true;
+  assert.equal(runs.canWake, true);
+});
+
 test("where it can, a wake-up is a run in the agent's main session, whose end is told", async () => {
   const { events, runtime } = wakeable();
   const both = { ...gateway(), ...runtime };

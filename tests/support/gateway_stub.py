@@ -1,12 +1,12 @@
 """A Gateway-shaped HTTP server in a process of its own, with the faults that tests need and a ledger of what it did.
 
-It answers `/hooks/agent` and `/hooks/wake` as a real Gateway does (tests/contract/test_hooks.py holds it to that), and
+It answers `/hooks/agent` as a real Gateway does (tests/contract/test_hooks.py holds it to that), and
 any other path as a webhook's receiver. Each idempotency key is acted on once: the ledger has a line for every act. The
 keys are read from the ledger at the start, so that a restart keeps them, unlike a real Gateway's.
 
     python -m tests.support.gateway_stub PORT LEDGER TOKEN
 
-`POST /_mode {"mode": …, "count": N}` sets a fault for the next N requests (-1: until changed): 500, 503, 429, 400,
+`POST /_mode {"mode": …, "count": N}` sets a fault for the next N requests (-1: until changed): 500, 503, 429, 400, 413,
 hang, close (acts, then closes without an answer), refuse-run (the run ends with an error), half (half an answer).
 """
 
@@ -103,7 +103,7 @@ async def _hook(
     if hook and headers.get("authorization") != f"Bearer {state.token}":
         _answer(writer, 401, {"ok": False, "error": "Unauthorized"})
         return True
-    if hook and path not in ("/hooks/agent", "/hooks/wake"):
+    if hook and path != "/hooks/agent":
         _answer(writer, 404, {"ok": False, "error": "Not Found"})
         return True
     if method != "POST":
@@ -116,7 +116,7 @@ async def _hook(
         _answer(writer, 400, {"ok": False, "error": "invalid json"})
         return True
     fault = state.fault()
-    if fault in ("500", "400", "503", "429"):
+    if fault in ("500", "400", "413", "503", "429"):
         more = {"Retry-After": "1"} if fault in ("503", "429") else {}
         _answer(writer, int(fault), {"ok": False, "error": f"scripted {fault}"}, more)
         return True
@@ -134,9 +134,7 @@ async def _hook(
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{")
         return False
     completion = {"status": "error", "error": "scripted"} if fault == "refuse-run" else {"status": "ok"}
-    _answer(
-        writer, 200, {"ok": True, "runId": key, "completion": completion} if path != "/hooks/wake" else {"ok": True}
-    )
+    _answer(writer, 200, {"ok": True, "runId": key, "completion": completion})
     return True
 
 
