@@ -1,9 +1,10 @@
 """OpenClaw's session keys: `agent:<agentId>:<rest>`, folded to lower case as OpenClaw does it.
 
-Found in 2026.9.6 (and tried there): a key is trimmed and folded but for what others' systems tell apart by case. That
-is everything after `matrix:channel:` or `matrix:group:` at the key's beginning (a thread's id too, but not its
-`:thread:` mark), and the id after `signal:group:` anywhere. Older releases fold more, and do so themselves with what
-they get. Keys may hold spaces, and be longer than any limit of ours but `MAX_LENGTH`; control characters are nobody's.
+Found in 2026.9.6, whose own functions tests/contract/test_session_keys.py asks: a key is trimmed and folded but for what
+others' systems tell apart by case. That is everything after `matrix:channel:` or `matrix:group:` at the key's beginning
+(a thread's id too, but not its `:thread:` mark), and the id after `signal:group:` anywhere. Older releases fold more, and
+do so themselves with what they get. Keys may hold spaces, and be longer than any limit of ours but `MAX_LENGTH`; control
+characters are nobody's.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ GLOBAL = "global"
 _ALLOWED = re.compile(rf"[^\x00-\x1f\x7f]{{1,{MAX_LENGTH}}}")
 _SIGNAL = re.compile(r"(?:^|:)signal:group:([^:]+)", re.IGNORECASE | re.ASCII)
 _MATRIX = re.compile(r"(?:(?:agent:[^:]*:)+:*)?matrix:(?:channel|group):", re.IGNORECASE | re.ASCII)
-_THREAD = re.compile(":thread:", re.IGNORECASE | re.ASCII)
+_THREAD = ":thread:"
 
 
 def is_session_key(text: str) -> bool:
@@ -39,12 +40,14 @@ def _kept(raw: str) -> list[tuple[int, int, bool]]:
     """The spans whose case counts: start, end, and whether spaces around it do not."""
     spans = [(*match.span(1), True) for match in _SIGNAL.finditer(raw)]
     if (match := _MATRIX.match(raw)) and match.end() < len(raw):
-        marks = list(_THREAD.finditer(raw, match.end()))
-        mark = marks[-1] if marks else None
-        if mark is None:
-            spans.append((match.end(), len(raw), False))
-        else:  # the last mark counts: what stands before and after it is an id
-            spans += [(match.end(), mark.start(), False), (mark.end(), len(raw), False)]
+        start = match.end()
+        # The last mark counts, what stands before and after it is an id. OpenClaw looks for it in the folded text, in
+        # which the rare letters that get longer (İ) have moved it: so do we, or it would be another session.
+        mark = raw[start:].lower().rfind(_THREAD)
+        if mark < 0:
+            spans.append((start, len(raw), False))
+        else:
+            spans += [(start, start + mark, False), (start + mark + len(_THREAD), len(raw), False)]
     return [span for span in spans if span[0] < span[1]]
 
 
