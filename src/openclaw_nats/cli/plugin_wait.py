@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 _PLUGIN_SECONDS = 45.0
-_TURN_SECONDS = 300.0
+_TURN_SECONDS = 60.0
 _GRACE_SECONDS = 8.0  # the Gateway takes a new configuration over by itself within a second or two
 _RESTART_AFTER_SECONDS = 15.0
 _LATER = "when no turn runs, `openclaw-nats setup` or a restart of the Gateway does it"
@@ -27,11 +27,12 @@ def _restart(openclaw: Any, url: str) -> bool:
         ) from None
 
 
-def wait_for_plugin(setup: Any, say: Any, *, was_running: bool) -> Any:
+def wait_for_plugin(setup: Any, say: Any, *, was_running: bool, patience: float = _TURN_SECONDS) -> Any:
     """Return the sidecar's report once the running Gateway's plugin sends what it should, or the time is up.
 
     A Gateway of 2026.9 does not take over what changed while a turn runs, and does not try again: it is asked until
-    that turn has ended. One that does not load the plugin at all is restarted, where OpenClaw runs it as a service.
+    that turn has ended, for `patience` seconds at most, since it may refuse for good. One that does not load the plugin at all is
+    restarted, where OpenClaw runs it as a service.
     """
     from openclaw_nats.cli.sidecar_client import SidecarClient
     from openclaw_nats.errors import SetupError
@@ -63,10 +64,8 @@ def wait_for_plugin(setup: Any, say: Any, *, was_running: bool) -> Any:
                 say("!", "Gateway", f"{error}: {_LATER}")
                 return report
         if done is False and not waits and gateway_answers(url):
-            waits, seconds = True, _TURN_SECONDS
-            text = (
-                f"it does not load the plugin while a turn runs: trying again for up to {_TURN_SECONDS:.0f} s ({why})"
-            )
+            waits, seconds = True, passed + patience
+            text = f"it does not load the plugin now, as while a turn runs: trying again for {patience:.0f} s ({why})"
             say("·", "Gateway", text)
         if done is None and not restarted and passed > _RESTART_AFTER_SECONDS:
             restarted = True

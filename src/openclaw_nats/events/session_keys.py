@@ -1,8 +1,8 @@
 """OpenClaw's session keys: `agent:<agentId>:<rest>`, folded to lower case as OpenClaw does it.
 
 Found in 2026.9.6 (tests/contract/test_session_keys.py asks its own functions): a key is trimmed and folded but for what
-others' systems tell apart by case. That is everything after `matrix:channel:` or `matrix:group:` at the beginning of the
-key (a thread's id too, but not its `:thread:` mark), and the id after `signal:group:` anywhere. Older releases fold more,
+others' systems tell apart by case. That is everything after `matrix:channel:` or `matrix:group:` where the key begins
+(a thread's id too, but not its `:thread:` mark), and the id after `signal:group:` anywhere. Older releases fold more,
 and do so themselves with what they get. Keys may hold spaces, and be longer than any limit of ours but `MAX_LENGTH`;
 control characters are nobody's.
 """
