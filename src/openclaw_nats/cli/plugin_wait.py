@@ -31,8 +31,8 @@ def wait_for_plugin(setup: Any, say: Any, *, was_running: bool, patience: float 
     """Return the sidecar's report once the running Gateway's plugin sends what it should, or the time is up.
 
     A Gateway of 2026.9 does not take over what changed while a turn runs, and does not try again: it is asked until
-    that turn has ended, for `patience` seconds at most, since it may refuse for good. One that does not load the plugin at all is
-    restarted, where OpenClaw runs it as a service.
+    that turn has ended, for `patience` seconds at most, since it may refuse for good. One that does not load the
+    plugin at all is restarted, where OpenClaw runs it as a service.
     """
     from openclaw_nats.cli.sidecar_client import SidecarClient
     from openclaw_nats.errors import SetupError

@@ -90,7 +90,7 @@ class SidecarClient:
         secure = self._parts.scheme == "https"
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         connection = kind(self._parts.hostname or "127.0.0.1", self._parts.port, timeout=timeout)
-        headers = {"Accept": "application/json; version=1, */*", **(more or {})}
+        headers = {"Accept": "application/json; version=1, */*", "Connection": "close", **(more or {})}
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         if body is not None:
             headers["Content-Type"] = "application/x-ndjson" if data is body else "application/json"
@@ -98,7 +98,11 @@ class SidecarClient:
             headers["Authorization"] = self._authorization(connection)
             connection.request(method, path, data, headers)
             return connection.getresponse()
+        except SidecarRefusal:
+            connection.close()
+            raise
         except (OSError, http.client.HTTPException) as error:
+            connection.close()
             raise SidecarDown(
                 f"the sidecar at {self._settings['sidecar.url']} does not answer: {words_for(error)}",
                 hint="`openclaw-nats start` starts it; `openclaw-nats status` shows what is down.",
