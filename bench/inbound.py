@@ -88,11 +88,11 @@ async def latency(bus: Bus, target: Target) -> list[float]:
     return found
 
 
-async def publish_many(bus: Bus, subject: str, count: int) -> None:
-    """Publish so many events as fast as JetStream takes them."""
+async def publish_many(bus: Bus, subject: str, count: int, text: str = "") -> None:
+    """Publish so many events as fast as JetStream takes them, with that text besides."""
     client = await nats.connect(bus.nats.url, user="openclaw-nats", password=NATS_PASSWORD)
     stream = client.jetstream()
-    body = json.dumps({"door": "front", "state": "open", "battery": 81}).encode()
+    body = json.dumps({"door": "front", "state": "open", "battery": 81, **({"text": text} if text else {})}).encode()
     for start in range(0, count, 500):
         futures = [await stream.publish_async(subject, body) for _ in range(start, min(start + 500, count))]
         await asyncio.gather(*futures)

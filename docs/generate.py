@@ -26,6 +26,7 @@ from openclaw_nats.cli.output import EXIT_CODES  # noqa: E402
 from openclaw_nats.demo.provision import cache_dir, provision_node  # noqa: E402
 from openclaw_nats.inbound.meters import InboundMeters  # noqa: E402
 from openclaw_nats.outbound.meters import IngestMeters, SpoolMeters  # noqa: E402
+from openclaw_nats.service.disk_space import DiskMeters  # noqa: E402
 from openclaw_nats.setting_effects import AT_START, applies  # noqa: E402
 from openclaw_nats.settings import ALIASES, REGISTRY, variable_of  # noqa: E402
 
@@ -198,7 +199,7 @@ def exit_codes() -> str:
 def metrics() -> str:
     """What `/metrics` counts."""
     registry = CollectorRegistry()
-    for meters in (IngestMeters, SpoolMeters, InboundMeters):
+    for meters in (IngestMeters, SpoolMeters, InboundMeters, DiskMeters):
         meters(registry)
     rows = [[f"`{one.name}`", one.type, one.documentation] for one in registry.collect()]
     return table(["metric", "type", "meaning"], sorted(rows))

@@ -49,6 +49,12 @@ def parse_size(value: object) -> int:
     return int(match[1]) * _BYTES[match[2] or "B"]
 
 
+def _inbox_size(value: object) -> int:
+    if (size := parse_size(value)) < 16 << 20:
+        raise ValueError("a size of 16MiB or more")
+    return size
+
+
 def format_duration(seconds: float) -> str:
     """Seconds as `parse_duration` reads them, in the largest unit that is exact."""
     for unit in ("d", "h", "m", "s"):
@@ -238,7 +244,12 @@ REGISTRY: tuple[Setting, ...] = (
     Setting("filter.allow", (EVERYTHING,), _patterns, "Only events on these subjects leave the Gateway."),
     Setting("filter.block", (), _patterns, "Events on these subjects never leave the Gateway; stronger than allow."),
     Setting("redaction.enabled", True, _flag, "Replace secrets in event data by [redacted] before they are stored."),
-    Setting("redaction.patterns", (), _regexes, "Further regular expressions whose matches are secrets."),
+    Setting(
+        "redaction.patterns",
+        (),
+        _regexes,
+        "Further regular expressions whose matches are secrets; `config set` tries them.",
+    ),
     Setting("redaction.keys", (), _names, "Further names of fields whose text is secret."),
     Setting("spool.max_bytes", "256MiB", parse_size, "Disk that the plugin may use while the sidecar is away."),
     Setting(
@@ -265,6 +276,12 @@ REGISTRY: tuple[Setting, ...] = (
     Setting("agents.min_interval", "1m", parse_duration, "Shortest time between two runs of an agent's cron job."),
     Setting("agents.request_subjects", (), _nats_patterns, "Subjects for nats_request; empty: it is off."),
     Setting("inbox.keep", "30d", parse_duration, "How long receipts and dead letters are kept."),
+    Setting(
+        "inbox.max_bytes",
+        "1GiB",
+        _inbox_size,
+        "Disk that the inbox may use, 16MiB or more: then the oldest receipts go, dead letters last, never what waits.",
+    ),
     Setting("dashboard.session_expires", "7d", parse_duration, "How long a browser stays signed in to the dashboard."),
     Setting(
         "otel.endpoint",
@@ -406,6 +423,11 @@ def check_value(name: str, text: str) -> Any:
         value = text
     _parse(name, value, "the command line")
     return value
+
+
+def parsed_value(name: str, text: str) -> Any:
+    """The value of one setting given as text, as `load` would have it; raise SettingsError."""
+    return _parse(name, check_value(name, text), "the command line")
 
 
 def _parse(name: str, value: Any, origin: str) -> Any:

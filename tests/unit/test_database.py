@@ -15,7 +15,7 @@ import pytest
 
 from openclaw_nats.errors import SettingsError, Unavailable
 from openclaw_nats.events.identity import place_of
-from openclaw_nats.storage import inbox, listing, routes
+from openclaw_nats.storage import inbox, listing, routes, space
 from openclaw_nats.storage.database import Database, migrations
 from openclaw_nats.storage.rows import NewDelivery
 
@@ -120,7 +120,7 @@ async def test_a_full_disk_keeps_nothing_of_a_write_and_heals(tmp_path: Path) ->
 async def test_purging_forgets_what_ended_and_keeps_what_is_open(database: Database) -> None:
     await database.write(lambda db: inbox.add(db, [delivery("old"), delivery("open")], 1.0))
     await database.write(lambda db: inbox.end(db, [1], "dropped", "why", 2.0))
-    assert await database.write(lambda db: inbox.purge(db, 10.0, 10.0)) == 1
+    assert await database.write(lambda db: space.forget(db, space.ended_before(db, 10.0, 10))) == 1
     assert set(await database.read(lambda db: inbox.documents(db, ["at old", "at open"]))) == {"at open"}
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from openclaw_nats.api.insight_endpoints import _identity
 from openclaw_nats.cli.event_lines import event_lines, full_subject, summary
+from openclaw_nats.cli.events import Numbered, print_event
 from openclaw_nats.cli.log_lines import parsed
 from openclaw_nats.cli.output import Styled
+from openclaw_nats.dashboard.live import LiveEvent
 from openclaw_nats.terminal_text import plain
 
 KINDS = ("llm.output", "tool.exec.failed", "message.sent", "cron.nightly", "timer.tea", "session.new", "model.call.x")
@@ -88,3 +92,12 @@ def test_lines_of_three_logs_have_their_times() -> None:
         "[1] 9999/99/99 99:99:99 x",
         "{}",
     ]
+
+
+def test_a_number_that_no_reader_holds_is_shown_as_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    one = b'{"id":"e1","subject":"agent.events.custom.a","time":"2026-11-26T05:00:00Z","data":{"k":1e400,"n":1.5}}'
+    print_event(Numbered(7, msgspec.Raw(one)), as_json=False)
+    shown = capsys.readouterr().out
+    assert "1e400" in shown
+    assert "1.5" in shown
+    assert _identity(LiveEvent(7, "", len(one), True, msgspec.Raw(one))) == {"id": "e1"}

@@ -7,7 +7,6 @@ import platform
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,6 +18,7 @@ from openclaw_nats.dashboard import sidecar_log
 from openclaw_nats.dashboard.activity import WINDOWS, Activity
 from openclaw_nats.dashboard.live import LiveEvent
 from openclaw_nats.dashboard.stream_views import StreamViews
+from openclaw_nats.events import json_text
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.setting_effects import applies
@@ -155,8 +155,7 @@ class InsightEndpoints:
 
 
 def _identity(event: LiveEvent) -> dict[str, Any]:
-    found = msgspec.json.decode(event.event)
-    return {"id": found.get("id") if isinstance(found, dict) else None}
+    return {"id": json_text.shown(bytes(event.event)).get("id")}
 
 
 def _masked(name: str, value: Any) -> Any:

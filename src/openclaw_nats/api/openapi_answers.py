@@ -52,7 +52,7 @@ _ROUTE_OPTIONAL = tuple(
     "when filter template payload priority flow retry confirm expiresAfter until targetNote".split()
 )
 _DELIVERY_OPTIONAL = tuple(
-    "way needsGateway routes unanswerable counts waiting sending openBreakers missed notes budgets loopGuard "
+    "way needsGateway routes unanswerable counts waiting sending openBreakers missed inbox notes budgets loopGuard "
     "plugin".split()
 )
 _PART = {"reachable": FLAG, "lastError": TEXT}
@@ -115,7 +115,14 @@ ANSWERS: dict[str, Schema] = {
         identity=record(
             gatewayId=TEXT, state=TEXT, epoch=WHOLE, lastError=TEXT, holder=maybe(record(host=TEXT, folder=TEXT))
         ),
-        sidecar=record(**_PART, since=TIME, version=TEXT, eventsLastMinute=WHOLE, capture=TEXT),
+        sidecar=record(
+            **_PART,
+            since=TIME,
+            version=TEXT,
+            eventsLastMinute=WHOLE,
+            capture=TEXT,
+            disks=many(record(folder=TEXT, freeBytes=WHOLE, low=FLAG, lastError=TEXT)),
+        ),
         gateway=record(**_PART, since=TIME, version=TEXT, url=TEXT),
         plugin=record(
             ("gatewayVersion", "conversationAccess", "events", "handlerErrors", "spool"),
@@ -141,6 +148,7 @@ ANSWERS: dict[str, Schema] = {
             waiting=WHOLE,
             sending=WHOLE,
             unanswerable=many(record(route=TEXT, problem=TEXT)),
+            inbox=record(bytes=WHOLE, maxBytes=WHOLE, lastError=TEXT),
             missed=maybe(record(total=WHOLE, last=WHOLE, lastAt=TIME)),
             notes=many(TEXT),
             openBreakers=many(record(target=TEXT, lastError=TEXT)),

@@ -35,7 +35,7 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
     """Set NAME to VALUE in config.toml, and restart the sidecar if it runs. Exit code 1: it is not in effect."""
     from openclaw_nats.installer import config_file
     from openclaw_nats.setting_effects import applies
-    from openclaw_nats.settings import load
+    from openclaw_nats.settings import load, parsed_value
 
     settings = load()
     values = {name: value}
@@ -43,6 +43,10 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
         values["sidecar.url"] = f"http://127.0.0.1:{value}"
     if adopted:
         values[_ADOPTED] = "true"
+    if name == "redaction.patterns":
+        from openclaw_nats.outbound.redaction_trial import check_patterns
+
+        check_patterns(parsed_value(name, value))
     changed = config_file.set_values(settings.home / "config.toml", values)
     if not as_json:
         step("✓", f"{name} is {value}" + ("" if changed else " already"))

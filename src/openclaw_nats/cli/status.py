@@ -131,7 +131,8 @@ def _show(report: dict[str, Any]) -> None:
     _show_delivery(report["delivery"])
     show_fleet(report["delivery"])
     _show_schedules(report.get("schedules") or {})
-    for text in [*nats.get("notes", []), *plugin.get("problems", []), *plugin.get("notes", [])]:
+    low = [disk["lastError"] for disk in sidecar.get("disks", []) if disk["low"]]
+    for text in [*low, *nats.get("notes", []), *plugin.get("problems", []), *plugin.get("notes", [])]:
         step("!", text)
 
 
@@ -150,6 +151,8 @@ def _show_delivery(delivery: dict[str, Any]) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in delivery["counts"].items() if count)
     way = delivery["way"] or "nothing yet"
     line(f"Deliveries: {plural(delivery['routes'], 'route')}, by {way}; {counts or 'none yet'}")
+    if inbox := delivery.get("inbox"):
+        line(f"Inbox: {inbox['bytes'] / 1e6:.1f} MB of at most {inbox['maxBytes'] / 1e6:.0f} MB")
     for budget in delivery["budgets"]:
         if budget["freeAt"]:
             step(

@@ -6,7 +6,6 @@ import ipaddress
 import itertools
 import os
 import platform
-import shutil
 import socket
 import stat
 import sys
@@ -24,10 +23,10 @@ from openclaw_nats.errors import SetupError
 from openclaw_nats.installer import nats_server
 from openclaw_nats.installer.services import WORDS, service_for
 from openclaw_nats.installer.setup import read_record
+from openclaw_nats.service import disk_space
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.settings import Settings
 
-LITTLE_DISK = 500 << 20
 _MOST_REJECTED = 100_000
 _RELEASED = 1_767_225_600  # 2026-01-01: a clock before that is wrong
 
@@ -132,19 +131,17 @@ def ports(settings: Settings) -> Iterator[Finding]:
 
 def disk(settings: Settings) -> Iterator[Finding]:
     """Room for the stream, the inbox and the spool."""
-    folder = settings.home if settings.home.exists() else Path.home()
-    free = shutil.disk_usage(folder).free
-    shown = f"{free / 2**30:.1f} GiB are free below {folder}"
-    if free < LITTLE_DISK:
-        yield problem(
-            "disk",
-            f"only {free / 2**20:.0f} MiB are free below {folder}: events will soon not be stored",
-            "Make room, or keep less: `openclaw-nats config set stream.max_bytes 256MiB`.",
+    for disk in disk_space.disks(settings):
+        shown = f"{disk.free / 2**30:.1f} GiB are free below {disk.folder}"
+        less = "; ".join(
+            f"`openclaw-nats config set {name}`" for name in ("stream.max_bytes 256MiB", "inbox.max_bytes 64MiB")
         )
-    elif settings["nats.managed"] and free < settings["stream.max_bytes"]:
-        yield note("disk", f"{shown}; the stream may grow to {settings.shown('stream.max_bytes')}")
-    else:
-        yield ok("disk", shown)
+        if disk.low:
+            yield problem("disk", disk.text, f"Make room, or keep less: {less}.")
+        elif settings["nats.managed"] and disk.free < settings["stream.max_bytes"]:
+            yield note("disk", f"{shown}; the stream may grow to {settings.shown('stream.max_bytes')}")
+        else:
+            yield ok("disk", shown)
 
 
 def rejected(settings: Settings) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from openclaw_nats.errors import InvalidInput, NotFound
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.route_book import RouteBook
+from openclaw_nats.inbound.stream_contents import StreamContents
 from openclaw_nats.storage import activity, inbox, listing
 from openclaw_nats.storage.database import Database
 from openclaw_nats.storage.rows import OPEN, Waiting
@@ -29,6 +30,7 @@ class InboxService:
         flow: FlowControl,
         meters: InboundMeters,
         wake: Callable[[], None],
+        contents: StreamContents | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
@@ -36,6 +38,7 @@ class InboxService:
         self._flow = flow
         self._meters = meters
         self._wake = wake
+        self._contents = contents
         self._clock = clock
 
     async def deliveries(self, filters: dict[str, Any], cursor: int | None, limit: int) -> list[dict[str, Any]]:
@@ -58,7 +61,10 @@ class InboxService:
         return await self._database.read(activity.by_subject)
 
     async def delivery(self, number: int, states: tuple[str, ...]) -> dict[str, Any]:
-        """One delivery with event, history and dispatch; raise NotFound."""
+        """One delivery with event, history and dispatch; raise NotFound.
+
+        Of one that has ended the event comes from the stream: None when that keeps it no longer.
+        """
         found = await self._database.read(lambda db: listing.delivery(db, number))
         if found is None or found["state"] not in states:
             where = f"delivery {number} is {found['state']}" if found else f"there is no delivery {number}"
@@ -66,7 +72,16 @@ class InboxService:
                 where, hint="`pending` shows what is under way, `dead` what was given up, `receipts` the rest."
             )
         self._explain(found)
+        if found["document"] is None:
+            found["document"] = await self._from_stream(found)
+        if found["dispatch"] and not found["dispatch"]["body"] and found["document"]:
+            found["dispatch"]["body"] = found["document"].decode()
         return found
+
+    async def _from_stream(self, row: dict[str, Any]) -> bytes | None:
+        if self._contents is None:
+            return None
+        return await self._contents.document(row["sequence"], row["place"])
 
     def _explain(self, row: dict[str, Any]) -> None:
         """Why a delivery waits is not stored: it follows from the others that wait, and from the time."""
@@ -92,6 +107,8 @@ class InboxService:
                 found = await self._database.read(lambda db: listing.receipt(db, like[0]))
         if found is None:
             raise NotFound(f"there is no receipt {dispatch[:60]!r}", hint="`openclaw-nats receipts` lists them.")
+        if not found["body"] and found["deliveries"]:  # what was sent was the event as it is in the stream
+            found["body"] = (await self._from_stream(found["deliveries"][0]) or b"").decode()
         return found
 
     async def states(self) -> dict[str, int]:

@@ -40,7 +40,8 @@ _PAUSE = 1.0
 class Intake:
     """Takes messages out of the stream as long as it runs; `wake` is called when there is something to deliver.
 
-    `may_see` says whether an agent's route may bring it an event of such an owner (events/makers.py).
+    `may_see` says whether an agent's route may bring it an event of such an owner (events/makers.py); `full` why
+    nothing more can be taken at present, empty when it can.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class Intake:
         may_see: Callable[[Maker, Mapping[str, Any]], bool] = lambda maker, event: True,
         gate: Gate | None = None,
         losses: Losses | None = None,
+        full: Callable[[], str] = lambda: "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._may_see = may_see
         self._place_of = place
         self._gate = gate or OpenGate()
         self._losses = losses
+        self._full = full
         self._source = source
         self._database = database
         self._book = book
@@ -95,6 +98,10 @@ class Intake:
                     continue
                 if self._flow.waiting >= MAX_WAITING:
                     self.last_error = f"{self._flow.waiting} deliveries wait: new events stay in the stream"
+                    await asyncio.sleep(_PAUSE)
+                    continue
+                if full := self._full():
+                    self.last_error = full
                     await asyncio.sleep(_PAUSE)
                     continue
                 batch = await self._source.next()

@@ -46,6 +46,11 @@ class InboundMeters:
         self.waiting = Gauge(prefix + "deliveries_waiting", "Deliveries that wait to go out", registry=registry)
         self.open_breakers = Gauge(prefix + "breakers_open", "Targets whose circuit breaker is open", registry=registry)
         self.budget = Gauge(prefix + "budget_used", "Turns that count against a budget", ["budget"], registry=registry)
+        self.inbox_bytes = Gauge(prefix + "inbox_bytes", "Bytes of the inbox on disk", registry=registry)
+        self.inbox_max_bytes = Gauge(prefix + "inbox_max_bytes", "What inbox.max_bytes allows", registry=registry)
+        self.inbox_forgotten = Counter(
+            prefix + "inbox_forgotten", "Receipts and dead letters that went for inbox.max_bytes", registry=registry
+        )
         self._children: dict[tuple[str, str], Counter] = {}
 
     def matched(self, route: str) -> None:

@@ -56,6 +56,7 @@ _HINTS = re.compile(
 
 # Strings, with the colon that makes one a key, and brackets of valid JSON.
 _TOKEN = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(\s*:)?|[\[\]{}]', re.DOTALL)
+_BUILT_IN = re.compile("|".join(f"(?:{pattern})" for pattern in _VALUE_PATTERNS))
 _MASKED = msgspec.json.encode(MASK)
 
 
@@ -70,7 +71,8 @@ class Redactor:
     def __init__(self, *, patterns: tuple[str, ...] = (), keys: tuple[str, ...] = ()) -> None:
         self.patterns = patterns
         self.keys = keys
-        self._values = re.compile("|".join(f"(?:{pattern})" for pattern in (*_VALUE_PATTERNS, *patterns)))
+        # Each of the operator's stands alone: it may have flags, names and numbers of groups of its own.
+        self._values = (_BUILT_IN, *map(re.compile, patterns))
         self._keys = frozenset(_KEY_WORDS) | {_squeeze(key) for key in keys}
         # With patterns or keys of the operator's own, every event has to be looked at in full.
         self._always = bool(patterns or keys)
@@ -85,7 +87,9 @@ class Redactor:
 
     def redact_text(self, text: str) -> str:
         """Return `text` with everything masked that looks like a credential."""
-        return self._values.sub(MASK, text)
+        for pattern in self._values:
+            text = pattern.sub(MASK, text)
+        return text
 
     def _masked(self, data: bytes) -> bytes:
         parts: list[bytes] = []
@@ -119,7 +123,7 @@ class Redactor:
         if whole:
             return _MASKED if raw and raw != MASK.encode() else None
         text = _text_of(raw)
-        masked = self._values.sub(MASK, text)
+        masked = self.redact_text(text)
         return None if masked == text else msgspec.json.encode(masked)
 
 

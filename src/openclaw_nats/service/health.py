@@ -18,6 +18,7 @@ from openclaw_nats.jetstream.event_log import JetStreamEventLog
 from openclaw_nats.jetstream.streams import Streams
 from openclaw_nats.outbound.meters import IngestMeters
 from openclaw_nats.outbound.plugin_reports import PluginReports
+from openclaw_nats.service import disk_space
 from openclaw_nats.settings import Settings
 from openclaw_nats.url_secrets import masked
 
@@ -125,6 +126,7 @@ class Health:
                 "version": __version__,
                 "eventsLastMinute": self._last_minute(nats["stream"]),
                 "capture": self._settings["capture.default"],
+                "disks": disk_space.report(self._settings),
             },
             "gateway": self._gateway_part(),
             "plugin": self._plugin(),

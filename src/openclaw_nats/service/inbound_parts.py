@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.identity import Identity
+from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.gateway.channel import PluginChannel
 from openclaw_nats.gateway.hooks import Hooks
 from openclaw_nats.gateway.sender import GatewaySender
@@ -25,6 +25,7 @@ from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.dry_run import DryRun
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.inbox_service import InboxService
+from openclaw_nats.inbound.inbox_space import InboxSpace
 from openclaw_nats.inbound.intake import Intake
 from openclaw_nats.inbound.judging import Judge
 from openclaw_nats.inbound.loop_guard import LoopGuard
@@ -38,6 +39,7 @@ from openclaw_nats.inbound.republish import Republisher
 from openclaw_nats.inbound.route import TURN_KINDS
 from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.inbound.sealed_ticks import place_in
+from openclaw_nats.inbound.stream_contents import StreamContents
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.consumer import JetStreamSource
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
@@ -50,7 +52,6 @@ from openclaw_nats.url_secrets import masked
 log = structlog.get_logger(__name__)
 
 _HOUSEKEEPING_SECONDS = 5.0
-_PURGE_SECONDS = 600.0
 _DAY = 86400.0
 _KNOWN_PLUGIN = "plugin can run agents"
 
@@ -79,6 +80,7 @@ class Inbound:
     meters: InboundMeters
     processes: RenderProcesses
     judge: Judge
+    space: InboxSpace
     session: aiohttp.ClientSession
 
     def runs(self) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -126,7 +128,8 @@ class Inbound:
             "sending": self.deliveries.sending,
             "openBreakers": open_breakers,
             "missed": self.losses.report(),
-            "notes": [self.takeover.note] if self.takeover.note else [],
+            "inbox": self.space.report(),
+            "notes": [note for note in (self.takeover.note, self.space.note) if note],
             "budgets": self.notices.budgets,
             "loopGuard": {"maxHops": self.guard.max_hops, "stopped": self.guard.stopped, "last": self.guard.last},
             "plugin": {
@@ -142,6 +145,8 @@ class Inbound:
             return self.gate.problem
         if self.database.last_error:
             return self.database.last_error
+        if self.space.problem:
+            return self.space.problem
         if self.flow.gateway.open:
             return self.flow.gateway.last_error
         if self.processes.last_error:
@@ -158,28 +163,20 @@ class Inbound:
         return not routes or any(route.target.kind in TURN_KINDS for route, _ in routes)
 
     async def _keep_house(self) -> None:
-        purged = 0.0
         await self.takeover.load()
         while True:
             self.meters.waiting.set(self.flow.waiting)
             self.meters.loops.set(self.guard.stopped)
             self.meters.open_breakers.set(sum(lane.breaker.open for lane in self.flow.lanes()))
-            now = time.time()
             try:
                 if self.channel.connected and self.channel.can_run and not self.sender.plugin_known:
                     await self.database.write(lambda db: inbox.set_fact(db, _KNOWN_PLUGIN, "yes"))
                     self.sender.plugin_known = True
                 await self.book.remove_ended()
-                if now - purged > _PURGE_SECONDS and await self._purge(now):
-                    purged = now
+                await self.space.tend()
             except Unavailable as error:
                 log.debug("housekeeping.wait", error=str(error))
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
-
-    async def _purge(self, now: float) -> bool:
-        """Forget what is too old; False when there is more of it."""
-        before = now - self.settings["inbox.keep"]
-        return await self.database.write(lambda db: inbox.purge(db, before, now - 2 * _DAY)) < inbox.PURGE_AT_ONCE
 
 
 def build_inbound(
@@ -267,6 +264,11 @@ def build_inbound(
         wants=lambda: bool(book.patterns),
         gate=gate,
     )
+    space = InboxSpace(database, meters, settings["inbox.max_bytes"], settings["inbox.keep"])
+
+    def place(message: StoredMessage) -> str:
+        return place_in(message, identity)
+
     intake = Intake(
         source=source,
         database=database,
@@ -277,7 +279,8 @@ def build_inbound(
         documents=documents,
         meters=meters,
         wake=deliveries.wake,
-        place=lambda message: place_in(message, identity),
+        place=place,
+        full=lambda: space.problem,
         may_see=lambda maker, event: reads_all or maker.may_see(settings.gateway_id, event),
         gate=gate,
         losses=losses,
@@ -296,12 +299,13 @@ def build_inbound(
         channel=channel,
         hooks=hooks,
         sender=sender,
-        inbox=InboxService(database, book, flow, meters, deliveries.wake),
+        inbox=InboxService(database, book, flow, meters, deliveries.wake, StreamContents(event_log, place)),
         dry_run=DryRun(event_log, renderer, judge, limits),
         notices=notices,
         dead_letters=DeadLetters(database, event_log, identity, gate),
         meters=meters,
         processes=processes,
         judge=judge,
+        space=space,
         session=session,
     )

@@ -55,7 +55,7 @@ from openclaw_nats.outbound.plugin_reports import PluginReports
 from openclaw_nats.outbound.publisher import GroupCommitPublisher
 from openclaw_nats.outbound.redaction import Redactor
 from openclaw_nats.outbound.redaction_process import RedactionProcess
-from openclaw_nats.service import logs
+from openclaw_nats.service import disk_space, logs
 from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.health import GatewayProbe, Health
@@ -168,6 +168,7 @@ async def build(settings: Settings) -> Sidecar:
         identity=identity,
         plain_until=float(database.now(lambda db: inbox.fact(db, inbox.PLAIN_IDS_UNTIL)) or 0),
     )
+    disk_space.DiskMeters(registry).watch(settings)
     inbound = build_inbound(
         settings, database, identity, connection, event_log, registry, lease, lambda: streams.clock.correction
     )

@@ -21,6 +21,7 @@ import structlog
 
 from openclaw_nats.errors import SettingsError, Unavailable
 from openclaw_nats.events.subjects import matches
+from openclaw_nats.storage.space import INCREMENTAL, LOG_BYTES
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +31,10 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _GROUP = 512
 _BUSY_SECONDS = 5.0
 
-_Job = tuple[Callable[[sqlite3.Connection], object], "asyncio.Future[object]"]
+_SHORT_WAIT = 200  # milliseconds
+_CONVERTED_AT_START = 64 << 20  # bytes: less than a second of VACUUM
+
+_Job = tuple[Callable[[sqlite3.Connection], object], "asyncio.Future[object]", bool]
 
 
 class Database:
@@ -49,6 +53,7 @@ class Database:
         try:
             self._connection = _open(path)
             _migrate(self._connection, path)
+            _convert_small(self._connection)
         except sqlite3.DatabaseError as error:
             raise SettingsError(
                 f"the database {path} can't be opened: {error}",
@@ -59,9 +64,32 @@ class Database:
 
     async def write(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run `job` in a transaction and return its result after the commit; raise Unavailable if nothing was kept."""
+        return await self._put(job, alone=False)
+
+    async def convert(self) -> None:
+        """Rewrite the file so that it can give free space back in steps; raise Unavailable.
+
+        Versions up to 0.1.0 made files that can't. It takes about ten seconds for each GiB, for which writes wait,
+        and needs as much free disk again. Reads go on.
+        """
+        await self._put(_convert, alone=True)
+
+    async def give_back(self, pages: int) -> None:
+        """Return so many free pages (at most) to the disk; the file is shorter after the next checkpoint."""
+
+        def job(connection: sqlite3.Connection) -> None:  # `execute` would do one page: the pragma has no columns
+            connection.executescript(f"PRAGMA incremental_vacuum({pages})")
+
+        await self._put(job, alone=True)
+
+    async def checkpoint(self) -> None:
+        """Bring what stands in the write-ahead log into the file, which then is as short as it can be."""
+        await self._put(_checkpoint, alone=True)
+
+    async def _put(self, job: Callable[[sqlite3.Connection], T], *, alone: bool) -> T:
         self._loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put((job, future))  # type: ignore[arg-type]
+        self._jobs.put((job, future, alone))  # type: ignore[arg-type]
         return await future
 
     async def read(self, job: Callable[[sqlite3.Connection], T]) -> T:
@@ -94,6 +122,7 @@ class Database:
             if first is None:
                 break
             jobs, ending = [first], False
+            alone: _Job | None = None
             while len(jobs) < _GROUP:
                 try:
                     more = self._jobs.get_nowait()
@@ -102,8 +131,16 @@ class Database:
                 if more is None:
                     ending = True
                     break
+                if more[2]:
+                    alone = more
+                    break
                 jobs.append(more)
-            self._commit(jobs)
+            if first[2]:
+                jobs, alone = jobs[1:], first
+            if jobs:
+                self._commit(jobs)
+            if alone is not None:
+                self._do_alone(alone)
             if ending:
                 break
         self._connection.close()
@@ -113,7 +150,7 @@ class Database:
         results: list[tuple[asyncio.Future[object], object, BaseException | None]] = []
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for job, future in jobs:
+            for job, future, _ in jobs:
                 results.append((future, *self._run(job, single=len(jobs) == 1)))
             connection.execute("COMMIT")
             self.last_error = ""
@@ -123,7 +160,22 @@ class Database:
             failure = Unavailable(self.last_error, retry_after=5, hint="Is its disk full?")
             with contextlib.suppress(sqlite3.DatabaseError):
                 connection.execute("ROLLBACK")
-            results = [(future, None, failure) for _, future in jobs]
+            results = [(future, None, failure) for _, future, _ in jobs]
+        self._answer(results)
+
+    def _do_alone(self, one: _Job) -> None:
+        """Run what can't be in a transaction."""
+        job, future, _ = one
+        error: Exception | None = None
+        try:
+            job(self._connection)
+        except sqlite3.DatabaseError as problem:
+            error = Unavailable(f"{self.path} can't be rewritten: {problem}", hint="Is its disk full?")
+        except Exception as problem:
+            error = problem
+        self._answer([(future, None, error)])
+
+    def _answer(self, results: list[tuple[asyncio.Future[object], object, BaseException | None]]) -> None:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(_resolve, results)
@@ -165,10 +217,35 @@ def _resolve(results: list[tuple[asyncio.Future[object], object, BaseException |
 def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS)
     connection.row_factory = sqlite3.Row
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-8000"):
+    # auto_vacuum has an effect only before the first table: an older file is converted
+    first = ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", f"journal_size_limit={LOG_BYTES}")
+    for pragma in (*first, "synchronous=FULL", "foreign_keys=ON", "cache_size=-8000"):
         connection.execute(f"PRAGMA {pragma}")
     connection.create_function("on_pattern", 2, matches, deterministic=True)  # on_pattern(pattern, subject)
     return connection
+
+
+def _convert(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    connection.execute("VACUUM")
+    _checkpoint(connection)
+
+
+def _checkpoint(connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA busy_timeout={_SHORT_WAIT}")  # for readers; if one goes on it is for the next time
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    connection.execute(f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}")
+
+
+def _convert_small(connection: sqlite3.Connection) -> None:
+    """A file that can't give space back is rewritten at once when that is quick; else housekeeping does it."""
+    mode, count, free, page = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("auto_vacuum", "page_count", "freelist_count", "page_size")
+    )
+    if mode != INCREMENTAL and (count - free) * page <= _CONVERTED_AT_START:
+        with contextlib.suppress(sqlite3.OperationalError):  # no room for it, or somebody reads: it works as it is
+            _convert(connection)
 
 
 def migrations() -> list[Path]:

@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from openclaw_nats.ports import Receipt
 from openclaw_nats.storage.rows import Dispatch, NewDelivery, Waiting
+from openclaw_nats.storage.space import let_contents_go
 
 T = TypeVar("T")
-PURGE_AT_ONCE = 5000
 NO_OLD_PLACES = "no old places"
 PLAIN_IDS_UNTIL = "plain ids until"
 _INSERT_EVENT = "INSERT INTO events (place, document) VALUES (?, ?) ON CONFLICT DO NOTHING"
@@ -45,12 +45,13 @@ def add(db: sqlite3.Connection, rows: Sequence[NewDelivery], now: float) -> list
         if old_places and db.execute(_KNOWN_OF_OLD, (f"old:{row.sequence}:{row.event_id}", row.route_id)).fetchone():
             numbers.append(None)
             continue
-        if row.place not in seen:
-            db.execute(_INSERT_EVENT, (row.place, row.document))
-            seen.add(row.place)
         values = (*(getattr(row, name) for name in _NEW), now, now)
         found = db.execute(_INSERT_DELIVERY, values).fetchone()
         numbers.append(found[0] if found else None)
+        # What ends at once needs no content, nor does what comes once more when it has ended.
+        if found and row.state in ("pending", "dead") and row.place not in seen:
+            db.execute(_INSERT_EVENT, (row.place, row.document))
+            seen.add(row.place)
         if found and row.state != "pending":
             db.execute(_CHANGED, (found[0], now, row.state, row.reason))
     return numbers
@@ -158,6 +159,7 @@ def deliver(db: sqlite3.Connection, dispatch: Dispatch, receipt: Receipt, now: f
         (receipt.way, receipt.run_id, receipt.outcome, receipt.reply, now, dispatch.id),
     )
     _move(db, dispatch.id, now, "delivered", f"{receipt.outcome} by {receipt.way}")
+    let_contents_go(db, dispatch_id=dispatch.id)
 
 
 def fail(db: sqlite3.Connection, dispatch: Dispatch, reason: str, now: float) -> None:
@@ -191,6 +193,8 @@ def end(
         ).rowcount
         if done:
             db.execute(_CHANGED, (number, now, state, reason))
+            if state != "dead":
+                let_contents_go(db, number=number)
             ended.append(number)
     return ended
 
@@ -203,6 +207,7 @@ def end_dispatch(db: sqlite3.Connection, dispatch_id: str, state: str, reason: s
     ).rowcount
     if done:
         _move(db, dispatch_id, now, state, reason)
+        let_contents_go(db, dispatch_id=dispatch_id)
     return bool(done)
 
 
@@ -320,26 +325,9 @@ def turn_times(db: sqlite3.Connection, since: float) -> list[tuple[float, int, b
     return [(row[0], row[1], bool(row[2])) for row in db.execute(sql, (since,))]
 
 
-def purge(db: sqlite3.Connection, before: float, turns_before: float) -> int:
-    """Forget what ended before then; the number of deliveries that were forgotten."""
-    gone = db.execute(
-        "SELECT id FROM deliveries WHERE changed_at < ? AND state NOT IN ('pending', 'sending', 'failed') LIMIT ?",
-        (before, PURGE_AT_ONCE),
-    ).fetchall()
-    for row in gone:
-        db.execute("DELETE FROM changes WHERE delivery_id = ?", (row["id"],))
-        db.execute("DELETE FROM deliveries WHERE id = ?", (row["id"],))
-    db.execute("DELETE FROM turns WHERE at < ?", (turns_before,))
-    if gone:
-        db.execute(
-            "DELETE FROM events WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.place = events.place)"
-        )
-        db.execute(
-            "DELETE FROM dispatches WHERE changed_at < ? AND state NOT IN ('sending', 'failed') "
-            "AND NOT EXISTS (SELECT 1 FROM deliveries WHERE dispatch_id = dispatches.id)",
-            (before,),
-        )
-    return len(gone)
+def forget_turns(db: sqlite3.Connection, before: float) -> None:
+    """Forget agent runs that no budget counts any more."""
+    db.execute("DELETE FROM turns WHERE at < ?", (before,))
 
 
 def fact(db: sqlite3.Connection, name: str) -> str:

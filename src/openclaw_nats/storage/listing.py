@@ -15,7 +15,9 @@ _DELIVERY = (
 
 _SEARCH = (
     "(instr(lower(route || ' ' || subject || ' ' || session || ' ' || event_id || ' ' || reason), lower(?)) OR EXISTS "
-    "(SELECT 1 FROM events WHERE events.place = deliveries.place AND instr(lower(CAST(document AS TEXT)), lower(?))))"
+    "(SELECT 1 FROM events WHERE events.place = deliveries.place AND instr(lower(CAST(document AS TEXT)), lower(?))) "
+    "OR EXISTS "
+    "(SELECT 1 FROM dispatches WHERE dispatches.id = deliveries.dispatch_id AND instr(lower(body), lower(?))))"
 )
 
 
@@ -36,8 +38,12 @@ def total(db: sqlite3.Connection, filters: dict[str, Any]) -> int:
 
 
 def delivery(db: sqlite3.Connection, number: int) -> dict[str, Any] | None:
-    """One delivery with its event, its history and its dispatch; None when there is no such number."""
-    row = db.execute(f"SELECT {_DELIVERY} FROM deliveries WHERE id = ?", (number,)).fetchone()  # noqa: S608
+    """One delivery with its event, its history and its dispatch; None when there is no such number.
+
+    `document` is None when the event's content has gone from the inbox; the stream may have it at `sequence`, if the
+    message there is the event's `place`.
+    """
+    row = db.execute(f"SELECT {_DELIVERY}, place, sequence FROM deliveries WHERE id = ?", (number,)).fetchone()  # noqa: S608
     if row is None:
         return None
     found = dict(row)
@@ -97,7 +103,8 @@ def receipt(db: sqlite3.Connection, dispatch_id: str) -> dict[str, Any] | None:
     if row is None:
         return None
     carried = db.execute(
-        "SELECT id, event_id, subject FROM deliveries WHERE dispatch_id = ? ORDER BY id", (dispatch_id,)
+        "SELECT id, event_id, subject, place, sequence FROM deliveries WHERE dispatch_id = ? ORDER BY id",
+        (dispatch_id,),
     )
     found = [dict(one) for one in carried]
     sql = "SELECT at, state, reason FROM changes WHERE delivery_id = ? ORDER BY rowid"
