@@ -7,7 +7,7 @@ const since = "2026-11-24T12:00:00.000Z";
 const well: Health = {
   status: "up",
   nats: { reachable: true, since, lastError: "", version: "2.15.1", url: "127.0.0.1:4222", stream: null, atomicBatches: true, notes: [] },
-  sidecar: { reachable: true, since, lastError: "", version: "0.1.0", eventsLastMinute: 0, capture: "metadata" },
+  sidecar: { reachable: true, since, lastError: "", version: "0.1.0", eventsLastMinute: 0, capture: "metadata", disks: [] },
   gateway: { reachable: true, since, lastError: "", version: "2026.9.6", url: "http://127.0.0.1:18789" },
   plugin: { reachable: true, since, lastError: "", version: "0.1.0", problems: [], notes: [], conversationAccess: true },
   delivery: { reachable: true, since, lastError: "", way: "plugin", openBreakers: [] },

@@ -51,6 +51,12 @@ export interface components {
                 version: string;
                 eventsLastMinute: number;
                 capture: string;
+                disks: {
+                    folder: string;
+                    freeBytes: number;
+                    low: boolean;
+                    lastError: string;
+                }[];
             };
             gateway?: {
                 reachable: boolean;
@@ -103,6 +109,11 @@ export interface components {
                     route: string;
                     problem: string;
                 }[];
+                inbox?: {
+                    bytes: number;
+                    maxBytes: number;
+                    lastError: string;
+                };
                 missed?: {
                     total: number;
                     last: number;
