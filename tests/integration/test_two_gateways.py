@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -173,3 +175,23 @@ def test_ticks_that_the_server_passes_on_again_wake_nobody_twice(fleet: Fleet) -
     wait_until(lambda: one.events("?subject=agent.events.copies"), what="the marker's copy")
     assert [copied["data"] for copied in one.events("?subject=agent.events.copies")] == [None]
     assert one.get("/api/health")[1]["delivery"]["counts"]["delivered"] == 2
+
+
+def test_doctor_names_jobs_of_the_id_that_was_here_before(fleet: Fleet) -> None:
+    office = fleet.office
+    assert office.call("POST", "/api/cron", {"name": "dawn", "cron": "@daily"})[0] == 201
+    assert office.call("POST", "/api/timers", {"name": "tea", "delay": "2h"})[0] == 201
+    assert fleet.kitchen.call("POST", "/api/cron", {"name": "not of this installation", "cron": "@daily"})[0] == 201
+
+    def said() -> list[str]:
+        command = [sys.executable, "-m", "openclaw_nats", "doctor", "--json"]
+        done = subprocess.run(command, env=office.environment, capture_output=True, text=True, timeout=120, check=False)
+        return [one["text"] for one in json.loads(done.stdout)["findings"] if "was here before" in one["text"]]
+
+    assert not said()
+    office.kill()
+    config = office.home / "config.toml"
+    config.write_text(config.read_text().replace('id = "office"', 'id = "study"'))
+    office.start()
+    assert office.call("GET", "/api/cron")[1]["jobs"] == []
+    assert said() == ["cron jobs: 1, timers: 1 of 'office', the gateway.id that was here before"]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
+from openclaw_nats.doctor.former_names import former_names
 from openclaw_nats.errors import OpenClawNatsError, Unavailable
 from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.jetstream.connection import Connection, Options, connected
@@ -46,6 +47,7 @@ async def _look(settings: Settings) -> list[Finding]:
         found += await _jetstream(connection)
         found += _durability(settings)
         found += await _streams(connection, settings, schedules=not schedules_problem(servers.oldest))
+        found += await former_names(connection, settings)
         return found
 
 

@@ -1,0 +1,51 @@
+"""Jobs and timers of a gateway.id that this installation had before: no list shows them, and they go on firing."""
+
+from __future__ import annotations
+
+import shlex
+
+import msgspec
+
+from openclaw_nats.doctor.finding import Finding, note
+from openclaw_nats.fleet.lease import Claim
+from openclaw_nats.fleet.place import FILE
+from openclaw_nats.jetstream.connection import Connection
+from openclaw_nats.jetstream.reading import read_stream
+from openclaw_nats.jetstream.streams import LEASES, SCHEDULES
+from openclaw_nats.schedules import names
+from openclaw_nats.settings import Settings
+
+_MOST = 1000  # leases that are looked at
+
+
+async def former_names(connection: Connection, settings: Settings) -> list[Finding]:
+    """A note for each former id that still has jobs or timers; what can't be read is left out. Raises Unavailable."""
+    path = settings.home / FILE
+    if not path.exists() or "error" in await connection.api(f"STREAM.INFO.{LEASES}"):
+        return []
+    installation = path.read_text(errors="replace").strip()
+    found = []
+    async for message in read_stream(connection, LEASES, "agent.leases.>", limit=_MOST):
+        try:
+            claim = msgspec.json.decode(message.body, type=Claim) if message is not None else None
+        except msgspec.MsgspecError:
+            continue
+        if claim is None or claim.place.installation != installation or claim.gateway_id == settings.gateway_id:
+            continue
+        former = claim.gateway_id
+        jobs = len(await _subjects(connection, f"agent.schedules.job.{names.key_of(former)}.>"))
+        keys = [one.rpartition(".")[2] for one in await _subjects(connection, names.TIMERS[0])]
+        timers = sum("=" in key and names.may_be_of(former, key) for key in keys)
+        if jobs or timers:
+            text = f"cron jobs: {jobs}, timers: {timers} of {former!r}, the gateway.id that was here before"
+            fix = (
+                "They go on firing, and no list shows them. `openclaw-nats config set gateway.id "
+                f"{shlex.quote(former)}` brings them back; remove them there, and make them again under the new id."
+            )
+            found.append(note("gateway.id", text, fix))
+    return found
+
+
+async def _subjects(connection: Connection, pattern: str) -> list[str]:
+    answer = await connection.api(f"STREAM.INFO.{SCHEDULES}", {"subjects_filter": pattern})
+    return list(answer.get("state", {}).get("subjects") or {})
