@@ -9,6 +9,7 @@ OpenClawNatsError            what happened, and what to do next (hint)
 │   ├── InvalidRoute         a field of a route is wrong: names the field, and the position where there is one
 │   ├── InvalidSchedule      a field of a cron job or timer is wrong: names it, and the nearest right form
 │   ├── NotAllowed           the operator's limits for agents do not allow it
+│   ├── InvalidBackup        a file is no whole backup of ours: says what is wrong with it
 │   ├── Conflict             somebody else changed the same thing at the same moment
 │   └── NotFound             nothing has that name or number
 ├── Poison                   one event can't be handled for a reason of its own: it becomes a dead letter
@@ -72,6 +73,10 @@ class InvalidSchedule(InvalidInput):
 
 class NotAllowed(InvalidInput):
     """An agent asked for something that the operator's settings do not allow it."""
+
+
+class InvalidBackup(InvalidInput):
+    """A file that is to be restored is no backup, is damaged, or holds what no backup of ours holds."""
 
 
 class Conflict(InvalidInput):

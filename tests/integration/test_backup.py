@@ -196,17 +196,23 @@ def test_a_backup_that_is_damaged_cut_off_or_from_the_future_changes_nothing(
     rubbish = tmp_path / "rubbish"
     rubbish.write_bytes(b"rubbish" * 1000)
     for wrong in (cut, rubbish, tmp_path / "missing"):
-        assert house.run("restore", str(wrong), "--yes", code=1)["error"]
-    changed = repack(file, tmp_path, lambda folder: (folder / "config.toml").write_text("# changed\n"))
-    assert "config.toml is not what it was" in house.run("restore", str(changed), "--yes", code=1)["error"]
+        assert house.run("restore", str(wrong), "--yes", code=2)["error"]
+    changed = repack(
+        file, tmp_path, lambda folder: (folder / "config.toml").write_bytes(same_size(folder / "config.toml"))
+    )
+    assert "config.toml is not what it was" in house.run("restore", str(changed), "--yes", code=2)["error"]
 
     def age(folder: Path) -> None:
         with sqlite3.connect(folder / "sidecar.db") as db:
             db.execute("PRAGMA user_version = 999")
 
     future = repack(file, tmp_path, age, right=True)
-    assert "newer openclaw-nats" in house.run("restore", str(future), "--yes", code=1)["error"]
+    assert "newer openclaw-nats" in house.run("restore", str(future), "--yes", code=2)["error"]
     assert {path.name for path in house.home.iterdir()} == before
+
+
+def same_size(path: Path) -> bytes:
+    return b"#" + path.read_bytes()[1:]
 
 
 def repack(file: Path, folder: Path, change: Any, *, right: bool = False) -> Path:
@@ -220,6 +226,7 @@ def repack(file: Path, folder: Path, change: Any, *, right: bool = False) -> Pat
     manifest = json.loads((place / "manifest.json").read_text())
     if right:
         manifest["hashes"]["sidecar.db"] = hashlib.sha256((place / "sidecar.db").read_bytes()).hexdigest()
+        manifest["sizes"]["sidecar.db"] = (place / "sidecar.db").stat().st_size
         (place / "manifest.json").write_text(json.dumps(manifest))
     target = folder / f"changed-{right}.tar.gz"
     with tarfile.open(target, "w:gz") as archive:

@@ -10,29 +10,41 @@ from openclaw_nats.cli.output import json_option, line, print_json, step, waitin
 
 
 @click.command("restore")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=True))
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
 @json_option
 def command(as_json: bool, file: Path, yes: bool) -> None:
     """Put a backup back. What is there now is moved aside, not deleted."""
-    from openclaw_nats.backup.work import put_back
+    from openclaw_nats.backup.restoring import Restore
     from openclaw_nats.cli.start import start
     from openclaw_nats.cli.stop import stop
+    from openclaw_nats.cli.unfinished import finish_restore
     from openclaw_nats.service import logs
     from openclaw_nats.settings import state_dir
 
     logs.silence()
     home = state_dir() / "nats"
-    if home.exists() and any(home.iterdir()) and not yes and not as_json:
-        click.confirm(f"Replace what is in {home} by the backup? It is moved aside.", abort=True)
-    was_running = (home / "config.toml").exists() and stop()
-    home.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with waiting(f"putting {file.name} back"):
-            before = put_back(file, home, (lambda *_: None) if as_json else (lambda name, text: step("✓", name, text)))
-    finally:
-        if was_running:
-            start()
+    used = (home / "config.toml").exists() or (home / "sidecar.db").exists()
+    finish_restore()
+    restore = Restore(file, home, (lambda *_: None) if as_json else (lambda name, text: step("✓", name, text)))
+    with restore.staging.open():
+        with waiting(f"reading and checking {file.name}"):
+            restore.check()
+        if used and not yes and not as_json:
+            click.confirm(f"Replace what is in {home} by the backup? It is moved aside.", abort=True)
+        with waiting("building the new state beside the old one, which still works"):
+            restore.build()
+        was_running = (home / "config.toml").exists() and stop()
+        try:
+            with waiting("putting the new state in place"):
+                before = restore.replace()
+            if was_running:
+                start()
+        except BaseException:
+            restore.undo()
+            if was_running:
+                start()
+            raise
     if as_json:
         print_json({"home": str(home), "before": str(before) if before else None, "started": was_running})
         return

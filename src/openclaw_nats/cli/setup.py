@@ -27,6 +27,7 @@ _HEALTH_SECONDS = 30.0
 @json_option
 def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
     """Set everything up: NATS, the sidecar, the plugin, the service. Running it again changes nothing that is right."""
+    from openclaw_nats.cli.unfinished import finish_restore
     from openclaw_nats.installer import preflight
     from openclaw_nats.installer.docker import DockerCompose
     from openclaw_nats.installer.openclaw import OpenClaw, gateway_answers
@@ -39,6 +40,7 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
     preflight.check_node(openclaw)
     where = Locations(openclaw.state_dir / "nats")
     if not dry_run:
+        finish_restore()
         undo_left_behind(where, openclaw)
     elif where.undo.exists():
         say("!", "Setup", "an earlier one was cut off: what it did is undone first")

@@ -21,11 +21,13 @@ def command(as_json: bool) -> None:
 def start() -> dict[str, object]:
     """Start the service of this installation; return its health."""
     from openclaw_nats.cli.health import wait_until_up
+    from openclaw_nats.cli.unfinished import finish_restore
     from openclaw_nats.installer.services import service_for
     from openclaw_nats.installer.setup import read_record
     from openclaw_nats.service.locations import Locations
     from openclaw_nats.settings import load
 
+    finish_restore()
     settings = load()
     settings.api_key()
     where = Locations(settings.home)

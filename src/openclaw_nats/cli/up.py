@@ -23,12 +23,14 @@ from openclaw_nats.cli.times import moment
 @json_option
 def command(as_json: bool, quiet: bool, **given: Any) -> None:
     """Run nats-server and the sidecar in the foreground until Ctrl-C; restart what ends."""
+    from openclaw_nats.cli.unfinished import finish_restore
     from openclaw_nats.installer import config_file, nats_server
     from openclaw_nats.installer.foreground import prepare
     from openclaw_nats.installer.setup import Options
     from openclaw_nats.service.supervisor import Supervisor
     from openclaw_nats.settings import load
 
+    finish_restore()
     changes = prepare(Options(**given))
     home = load().home
     if changes:

@@ -35,13 +35,15 @@ log = structlog.get_logger(__name__)
 
 MAX_WAITING = 200_000
 _PAUSE = 1.0
+_TICK_SECONDS = 1.0  # a tick that fires on time is stored within that
 
 
 class Intake:
     """Takes messages out of the stream as long as it runs; `wake` is called when there is something to deliver.
 
     `may_see` says whether an agent's route may bring it an event of such an owner (events/makers.py); `full` why
-    nothing more can be taken at present, empty when it can.
+    nothing more can be taken at present, empty when it can. `fired_at` is when a tick
+    fired first, whose copy may be stored again much later (sealed_ticks.py); None for what is none of ours.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Intake:
         meters: InboundMeters,
         wake: Callable[[], None],
         place: Callable[[StoredMessage], str] = lambda message: place_of(message.sequence, message.time),
+        fired_at: Callable[[StoredMessage], float | None] = lambda message: None,
         may_see: Callable[[Maker, Mapping[str, Any]], bool] = lambda maker, event: True,
         gate: Gate | None = None,
         losses: Losses | None = None,
@@ -65,6 +68,7 @@ class Intake:
     ) -> None:
         self._may_see = may_see
         self._place_of = place
+        self._fired_at = fired_at
         self._gate = gate or OpenGate()
         self._losses = losses
         self._full = full
@@ -176,6 +180,8 @@ class Intake:
         routes = [
             route for route in self._book.index.routes_for(message.subject) if message.sequence > route.after_sequence
         ]
+        if routes and (fired := self._fired_at(message)) is not None:
+            routes = [route for route in routes if not _is_old_copy(route, fired, message.time / 1e9)]
         if not routes:
             return []
         decoded, broken = _decoded(message)
@@ -230,6 +236,11 @@ class Intake:
             stored_at=message.time / 1e9,
             document=decoded.document,
         )
+
+
+def _is_old_copy(route: Route, fired: float, stored: float) -> bool:
+    """Whether a tick fired before the route was made, and was stored after it: as a copy. Times are Unix times."""
+    return fired + _TICK_SECONDS < route.made_at <= stored
 
 
 def _decoded(message: StoredMessage) -> tuple[Decoded, str]:

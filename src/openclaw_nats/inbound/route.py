@@ -110,7 +110,10 @@ def target_from(found: Mapping[str, Any]) -> Target:
 
 @dataclass(frozen=True)
 class Route:
-    """A compiled route. Durations are seconds. `maker` is the agent that made it; None for the operator's."""
+    """A compiled route. Durations are seconds. `maker` is the agent that made it; None for the operator's.
+
+    `made_at` is when it was made, in seconds since the Unix epoch.
+    """
 
     id: int
     document: RouteDocument
@@ -122,6 +125,7 @@ class Route:
     backoff: tuple[float, ...]
     until: float | None = None
     maker: Maker | None = None
+    made_at: float = 0.0
 
     @property
     def trusted(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -278,6 +279,7 @@ class RouteBook:
         route = compile_route(
             parse(json.loads(stored.document)), stored.id, stored.after_sequence, maker_of(stored.made_by), self.agents
         )
+        route = dataclasses.replace(route, made_at=stored.created_at)
         if route.maker is not None:
             self._flow.budgets.made_by_agent(stored.id)
         self._routes[stored.id] = route

@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry
 
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.identity import Identity
-from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.gateway.channel import PluginChannel
 from openclaw_nats.gateway.hooks import Hooks
 from openclaw_nats.gateway.sender import GatewaySender
@@ -38,7 +37,7 @@ from openclaw_nats.inbound.rendering import Renderer
 from openclaw_nats.inbound.republish import Republisher
 from openclaw_nats.inbound.route import TURN_KINDS
 from openclaw_nats.inbound.route_book import RouteBook
-from openclaw_nats.inbound.sealed_ticks import place_in
+from openclaw_nats.inbound.sealed_ticks import SealedTicks
 from openclaw_nats.inbound.stream_contents import StreamContents
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.consumer import JetStreamSource
@@ -255,6 +254,7 @@ def build_inbound(
     guard.on_stop = notices.loop_stopped
     reads_all = settings["agents.read"] == "all"
     judge = Judge()
+    ticks = SealedTicks(identity)
     losses = Losses(
         database=database,
         source=source,
@@ -266,9 +266,6 @@ def build_inbound(
     )
     space = InboxSpace(database, meters, settings["inbox.max_bytes"], settings["inbox.keep"])
 
-    def place(message: StoredMessage) -> str:
-        return place_in(message, identity)
-
     intake = Intake(
         source=source,
         database=database,
@@ -279,7 +276,8 @@ def build_inbound(
         documents=documents,
         meters=meters,
         wake=deliveries.wake,
-        place=place,
+        place=ticks.place_of,
+        fired_at=ticks.fired_at,
         full=lambda: space.problem,
         may_see=lambda maker, event: reads_all or maker.may_see(settings.gateway_id, event),
         gate=gate,
@@ -299,7 +297,7 @@ def build_inbound(
         channel=channel,
         hooks=hooks,
         sender=sender,
-        inbox=InboxService(database, book, flow, meters, deliveries.wake, StreamContents(event_log, place)),
+        inbox=InboxService(database, book, flow, meters, deliveries.wake, StreamContents(event_log, ticks.place_of)),
         dry_run=DryRun(event_log, renderer, judge, limits),
         notices=notices,
         dead_letters=DeadLetters(database, event_log, identity, gate),

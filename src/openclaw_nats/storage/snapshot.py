@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from openclaw_nats.errors import SetupError
+from openclaw_nats.errors import InvalidBackup, SetupError
 from openclaw_nats.storage.database import migrations
 
 
@@ -23,18 +23,36 @@ def copy(source: Path, target: Path) -> None:
 
 
 def check(path: Path) -> None:
-    """Raise SetupError when a file is damaged, or from a newer version than this one."""
+    """Raise InvalidBackup when a file is damaged, no database of ours, or from a newer version than this one."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            db.execute("PRAGMA trusted_schema = OFF")
             version = int(db.execute("PRAGMA user_version").fetchone()[0])
-            state = str(db.execute("PRAGMA integrity_check").fetchone()[0])
+            others = [*db.execute("SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index')")]
+            tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            state = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
     except sqlite3.DatabaseError as error:
-        raise SetupError(f"the database in the backup is damaged: {error}") from None
+        raise InvalidBackup(f"the database in the backup is damaged: {error}") from None
     newest = int(migrations()[-1].name.split("_")[0])
     if version > newest:
-        raise SetupError(
+        raise InvalidBackup(
             f"the backup is from a newer openclaw-nats (version {version} of its tables; this one knows {newest})",
             hint="Install that version, then restore.",
         )
     if state != "ok":
-        raise SetupError(f"the database in the backup is damaged: {state[:200]}")
+        raise InvalidBackup(f"the database in the backup is damaged: {state[:200]}")
+    if version < 1 or others or not tables >= {"routes", "deliveries", "facts"}:
+        raise InvalidBackup("the database in the backup is none of openclaw-nats")
+
+
+def follow(path: Path, before: str, now: str) -> None:
+    """In a copy: the events stream that was made at `before` is now the one that was made at `now`.
+
+    It holds the same messages at the same places. `before` is empty when the backup does not say it: then the
+    database's own word counts.
+    """
+    with closing(sqlite3.connect(path)) as db, db:
+        known = db.execute("SELECT value FROM facts WHERE name = 'stream'").fetchone()
+        if known is None or before not in ("", known[0]):
+            return
+        db.execute("UPDATE facts SET value = replace(value, ?, ?)", (known[0], now))

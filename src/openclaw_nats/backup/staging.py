@@ -1,0 +1,198 @@
+"""Building a state directory out of an unpacked backup, beside the one that is in use.
+
+With a NATS of our own its streams are restored by a nats-server that runs for that alone, on a port of its own, so that
+what is in use goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from openclaw_nats.backup.archive import Manifest, sync_folder
+from openclaw_nats.backup.names import DATABASE, FILES, STREAMS, stream_file
+from openclaw_nats.errors import InvalidBackup, OpenClawNatsError, SetupError
+from openclaw_nats.installer import config_file, nats_server
+from openclaw_nats.jetstream import snapshot as streams
+from openclaw_nats.jetstream.connection import Connection, Options, connected
+from openclaw_nats.jetstream.streams import EVENTS, SCHEDULES
+from openclaw_nats.service.files import write_private
+from openclaw_nats.service.identity_key import identity_key
+from openclaw_nats.service.locations import Locations
+from openclaw_nats.service.nats_config import render
+from openclaw_nats.settings import Settings, load
+from openclaw_nats.storage import snapshot as database
+
+SECONDS = 10.0
+_DOCUMENTS = ("setup.json", "migrate.json")
+_STOP_SECONDS = 30.0
+
+
+def check(parts: Path) -> None:
+    """Look into every part of an unpacked backup; raise InvalidBackup, which names the part."""
+    if (parts / DATABASE).exists():
+        database.check(parts / DATABASE)
+    for name in _DOCUMENTS:
+        if (parts / name).exists():
+            _check_document(parts / name)
+    try:
+        load(parts, {})
+        if (parts / "identity-key").exists():
+            identity_key(parts)
+        for name in FILES:
+            if (parts / name).exists():
+                (parts / name).read_text("utf-8")
+    except (OpenClawNatsError, UnicodeDecodeError) as error:
+        text = str(error).replace(f"{parts}/", "")
+        raise InvalidBackup(f"the backup can't be used: {text}", hint=getattr(error, "hint", "")) from None
+
+
+def _check_document(path: Path) -> None:
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise InvalidBackup(f"the backup can't be used: {path.name} holds no JSON object")
+
+
+def settle(parts: Path, new: Path, home: Path, manifest: Manifest) -> Settings:
+    """Move the files into the new state directory; paths into the old one lead into `home`. Its settings."""
+    for name in (*FILES, DATABASE):
+        if (parts / name).exists():
+            (parts / name).rename(new / name)
+    changes = {}
+    if (new / "config.toml").exists():
+        settings = load(new, {})
+        for name, value in settings.values.items():
+            if settings.origins[name] != "default" and isinstance(value, str) and value.startswith(manifest.home + "/"):
+                changes[name] = json.dumps(str(home) + value[len(manifest.home) :], ensure_ascii=False)
+    if manifest.gateway and load(new).gateway_id != manifest.gateway:
+        changes["gateway.id"] = json.dumps(manifest.gateway, ensure_ascii=False)  # it was the old machine's name
+    if changes:
+        config_file.set_values(new / "config.toml", changes)
+    return settings_in(new, home)
+
+
+def settings_in(new: Path, home: Path) -> Settings:
+    """The settings of a state directory that is not in its place yet: files of its own are where they are now."""
+    settings = load(new)
+    here = {}
+    for name, value in settings.values.items():
+        if (
+            isinstance(value, str)
+            and value.startswith(f"{home}/")
+            and (moved := new / value[len(f"{home}/") :]).exists()
+        ):
+            here[name] = str(moved)
+    return dataclasses.replace(settings, values={**settings.values, **here})
+
+
+async def restore_streams(connection: Connection, parts: Path, manifest: Manifest, made: dict[str, str]) -> list[str]:
+    """Put all streams into a NATS that has none of them; a line for each. `made` gets each stream as it is made."""
+    lines = []
+    for stream in STREAMS:
+        if stream not in manifest.streams:
+            continue
+        saved = manifest.streams[stream]
+        count, created = await streams.restore(connection, stream, parts / stream_file(stream), saved)
+        made[stream] = created
+        await streams.add_sources(connection, stream, saved, manifest.streams.get(SCHEDULES, {}))
+        lines.append(f"{stream}: {count} messages")
+    return lines
+
+
+def follow_events(new: Path, manifest: Manifest, made: dict[str, str]) -> None:
+    """Let the database know in which stream its events are now."""
+    if EVENTS in made and (new / DATABASE).exists():
+        database.follow(new / DATABASE, str(manifest.streams[EVENTS].get("created", "")), made[EVENTS])
+
+
+def build_own(parts: Path, new: Path, settings: Settings, manifest: Manifest) -> list[str]:
+    """Restore the streams into the store of a nats-server of our own under `new`; a line for each."""
+    made: dict[str, str] = {}
+
+    async def work(staged: Settings) -> list[str]:
+        async with connected(Options.from_settings(staged), SECONDS) as connection:
+            return await restore_streams(connection, parts, manifest, made)
+
+    with _nats(_staged(settings, new)) as staged:
+        lines = asyncio.run(work(staged))
+    follow_events(new, manifest, made)
+    return lines
+
+
+def _staged(settings: Settings, new: Path) -> Settings:
+    """The settings, for a nats-server on a free port of this machine; a password of its own is enough."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    password = new.parent / "nats-password"
+    write_private(password, secrets.token_hex(16))
+    values: dict[str, Any] = {
+        **settings.values,
+        "nats.url": f"nats://127.0.0.1:{port}",
+        "nats.user": "restore",
+        "nats.password_file": str(password),
+        "nats.credentials_file": "",
+        "nats.nkey_seed_file": "",
+        "nats.tls_ca_file": "",
+        "nats.domain": "",
+    }
+    return dataclasses.replace(settings, home=new, values=values)
+
+
+@contextmanager
+def _nats(settings: Settings) -> Iterator[Settings]:
+    """nats-server alone, without the sidecar, which would make the streams that are to be restored."""
+    where = Locations(settings.home)
+    config, log = settings.home.parent / "nats-server.conf", settings.home.parent / "nats-server.log"
+    text = render(settings).replace(str(where.logs / "nats-server.log"), str(log))
+    write_private(config, text)
+    where.jetstream.mkdir(mode=0o700)
+    process = subprocess.Popen(
+        [str(nats_server.find()[0]), "-c", str(config)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        umask=0o077,
+    )
+    try:
+        yield settings
+    except OpenClawNatsError as error:
+        if process.poll() is not None:
+            said = log.read_text(errors="replace").splitlines()[-1:] if log.exists() else []
+            raise SetupError(
+                f"the nats-server for the restore ended: {' '.join(said) or process.returncode}"
+            ) from error
+        raise
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    make_private(where.jetstream)
+
+
+def make_private(folder: Path) -> None:
+    """Folders 0700, files 0600, and all of it on disk."""
+    for name, _, files in os.walk(folder):
+        Path(name).chmod(0o700)
+        for file in files:
+            path = Path(name, file)
+            path.chmod(0o600)
+            with path.open("rb") as opened:
+                os.fsync(opened.fileno())
+        sync_folder(Path(name))
