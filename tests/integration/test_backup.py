@@ -212,7 +212,7 @@ def test_a_backup_that_is_damaged_cut_off_or_from_the_future_changes_nothing(
 
 
 def same_size(path: Path) -> bytes:
-    return b"#" + path.read_bytes()[1:]
+    return b"#!" + path.read_bytes()[2:]
 
 
 def repack(file: Path, folder: Path, change: Any, *, right: bool = False) -> Path:
