@@ -12,6 +12,7 @@ import sys
 import tarfile
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,7 @@ def test_a_backup_that_is_damaged_cut_off_or_from_the_future_changes_nothing(
     assert "config.toml is not what it was" in house.run("restore", str(changed), "--yes", code=2)["error"]
 
     def age(folder: Path) -> None:
-        with sqlite3.connect(folder / "sidecar.db") as db:
+        with closing(sqlite3.connect(folder / "sidecar.db")) as db, db:
             db.execute("PRAGMA user_version = 999")
 
     future = repack(file, tmp_path, age, right=True)
@@ -215,7 +216,7 @@ def same_size(path: Path) -> bytes:
     return b"#!" + path.read_bytes()[2:]
 
 
-def repack(file: Path, folder: Path, change: Any, *, right: bool = False) -> Path:
+def repack(file: Path, folder: Path, change: Any, *, right: bool = False, part: str = "sidecar.db") -> Path:
     """The backup with something changed; with `right` its hashes say so."""
     import hashlib
 
@@ -225,8 +226,8 @@ def repack(file: Path, folder: Path, change: Any, *, right: bool = False) -> Pat
     change(place)
     manifest = json.loads((place / "manifest.json").read_text())
     if right:
-        manifest["hashes"]["sidecar.db"] = hashlib.sha256((place / "sidecar.db").read_bytes()).hexdigest()
-        manifest["sizes"]["sidecar.db"] = (place / "sidecar.db").stat().st_size
+        manifest["hashes"][part] = hashlib.sha256((place / part).read_bytes()).hexdigest()
+        manifest["sizes"][part] = (place / part).stat().st_size
         (place / "manifest.json").write_text(json.dumps(manifest))
     target = folder / f"changed-{right}.tar.gz"
     with tarfile.open(target, "w:gz") as archive:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from openclaw_nats.backup import staging
 from openclaw_nats.backup.archive import Manifest, unpack
+from openclaw_nats.backup.names import STREAMS
 from openclaw_nats.backup.swap import Journal, Staging
 from openclaw_nats.errors import SetupError, Unavailable
 from openclaw_nats.jetstream import snapshot as streams
@@ -76,7 +77,7 @@ class Restore:
             self._remove_made()
 
     async def _refuse_existing(self, connection: Connection) -> None:
-        if taken := await streams.existing(connection, self._manifest.streams):
+        if taken := await streams.existing(connection, [one for one in STREAMS if one in self._manifest.streams]):
             raise SetupError(
                 f"this NATS has {' and '.join(taken)} already, which a backup does not replace",
                 hint="If nobody needs them, remove them there (`nats stream rm <name>`), then run this again.",

@@ -25,7 +25,7 @@ def copy(source: Path, target: Path) -> None:
 def check(path: Path) -> None:
     """Raise InvalidBackup when a file is damaged, no database of ours, or from a newer version than this one."""
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as db:
             db.execute("PRAGMA trusted_schema = OFF")
             version = int(db.execute("PRAGMA user_version").fetchone()[0])
             others = [*db.execute("SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index')")]
