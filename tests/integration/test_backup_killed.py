@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import pytest
 from openclaw_nats.backup import swap
 from openclaw_nats.backup.swap import Journal, Staging, recover
 from openclaw_nats.errors import SetupError
-from tests.integration.test_backup import Installation
+from tests.integration.test_backup import Installation, repack
 from tests.support.processes import event
 
 
@@ -144,10 +144,10 @@ def test_each_step_of_the_swap_can_be_the_last(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_rename_that_fails_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path.rename
     for failing in ("only-old", "config.toml", "only-new"):
         home = tmp_path / failing
         staging = prepared(home)
-        real = Path.rename
         failed = []
 
         def rename(self: Path, target: Path, failing: str = failing, failed: list[str] = failed) -> Path:  # type: ignore[type-arg]
@@ -177,7 +177,7 @@ def test_the_way_back(tmp_path: Path) -> None:
     found = names(home)
     assert found.pop("plugin.json") == "kept"
     assert found == OLD
-    assert not Path(done.out_to).exists() or not any(Path(done.out_to).iterdir())
+    assert not Path(done.out_to).exists()
 
 
 def test_two_restores_at_once_and_a_start_meanwhile(tmp_path: Path) -> None:
@@ -194,37 +194,25 @@ def test_two_restores_at_once_and_a_start_meanwhile(tmp_path: Path) -> None:
 def test_a_new_state_that_does_not_start_is_taken_back_and_the_old_one_runs_again(
     house: Installation, tmp_path: Path
 ) -> None:
-    """The backup's nats-server port is taken by another program by now."""
+    """The backup's port is another program's by now."""
     house.sidecar.post_events([event("old")])
-    file = tmp_path / "b"
-    house.run("backup", str(file))
+    house.run("backup", str(tmp_path / "b"))
     house.stop()
-    house.run("start")
-    try:
-        import socket
+    text = (house.home / "config.toml").read_text()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
 
-        with socket.socket() as other:
-            other.bind(("127.0.0.1", 0))
-            other.listen()
-            changed = Path(str(house.home / "config.toml"))
-            port = house.ports["sidecar"]
-            house.run("stop")
-            taken = other.getsockname()[1]
-            text = changed.read_text()
-            changed.write_text(text.replace(f"port = {port}", f"port = {taken}"))
-            house.run("backup", str(tmp_path / "no"), code=3)  # nothing runs
-            changed.write_text(text)
-            house.run("start")
-            from tests.integration.test_backup import repack
+        def use(folder: Path) -> None:
+            taken = text.replace(f"port = {house.ports['sidecar']}", f"port = {other.getsockname()[1]}")
+            (folder / "config.toml").write_text(taken)
 
-            def use(folder: Path) -> None:
-                (folder / "config.toml").write_text(text.replace(f"port = {port}", f"port = {taken}"))
-
-            bad = repack(file, tmp_path, use, right=True, part="config.toml")
-            started = time.monotonic()
+        bad = repack(tmp_path / "b", tmp_path, use, right=True, part="config.toml")
+        house.run("start")
+        try:
             house.run("restore", str(bad), "--yes", code=1)
-            assert time.monotonic() - started < 110
-            assert ids(house) == ["id-old"]
             assert (house.home / "config.toml").read_text() == text
-    finally:
-        house.run("stop")
+            assert ids(house) == ["id-old"]
+            assert not list(house.state.glob("nats.before-restore-*"))
+        finally:
+            house.run("stop")

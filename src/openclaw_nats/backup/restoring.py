@@ -69,8 +69,13 @@ class Restore:
         self._say("State", "put in place")
         return Path(self._done.out_to) if self._done.out_names else None
 
+    @property
+    def replaced(self) -> bool:
+        """Whether the new state is in place."""
+        return self._done is not None
+
     def undo(self) -> None:
-        """The new state does not run: put the old one back. Nothing to do before `replace`."""
+        """The new state does not run, and is stopped: put the old one back."""
         if self._done is not None:
             self.staging.swap(undo=self._done)
             self._done = None

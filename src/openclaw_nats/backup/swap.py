@@ -85,6 +85,9 @@ class Staging:
         sync_folder(self.folder)
         _finish(self.home, journal)
         self._done()
+        if undo is not None:
+            with contextlib.suppress(OSError):
+                Path(journal.in_from).rmdir()
         return journal
 
     def recover(self) -> bool:

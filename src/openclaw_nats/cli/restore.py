@@ -41,7 +41,10 @@ def command(as_json: bool, file: Path, yes: bool) -> None:
             if was_running:
                 start()
         except BaseException:
-            restore.undo()
+            if restore.replaced:
+                step("!", "it does not run with the new state: the old one is put back", err=True)
+                stop()
+                restore.undo()
             if was_running:
                 start()
             raise

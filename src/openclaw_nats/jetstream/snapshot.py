@@ -31,6 +31,7 @@ _NOT_FOUND = 10059
 # No message of a job or timer lies here: it only takes a sequence.
 _FILLER = "agent.schedules.filler"
 _MAX_FILLERS = 10_000
+_NEEDED = ["$JS.SNAPSHOT.ACK.>", "$JS.SNAPSHOT.RESTORE.>", "$JS.API.>"]
 
 T = TypeVar("T")
 
@@ -230,10 +231,10 @@ def _check_allowed(connection: Connection, what: str) -> None:
     said = connection.last_error
     if "ermissions" not in said and "ermission denied" not in said:
         return
-    missing = "publish on $JS.SNAPSHOT.ACK.> (backup), $JS.SNAPSHOT.RESTORE.> (restore) and $JS.API.>"
+    subjects = [one for one in _NEEDED if one.lower().rstrip(">") in said.lower()] or _NEEDED
     raise Unavailable(
         f"NATS does not allow {what}: {said.removeprefix('nats: ')}",
-        hint=f"The user in nats.user needs to {missing}: see docs/how-to/backup.md.",
+        hint=f"Let the user in nats.user publish on {' and '.join(subjects)} (docs/how-to/backup.md).",
     )
 
 
