@@ -70,6 +70,7 @@ def open_page(context: BrowserContext, world: Gateway, place: str = "overview") 
     page = context.new_page()
     page.goto(f"{world.address}#/{place}")
     expect(page.get_by_text("Live", exact=True).first).to_be_visible(timeout=AWAKE)
+    expect(page.get_by_text("Connecting …")).to_be_hidden(timeout=AWAKE)  # before that, little of it is there
     return page
 
 

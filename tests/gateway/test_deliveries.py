@@ -88,7 +88,11 @@ def test_each_target_lands_where_it_should(world: Gateway) -> None:
     for name in ("named", "isolated", "main"):
         prompt = next(one for one in prompts if f"landed-{name}" in one)
         assert "UNTRUSTED" in prompt or "outside data" in prompt
-    wait_until(lambda: any("landed-wake" in one for one in world.prompts("new")), 90, "the wake-up's prompt")
+    wait_until(
+        lambda: any("landed-wake" in one for one in [*world.prompts(), *world.prompts("new")]),
+        90,
+        "the wake-up's prompt",
+    )
     assert "landed-named" in wait_until(lambda: world.transcript("agent:ops:alarms"), what="the transcript")
     main = world.transcript("agent:main:main")
     assert "landed-main" in main

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.client
+import io
 import json
 import shutil
 import socket
@@ -29,6 +30,16 @@ def head(extra: str = "", method: str = "POST /api/publish") -> bytes:
     ).encode()
 
 
+class Kept(io.BufferedReader):
+    """A reader for several answers: what it has read ahead of one belongs to the next."""
+
+    def makefile(self, mode: str) -> Kept:
+        return self
+
+    def close(self) -> None:
+        """Nothing: each answer closes its reader when it is complete."""
+
+
 def answers(bus: Sidecar, chunks: list[bytes], count: int) -> list[tuple[int, bytes]]:
     """Send chunks, a moment apart, and read that many answers from the one connection."""
     found = []
@@ -36,8 +47,9 @@ def answers(bus: Sidecar, chunks: list[bytes], count: int) -> list[tuple[int, by
         for number, chunk in enumerate(chunks):
             time.sleep(0.05 if number else 0)
             link.sendall(chunk)
+        reader = Kept(socket.SocketIO(link, "rb"))
         for _ in range(count):
-            response = http.client.HTTPResponse(link)
+            response = http.client.HTTPResponse(reader)  # type: ignore[arg-type]
             response.begin()
             found.append((response.status, response.read()))
     return found

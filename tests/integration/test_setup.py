@@ -25,6 +25,11 @@ CONFIG = '// mine\n{\n  gateway: { port: %d },  // stays\n  plugins: { allow: ["
 DONE = "openclaw-nats status"
 
 
+def _heed_interrupts() -> None:
+    """A shell starts what it runs in the background deaf to SIGINT, and that is inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Machine:
     """A state directory with an OpenClaw, and our command for it."""
 
@@ -56,6 +61,7 @@ class Machine:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_heed_interrupts,
         )
 
     def run(self, *words: str, code: int = 0, **environment: str) -> str:
@@ -102,14 +108,14 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     one = Machine(tmp_path)
     yield one
     one.close()
-    assert one.processes() == []
+    wait_until(lambda: not one.processes(), 10, "the end of what `stop` has stopped")
 
 
 def untouched(machine: Machine, before: dict[str, tuple[int, bytes]]) -> None:
     """Nothing is left of a setup: no file, no process."""
     assert machine.files() == before
     assert not machine.home.exists()
-    assert machine.processes() == []
+    wait_until(lambda: not machine.processes(), 10, "the end of what was stopped")
 
 
 # Before anything is written ------------------------------------------------------------------------------------
@@ -253,7 +259,7 @@ def test_a_sidecar_that_does_not_come_up_is_undone(machine: Machine) -> None:
     assert "stopped nats-server and the sidecar" in out
     assert machine.files() == before
     assert [one.name for one in machine.home.iterdir()] == ["sidecar.db"]
-    assert machine.processes() == []
+    wait_until(lambda: not machine.processes(), 10, "the end of what was stopped")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
