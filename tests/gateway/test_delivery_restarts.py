@@ -40,7 +40,7 @@ def asked(world: Gateway, word: str) -> int:
 
 def begin_slow_turn(world: Gateway, word: str) -> None:
     assert world.sidecar.publish("agent.events.custom.slow.x", {"word": word})[0] == 200
-    wait_until(lambda: asked(world, word) == 1, 30, "the turn to begin")
+    wait_until(lambda: asked(world, word) == 1, 90, "the turn to begin")
 
 
 def receipts(world: Gateway, route: str) -> int:

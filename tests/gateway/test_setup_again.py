@@ -61,7 +61,7 @@ def test_an_upgrade_in_the_middle_of_a_turn_waits_for_it_and_breaks_nothing(inst
     index = install.gateway.state / "extensions" / "openclaw-nats" / "index.js"
     index.write_text(index.read_text() + "// an older release\n")
     before = len(run_ends(install))
-    turn = threading.Thread(target=_turn, args=(install, "!wait 25000\n!say took its time"))
+    turn = threading.Thread(target=_turn, args=(install, "!wait 45000\n!say took its time"))
     turn.start()
     time.sleep(2)
     try:
