@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -197,11 +197,20 @@ def of_version_0_1_0(path: Path, events: int, size: int) -> None:
         db.commit()
 
 
-async def test_a_small_database_of_0_1_0_keeps_its_rows_and_gives_room_back(tmp_path: Path) -> None:
-    path = tmp_path / "sidecar.db"
-    of_version_0_1_0(path, 4000, 3000)
+@contextlib.contextmanager
+def opened_of_0_1_0(folder: Path, count: int, size: int) -> Iterator[Database]:
+    """A database that version 0.1.0 has filled, opened by this one."""
+    path = folder / "sidecar.db"
+    of_version_0_1_0(path, count, size)
     database = Database(path)
     try:
+        yield database
+    finally:
+        database.close()
+
+
+async def test_a_small_database_of_0_1_0_keeps_its_rows_and_gives_room_back(tmp_path: Path) -> None:
+    with opened_of_0_1_0(tmp_path, 4000, 3000) as database:
         one = keeper(database, 100 * MIB)
         for _ in range(5):
             await one.tend()
@@ -210,18 +219,13 @@ async def test_a_small_database_of_0_1_0_keeps_its_rows_and_gives_room_back(tmp_
         assert len(await database.read(contents)) == 2000
         assert len(await database.read(lambda db: left(db, "delivered"))) == 2000
         assert len(await database.write(lambda db: inbox.revive(db, [2, 6], "again", 2.0))) == 2
-    finally:
-        database.close()
 
 
 async def test_a_large_database_of_0_1_0_is_rewritten_while_it_is_in_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("openclaw_nats.storage.database._CONVERTED_AT_START", 0)
-    path = tmp_path / "sidecar.db"
-    of_version_0_1_0(path, 4000, 3000)
-    database = Database(path)
-    try:
+    with opened_of_0_1_0(tmp_path, 4000, 3000) as database:
         one = keeper(database, 100 * MIB)
         writing = True
 
@@ -241,8 +245,6 @@ async def test_a_large_database_of_0_1_0_is_rewritten_while_it_is_in_use(
         assert one.note == ""
         assert one.room.on_disk < 9 * MIB
         assert await database.read(lambda db: db.execute("PRAGMA integrity_check").fetchone()[0]) == "ok"
-    finally:
-        database.close()
 
 
 async def test_without_room_for_rewriting_an_old_database_is_used_as_it_is_and_it_is_said(
@@ -250,17 +252,12 @@ async def test_without_room_for_rewriting_an_old_database_is_used_as_it_is_and_i
 ) -> None:
     monkeypatch.setattr("openclaw_nats.storage.database._CONVERTED_AT_START", 0)
     monkeypatch.setattr("openclaw_nats.inbound.inbox_space._free", lambda folder: 1000)
-    path = tmp_path / "sidecar.db"
-    of_version_0_1_0(path, 400, 3000)
-    database = Database(path)
-    try:
+    with opened_of_0_1_0(tmp_path, 400, 3000) as database:
         one = keeper(database, 100 * MIB)
         for _ in range(3):
             await one.tend()
         assert "needs" in one.note
         assert len(await database.read(lambda db: left(db, "pending"))) == 100
-    finally:
-        database.close()
 
 
 @pytest.mark.parametrize("value", ["1MiB", "-1", "lots", "0"])
@@ -268,3 +265,10 @@ def test_a_limit_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
     (tmp_path / "config.toml").write_text(f'[inbox]\nmax_bytes = "{value}"\n')
     with pytest.raises(SettingsError, match=r"inbox\.max_bytes"):
         load(tmp_path, {})
+
+
+async def test_work_that_needs_the_database_alone_is_done_whatever_stands_beside_it_in_the_queue(
+    database: Database,
+) -> None:
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(database.checkpoint() for _ in range(20)), *(database.give_back(1) for _ in range(20)))

@@ -21,7 +21,7 @@ import structlog
 
 from openclaw_nats.errors import SettingsError, Unavailable
 from openclaw_nats.events.subjects import matches
-from openclaw_nats.storage.space import INCREMENTAL, LOG_BYTES
+from openclaw_nats.storage.space import LOG_BYTES, room
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ class Database:
         try:
             self._connection = _open(path)
             _migrate(self._connection, path)
-            _convert_small(self._connection)
+            _convert_small(self._connection, path)
         except sqlite3.DatabaseError as error:
             raise SettingsError(
                 f"the database {path} can't be opened: {error}",
@@ -121,6 +121,9 @@ class Database:
             first = self._jobs.get()
             if first is None:
                 break
+            if first[2]:
+                self._do_alone(first)
+                continue
             jobs, ending = [first], False
             alone: _Job | None = None
             while len(jobs) < _GROUP:
@@ -135,10 +138,7 @@ class Database:
                     alone = more
                     break
                 jobs.append(more)
-            if first[2]:
-                jobs, alone = jobs[1:], first
-            if jobs:
-                self._commit(jobs)
+            self._commit(jobs)
             if alone is not None:
                 self._do_alone(alone)
             if ending:
@@ -237,13 +237,10 @@ def _checkpoint(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}")
 
 
-def _convert_small(connection: sqlite3.Connection) -> None:
+def _convert_small(connection: sqlite3.Connection, path: Path) -> None:
     """A file that can't give space back is rewritten at once when that is quick; else housekeeping does it."""
-    mode, count, free, page = (
-        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-        for name in ("auto_vacuum", "page_count", "freelist_count", "page_size")
-    )
-    if mode != INCREMENTAL and (count - free) * page <= _CONVERTED_AT_START:
+    now = room(connection, path)
+    if not now.gives_back and now.used <= _CONVERTED_AT_START:
         with contextlib.suppress(sqlite3.OperationalError):  # no room for it, or somebody reads: it works as it is
             _convert(connection)
 
