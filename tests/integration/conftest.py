@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.support.installation import Installation
 from tests.support.processes import NatsServer, Sidecar
 
 
@@ -20,3 +22,12 @@ def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
     yield sidecar
     sidecar.close()
     nats.close()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Installation]:
+    """A running installation of this test's own."""
+    one = Installation(tmp_path / "house")
+    one.start()
+    yield one
+    one.stop()

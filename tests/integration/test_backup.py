@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
 import stat
@@ -11,83 +10,14 @@ import subprocess
 import sys
 import tarfile
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from openclaw_nats.demo.gateway import free_port
 from tests.support import jetstream
 from tests.support.browser import Visitor, sign_in_code
+from tests.support.installation import Installation
 from tests.support.processes import NatsServer, Sidecar, event, wait_until
-
-
-class Installation:
-    """`openclaw-nats start` with a NATS of its own, in a state directory of its own."""
-
-    def __init__(self, state: Path) -> None:
-        self.state = state
-        self.home = state / "nats"
-        self.ports = {"sidecar": free_port(), "nats": free_port()}
-        names = ("OPENCLAW_", "NATS_")
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(names)}
-        self.environment |= {"OPENCLAW_STATE_DIR": str(state), "HOME": str(state)}
-        self.up: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Run `up`; the ports are given the first time."""
-        self.state.mkdir(parents=True, exist_ok=True)
-        first = (
-            []
-            if (self.home / "config.toml").exists()
-            else ["--sidecar-port", str(self.ports["sidecar"]), "--nats-port", str(self.ports["nats"])]
-        )
-        with (self.state / "up.out").open("ab") as log:
-            command = [sys.executable, "-m", "openclaw_nats", "up", *first]
-            self.up = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        wait_until(lambda: self.sidecar.get("/api/health", key="")[0] == 200, 30, "the sidecar")
-
-    def stop(self) -> None:
-        """Stop it."""
-        if self.up is not None:
-            self.up.terminate()
-            self.up.wait(30)
-            self.up = None
-
-    @property
-    def sidecar(self) -> Sidecar:
-        """Its API, with its own key."""
-        one = Sidecar.__new__(Sidecar)
-        one.port, one.home, one.url = self.ports["sidecar"], self.home, f"http://127.0.0.1:{self.ports['sidecar']}"
-        key = (self.home / "api-key").read_text().strip()
-        send = one.request
-
-        def request(*arguments: Any, **more: Any) -> Any:
-            more.setdefault("key", key)
-            return send(*arguments, **more)
-
-        one.request = request  # type: ignore[method-assign]
-        one.get = lambda path, key=key: (lambda answer: (answer[0], json.loads(answer[2]) if answer[2] else None))(
-            request("GET", path, key=key)
-        )  # type: ignore[method-assign]
-        return one
-
-    def run(self, *arguments: str, code: int = 0) -> Any:
-        """A command, its JSON."""
-        command = [sys.executable, "-m", "openclaw_nats", *arguments, "--json"]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == code, (arguments, done.stdout, done.stderr)
-        return json.loads(done.stdout)
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[Installation]:
-    one = Installation(tmp_path / "house")
-    one.start()
-    yield one
-    one.stop()
 
 
 def fill(bus: Sidecar) -> None:

@@ -9,7 +9,6 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,9 @@ import pytest
 from openclaw_nats.backup import swap
 from openclaw_nats.backup.swap import Journal, Staging, recover
 from openclaw_nats.errors import SetupError
-from tests.integration.test_backup import Installation, repack
+from tests.integration.test_backup import repack
+from tests.support.installation import Installation
 from tests.support.processes import event
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[Installation]:
-    one = Installation(tmp_path / "house")
-    one.start()
-    yield one
-    one.stop()
 
 
 def ids(house: Installation) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,11 @@ from openclaw_nats.backup import work
 from openclaw_nats.jetstream import snapshot
 from openclaw_nats.jetstream.connection import Connection, Options, connected
 from openclaw_nats.settings import load
-from tests.integration.test_backup import Installation
+from tests.support.installation import Installation
 from tests.support.processes import Sidecar, event, wait_until
 
 COPIED = "agent.events.custom.copied"
 TICKS = "agent.events.timer.>"
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[Installation]:
-    one = Installation(tmp_path / "house")
-    one.start()
-    yield one
-    one.stop()
 
 
 def ask(house: Installation, do: Callable[[Connection], Any]) -> Any:
