@@ -16,8 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
-from openclaw_nats.demo.gateway import Gateway, free_port
+from openclaw_nats.demo.gateway import Gateway
 from openclaw_nats.demo.gateway_client import connected
+from openclaw_nats.installer.port_holder import free_port
 from tests.gateway.world import only, prefix
 from tests.support.processes import wait_until
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import msgspec
@@ -12,7 +11,7 @@ from starlette.responses import Response
 from openclaw_nats.api.json_answers import json_body, json_response
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.api.queries import filters_of, limit_of, number_of, parameters
-from openclaw_nats.events.envelope import format_time
+from openclaw_nats.events.envelope import format_past, format_time
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.storage.rows import OPEN, STATES
 
@@ -131,8 +130,7 @@ def _time(seconds: float | None) -> str | None:
 
 
 def _past(seconds: float | None) -> str | None:
-    """When something happened: never later than now, also if the clock was ahead then and has been put right since."""
-    return _time(min(seconds, time.time())) if seconds else None
+    return format_past(seconds) if seconds else None
 
 
 def _delivery(row: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from openclaw_nats.backup.archive import Manifest, sync_folder
 from openclaw_nats.backup.names import DATABASE, FILES, STREAMS, stream_file
 from openclaw_nats.errors import InvalidBackup, OpenClawNatsError, SetupError
 from openclaw_nats.installer import config_file, nats_server
+from openclaw_nats.installer.port_holder import free_port
 from openclaw_nats.jetstream import snapshot as streams
 from openclaw_nats.jetstream.connection import Connection, Options, connected
 from openclaw_nats.jetstream.streams import EVENTS, SCHEDULES
@@ -134,14 +134,11 @@ def build_own(parts: Path, new: Path, settings: Settings, manifest: Manifest) ->
 
 def _staged(settings: Settings, new: Path) -> Settings:
     """The settings, for a nats-server on a free port of this machine; a password of its own is enough."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     password = new.parent / "nats-password"
     write_private(password, secrets.token_hex(16))
     values: dict[str, Any] = {
         **settings.values,
-        "nats.url": f"nats://127.0.0.1:{port}",
+        "nats.url": f"nats://127.0.0.1:{free_port()}",
         "nats.user": "restore",
         "nats.password_file": str(password),
         "nats.credentials_file": "",

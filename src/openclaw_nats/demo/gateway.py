@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,16 +17,10 @@ from typing import Any
 from openclaw_nats.demo.provision import OpenClawPrefix
 from openclaw_nats.demo.scripted_model import MODEL
 from openclaw_nats.errors import SetupError
+from openclaw_nats.installer.port_holder import free_port
 
 _READY_SECONDS = 120.0
 _STOP_SECONDS = 30.0
-
-
-def free_port() -> int:
-    """A TCP port that is free on loopback at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -18,10 +18,11 @@ from typing import Any
 
 import aiohttp
 
-from openclaw_nats.demo.gateway import Gateway, free_port
+from openclaw_nats.demo.gateway import Gateway
 from openclaw_nats.demo.gateway_client import GatewayClient, GatewayError, connected
 from openclaw_nats.demo.provision import Progress, provision
 from openclaw_nats.errors import SetupError
+from openclaw_nats.installer.port_holder import free_port
 from openclaw_nats.plugin_files import plugin_dir
 
 BURST = 20

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -221,6 +222,11 @@ def format_time(milliseconds: int) -> str:
     """Format milliseconds since the Unix epoch as RFC 3339 in UTC with milliseconds."""
     moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
     return f"{moment.isoformat()[:19]}.{milliseconds % 1000:03d}Z"
+
+
+def format_past(seconds: float) -> str:
+    """Format when something happened: never later than now, also if the clock was ahead then and is put right since."""
+    return format_time(int(min(seconds, time.time()) * 1000))
 
 
 def type_of(subject: str) -> str:

@@ -54,6 +54,13 @@ def is_free(port: int) -> bool:
     return True
 
 
+def free_port() -> int:
+    """A TCP port that is free on loopback at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def holder(port: int, proc: Path = _PROC) -> Holder:
     """Who listens on `port`; an empty Holder when that can't be found out."""
     if sys.platform == "linux":

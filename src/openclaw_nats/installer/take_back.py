@@ -122,7 +122,7 @@ def _undo_plugin(where: Locations, before: Before, openclaw: OpenClaw, report: R
         shutil.rmtree(installed, ignore_errors=True)
         shutil.copytree(copy, installed, symlinks=True)
 
-    _or_by_hand(lambda: _install(openclaw, copy), by_hand)
+    _or_by_hand(lambda: gateway_plugin.install(openclaw, copy), by_hand)
     report.done.append("put the plugin back that was installed before")
 
 
@@ -134,11 +134,7 @@ def _has_record(openclaw: OpenClaw) -> bool:
         return False
 
 
-def _install(openclaw: OpenClaw, source: Path) -> None:
-    gateway_plugin.install(openclaw, source)
-
-
-def _or_by_hand(through_openclaw: Callable[[], None], by_hand: Callable[[], None]) -> None:
+def _or_by_hand(through_openclaw: Callable[[], object], by_hand: Callable[[], None]) -> None:
     """By OpenClaw's own command; where that fails (it may be why setup failed), its files themselves."""
     try:
         through_openclaw()

@@ -57,19 +57,19 @@ class DiskMeters:
 
     def watch(self, settings: Settings) -> None:
         """From now on, the disks that these settings write to."""
-        for place, one in enumerate(disks(settings)):
-            self._free.labels(one.of).set_function(partial(_free_of, settings, place))
-            self._low.labels(one.of).set_function(partial(_low_of, settings, place))
-
-
-def _free_of(settings: Settings, place: int) -> float:
-    return float(disks(settings)[place].free)
-
-
-def _low_of(settings: Settings, place: int) -> float:
-    return float(disks(settings)[place].low)
+        for one in disks(settings):
+            self._free.labels(one.of).set_function(partial(_free, one.folder))
+            self._low.labels(one.of).set_function(partial(_is_low, one.folder))
 
 
 def _disk(of: str, folder: Path) -> Disk:
-    free = shutil.disk_usage(folder).free
+    free = _free(folder)
     return Disk(of, folder, free, free < LITTLE)
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+def _is_low(folder: Path) -> bool:
+    return _free(folder) < LITTLE

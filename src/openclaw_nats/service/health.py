@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from openclaw_nats import __version__
 from openclaw_nats.errors import Unavailable
-from openclaw_nats.events.envelope import format_time
+from openclaw_nats.events.envelope import format_past
 from openclaw_nats.fleet.lease import Lease
 from openclaw_nats.gateway import tls
 from openclaw_nats.jetstream.connection import Connection
@@ -121,7 +121,7 @@ class Health:
             "identity": self._lease.report(),
             "sidecar": {
                 "reachable": True,
-                "since": _time(self._started),
+                "since": format_past(self._started),
                 "lastError": "; ".join(f"{task}: {error}" for task, error in self.task_errors.items()),
                 "version": __version__,
                 "eventsLastMinute": self._last_minute(nats["stream"]),
@@ -145,7 +145,7 @@ class Health:
         by_plugin = not probe.reachable and self._plugin_connected() and reports.fresh
         return {
             "reachable": probe.reachable or by_plugin,
-            "since": _time(reports.since if by_plugin else probe.since),
+            "since": format_past(reports.since if by_plugin else probe.since),
             "lastError": "" if by_plugin else probe.last_error,
             "version": reports.last.gateway_version if reports.last else "",
             "url": masked(self._settings.gateway_page),
@@ -170,7 +170,7 @@ class Health:
             if self._delivers is not None:
                 self._delivers_since = time.time()
             self._delivers = found["reachable"]
-        return {**found, "since": _time(self._delivers_since)}
+        return {**found, "since": format_past(self._delivers_since)}
 
     async def _nats(self) -> dict[str, Any]:
         connection = self._connection
@@ -190,7 +190,7 @@ class Health:
         version = connection.server_version
         return {
             "reachable": connection.connected and stream is not None and not failed,
-            "since": _time(connection.since),
+            "since": format_past(connection.since),
             "lastError": error,
             "version": version,
             "url": self._settings["nats.url"].rpartition("@")[2],
@@ -205,7 +205,7 @@ class Health:
             error = "no report since the sidecar started: is the plugin installed and the Gateway running?"
             return {
                 "reachable": False,
-                "since": _time(self._started),
+                "since": format_past(self._started),
                 "lastError": error,
                 "version": "",
                 "problems": [],
@@ -213,7 +213,7 @@ class Health:
             }
         return {
             "reachable": reports.fresh,
-            "since": _time(reports.since if reports.fresh else reports.received_at),
+            "since": format_past(reports.since if reports.fresh else reports.received_at),
             "lastError": report.last_error if reports.fresh else "it stopped reporting",
             "version": report.plugin_version,
             "gatewayVersion": report.gateway_version,
@@ -230,8 +230,3 @@ class Health:
                 "rejected": report.spool.rejected,
             },
         }
-
-
-def _time(seconds: float) -> str:
-    """Since when something is so; a clock that was ahead and has been put right left nothing in the future."""
-    return format_time(int(min(seconds, time.time()) * 1000))
