@@ -76,9 +76,16 @@ def _delivery(install: Install) -> None:
     install.run("publish", "agent.events.custom.door.front", '{"marker": "front-door"}')
     receipts = wait_until(lambda: install.json("receipts")["receipts"], 90, "the receipt")
     assert [(receipt["route"], receipt["events"]) for receipt in receipts] == [("door", 1)]
-    asked = [json.loads(line)["user"] for line in install.gateway.model_log.read_text().splitlines()]
-    assert sum("front-door" in text for text in asked) == 1, asked
+    # The receipt is the Gateway's word that it has the turn; the model is asked a moment later.
+    wait_until(lambda: _asked(install, "front-door"), 60, "the turn")
+    assert len(_asked(install, "front-door")) == 1
     install.run("routes", "remove", "door")
+
+
+def _asked(install: Install, words: str) -> list[str]:
+    """What the model was asked with these words in it."""
+    requests = [json.loads(line)["user"] for line in install.gateway.model_log.read_text().splitlines()]
+    return [request for request in requests if words in request]
 
 
 def _doctor(install: Install) -> None:
