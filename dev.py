@@ -5,6 +5,7 @@
     python3 dev.py test               all checks and tests
     python3 dev.py test --versions    setup to uninstall on a release of every month of OpenClaw
     python3 dev.py check              only the checks that take seconds: style, types, imports
+    python3 dev.py format             writes what the formatters want
     python3 dev.py bench              the benchmarks
     python3 dev.py docs               the documentation's site, in .dev/site
     python3 dev.py packages           what a release consists of, in dist/
@@ -115,6 +116,7 @@ def main() -> int:
     scripts = {
         "test": ["tests/run.py"],
         "check": ["tests/run.py", "--check"],
+        "format": ["tests/run.py", "--format"],
         "bench": [bench],
         "demo": ["-m", "openclaw_nats", "demo"],
         "docs": ["-m", "mkdocs", "build", "--strict", "--quiet"],
@@ -131,7 +133,7 @@ def main() -> int:
         if what == "test":
             ensure_programs(needed=not rest)
         ensure_venv()
-        if what != "check":
+        if what not in ("check", "format"):
             ensure_dashboard(environment)
     except Missing as missing:
         print(f"Error: {missing}", file=sys.stderr)

@@ -64,7 +64,7 @@ def install(node: Path | None = None) -> None:
     stamp = HERE / "node_modules" / ".installed-from"
     wanted = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
     if not stamp.is_file() or stamp.read_text() != wanted:
-        npm(["ci", "--no-fund", "--no-audit", "--loglevel=error"], node)
+        npm(["ci", "--ignore-scripts", "--no-fund", "--no-audit", "--loglevel=error"], node)
         stamp.write_text(wanted)
 
 

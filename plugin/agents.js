@@ -38,7 +38,12 @@ function rosterOf(agents) {
  */
 function idOf(value) {
   const id = text(value).toLowerCase();
-  return ID.test(id) ? id : id.replace(/[^a-z0-9_-]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 64);
+  return ID.test(id)
+    ? id
+    : id
+        .replace(/[^a-z0-9_-]+/g, "-")
+        .replace(/^-+|-+$/g, "")
+        .slice(0, 64);
 }
 
 /** @param {unknown} value */

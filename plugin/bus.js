@@ -22,7 +22,12 @@ const KEY = Symbol.for("openclaw-nats.bus.v2");
 const REPORT_MS = 10_000;
 const MAX_LINE_BYTES = 900 * 1024;
 const MAX_TEXT = 200_000;
-const EVENT_NAMES = /** @type {const} */ ([["agentId", "agentid"], ["sessionKey", "sessionkey"], ["sessionId", "sessionid"], ["runId", "runid"]]);
+const EVENT_NAMES = /** @type {const} */ ([
+  ["agentId", "agentid"],
+  ["sessionKey", "sessionkey"],
+  ["sessionId", "sessionid"],
+  ["runId", "runid"],
+]);
 
 /** @type {Record<symbol, Bus | undefined>} */
 const shared = /** @type {any} */ (globalThis);
@@ -49,7 +54,8 @@ export class Bus {
     this.spool = new Spool({
       dir: path.join(home, "spool"),
       maxBytes: this.settings.spoolMaxBytes,
-      makeOverflow: (dropped, reason) => this.lineOf({ subject: "spool.overflow", data: { dropped, reason } }, "metadata"),
+      makeOverflow: (dropped, reason) =>
+        this.lineOf({ subject: "spool.overflow", data: { dropped, reason } }, "metadata"),
       now,
     });
     this.sidecar = new Sidecar({
@@ -66,7 +72,12 @@ export class Bus {
     /** @type {Channel} */
     this.channel = new Channel({
       sidecar: this.sidecar,
-      describe: () => ({ instance: this.instance, run: this.runs.canRun, wake: this.runs.canWake, wraps: this.runs.wraps }),
+      describe: () => ({
+        instance: this.instance,
+        run: this.runs.canRun,
+        wake: this.runs.canWake,
+        wraps: this.runs.wraps,
+      }),
       onOrder: (order) => this.order(order),
       introduce: () => this.sendReport(), // before the first order: it says whom targets without an agent's name mean
     });
@@ -262,7 +273,8 @@ function withContent(event, content) {
   const seen = new WeakSet();
   /** @type {(key: string, value: any) => unknown} */
   const clip = (_key, value) => {
-    if (typeof value === "string" && value.length > MAX_TEXT) return `${cut(value, MAX_TEXT)}… [${value.length} characters]`;
+    if (typeof value === "string" && value.length > MAX_TEXT)
+      return `${cut(value, MAX_TEXT)}… [${value.length} characters]`;
     if (typeof value === "bigint") return String(value);
     if (value !== null && typeof value === "object") {
       if (seen.has(value)) return "[repeated]";

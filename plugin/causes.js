@@ -85,7 +85,9 @@ export class Causes {
     if (typeof session !== "string") return;
     if (session.endsWith("*") && !this.sessions.has(session)) this.prefixes += 1;
     const now = this.now();
-    const others = (this.sessions.get(session) ?? []).filter((one) => one.until >= now && one.dispatch !== cause.dispatch);
+    const others = (this.sessions.get(session) ?? []).filter(
+      (one) => one.until >= now && one.dispatch !== cause.dispatch,
+    );
     this.sessions.set(session, [...others.slice(1 - MOST_PER_SESSION), cause]);
   }
 

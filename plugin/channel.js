@@ -64,7 +64,10 @@ export class Channel {
     const query = new URLSearchParams(Object.entries(this.describe()).map(([name, value]) => [name, String(value)]));
     /** @param {Failure} error */
     const onError = (error) => end(error.message || String(error.code));
-    const request = this.sidecar.stream(`/api/plugin/channel?${query}`, { headers: { accept: "application/x-ndjson" }, onError });
+    const request = this.sidecar.stream(`/api/plugin/channel?${query}`, {
+      headers: { accept: "application/x-ndjson" },
+      onError,
+    });
     this.current = request;
     let ended = false;
     /** @param {string} why */

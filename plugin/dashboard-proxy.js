@@ -25,7 +25,15 @@ const PASSED_ON = [
   "user-agent",
 ];
 const BODILESS = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
-const HOP_BY_HOP = new Set(["connection", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade"]);
+const HOP_BY_HOP = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
 /**
  * Serve the dashboard on this Gateway. Not on 2026.3: its Control UI answers every request that is no GET with 405 before
  * plugins are asked, so that nobody could sign in; there the dashboard is at the sidecar's own address.
@@ -61,7 +69,8 @@ export function forward(bus, request, response) {
       return response.end();
     }
     const rest = path.slice(PREFIX.length);
-    if (!rest.startsWith("/") || leavesFolder(rest)) return refuse(request, response, 404, "not-found", "There is no such page.");
+    if (!rest.startsWith("/") || leavesFolder(rest))
+      return refuse(request, response, 404, "not-found", "There is no such page.");
     let url;
     try {
       url = new URL(bus.settings.sidecarUrl);
@@ -87,7 +96,14 @@ export function forward(bus, request, response) {
 function send(bus, url, rest, request, response, body) {
   const secure = url.protocol === "https:";
   const { apiKey } = bus.sidecar;
-  if (!secure && !apiKey()) return refuse(request, response, 502, "unavailable", "There is no API key, by which the sidecar could be told from another program.");
+  if (!secure && !apiKey())
+    return refuse(
+      request,
+      response,
+      502,
+      "unavailable",
+      "There is no API key, by which the sidecar could be told from another program.",
+    );
   const upstream = (secure ? https : http).request({
     hostname: url.hostname.replace(/^\[|\]$/g, ""),
     port: url.port,
@@ -111,7 +127,13 @@ function send(bus, url, rest, request, response, body) {
   });
   upstream.on("error", (error) => {
     if (response.headersSent) return response.destroy();
-    refuse(request, response, 502, "unavailable", `The sidecar at ${url.origin} does not answer (${/** @type {NodeJS.ErrnoException} */ (error).code || error.message}).`);
+    refuse(
+      request,
+      response,
+      502,
+      "unavailable",
+      `The sidecar at ${url.origin} does not answer (${/** @type {NodeJS.ErrnoException} */ (error).code || error.message}).`,
+    );
   });
   response.on("close", () => upstream.destroy());
   upstream.end(body);
@@ -132,7 +154,8 @@ function framingOf(request, body) {
  */
 function unfit(request) {
   const { headers, method } = request;
-  if (headers["transfer-encoding"] !== undefined && headers["content-length"] !== undefined) return "The body has two lengths.";
+  if (headers["transfer-encoding"] !== undefined && headers["content-length"] !== undefined)
+    return "The body has two lengths.";
   const coding = String(headers["transfer-encoding"] ?? "chunked").toLowerCase();
   if (coding !== "chunked") return "This transfer encoding is not passed on.";
   const hasBody = headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
@@ -142,7 +165,12 @@ function unfit(request) {
 
 /** @param {string | undefined} connection */
 function namedIn(connection) {
-  return new Set(String(connection ?? "").toLowerCase().split(",").map((one) => one.trim()));
+  return new Set(
+    String(connection ?? "")
+      .toLowerCase()
+      .split(",")
+      .map((one) => one.trim()),
+  );
 }
 
 /** @param {string | undefined} url */
@@ -171,7 +199,8 @@ function headersOf(request) {
   const named = namedIn(request.headers.connection); // these end at the first that reads them (RFC 9110, 7.6.1)
   /** @type {Record<string, string | string[] | undefined>} */
   const headers = {};
-  for (const name of PASSED_ON) if (request.headers[name] !== undefined && !named.has(name)) headers[name] = request.headers[name];
+  for (const name of PASSED_ON)
+    if (request.headers[name] !== undefined && !named.has(name)) headers[name] = request.headers[name];
   const cookies = ourCookies(request);
   if (cookies && !named.has("cookie")) headers.cookie = cookies;
   return headers;
@@ -189,7 +218,13 @@ function refuse(request, response, status, name, detail) {
   const wantsPage = String(request.headers.accept ?? "").includes("text/html");
   const body = wantsPage
     ? `openclaw-nats: ${detail} ${hint}\n`
-    : JSON.stringify({ type: `urn:openclaw-nats:problem:${name}`, title: "The dashboard can't be reached", status, detail, hint });
+    : JSON.stringify({
+        type: `urn:openclaw-nats:problem:${name}`,
+        title: "The dashboard can't be reached",
+        status,
+        detail,
+        hint,
+      });
   response.writeHead(status, {
     "content-type": wantsPage ? "text/plain; charset=utf-8" : "application/problem+json",
     "cache-control": "no-store",

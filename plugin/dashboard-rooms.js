@@ -23,7 +23,9 @@ const OUR_COOKIES = /^openclaw_nats_/;
  * @param {Request} request
  */
 export function ourCookies(request) {
-  const cookies = String(request.headers.cookie ?? "").split(";").map((one) => one.trim());
+  const cookies = String(request.headers.cookie ?? "")
+    .split(";")
+    .map((one) => one.trim());
   return cookies.filter((one) => OUR_COOKIES.test(one)).join("; ");
 }
 

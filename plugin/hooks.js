@@ -75,7 +75,9 @@ function tool(event, ctx, memory) {
   const inner = /^tool_search_code:([^:]+):/.exec(toolCallId ?? "");
   if (inner) memory.innerCalls.add(inner[1]);
   if (toolName === "tool_call" && (memory.innerCalls.has(toolCallId) || !error)) return undefined;
-  const facts = memory.old ? { ...memory.takeToolCall(toolName, event.params), ...defined(common(event, ctx, memory)) } : common(event, ctx, memory);
+  const facts = memory.old
+    ? { ...memory.takeToolCall(toolName, event.params), ...defined(common(event, ctx, memory)) }
+    : common(event, ctx, memory);
   return {
     ...facts,
     trace: facts.trace ?? memory.toolTraces.take(toolCallId),
@@ -109,7 +111,11 @@ function message(kind, event, ctx, memory) {
       success: event.success,
       error: short(event.error),
     },
-    content: () => ({ content: event.content, senderName: metadata.senderName, senderUsername: metadata.senderUsername }),
+    content: () => ({
+      content: event.content,
+      senderName: metadata.senderName,
+      senderUsername: metadata.senderUsername,
+    }),
   };
 }
 
@@ -148,9 +154,17 @@ function runEnded(facts, data) {
 function lifecycle(event, memory) {
   const { runId, data = {} } = event;
   const known = memory.runs.get(runId) ?? {};
-  const facts = { ...common(event, undefined, memory), agentId: event.agentId ?? known.agentId ?? agentOf(event.sessionKey) };
+  const facts = {
+    ...common(event, undefined, memory),
+    agentId: event.agentId ?? known.agentId ?? agentOf(event.sessionKey),
+  };
   if (data.phase === "start") {
-    memory.runs.set(runId, { ...known, ...defined({ ...facts, trace: undefined }), startedAt: data.startedAt ?? event.ts, ended: false });
+    memory.runs.set(runId, {
+      ...known,
+      ...defined({ ...facts, trace: undefined }),
+      startedAt: data.startedAt ?? event.ts,
+      ended: false,
+    });
     memory.onRunStart?.(facts);
     return undefined;
   }
@@ -183,7 +197,8 @@ function agentEnd(event, ctx, memory) {
   const facts = common(event, ctx, memory);
   facts.runId ??= memory.lastRunOf.get(facts.sessionKey);
   const last = [...(event.messages ?? [])].reverse().find((one) => one?.role === "assistant");
-  const error = short(event.error) ?? (last?.stopReason === "error" ? short(last.errorMessage) ?? "error" : undefined);
+  const error =
+    short(event.error) ?? (last?.stopReason === "error" ? (short(last.errorMessage) ?? "error") : undefined);
   const stopped = event.error === "aborted";
   const ended = runEnded(facts, {
     success: event.success !== false && !error,
@@ -319,11 +334,17 @@ export const HOOKS = {
       data: {
         provider: event.provider,
         model: event.model,
-        usage: { input: usage.input, output: usage.output, cacheRead: usage.cacheRead, cacheWrite: usage.cacheWrite, total: usage.total },
+        usage: {
+          input: usage.input,
+          output: usage.output,
+          cacheRead: usage.cacheRead,
+          cacheWrite: usage.cacheWrite,
+          total: usage.total,
+        },
         cost: usage.cost?.total,
         stopReason: lastAssistant.stopReason,
         success: !failed,
-        error: failed ? short(lastAssistant.errorMessage) ?? lastAssistant.stopReason : undefined,
+        error: failed ? (short(lastAssistant.errorMessage) ?? lastAssistant.stopReason) : undefined,
       },
       content: () => ({ assistantTexts: event.assistantTexts }),
     };
@@ -362,7 +383,12 @@ export const HOOKS = {
     ...common(event, ctx, memory),
     subject: `skill.proposal.${tokenFromName(event.action)}`,
     type: "skill.proposal",
-    data: { action: event.action, proposalId: event.proposal?.id, skill: event.proposal?.skillName, status: event.proposal?.status },
+    data: {
+      action: event.action,
+      proposalId: event.proposal?.id,
+      skill: event.proposal?.skillName,
+      status: event.proposal?.status,
+    },
   }),
   skill_changed: (event, ctx, memory) => ({
     ...common(event, ctx, memory),

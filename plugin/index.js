@@ -35,7 +35,11 @@ export default {
       bus.memory.old = false;
       bus.hasAgentEvents = true;
       const onEvent = handle((event) => onAgentEvent(event, bus.memory));
-      api.agent.events.registerAgentEventSubscription({ id: `${ID}-lifecycle`, streams: ["lifecycle"], handle: onEvent });
+      api.agent.events.registerAgentEventSubscription({
+        id: `${ID}-lifecycle`,
+        streams: ["lifecycle"],
+        handle: onEvent,
+      });
     } else if (!bus.hasAgentEvents && api.registrationMode !== "discovery") {
       bus.memory.old = true;
     }

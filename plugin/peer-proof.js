@@ -36,7 +36,11 @@ export class ProvenAgent extends http.Agent {
 export function connectProven(apiKey, options, callback) {
   const key = apiKey();
   const nonce = randomBytes(32).toString("hex");
-  const socket = net.connect({ host: options.host ?? options.hostname ?? "127.0.0.1", port: Number(options.port), noDelay: true });
+  const socket = net.connect({
+    host: options.host ?? options.hostname ?? "127.0.0.1",
+    port: Number(options.port),
+    noDelay: true,
+  });
   let got = Buffer.alloc(0);
   /** @param {Error} [error] */
   const done = (error) => {
@@ -49,15 +53,25 @@ export function connectProven(apiKey, options, callback) {
   };
   /** @param {string} why */
   const unproven = (why) =>
-    done(Object.assign(new Error(`${why}: is it another program, or a sidecar with another key or of an older version?`), { unproven: true }));
+    done(
+      Object.assign(new Error(`${why}: is it another program, or a sidecar with another key or of an older version?`), {
+        unproven: true,
+      }),
+    );
   const listeners = {
-    connect: () => socket.write(`GET /api/proof?nonce=${nonce} HTTP/1.1\r\nHost: ${options.host ?? "sidecar"}:${options.port}\r\n\r\n`),
+    connect: () =>
+      socket.write(
+        `GET /api/proof?nonce=${nonce} HTTP/1.1\r\nHost: ${options.host ?? "sidecar"}:${options.port}\r\n\r\n`,
+      ),
     data: (/** @type {Buffer} */ chunk) => {
       got = Buffer.concat([got, chunk]);
       if (got.length > ANSWER_BYTES) return unproven("no proof of the API key");
       const body = bodyOf(got);
       if (body === undefined) return; // not complete
-      const problem = body === null ? "no proof of the API key" : whyNot(key, nonce, body, addressOf(socket.remoteAddress, socket.remotePort));
+      const problem =
+        body === null
+          ? "no proof of the API key"
+          : whyNot(key, nonce, body, addressOf(socket.remoteAddress, socket.remotePort));
       if (problem) return unproven(problem);
       tokens.set(socket, mac(key, "client", nonce, body.nonce, body.address));
       done();
@@ -127,11 +141,15 @@ function whyNot(key, nonce, answer, dialled) {
  * @param {number | undefined} port
  */
 export function addressOf(host, port) {
-  const plain = String(host ?? "").split("%")[0].replace(/^::ffff:(?=\d+\.)/i, "");
+  const plain = String(host ?? "")
+    .split("%")[0]
+    .replace(/^::ffff:(?=\d+\.)/i, "");
   return plain.includes(":") ? `[${plain}]:${port}` : `${plain}:${port}`;
 }
 
 /** @param {string} key @param {string} side @param {string[]} parts */
 export function mac(key, side, ...parts) {
-  return createHmac("sha256", key).update(["openclaw-nats proof 1", side, ...parts].join("\n")).digest("hex");
+  return createHmac("sha256", key)
+    .update(["openclaw-nats proof 1", side, ...parts].join("\n"))
+    .digest("hex");
 }

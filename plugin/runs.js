@@ -82,7 +82,8 @@ export class Runs {
       const module = await import(pathToFileURL(gateway.resolve("openclaw/plugin-sdk/security-runtime")).href);
       if (typeof module.wrapExternalContent !== "function") return;
       /** @param {string} text */
-      const wrap = (text) => module.wrapExternalContent(text, { source: "webhook", sender: "NATS", includeWarning: true });
+      const wrap = (text) =>
+        module.wrapExternalContent(text, { source: "webhook", sender: "NATS", includeWarning: true });
       if (!wrap("probe").includes("EXTERNAL_UNTRUSTED_CONTENT")) return;
       this.wrap = wrap;
       this.wraps = "gateway";
@@ -121,7 +122,8 @@ export class Runs {
     } else this.causes.begin(order);
     const result = queue ? await this.wake(order) : await this.run(order);
     if (!queue) this.causes.end(order);
-    if (result.status === "refused") this.known.delete(order.key); // it never began: the next try may be taken
+    if (result.status === "refused")
+      this.known.delete(order.key); // it never began: the next try may be taken
     else this.known.set(order.key, result);
     await this.tell({ key: order.key, ...result });
   }
@@ -168,13 +170,25 @@ export class Runs {
     const system = this.runtime?.system;
     const turn = this.nextTurn(sessionKey, agentId);
     try {
-      const taken = system.enqueueSystemEvent(this.messageOf(order), { sessionKey, contextKey: `openclaw-nats:${order.key}` });
+      const taken = system.enqueueSystemEvent(this.messageOf(order), {
+        sessionKey,
+        contextKey: `openclaw-nats:${order.key}`,
+      });
       if (taken === false) return { status: "refused", error: "the Gateway's queue of system events did not take it" };
-      system.requestHeartbeat({ source: "hook", intent: "immediate", reason: `hook:${order.key}`, agentId, sessionKey });
+      system.requestHeartbeat({
+        source: "hook",
+        intent: "immediate",
+        reason: `hook:${order.key}`,
+        agentId,
+        sessionKey,
+      });
       this.tell({ key: order.key, status: "queued" }).catch(() => {});
       const runId = await turn.began;
       if (runId !== undefined) return { status: "accepted", runId };
-      return { status: "refused", error: `the Gateway queued the wake-up, but no turn began within ${this.wakeMs / 1000} s` };
+      return {
+        status: "refused",
+        error: `the Gateway queued the wake-up, but no turn began within ${this.wakeMs / 1000} s`,
+      };
     } catch (error) {
       return { status: "refused", error: short(error) };
     } finally {
@@ -210,7 +224,8 @@ export class Runs {
   turnStarted({ sessionKey = "", agentId, runId }) {
     for (const one of this.waking) {
       const shared = sessionKey === "global" && (!agentId || agentId === one.agentId);
-      if (shared || sessionKey === one.sessionKey || sessionKey.startsWith(`${one.sessionKey}:heartbeat`)) one.tell(String(runId ?? ""));
+      if (shared || sessionKey === one.sessionKey || sessionKey.startsWith(`${one.sessionKey}:heartbeat`))
+        one.tell(String(runId ?? ""));
     }
   }
 }

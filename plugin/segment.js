@@ -171,7 +171,10 @@ export class Segment {
 
   /** Look again at a file of another process; returns by how many bytes it has grown, or null when it is gone. */
   async look() {
-    const size = await fs.promises.stat(this.path).then((found) => found.size, () => null);
+    const size = await fs.promises.stat(this.path).then(
+      (found) => found.size,
+      () => null,
+    );
     if (size === null) return null;
     const grown = size - this.size;
     if (grown) this.counted = false;

@@ -43,7 +43,10 @@ export function readSettings(home) {
   try {
     given = JSON.parse(fs.readFileSync(file, "utf8"));
   } catch (error) {
-    problem = /** @type {NodeJS.ErrnoException} */ (error).code === "ENOENT" ? "" : `${file} can't be read (${reasonOf(error)}); defaults are used`;
+    problem =
+      /** @type {NodeJS.ErrnoException} */ (error).code === "ENOENT"
+        ? ""
+        : `${file} can't be read (${reasonOf(error)}); defaults are used`;
   }
   const settings = { ...DEFAULTS, ...given, problem };
   if (process.env.NATS_SIDECAR_URL) settings.sidecarUrl = process.env.NATS_SIDECAR_URL;

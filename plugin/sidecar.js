@@ -28,7 +28,8 @@ export class Sidecar {
   /** Why nothing can be asked of it: no usable address, or no key; empty when it can. */
   get problem() {
     const address = URL.parse(String(this.url));
-    if (!["http:", "https:"].includes(address?.protocol ?? "")) return `the sidecar's address is not http://HOST:PORT: ${this.url}`;
+    if (!["http:", "https:"].includes(address?.protocol ?? ""))
+      return `the sidecar's address is not http://HOST:PORT: ${this.url}`;
     return this.apiKey() ? "" : `no API key in ${this.keyFile}`;
   }
 
@@ -58,7 +59,13 @@ export class Sidecar {
         clearTimeout(deadline);
         request.destroy();
         const { chokes, definite, unproven } = error;
-        reject(Object.assign(new Error(`${new URL(this.url).origin}: ${error.message || error.code}`), { chokes, definite, unproven }));
+        reject(
+          Object.assign(new Error(`${new URL(this.url).origin}: ${error.message || error.code}`), {
+            chokes,
+            definite,
+            unproven,
+          }),
+        );
       };
       const silent = () => fail(Object.assign(new Error(`no answer within ${timeoutMs} ms`), { chokes: true }));
       const deadline = setTimeout(silent, timeoutMs);
@@ -74,7 +81,11 @@ export class Sidecar {
         response.on("end", () => {
           clearTimeout(deadline);
           const text = Buffer.concat(chunks).toString("utf8");
-          resolve({ status: response.statusCode ?? 0, body: text, retryAfter: Number(response.headers["retry-after"]) || 0 });
+          resolve({
+            status: response.statusCode ?? 0,
+            body: text,
+            retryAfter: Number(response.headers["retry-after"]) || 0,
+          });
         });
       });
     });

@@ -245,7 +245,8 @@ export class Spool {
     fs.mkdirSync(this.dir, { recursive: true, mode: 0o700 });
     for (const segment of this.segments.filter((one) => one.foreign)) {
       const grown = await segment.look();
-      if (grown === null) this.remove(segment); // deleted by hand
+      if (grown === null)
+        this.remove(segment); // deleted by hand
       else this.totalBytes += grown;
     }
     const known = new Set(this.segments.map((segment) => path.basename(segment.path)));

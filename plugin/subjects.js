@@ -27,7 +27,11 @@ export function matches(pattern, subject) {
  * @param {unknown} name
  */
 export function tokenFromName(name) {
-  return String(name ?? "").replace(/[^A-Za-z0-9_-]/g, "_").slice(0, 64) || "_";
+  return (
+    String(name ?? "")
+      .replace(/[^A-Za-z0-9_-]/g, "_")
+      .slice(0, 64) || "_"
+  );
 }
 
 const DECISIONS = 4096;

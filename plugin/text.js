@@ -41,5 +41,7 @@ export function cutBegin(text, length) {
 export function toJson(value, replacer) {
   const json = JSON.stringify(value, replacer);
   // Whole characters are written as they are: an escape \ud… is always half of one. An escaped backslash is none.
-  return json?.includes("\\ud") ? json.replace(/\\(?:u(d[89a-f][0-9a-f]{2})|[^])/g, (whole, half) => (half ? "\\ufffd" : whole)) : json;
+  return json?.includes("\\ud")
+    ? json.replace(/\\(?:u(d[89a-f][0-9a-f]{2})|[^])/g, (whole, half) => (half ? "\\ufffd" : whole))
+    : json;
 }

@@ -51,7 +51,11 @@ export async function callTool(bus, name, given, ctx) {
     const answer = await bus.sidecar.postJson(`/api/tools/${name}`, body, options);
     return resultOf(answer, bus.runs.wrap);
   } catch (error) {
-    if (/** @type {Failure} */ (error)?.unproven) return failure("what has the sidecar's port does not prove that it knows our key", "Tell the operator to run `openclaw-nats doctor`.");
+    if (/** @type {Failure} */ (error)?.unproven)
+      return failure(
+        "what has the sidecar's port does not prove that it knows our key",
+        "Tell the operator to run `openclaw-nats doctor`.",
+      );
     return failure(AWAY, `${LATER} (${cut(reasonOf(error), 200)})`);
   }
 }
@@ -64,8 +68,10 @@ function resultOf({ status, body }, wrap) {
   } catch {
     return failure(AWAY, LATER);
   }
-  if (status === 401) return failure("the plugin's key is not the sidecar's", "Tell the operator to run `openclaw-nats setup`.");
-  if (status >= 400) return failure(answer.detail ?? `the sidecar answered ${status}`, answer.hint || (status >= 500 ? LATER : ""));
+  if (status === 401)
+    return failure("the plugin's key is not the sidecar's", "Tell the operator to run `openclaw-nats setup`.");
+  if (status >= 400)
+    return failure(answer.detail ?? `the sidecar answered ${status}`, answer.hint || (status >= 500 ? LATER : ""));
   const told = { ok: true, ...answer.result };
   if (answer.outside !== undefined) {
     const outside = typeof answer.outside === "string" ? answer.outside : JSON.stringify(answer.outside, null, 1);

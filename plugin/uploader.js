@@ -128,7 +128,8 @@ export class Uploader {
       if (!error.definite) {
         this.retrySince = attempted;
         const end = batch.segment.acked + batch.bytes;
-        if (this.unknown?.segment !== batch.segment || (this.unknown?.end ?? 0) < end) this.unknown = { segment: batch.segment, end };
+        if (this.unknown?.segment !== batch.segment || (this.unknown?.end ?? 0) < end)
+          this.unknown = { segment: batch.segment, end };
       }
       if (!error.tooMuch) await this.choke(batch, error);
       if (batch.lines.length > 1) {
@@ -139,7 +140,8 @@ export class Uploader {
     }
     for (const { index, error } of outcome.rejected) this.keepRejected(batch.lines[index], error);
     await this.acknowledge(batch);
-    if (this.unknown?.segment !== batch.segment || batch.segment.acked >= (this.unknown?.end ?? 0)) this.retrySince = this.unknown = null;
+    if (this.unknown?.segment !== batch.segment || batch.segment.acked >= (this.unknown?.end ?? 0))
+      this.retrySince = this.unknown = null;
     this.limit = Math.min(BATCH_EVENTS, this.limit * 2);
     this.choked = 0;
     if (!outcome.failed) this.aside.inARow = 0;

@@ -2,7 +2,7 @@
 """All checks and tests, the fast ones first. Arguments go to pytest: `python3 dev.py test tests/unit -k subjects`.
 
 `--versions` alone is the whole matrix of OpenClaw releases (tests/gateway/test_versions.py),
-`--check` alone is what takes seconds.
+`--check` alone is what takes seconds, `--format` alone writes what the formatters would want.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FUZZ = "tests/integration/test_fuzz.py"
 PARTS = (["--numprocesses=4", "--dist=loadfile", f"--ignore={FUZZ}"], [FUZZ])
 VERSIONS = "tests/gateway/test_versions.py"
+# What prettier formats (.prettierrc.json, .prettierignore); `python3 dev.py format` writes, the check only looks.
+FORMATTED = ("plugin", "dashboard", "tests/plugin")
 SVELTE_CHECK = ["--workspace", "dashboard", "--fail-on-warnings", "--output", "human"]
 sys.path.insert(0, str(ROOT))
 
@@ -39,15 +41,30 @@ def dashboard_tools() -> None:
     )
 
 
+def prettier(how: str) -> list[str]:
+    """The command that looks at (`--check`) or writes (`--write`) plugin and dashboard, once prettier is there."""
+    dashboard_tools()
+    script = ROOT / "dashboard" / "node_modules" / "prettier" / "bin" / "prettier.cjs"
+    return [str(node()), str(script), "--log-level=warn", how, *FORMATTED]
+
+
 def quick_checks() -> list[tuple[str, list[str]]]:
-    """Name and command of the checks that need neither Node nor a download."""
+    """Name and command of the checks that take seconds."""
     tools = Path(sys.executable).parent
     return [
         ("ruff", [str(tools / "ruff"), "check", "--quiet", "."]),
         ("ruff format", [str(tools / "ruff"), "format", "--check", "--quiet", "."]),
         ("mypy", [str(tools / "mypy"), "--no-error-summary"]),
         ("import-linter", [str(tools / "lint-imports"), "--no-cache"]),
+        ("dashboard and plugin format (prettier)", prettier("--check")),
     ]
+
+
+def formatting() -> int:
+    """Write what the formatters want; the exit code."""
+    ruff = str(Path(sys.executable).parent / "ruff")
+    commands = [[ruff, "check", "--quiet", "--fix", "--select=I", "."], [ruff, "format", "--quiet", "."]]
+    return max(subprocess.run(one, cwd=ROOT, check=False).returncode for one in [*commands, prettier("--write")])
 
 
 def checks() -> list[tuple[str, list[str]]]:
@@ -82,6 +99,8 @@ def main() -> int:
     if arguments == ["--versions"]:
         arguments = [VERSIONS, "--versions"]
     quick = arguments == ["--check"]
+    if arguments == ["--format"]:
+        return formatting()
     failed = []
     if not quick:
         dashboard_tools()

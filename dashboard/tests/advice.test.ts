@@ -6,17 +6,44 @@ type Health = Schemas["Health"];
 const since = "2026-11-24T12:00:00.000Z";
 const well: Health = {
   status: "up",
-  nats: { reachable: true, since, lastError: "", version: "2.15.1", url: "127.0.0.1:4222", stream: null, atomicBatches: true, notes: [] },
-  sidecar: { reachable: true, since, lastError: "", version: "0.1.0", eventsLastMinute: 0, capture: "metadata", disks: [] },
+  nats: {
+    reachable: true,
+    since,
+    lastError: "",
+    version: "2.15.1",
+    url: "127.0.0.1:4222",
+    stream: null,
+    atomicBatches: true,
+    notes: [],
+  },
+  sidecar: {
+    reachable: true,
+    since,
+    lastError: "",
+    version: "0.1.0",
+    eventsLastMinute: 0,
+    capture: "metadata",
+    disks: [],
+  },
   gateway: { reachable: true, since, lastError: "", version: "2026.9.6", url: "http://127.0.0.1:18789" },
-  plugin: { reachable: true, since, lastError: "", version: "0.1.0", problems: [], notes: [], conversationAccess: true },
+  plugin: {
+    reachable: true,
+    since,
+    lastError: "",
+    version: "0.1.0",
+    problems: [],
+    notes: [],
+    conversationAccess: true,
+  },
   delivery: { reachable: true, since, lastError: "", way: "plugin", openBreakers: [] },
   schedules: { available: true, lastError: "", jobs: 1, timers: 0 },
 };
 const state = (health: Health, name: string) => parts(health).find((part) => part.name === name);
 
 test("when all is well nothing is to be done", () => {
-  expect(parts(well).map((part) => [part.name, part.state])).toEqual(["Gateway", "Plugin", "Sidecar", "NATS", "Delivery", "Schedules"].map((name) => [name, "up"]));
+  expect(parts(well).map((part) => [part.name, part.state])).toEqual(
+    ["Gateway", "Plugin", "Sidecar", "NATS", "Delivery", "Schedules"].map((name) => [name, "up"]),
+  );
   expect(parts(well).every((part) => part.advice === "" && part.error === "")).toBe(true);
 });
 
@@ -37,9 +64,15 @@ test("each part that is down says why and what to do", () => {
 });
 
 test("missing conversation access and an open breaker are warnings", () => {
-  const plugin = state({ ...well, plugin: { ...well.plugin!, conversationAccess: false, problems: ["no access"] } }, "Plugin");
+  const plugin = state(
+    { ...well, plugin: { ...well.plugin!, conversationAccess: false, problems: ["no access"] } },
+    "Plugin",
+  );
   expect(plugin).toMatchObject({ state: "warning", error: "no access" });
-  const delivery = state({ ...well, delivery: { ...well.delivery!, openBreakers: [{ target: "webhook x", lastError: "500" }] } }, "Delivery");
+  const delivery = state(
+    { ...well, delivery: { ...well.delivery!, openBreakers: [{ target: "webhook x", lastError: "500" }] } },
+    "Delivery",
+  );
   expect(delivery).toMatchObject({ state: "warning", error: "webhook x: 500" });
 });
 

@@ -33,7 +33,9 @@ test("each filter has to let it through", () => {
 });
 
 test("a row says what matters", () => {
-  expect(summary(event(1, { data: { tool: "exec", durationMs: 12.4, error: "exit code 1" } }))).toBe("exec · 12 ms · ✗ exit code 1");
+  expect(summary(event(1, { data: { tool: "exec", durationMs: 12.4, error: "exit code 1" } }))).toBe(
+    "exec · 12 ms · ✗ exit code 1",
+  );
   expect(summary(event(1, { data: { door: "front" } }))).toBe('{"door":"front"}');
   expect(summary(event(1, { data: "text" }))).toBe('"text"');
   expect(summary(event(1))).toBe("");

@@ -11,7 +11,15 @@ const full: RouteDocument = {
   template: "{{ data }}",
   payload: { a: 1 },
   priority: 7,
-  flow: { debounce: "30s", maxWait: "5m", batch: { size: 5, wait: "1m" }, rate: { count: 4, per: "1h" }, concurrency: 2, key: "data.door", quietHours: { from: "22:00", to: "07:00", timezone: "Europe/Berlin" } },
+  flow: {
+    debounce: "30s",
+    maxWait: "5m",
+    batch: { size: 5, wait: "1m" },
+    rate: { count: 4, per: "1h" },
+    concurrency: 2,
+    key: "data.door",
+    quietHours: { from: "22:00", to: "07:00", timezone: "Europe/Berlin" },
+  },
   retry: { attempts: 3 },
   confirm: "ended",
   trusted: true,
@@ -27,17 +35,37 @@ test("a field that is emptied is taken away, and only that one", () => {
   const form = { ...formOf(full), when: "", debounce: "", batchSize: "", batchWait: "" };
   const saved = JSON.parse(JSON.stringify(toDocument(form, full))) as RouteDocument;
   expect(saved.when).toBeUndefined();
-  expect(saved.flow).toEqual({ maxWait: "5m", rate: { count: 4, per: "1h" }, concurrency: 2, key: "data.door", quietHours: { from: "22:00", to: "07:00", timezone: "Europe/Berlin" } });
+  expect(saved.flow).toEqual({
+    maxWait: "5m",
+    rate: { count: 4, per: "1h" },
+    concurrency: 2,
+    key: "data.door",
+    quietHours: { from: "22:00", to: "07:00", timezone: "Europe/Berlin" },
+  });
   expect(saved.retry).toEqual({ attempts: 3 });
 });
 
 test("an empty form is a small document", () => {
-  const saved = JSON.parse(JSON.stringify(toDocument({ ...blank(), name: " door ", pattern: "agent.events.custom.door" }, null))) as RouteDocument;
-  expect(saved).toEqual({ name: "door", pattern: "agent.events.custom.door", target: { kind: "session", sessionKey: "main" }, enabled: true, trusted: false });
+  const saved = JSON.parse(
+    JSON.stringify(toDocument({ ...blank(), name: " door ", pattern: "agent.events.custom.door" }, null)),
+  ) as RouteDocument;
+  expect(saved).toEqual({
+    name: "door",
+    pattern: "agent.events.custom.door",
+    target: { kind: "session", sessionKey: "main" },
+    enabled: true,
+    trusted: false,
+  });
 });
 
 test("only the fields of the target's kind are saved", () => {
-  const form = { ...blank(), kind: "subject", subject: "agent.events.custom.b", url: "https://left.over/", sessionKey: "main" };
+  const form = {
+    ...blank(),
+    kind: "subject",
+    subject: "agent.events.custom.b",
+    url: "https://left.over/",
+    sessionKey: "main",
+  };
   expect(toDocument(form, null).target).toEqual({ kind: "subject", subject: "agent.events.custom.b" });
 });
 
@@ -47,6 +75,15 @@ test("what is no number stays as it was typed, so that the sidecar says what is 
 });
 
 test("counters and the like of a listed route are not part of what is saved", () => {
-  const listed = { ...full, conditions: ["data.open"], resolvedTarget: {}, counts: {}, madeBy: "", createdAt: "", updatedAt: "", waitingSince: null };
+  const listed = {
+    ...full,
+    conditions: ["data.open"],
+    resolvedTarget: {},
+    counts: {},
+    madeBy: "",
+    createdAt: "",
+    updatedAt: "",
+    waitingSince: null,
+  };
   expect(documentOf(listed as unknown as Schemas["Route"])).toEqual(full);
 });

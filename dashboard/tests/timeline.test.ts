@@ -20,7 +20,13 @@ test("a run with its calls, tools and a subagent", () => {
     event("subagent.ended", 8, { childSessionKey: "agent:main:subagent:1", success: true }),
     event("agent.run_ended", 9, { durationMs: 8500, success: true }),
   ]);
-  const told = found.bars.map((bar) => [bar.kind, bar.label, (bar.begin - found.begin) / 1000, (bar.end - found.begin) / 1000, bar.failed]);
+  const told = found.bars.map((bar) => [
+    bar.kind,
+    bar.label,
+    (bar.begin - found.begin) / 1000,
+    (bar.end - found.begin) / 1000,
+    bar.failed,
+  ]);
   expect(told).toEqual([
     ["run", "run", 0, 8.5, false],
     ["model", "m-1", 0.5, 2.5, false],
@@ -31,7 +37,10 @@ test("a run with its calls, tools and a subagent", () => {
 });
 
 test("a subagent that has not ended goes on to the last thing that is known", () => {
-  const found = timeline([event("subagent.spawned", 0, { childSessionKey: "c" }), event("tool.read.completed", 10, { tool: "read", durationMs: 1 })]);
+  const found = timeline([
+    event("subagent.spawned", 0, { childSessionKey: "c" }),
+    event("tool.read.completed", 10, { tool: "read", durationMs: 1 }),
+  ]);
   const open = found.bars.find((bar) => bar.kind === "subagent");
   expect(open).toMatchObject({ open: true, end: found.end });
 });
@@ -45,6 +54,9 @@ test("nothing, and a single moment", () => {
 });
 
 test("durations that make no sense are no bars backwards", () => {
-  const { bars } = timeline([event("tool.read.completed", 1, { durationMs: -5 }), event("tool.read.completed", 1, { durationMs: "x" })]);
+  const { bars } = timeline([
+    event("tool.read.completed", 1, { durationMs: -5 }),
+    event("tool.read.completed", 1, { durationMs: "x" }),
+  ]);
   for (const bar of bars) expect(bar.end).toBeGreaterThanOrEqual(bar.begin);
 });

@@ -46,7 +46,10 @@ test("orders come as lines, also in pieces, and a broken one costs nothing", asy
   connections[0].write('{"op":"run","key":"1"}\n{"op":"r');
   connections[0].write('un","key":"2"}\nnot json\n{"op":"run","key":"3"}\n');
   await until(() => orders.length === 3);
-  assert.deepEqual(orders.map((order) => order.key), ["1", "2", "3"]);
+  assert.deepEqual(
+    orders.map((order) => order.key),
+    ["1", "2", "3"],
+  );
   assert.equal(channel.connected, true);
 });
 
@@ -89,7 +92,7 @@ test("a result is repeated until the sidecar has answered", async (t) => {
   const seen = [];
   const { server, url } = await sidecar((request, response) => {
     seen.push(request.url);
-    if (seen.length === 1) return request.socket.destroy(), true;
+    if (seen.length === 1) return (request.socket.destroy(), true);
     response.writeHead(seen.length === 2 ? 503 : 204).end();
     return true;
   });

@@ -13,7 +13,8 @@ let sidecar;
 let gateway;
 const bus = { settings: { sidecarUrl: "" }, sidecar: { apiKey: () => KEY } };
 
-const listen = (server) => new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server.address().port)));
+const listen = (server) =>
+  new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server.address().port)));
 
 before(async () => {
   const handler = (request, response) => {
@@ -40,13 +41,16 @@ after(() => {
 /** One request with its path exactly as given. */
 function ask(path, { method = "GET", headers = {}, body } = {}) {
   return new Promise((resolve, reject) => {
-    const request = http.request({ port: gateway.port, host: "127.0.0.1", path, method, headers, agent: false }, (response) => {
-      let text = "";
-      response.setEncoding("utf8");
-      response.on("data", (chunk) => (text += chunk));
-      response.on("end", () => resolve({ status: response.statusCode, headers: response.headers, text }));
-      response.on("error", reject);
-    });
+    const request = http.request(
+      { port: gateway.port, host: "127.0.0.1", path, method, headers, agent: false },
+      (response) => {
+        let text = "";
+        response.setEncoding("utf8");
+        response.on("data", (chunk) => (text += chunk));
+        response.on("end", () => resolve({ status: response.statusCode, headers: response.headers, text }));
+        response.on("error", reject);
+      },
+    );
     request.on("error", reject);
     request.end(body);
   });
@@ -57,7 +61,11 @@ test("a request goes on as it is, with its body, query and answer", async () => 
     response.writeHead(201, { "set-cookie": ["openclaw_nats_1=a; HttpOnly"], "content-type": "application/json" });
     response.end('{"ok":true}');
   };
-  const got = await ask(`${PREFIX}/api/routes?limit=5`, { method: "POST", headers: { "content-type": "application/json" }, body: "{}" });
+  const got = await ask(`${PREFIX}/api/routes?limit=5`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: "{}",
+  });
   assert.equal(got.status, 201);
   assert.equal(got.text, '{"ok":true}');
   assert.deepEqual(got.headers["set-cookie"], ["openclaw_nats_1=a; HttpOnly"]);
@@ -142,10 +150,12 @@ test("half an answer is not taken for a whole one", async () => {
 });
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-const settled = (promises) => Promise.all(promises.map((one) => Promise.race([one.catch((error) => error), pause(300)])));
+const settled = (promises) =>
+  Promise.all(promises.map((one) => Promise.race([one.catch((error) => error), pause(300)])));
 
 async function until(condition) {
-  for (const end = Date.now() + 10_000; !condition(); await pause(10)) if (Date.now() > end) throw new Error("it did not come true");
+  for (const end = Date.now() + 10_000; !condition(); await pause(10))
+    if (Date.now() > end) throw new Error("it did not come true");
 }
 
 /** Send bytes as they are, and return what comes back until the connection ends or is silent. */
@@ -166,18 +176,33 @@ test("a body reaches the sidecar with its own frame, or not at all", async () =>
   const smuggled = "GET /api/routes HTTP/1.1\r\nHost: x\r\nCookie: openclaw_nats_1=stolen\r\n\r\n";
   const chunked = `${smuggled.length.toString(16)}\r\n${smuggled}\r\n0\r\n`;
   for (const method of ["GET", "HEAD", "OPTIONS"]) {
-    assert.match(await raw(`${method} ${PREFIX}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n${chunked}\r\n`), /^HTTP\/1.1 400/);
-    assert.match(await raw(`${method} ${PREFIX}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ${smuggled.length}\r\n\r\n${smuggled}`), /^HTTP\/1.1 400/);
+    assert.match(
+      await raw(
+        `${method} ${PREFIX}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n${chunked}\r\n`,
+      ),
+      /^HTTP\/1.1 400/,
+    );
+    assert.match(
+      await raw(
+        `${method} ${PREFIX}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ${smuggled.length}\r\n\r\n${smuggled}`,
+      ),
+      /^HTTP\/1.1 400/,
+    );
   }
   const named = `Connection: close, content-length, transfer-encoding\r\n`;
   for (const method of ["POST", "DELETE", "PATCH"]) {
     const start = `${method} ${PREFIX}/api/routes HTTP/1.1\r\nHost: x\r\n`;
     await raw(`${start}Content-Length: ${smuggled.length}\r\n${named}\r\n${smuggled}`);
-    await raw(`${start}Transfer-Encoding: chunked\r\nTrailer: cookie\r\n${named}\r\n${chunked}Cookie: openclaw_nats_1=late\r\n\r\n`);
+    await raw(
+      `${start}Transfer-Encoding: chunked\r\nTrailer: cookie\r\n${named}\r\n${chunked}Cookie: openclaw_nats_1=late\r\n\r\n`,
+    );
     await raw(`${start}Connection: close\r\nTransfer-Encoding: gzip, chunked\r\n\r\n${chunked}\r\n`);
     await raw(`${start}Connection: close\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n${chunked}\r\n`);
   }
-  assert.deepEqual(seen.map(({ method, body }) => [method, body === smuggled]), ["POST", "POST", "DELETE", "DELETE", "PATCH", "PATCH"].map((one) => [one, true]));
+  assert.deepEqual(
+    seen.map(({ method, body }) => [method, body === smuggled]),
+    ["POST", "POST", "DELETE", "DELETE", "PATCH", "PATCH"].map((one) => [one, true]),
+  );
   for (const { url, headers } of seen) {
     assert.equal(url, "/dashboard/api/routes");
     assert.equal(headers["content-length"], String(smuggled.length));
@@ -190,7 +215,9 @@ test("headers that end at the first reader end here", async () => {
     response.writeHead(200, { connection: "x-private, keep-alive", "x-private": "1", "x-public": "2" });
     response.end();
   };
-  const got = await ask(`${PREFIX}/`, { headers: { connection: "cookie, close", cookie: "openclaw_nats_1=a", te: "trailers" } });
+  const got = await ask(`${PREFIX}/`, {
+    headers: { connection: "cookie, close", cookie: "openclaw_nats_1=a", te: "trailers" },
+  });
   assert.equal(seen.pop().headers.cookie, undefined);
   assert.equal(got.headers["x-private"], undefined);
   assert.equal(got.headers["x-public"], "2");
@@ -200,7 +227,11 @@ test("unfinished requests of strangers keep nobody out, and cost the sidecar not
   answer = (request, response) => response.end("fine");
   seen.length = 0;
   const start = `POST ${PREFIX}/api/session HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\nContent-Length: 30\r\n\r\n`;
-  const held = Array.from({ length: 100 }, () => net.connect(gateway.port, "127.0.0.1", function () { this.write(start); }));
+  const held = Array.from({ length: 100 }, () =>
+    net.connect(gateway.port, "127.0.0.1", function () {
+      this.write(start);
+    }),
+  );
   held.forEach((socket) => socket.on("error", () => {}).resume());
   await pause(200);
   for (let at = 0; at < 10; at++) assert.equal((await ask(`${PREFIX}/`)).status, 200);
@@ -212,7 +243,11 @@ test("unfinished requests of strangers keep nobody out, and cost the sidecar not
 test("a stranger's body is small and comes soon", async () => {
   answer = (request, response) => response.end("fine");
   seen.length = 0;
-  assert.equal((await ask(`${PREFIX}/api/session`, { method: "POST", body: "x".repeat(20_000) }).catch(() => ({ status: 413 }))).status, 413);
+  assert.equal(
+    (await ask(`${PREFIX}/api/session`, { method: "POST", body: "x".repeat(20_000) }).catch(() => ({ status: 413 })))
+      .status,
+    413,
+  );
   const began = Date.now();
   const late = await raw(`POST ${PREFIX}/api/session HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\n{`, 9000);
   assert.match(late, /^HTTP\/1.1 408/);
@@ -232,7 +267,9 @@ test("a signed-in browser's requests are not touched by strangers, and are limit
   assert.equal(refused.length, 16);
   assert.equal(waiting.length, 64);
   assert.deepEqual([...new Set(refused.map(({ status }) => status))], [503]);
-  const forged = Array.from({ length: 80 }, () => ask(`${PREFIX}/api/live`, { headers: { cookie: "openclaw_nats_1=forged" } }));
+  const forged = Array.from({ length: 80 }, () =>
+    ask(`${PREFIX}/api/live`, { headers: { cookie: "openclaw_nats_1=forged" } }),
+  );
   for (const one of forged) one.catch(() => {});
   await until(() => waiting.length >= 64 + 24);
   assert.ok(waiting.filter((one) => !one.destroyed).length <= 64 + 48);
@@ -250,7 +287,11 @@ test("a signed-in browser's requests are not touched by strangers, and are limit
   waiting.length = 0;
   const again = Array.from({ length: 60 }, () => ask(`${PREFIX}/api/live`, mine));
   let turnedAway = 0;
-  for (const one of again) one.then(({ status }) => (turnedAway += status === 503), () => {});
+  for (const one of again)
+    one.then(
+      ({ status }) => (turnedAway += status === 503),
+      () => {},
+    );
   await until(() => turnedAway >= 60 - 24);
   for (const response of waiting) response.end("{}");
   await settled(again);
@@ -278,9 +319,19 @@ test("a program that has the sidecar's port gets neither the session nor a sign-
   const got = [];
   const keep = (socket) => socket.on("error", () => {}).on("data", (chunk) => got.push(chunk.toString()));
   const impostors = {
-    "that answers everything": net.createServer((socket) => keep(socket).on("data", () => socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"))),
-    "with another key": proving((request, response) => (got.push(JSON.stringify(request.headers) + request.url), response.end("{}")), "another-key", { visitors: true }),
-    "that knows an empty key": proving((request, response) => (got.push(JSON.stringify(request.headers) + request.url), response.end("{}")), "", { visitors: true }),
+    "that answers everything": net.createServer((socket) =>
+      keep(socket).on("data", () => socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")),
+    ),
+    "with another key": proving(
+      (request, response) => (got.push(JSON.stringify(request.headers) + request.url), response.end("{}")),
+      "another-key",
+      { visitors: true },
+    ),
+    "that knows an empty key": proving(
+      (request, response) => (got.push(JSON.stringify(request.headers) + request.url), response.end("{}")),
+      "",
+      { visitors: true },
+    ),
   };
   try {
     for (const [name, impostor] of Object.entries(impostors)) {
@@ -293,7 +344,10 @@ test("a program that has the sidecar's port gets neither the session nor a sign-
       impostor.close();
     }
     bus.sidecar.apiKey = () => "";
-    assert.match(JSON.parse((await ask(`${PREFIX}/`, { headers: { cookie, accept: "application/json" } })).text).detail, /no API key/);
+    assert.match(
+      JSON.parse((await ask(`${PREFIX}/`, { headers: { cookie, accept: "application/json" } })).text).detail,
+      /no API key/,
+    );
   } finally {
     bus.settings.sidecarUrl = url;
     bus.sidecar.apiKey = () => KEY;
@@ -304,10 +358,16 @@ test("a program that has the sidecar's port gets neither the session nor a sign-
 
 test("it is registered where signing in can work, and only there", async () => {
   const routes = [];
-  const modern = { agent: { events: { registerAgentEventSubscription() {} } }, registerHttpRoute: (route) => routes.push(route) };
+  const modern = {
+    agent: { events: { registerAgentEventSubscription() {} } },
+    registerHttpRoute: (route) => routes.push(route),
+  };
   const one = { settings: bus.settings };
   registerDashboard(modern, one);
-  assert.deepEqual([routes[0].path, routes[0].auth, routes[0].match, one.dashboard], [PREFIX, "plugin", "prefix", "/nats-dashboard/"]);
+  assert.deepEqual(
+    [routes[0].path, routes[0].auth, routes[0].match, one.dashboard],
+    [PREFIX, "plugin", "prefix", "/nats-dashboard/"],
+  );
   const old = { settings: bus.settings };
   registerDashboard({ registerHttpHandler: assert.fail, registerHttpRoute: assert.fail }, old);
   assert.equal(old.dashboard, undefined);

@@ -22,14 +22,20 @@ test("a tool fails when it threw, returned an error result, exited non-zero or t
     { result: { details: { ok: false } } },
   ];
   for (const event of failed) assert.ok(toolFailure(event), JSON.stringify(event));
-  for (const event of [{}, { result: {} }, { result: { details: { exitCode: 0, status: "completed" } } }, { result: "text" }]) {
+  for (const event of [
+    {},
+    { result: {} },
+    { result: { details: { exitCode: 0, status: "completed" } } },
+    { result: "text" },
+  ]) {
     assert.equal(toolFailure(event), undefined, JSON.stringify(event));
   }
 });
 
 test("a call through Tool Search is told once, by its inner tool; alone it counts only when it failed", () => {
   const memory = new Memory();
-  const call = (toolName, toolCallId, more = {}) => HOOKS.after_tool_call({ toolName, toolCallId, durationMs: 1, ...more }, ctx, memory);
+  const call = (toolName, toolCallId, more = {}) =>
+    HOOKS.after_tool_call({ toolName, toolCallId, durationMs: 1, ...more }, ctx, memory);
   assert.equal(call("probe", "tool_search_code:call_1:probe:1").subject, "tool.probe.completed");
   assert.equal(call("tool_call", "call_1"), undefined);
   assert.equal(call("probe", "tool_search_code:call_2:probe:1", { error: "x" }).subject, "tool.probe.failed");
@@ -40,15 +46,22 @@ test("a call through Tool Search is told once, by its inner tool; alone it count
 
 test("a run ends once, also when it is told twice or aborted", () => {
   const memory = new Memory();
-  const tell = (runId, seq, data) => onAgentEvent({ stream: "lifecycle", runId, seq, sessionKey: "agent:main:main", data }, memory);
+  const tell = (runId, seq, data) =>
+    onAgentEvent({ stream: "lifecycle", runId, seq, sessionKey: "agent:main:main", data }, memory);
   for (let copy = 0; copy < 2; copy += 1) {
     assert.equal(tell("r-1", 1, { phase: "start", startedAt: 1000 }), undefined);
   }
   const first = tell("r-1", 2, { phase: "end", endedAt: 1500 });
-  assert.deepEqual([first.subject, first.data.success, first.data.durationMs, first.agentId], ["agent.run_ended", true, 500, "main"]);
+  assert.deepEqual(
+    [first.subject, first.data.success, first.data.durationMs, first.agentId],
+    ["agent.run_ended", true, 500, "main"],
+  );
   assert.equal(tell("r-1", 2, { phase: "end", endedAt: 1500 }), undefined);
   const stopped = tell("r-2", 1, { phase: "end", aborted: true, stopReason: "stop", status: "cancelled" });
-  assert.deepEqual(stopped.map((event) => event.subject), ["session.stop", "agent.run_ended"]);
+  assert.deepEqual(
+    stopped.map((event) => event.subject),
+    ["session.stop", "agent.run_ended"],
+  );
   assert.equal(tell("r-2", 2, { phase: "error", aborted: true }), undefined);
   assert.equal(tell("r-3", 1, { phase: "error", error: "model" }).data.status, "error");
   assert.equal(tell("r-3", 5, { phase: "start", startedAt: 1 }), undefined);
@@ -71,7 +84,10 @@ test("a compaction is told once, not for the Gateway's inner copy, and again the
   assert.equal(begins("agent:main:a").subject, "session.compaction.started");
   assert.equal(begins("agent:main:a"), undefined);
   assert.equal(begins("agent:main:internal-session-effects:x"), undefined);
-  assert.equal(HOOKS.after_compaction({ messageCount: 2 }, { sessionKey: "agent:main:a" }, memory).subject, "context.compacted");
+  assert.equal(
+    HOOKS.after_compaction({ messageCount: 2 }, { sessionKey: "agent:main:a" }, memory).subject,
+    "context.compacted",
+  );
   assert.ok(begins("agent:main:a"));
   now = 61_000; // it failed: no end was told
   assert.ok(begins("agent:main:a"));
@@ -79,11 +95,18 @@ test("a compaction is told once, not for the Gateway's inner copy, and again the
 
 test("resets and deletions of ordinary sessions are no subagent's end", () => {
   const memory = new Memory();
-  assert.equal(HOOKS.subagent_ended({ targetSessionKey: "agent:main:x", targetKind: "acp", reason: "session-reset" }, {}, memory), undefined);
+  assert.equal(
+    HOOKS.subagent_ended({ targetSessionKey: "agent:main:x", targetKind: "acp", reason: "session-reset" }, {}, memory),
+    undefined,
+  );
 });
 
 test("a pairing code is never recorded, whatever the capture setting", () => {
-  const made = HOOKS.channel_pairing_requested({ channel: "telegram", senderId: "2", code: "EYZTUFCF", metadata: { username: "u" } }, {}, new Memory());
+  const made = HOOKS.channel_pairing_requested(
+    { channel: "telegram", senderId: "2", code: "EYZTUFCF", metadata: { username: "u" } },
+    {},
+    new Memory(),
+  );
   assert.equal(JSON.stringify([made, made.content()]).includes("EYZTUFCF"), false);
 });
 
@@ -92,10 +115,22 @@ const bus = (settings = {}) => {
   fs.writeFileSync(path.join(home, "plugin.json"), JSON.stringify(settings));
   return new Bus(home);
 };
-const spooled = (one) => fs.readdirSync(path.join(one.home, "spool")).filter((name) => name.endsWith(".ndjson")).flatMap((name) => fs.readFileSync(path.join(one.home, "spool", name), "utf8").trim().split("\n").map((line) => JSON.parse(line)));
+const spooled = (one) =>
+  fs
+    .readdirSync(path.join(one.home, "spool"))
+    .filter((name) => name.endsWith(".ndjson"))
+    .flatMap((name) =>
+      fs
+        .readFileSync(path.join(one.home, "spool", name), "utf8")
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line)),
+    );
 
 test("content is recorded only where the capture setting says so, and never makes an event too large", () => {
-  const one = bus({ capture: { default: "metadata", rules: [{ subjects: "agent.events.tool.*.failed", mode: "payload" }] } });
+  const one = bus({
+    capture: { default: "metadata", rules: [{ subjects: "agent.events.tool.*.failed", mode: "payload" }] },
+  });
   const made = (outcome, content) => ({ subject: `tool.x.${outcome}`, data: { tool: "x" }, content });
   one.record(made("completed", () => assert.fail("not asked for")));
   one.record(made("failed", () => ({ params: { a: 1 }, result: "r" })));
@@ -103,7 +138,11 @@ test("content is recorded only where the capture setting says so, and never make
   const circular = {};
   circular.self = circular;
   one.record(made("failed", () => ({ result: circular, big: 10n })));
-  one.record(made("failed", () => { throw new Error("getter"); }));
+  one.record(
+    made("failed", () => {
+      throw new Error("getter");
+    }),
+  );
   const [plain, full, large, round, broken] = spooled(one).map((event) => event.data);
   assert.deepEqual(plain, { tool: "x" });
   assert.deepEqual(full, { tool: "x", params: { a: 1 }, result: "r" });
@@ -122,10 +161,20 @@ test("even metadata can't make a line that the uploader could not read", () => {
 test("a blocked subject is not recorded, and a broken handler is counted and harms nobody", () => {
   const one = bus({ filter: { allow: ["agent.events.>"], block: ["agent.events.llm.>"] } });
   one.record({ subject: "llm.output", data: {} });
-  one.record({ subject: "session.new", data: { get bad() { throw new Error("x"); } } });
+  one.record({
+    subject: "session.new",
+    data: {
+      get bad() {
+        throw new Error("x");
+      },
+    },
+  });
   one.record(undefined);
   one.record({ subject: "session.new", data: {} });
-  assert.deepEqual(spooled(one).map((event) => event.subject), ["agent.events.session.new"]);
+  assert.deepEqual(
+    spooled(one).map((event) => event.subject),
+    ["agent.events.session.new"],
+  );
   assert.equal(one.handlerErrors, 1);
 });
 
@@ -133,9 +182,18 @@ test("whatever a Gateway passes, no row of the table throws through the plugin",
   const { default: plugin } = await import("../../plugin/index.js");
   const handlers = {};
   const home = fs.mkdtempSync(path.join(os.tmpdir(), "bus-"));
-  plugin.register({ pluginConfig: { home }, on: (name, handle) => (handlers[name] = handle), registerService: () => {} });
+  plugin.register({
+    pluginConfig: { home },
+    on: (name, handle) => (handlers[name] = handle),
+    registerService: () => {},
+  });
   for (const [name, handle] of Object.entries(handlers)) {
-    for (const event of [undefined, null, {}, { metadata: null, result: null, messages: 7, usage: null, lastAssistant: null, job: null }]) {
+    for (const event of [
+      undefined,
+      null,
+      {},
+      { metadata: null, result: null, messages: 7, usage: null, lastAssistant: null, job: null },
+    ]) {
       assert.equal(handle(event, undefined), undefined, name);
     }
   }
@@ -146,7 +204,11 @@ test("every subject of the table is in the documented list", () => {
   const source = fs.readFileSync(new URL("../../plugin/hooks.js", import.meta.url), "utf8");
   const literal = [...source.matchAll(/subject: "([a-z._]+)"/g)].map((match) => match[1]);
   assert.ok(literal.length > 10);
-  for (const subject of literal) assert.ok(patterns.some((pattern) => matches(pattern, subject)), subject);
+  for (const subject of literal)
+    assert.ok(
+      patterns.some((pattern) => matches(pattern, subject)),
+      subject,
+    );
 });
 
 test("what a delivered run emits is in its publisher's trace, the Gateway's own place in tracestate", () => {
@@ -163,5 +225,6 @@ test("what a delivered run emits is in its publisher's trace, the Gateway's own 
   const inRun = "00-4bf92f3577b34da6a3ce929d0e0e4736-cef38b0fc7db4161-01"; // sha256("run:run-1"), as events/trace.py makes it
   assert.deepEqual([run.traceparent, run.tracestate], [inRun, `openclaw=${trace.traceId}-${trace.spanId}`]);
   assert.deepEqual([session.traceparent, session.tracestate], [inRun, undefined]);
-  for (const event of [wrong, other]) assert.deepEqual([event.traceparent, event.tracestate], [`00-${trace.traceId}-${trace.spanId}-01`, undefined]);
+  for (const event of [wrong, other])
+    assert.deepEqual([event.traceparent, event.tracestate], [`00-${trace.traceId}-${trace.spanId}-01`, undefined]);
 });

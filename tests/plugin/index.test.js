@@ -11,7 +11,13 @@ import plugin from "../../plugin/index.js";
 function apiOf(home, runtime) {
   const services = [];
   const nothing = () => {};
-  const known = { pluginConfig: { home }, runtime, registrationMode: "full", registerService: (one) => services.push(one), on: nothing };
+  const known = {
+    pluginConfig: { home },
+    runtime,
+    registrationMode: "full",
+    registerService: (one) => services.push(one),
+    on: nothing,
+  };
   return { services, api: new Proxy(known, { get: (target, name) => (name in target ? target[name] : undefined) }) };
 }
 

@@ -12,7 +12,8 @@ import { addressOf, mac } from "../../plugin/peer-proof.js";
 import { Sidecar } from "../../plugin/sidecar.js";
 import { KEY, proving } from "./proving.js";
 
-const listen = (server) => new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(`http://127.0.0.1:${server.address().port}`)));
+const listen = (server) =>
+  new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(`http://127.0.0.1:${server.address().port}`)));
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 function client(url) {
@@ -21,10 +22,18 @@ function client(url) {
 }
 
 /** Impostors: `answer(nonce, socket)` is what they say when they are asked for a proof. */
-const RIGHT = (nonce, where, side = "sidecar") => ({ nonce: "0".repeat(64), address: where, proof: mac(KEY, side, nonce, "0".repeat(64), where) });
+const RIGHT = (nonce, where, side = "sidecar") => ({
+  nonce: "0".repeat(64),
+  address: where,
+  proof: mac(KEY, side, nonce, "0".repeat(64), where),
+});
 const impostors = {
   "one that says yes to everything": () => "{}",
-  "one that knows no key": (nonce, where) => JSON.stringify({ ...RIGHT(nonce, where), proof: mac("another key of 16", "sidecar", nonce, "0".repeat(64), where) }),
+  "one that knows no key": (nonce, where) =>
+    JSON.stringify({
+      ...RIGHT(nonce, where),
+      proof: mac("another key of 16", "sidecar", nonce, "0".repeat(64), where),
+    }),
   "one that sends the question back": (nonce, where) => JSON.stringify({ nonce, address: where, proof: nonce }),
   "one that has a client's token": (nonce, where) => JSON.stringify(RIGHT(nonce, where, "client")),
   "one that passes it on to the real one": (nonce) => JSON.stringify(RIGHT(nonce, "127.0.0.1:1")),
@@ -84,7 +93,10 @@ test("the real one gets requests with a token for each connection, and never the
   assert.equal(new Set(tokens).size, 2);
   assert.ok(!heard.includes(KEY));
   const stolen = await new Promise((resolve) => {
-    http.get({ port: server.address().port, path: "/api/events", headers: { authorization: tokens[0] }, agent: false }, (answer) => resolve(answer.resume().statusCode));
+    http.get(
+      { port: server.address().port, path: "/api/events", headers: { authorization: tokens[0] }, agent: false },
+      (answer) => resolve(answer.resume().statusCode),
+    );
   });
   assert.equal(stolen, 401);
 });
@@ -97,10 +109,14 @@ test("a port that is taken over between two requests gets nothing of the second"
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
   let heard = "";
-  const impostor = net.createServer((socket) => socket.on("error", () => {}).on("data", (chunk) => {
-    heard += chunk;
-    socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
-  }));
+  const impostor = net.createServer((socket) =>
+    socket
+      .on("error", () => {})
+      .on("data", (chunk) => {
+        heard += chunk;
+        socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+      }),
+  );
   await new Promise((resolve) => impostor.listen(Number(new URL(url).port), "127.0.0.1", resolve));
   t.after(() => (sidecar.close(), impostor.close()));
   await assert.rejects(post("very private words"));

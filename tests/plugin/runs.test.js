@@ -4,7 +4,18 @@ import { Causes } from "../../plugin/causes.js";
 import { Runs } from "../../plugin/runs.js";
 import { wrapUntrusted } from "../../plugin/untrusted.js";
 
-const ORDER = { op: "run", key: "k1", dispatch: "k1", route: "door", agentId: "main", sessionKey: "agent:main:main", text: "hello", events: 1, hops: 1, trusted: false };
+const ORDER = {
+  op: "run",
+  key: "k1",
+  dispatch: "k1",
+  route: "door",
+  agentId: "main",
+  sessionKey: "agent:main:main",
+  text: "hello",
+  events: 1,
+  hops: 1,
+  trusted: false,
+};
 
 /** A Gateway's runtime as seen on 2026.9.6: the run's id is the idempotency key, an end is told by waitForRun. */
 function gateway({ ends = [{ status: "ok" }], refuse = 0 } = {}) {
@@ -41,7 +52,10 @@ test("a run is started with the key, not delivered to a channel, and told accept
   assert.equal(call.deliver, false);
   assert.match(call.message, /^\[openclaw-nats\] 1 event for you \(delivery k1\)\./);
   assert.match(call.message, /EXTERNAL_UNTRUSTED_CONTENT/);
-  assert.deepEqual(told.map((one) => one.status), ["accepted", "ok"]);
+  assert.deepEqual(
+    told.map((one) => one.status),
+    ["accepted", "ok"],
+  );
 });
 
 test("the same order again is answered from memory and starts nothing", async () => {
@@ -50,7 +64,10 @@ test("the same order again is answered from memory and starts nothing", async ()
   await runs.take(ORDER);
   await runs.take(ORDER);
   assert.equal(runtime.calls.length, 1);
-  assert.deepEqual(told.map((one) => one.status), ["accepted", "ok", "ok"]);
+  assert.deepEqual(
+    told.map((one) => one.status),
+    ["accepted", "ok", "ok"],
+  );
 });
 
 test("an order that comes again while its run goes on starts nothing either", async () => {
@@ -78,7 +95,12 @@ test("a refused run may be ordered again", async () => {
 });
 
 test("a lost question is asked again; an error of the run is its end", async () => {
-  const runtime = gateway({ ends: [{ status: "error", retryableTransportError: true }, { status: "error", error: "model failed" }] });
+  const runtime = gateway({
+    ends: [
+      { status: "error", retryableTransportError: true },
+      { status: "error", error: "model failed" },
+    ],
+  });
   const { runs, told } = runsOf(runtime);
   await runs.take(ORDER);
   assert.deepEqual(told.at(-1), { key: "k1", status: "error", runId: "k1", error: "model failed" });
@@ -115,14 +137,21 @@ function wakeable() {
 const WAKE = { ...ORDER, op: "wake", key: "w1", agentId: "jarvis", sessionKey: "agent:jarvis:main" };
 
 test("a wake-up is told accepted when a turn has begun that takes it, and not before", async () => {
-  for (const turn of [{ sessionKey: "agent:jarvis:main" }, { sessionKey: "agent:jarvis:main:heartbeat" }, { sessionKey: "global" }]) {
+  for (const turn of [
+    { sessionKey: "agent:jarvis:main" },
+    { sessionKey: "agent:jarvis:main:heartbeat" },
+    { sessionKey: "global" },
+  ]) {
     const { runtime } = wakeable();
     const { runs, told } = runsOf(runtime);
     runs.seesTurns = () => true;
     const done = runs.take(WAKE);
     runs.turnStarted({ sessionKey: "agent:main:main", agentId: "main", runId: "other" });
     await new Promise(setImmediate);
-    assert.deepEqual(told.map((one) => one.status), ["queued"]);
+    assert.deepEqual(
+      told.map((one) => one.status),
+      ["queued"],
+    );
     runs.turnStarted({ agentId: "jarvis", runId: "r1", ...turn });
     await done;
     assert.deepEqual(told.at(-1), { key: "w1", status: "accepted", runId: "r1" });
@@ -140,7 +169,10 @@ test("a wake-up that leads to no turn is no success, and can be tried again", as
   await runs.take(WAKE);
   await runs.take(WAKE);
   clearTimeout(holds);
-  assert.deepEqual(told.map((one) => one.status), ["queued", "refused", "queued", "refused"]);
+  assert.deepEqual(
+    told.map((one) => one.status),
+    ["queued", "refused", "queued", "refused"],
+  );
   assert.match(told[1].error, /no turn began/);
   assert.equal(events.length, 2);
 });
@@ -157,7 +189,13 @@ test("where it can, a wake-up is a run in the agent's main session, whose end is
   const both = { ...gateway(), ...runtime };
   const { runs, told } = runsOf(both);
   await runs.take(WAKE);
-  assert.deepEqual(both.calls.map((one) => [one.sessionKey, one.idempotencyKey]), [["agent:jarvis:main", "w1"]]);
-  assert.deepEqual(told.map((one) => one.status), ["queued", "ok"]);
+  assert.deepEqual(
+    both.calls.map((one) => [one.sessionKey, one.idempotencyKey]),
+    [["agent:jarvis:main", "w1"]],
+  );
+  assert.deepEqual(
+    told.map((one) => one.status),
+    ["queued", "ok"],
+  );
   assert.equal(events.length, 0);
 });

@@ -8,9 +8,11 @@ import { test } from "node:test";
 import { Spool } from "../../plugin/spool.js";
 
 const folder = () => fs.mkdtempSync(path.join(os.tmpdir(), "spool-"));
-const overflow = (dropped, reason) => JSON.stringify({ type: "openclaw.spool.overflow", time: "2026-01-01T00:00:00.000Z", data: { dropped, reason } });
+const overflow = (dropped, reason) =>
+  JSON.stringify({ type: "openclaw.spool.overflow", time: "2026-01-01T00:00:00.000Z", data: { dropped, reason } });
 const make = (dir, maxBytes = 1 << 20) => new Spool({ dir, maxBytes, makeOverflow: overflow });
-const line = (n, size = 0) => JSON.stringify({ id: String(n), time: "2026-01-01T00:00:00.000Z", pad: "x".repeat(size) });
+const line = (n, size = 0) =>
+  JSON.stringify({ id: String(n), time: "2026-01-01T00:00:00.000Z", pad: "x".repeat(size) });
 const written = (dir) =>
   fs
     .readdirSync(dir)
@@ -23,7 +25,10 @@ test("a line is on disk when append returns, in order, readable by nobody else",
   const dir = folder();
   const spool = make(dir);
   for (let n = 0; n < 100; n += 1) assert.equal(spool.append(line(n)), true);
-  assert.deepEqual(written(dir).map((event) => Number(event.id)), [...Array(100).keys()]);
+  assert.deepEqual(
+    written(dir).map((event) => Number(event.id)),
+    [...Array(100).keys()],
+  );
   for (const name of fs.readdirSync(dir)) assert.equal(fs.statSync(path.join(dir, name)).mode & 0o077, 0);
   assert.equal(spool.stats().events, 100);
 });
@@ -50,7 +55,10 @@ test("the limit holds: the oldest go, and overflow events account for every one 
   const spool = make(dir, 64 * 1024);
   const total = 2000;
   for (let n = 0; n < total; n += 1) assert.equal(spool.append(line(n, 200)), true);
-  const bytes = fs.readdirSync(dir).filter((name) => name.endsWith(".ndjson")).reduce((sum, name) => sum + fs.statSync(path.join(dir, name)).size, 0);
+  const bytes = fs
+    .readdirSync(dir)
+    .filter((name) => name.endsWith(".ndjson"))
+    .reduce((sum, name) => sum + fs.statSync(path.join(dir, name)).size, 0);
   assert.ok(bytes <= 64 * 1024, `${bytes}`);
   const left = written(dir);
   const events = left.filter((event) => event.id !== undefined);
@@ -69,40 +77,50 @@ test("the segment that is being sent is not dropped", () => {
   assert.ok(fs.existsSync(kept));
 });
 
-test("a full disk costs no exception; what was lost is told when there is room again", { skip: process.getuid() !== 0 && "needs root to mount a small disk" }, () => {
-  const dir = folder();
-  execFileSync("mount", ["-t", "tmpfs", "-o", "size=256k", "tmpfs", dir]);
-  try {
-    const filler = path.join(dir, "filler");
-    fs.writeFileSync(filler, "x".repeat(100 * 1024));
-    const spool = make(dir, 10 << 20);
-    let taken = 0;
-    for (let n = 0; n < 600; n += 1) taken += spool.append(line(n, 1000)) ? 1 : 0;
-    assert.ok(taken > 50 && taken < 600, `${taken}`);
-    assert.equal(spool.dropped, 600 - taken);
-    const counter = fs.readdirSync(dir).find((name) => name.endsWith(".dropped"));
-    // An overflow event is shorter than these lines, so one or two may have found room: told and untold add up.
-    const waiting = () => Number(fs.readFileSync(path.join(dir, counter), "utf8"));
-    const toldBefore = written(dir).reduce((sum, event) => sum + (event.data?.dropped ?? 0), 0);
-    assert.equal(waiting() + toldBefore, 600 - taken);
-    assert.equal(written(dir).filter((event) => event.id).length, taken); // no half line stays behind
-    const untold = waiting();
-    fs.rmSync(filler);
-    assert.equal(spool.append(line("after")), true);
-    const told = written(dir).slice(-2);
-    assert.deepEqual(told.map((event) => event.data?.dropped ?? event.id), [untold, "after"]);
-    assert.equal(waiting(), 0);
-  } finally {
-    execFileSync("umount", ["-l", dir]);
-  }
-});
+test(
+  "a full disk costs no exception; what was lost is told when there is room again",
+  { skip: process.getuid() !== 0 && "needs root to mount a small disk" },
+  () => {
+    const dir = folder();
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=256k", "tmpfs", dir]);
+    try {
+      const filler = path.join(dir, "filler");
+      fs.writeFileSync(filler, "x".repeat(100 * 1024));
+      const spool = make(dir, 10 << 20);
+      let taken = 0;
+      for (let n = 0; n < 600; n += 1) taken += spool.append(line(n, 1000)) ? 1 : 0;
+      assert.ok(taken > 50 && taken < 600, `${taken}`);
+      assert.equal(spool.dropped, 600 - taken);
+      const counter = fs.readdirSync(dir).find((name) => name.endsWith(".dropped"));
+      // An overflow event is shorter than these lines, so one or two may have found room: told and untold add up.
+      const waiting = () => Number(fs.readFileSync(path.join(dir, counter), "utf8"));
+      const toldBefore = written(dir).reduce((sum, event) => sum + (event.data?.dropped ?? 0), 0);
+      assert.equal(waiting() + toldBefore, 600 - taken);
+      assert.equal(written(dir).filter((event) => event.id).length, taken); // no half line stays behind
+      const untold = waiting();
+      fs.rmSync(filler);
+      assert.equal(spool.append(line("after")), true);
+      const told = written(dir).slice(-2);
+      assert.deepEqual(
+        told.map((event) => event.data?.dropped ?? event.id),
+        [untold, "after"],
+      );
+      assert.equal(waiting(), 0);
+    } finally {
+      execFileSync("umount", ["-l", dir]);
+    }
+  },
+);
 
 test("a count that a dead process could not tell is told by the next", async () => {
   const dir = folder();
   fs.writeFileSync(path.join(dir, "1700000000000-999999.dropped"), "7".padEnd(16));
   const spool = make(dir);
   await spool.recover();
-  assert.deepEqual(written(dir).map((event) => event.data.dropped), [7]);
+  assert.deepEqual(
+    written(dir).map((event) => event.data.dropped),
+    [7],
+  );
   assert.equal(fs.existsSync(path.join(dir, "1700000000000-999999.dropped")), false);
 });
 
@@ -120,7 +138,10 @@ test("a dead process's count waits for room on the disk, whole, and is told as s
   assert.equal(fs.existsSync(file), true);
   spool.write = write;
   await spool.refresh();
-  assert.deepEqual(written(dir).map((event) => event.data.dropped), [7]);
+  assert.deepEqual(
+    written(dir).map((event) => event.data.dropped),
+    [7],
+  );
   assert.equal(fs.existsSync(file), false);
 });
 
@@ -142,7 +163,10 @@ test("the segment being written gives its space back once it is acknowledged and
   spool.release(segment);
   assert.equal(fs.existsSync(segment.path), false);
   assert.equal(spool.append(line("next")), true);
-  assert.deepEqual(written(dir).map((event) => event.id), ["next"]);
+  assert.deepEqual(
+    written(dir).map((event) => event.id),
+    ["next"],
+  );
   assert.equal(spool.totalBytes, spool.segments[0].size);
 });
 
@@ -155,9 +179,15 @@ test("a folder that is deleted or moved away under a running process is made ane
     spool.append(line(7)); // nobody can read this any more
     await spool.refresh();
     assert.equal(spool.lastError, "");
-    assert.deepEqual(written(dir).map((event) => event.data), [{ dropped: 8, reason: "the spool's files were removed" }]);
+    assert.deepEqual(
+      written(dir).map((event) => event.data),
+      [{ dropped: 8, reason: "the spool's files were removed" }],
+    );
     spool.append(line(8));
-    assert.deepEqual(written(dir).map((event) => event.id), [undefined, "8"]);
+    assert.deepEqual(
+      written(dir).map((event) => event.id),
+      [undefined, "8"],
+    );
     assert.deepEqual([spool.stats().events, spool.stats().dropped], [2, 8]);
     await spool.refresh();
     assert.equal(spool.stats().events, 2);
@@ -175,6 +205,9 @@ test("a folder that is gone before anything was written, or after everything was
   fs.rmSync(dir, { recursive: true });
   await spool.recover();
   spool.append(line(1));
-  assert.deepEqual(written(dir).map((event) => event.id), ["1"]);
+  assert.deepEqual(
+    written(dir).map((event) => event.id),
+    ["1"],
+  );
   assert.equal(spool.stats().dropped, 0);
 });

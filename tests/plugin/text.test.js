@@ -24,7 +24,8 @@ test("a cut never leaves half a character", () => {
 });
 
 test("JSON has whole characters only, and nothing else is changed", () => {
-  for (const text of ["a", SMILE, `\\ud83d`, `\\\\ud83d`, 'quote " and \\ud', "\u2028\n\t\0"]) assert.equal(toJson(text), JSON.stringify(text));
+  for (const text of ["a", SMILE, `\\ud83d`, `\\\\ud83d`, 'quote " and \\ud', "\u2028\n\t\0"])
+    assert.equal(toJson(text), JSON.stringify(text));
   for (const text of ["\ud83d", "\ude00", "a\ud83dx", `\\\ud83d`, `${SMILE}\ud83d`, "\ude00\ud83d"]) {
     assert.equal(JSON.parse(toJson(text)), text.toWellFormed());
     assert.equal(Object.keys(JSON.parse(toJson({ [text]: 1 })))[0], text.toWellFormed());
@@ -36,11 +37,32 @@ test("every event is well-formed, wherever a text was cut", () => {
   const bus = new Bus(fs.mkdtempSync(path.join(os.tmpdir(), "bus-")));
   const half = "\ud83d";
   const made = [
-    HOOKS.after_tool_call({ toolName: "read", toolCallId: "c", error: SMILE.repeat(400), durationMs: 1 }, ctx, bus.memory),
-    HOOKS.after_tool_call({ toolName: "read", toolCallId: "d", error: `x${SMILE.repeat(400)}`, durationMs: 1 }, ctx, bus.memory),
-    HOOKS.after_tool_call({ toolName: "fetch", toolCallId: "e", result: { text: half }, durationMs: 1 }, ctx, bus.memory),
-    HOOKS.subagent_spawned({ runId: half, childSessionKey: `agent:main:subagent:${half}`, label: half }, ctx, bus.memory),
-    { subject: "custom.x", sessionKey: `x${SMILE.repeat(300)}`, data: {}, content: () => ({ text: `x${SMILE.repeat(150_000)}` }) },
+    HOOKS.after_tool_call(
+      { toolName: "read", toolCallId: "c", error: SMILE.repeat(400), durationMs: 1 },
+      ctx,
+      bus.memory,
+    ),
+    HOOKS.after_tool_call(
+      { toolName: "read", toolCallId: "d", error: `x${SMILE.repeat(400)}`, durationMs: 1 },
+      ctx,
+      bus.memory,
+    ),
+    HOOKS.after_tool_call(
+      { toolName: "fetch", toolCallId: "e", result: { text: half }, durationMs: 1 },
+      ctx,
+      bus.memory,
+    ),
+    HOOKS.subagent_spawned(
+      { runId: half, childSessionKey: `agent:main:subagent:${half}`, label: half },
+      ctx,
+      bus.memory,
+    ),
+    {
+      subject: "custom.x",
+      sessionKey: `x${SMILE.repeat(300)}`,
+      data: {},
+      content: () => ({ text: `x${SMILE.repeat(150_000)}` }),
+    },
   ];
   for (const one of made.flat().filter(Boolean)) {
     for (const mode of ["metadata", "payload"]) {

@@ -26,7 +26,10 @@ before(async () => {
     });
   }, "key-of-the-test-1234");
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  fs.writeFileSync(path.join(home, "plugin.json"), JSON.stringify({ sidecarUrl: `http://127.0.0.1:${server.address().port}` }));
+  fs.writeFileSync(
+    path.join(home, "plugin.json"),
+    JSON.stringify({ sidecarUrl: `http://127.0.0.1:${server.address().port}` }),
+  );
   fs.writeFileSync(path.join(home, "api-key"), "key-of-the-test-1234");
   bus = new Bus(home);
 });
@@ -57,7 +60,14 @@ test("a call carries who makes it, and what delivery led to it", async () => {
   const last = seen.at(-1);
   assert.equal(last.url, "/api/tools/nats_publish");
   assert.equal(last.key, "key-of-the-test-1234");
-  assert.deepEqual(last.body.caller, { agentId: "ops", sessionKey: "agent:ops:main", sessionId: "s-1", hops: 2, cause: "d-1", traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-cef38b0fc7db4161-01" });
+  assert.deepEqual(last.body.caller, {
+    agentId: "ops",
+    sessionKey: "agent:ops:main",
+    sessionId: "s-1",
+    hops: 2,
+    cause: "d-1",
+    traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-cef38b0fc7db4161-01",
+  });
 });
 
 test("what comes from outside is marked as such", async () => {
@@ -78,11 +88,14 @@ test("a refusal is told with its reason and what to do, and is an error result",
 
 for (const [what, how] of [
   ["500 without JSON", say(500, "oops")],
-  ["half an answer", (response) => {
-    response.writeHead(200, { "content-length": "100" });
-    response.write("{");
-    setTimeout(() => response.destroy(), 20);
-  }],
+  [
+    "half an answer",
+    (response) => {
+      response.writeHead(200, { "content-length": "100" });
+      response.write("{");
+      setTimeout(() => response.destroy(), 20);
+    },
+  ],
   ["a closed connection", (response) => response.destroy()],
   ["200 that is no JSON", say(200, "<html>")],
 ]) {
@@ -135,8 +148,14 @@ test("nobody listens", async () => {
 test("every tool of the list is registered, and is declared in the manifest", () => {
   const registered = [];
   registerTools({ registerTool: (make, options) => registered.push([make(ctx), options.name]) }, bus);
-  assert.deepEqual(registered.map(([tool, name]) => [tool.name, name]), TOOLS.map(({ name }) => [name, name]));
+  assert.deepEqual(
+    registered.map(([tool, name]) => [tool.name, name]),
+    TOOLS.map(({ name }) => [name, name]),
+  );
   const manifest = JSON.parse(fs.readFileSync(new URL("../../plugin/openclaw.plugin.json", import.meta.url), "utf8"));
-  assert.deepEqual(manifest.contracts.tools, TOOLS.map(({ name }) => name));
+  assert.deepEqual(
+    manifest.contracts.tools,
+    TOOLS.map(({ name }) => name),
+  );
   registerTools({}, bus); // a Gateway without tools for plugins
 });

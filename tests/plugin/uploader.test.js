@@ -15,7 +15,8 @@ afterEach(async () => {
   for (const close of closing.splice(0)) await close();
 });
 
-const line = (id, size = 0) => JSON.stringify({ id: String(id), time: "2026-01-01T00:00:00.000Z", pad: "x".repeat(size) });
+const line = (id, size = 0) =>
+  JSON.stringify({ id: String(id), time: "2026-01-01T00:00:00.000Z", pad: "x".repeat(size) });
 
 /** A sidecar that keeps what it accepted and answers as `behave` says: returns nothing for the ordinary answer. */
 async function sidecar(behave = () => undefined) {
@@ -25,14 +26,21 @@ async function sidecar(behave = () => undefined) {
     for await (const chunk of request) chunks.push(chunk);
     state.requests += 1;
     state.headers.push({ ...request.headers, proven: request.proven });
-    const ids = Buffer.concat(chunks).toString().split("\n").filter(Boolean).map((text) => JSON.parse(text).id);
+    const ids = Buffer.concat(chunks)
+      .toString()
+      .split("\n")
+      .filter(Boolean)
+      .map((text) => JSON.parse(text).id);
     const answer = state.behave({ ids, request, response, number: state.requests, state });
     if (answer === "handled") return;
     const { status = 200, body, headers = {}, store = status === 200 } = answer ?? {};
     const fresh = ids.filter((id) => !state.stored.includes(id));
     if (store) state.stored.push(...fresh);
     response.writeHead(status, { "content-type": "application/json", ...headers });
-    response.end(body ?? JSON.stringify({ accepted: fresh.length, duplicates: ids.length - fresh.length, rejected: [], filtered: 0 }));
+    response.end(
+      body ??
+        JSON.stringify({ accepted: fresh.length, duplicates: ids.length - fresh.length, rejected: [], filtered: 0 }),
+    );
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   closing.push(() => new Promise((resolve) => (server.closeAllConnections(), server.close(resolve))));
@@ -40,11 +48,16 @@ async function sidecar(behave = () => undefined) {
   return state;
 }
 
-const sidecarAt = (url, timeoutMs) => new Sidecar({ settings: () => ({ sidecarUrl: url }), apiKey: () => KEY, timeoutMs });
+const sidecarAt = (url, timeoutMs) =>
+  new Sidecar({ settings: () => ({ sidecarUrl: url }), apiKey: () => KEY, timeoutMs });
 
 function start(url, { dir = fs.mkdtempSync(path.join(os.tmpdir(), "up-")), timeoutMs = 300 } = {}) {
   const home = dir;
-  const spool = new Spool({ dir: path.join(home, "spool"), maxBytes: 1 << 22, makeOverflow: (dropped) => JSON.stringify({ type: "openclaw.spool.overflow", data: { dropped } }) });
+  const spool = new Spool({
+    dir: path.join(home, "spool"),
+    maxBytes: 1 << 22,
+    makeOverflow: (dropped) => JSON.stringify({ type: "openclaw.spool.overflow", data: { dropped } }),
+  });
   const uploader = new Uploader({ spool, home, sidecar: sidecarAt(url, timeoutMs), random: () => 0 });
   closing.unshift(() => uploader.stop(0));
   uploader.start();
@@ -59,7 +72,11 @@ async function until(condition, ms = 8000) {
   }
 }
 
-const problem = (status, name, more = {}) => ({ status, body: JSON.stringify({ type: `urn:openclaw-nats:problem:${name}`, status, detail: name }), ...more });
+const problem = (status, name, more = {}) => ({
+  status,
+  body: JSON.stringify({ type: `urn:openclaw-nats:problem:${name}`, status, detail: name }),
+  ...more,
+});
 
 test("everything arrives once, in order, in few requests, and the spool is empty", async () => {
   const server = await sidecar();
@@ -73,12 +90,16 @@ test("everything arrives once, in order, in few requests, and the spool is empty
 });
 
 const faults = {
-  "500": () => ({ status: 500 }),
+  500: () => ({ status: 500 }),
   "503 with Retry-After": () => problem(503, "unavailable", { headers: { "retry-after": "1" } }),
-  "429": () => ({ status: 429 }),
+  429: () => ({ status: 429 }),
   "404 of another program": () => ({ status: 404, body: "not found" }),
   "200 of another program": () => ({ status: 200, body: "<html>", store: false }),
-  "200 that tells of fewer events": () => ({ status: 200, body: '{"accepted":0,"duplicates":0,"rejected":[],"filtered":0}', store: false }),
+  "200 that tells of fewer events": () => ({
+    status: 200,
+    body: '{"accepted":0,"duplicates":0,"rejected":[],"filtered":0}',
+    store: false,
+  }),
   "400 of another program": () => ({ status: 400, body: "bad request" }),
   "a hang": ({ response }) => (response.on("error", () => {}), "handled"),
   "a closed connection": ({ request }) => (request.socket.destroy(), "handled"),
@@ -93,7 +114,7 @@ const faults = {
     request.socket.destroy();
     return "handled";
   },
-  "401": () => problem(401, "unauthorized"),
+  401: () => problem(401, "unauthorized"),
 };
 
 for (const [name, behave] of Object.entries(faults)) {
@@ -127,7 +148,10 @@ test("an event that the sidecar refuses is kept aside and counted, the others go
     state.stored.push(...ids.filter((id) => id !== "3"));
     const at = ids.indexOf("3");
     const rejected = at < 0 ? [] : [{ index: at, error: "invalid" }];
-    return { body: JSON.stringify({ accepted: ids.length - rejected.length, duplicates: 0, rejected, filtered: 0 }), store: false };
+    return {
+      body: JSON.stringify({ accepted: ids.length - rejected.length, duplicates: 0, rejected, filtered: 0 }),
+      store: false,
+    };
   });
   const { spool, uploader, home } = start(server.url);
   for (let n = 0; n < 6; n += 1) spool.append(line(n));
@@ -138,7 +162,9 @@ test("an event that the sidecar refuses is kept aside and counted, the others go
 });
 
 test("a batch that is too large is halved until it fits, and one event that never fits is put aside", async () => {
-  const server = await sidecar(({ ids }) => (ids.length > 4 || ids.includes("7") ? problem(413, "too-large") : undefined));
+  const server = await sidecar(({ ids }) =>
+    ids.length > 4 || ids.includes("7") ? problem(413, "too-large") : undefined,
+  );
   const { spool, uploader } = start(server.url);
   for (let n = 0; n < 20; n += 1) spool.append(line(n));
   await until(() => server.stored.length === 19);
@@ -167,7 +193,9 @@ test("after a restart it goes on where the sidecar acknowledged, and says that t
 });
 
 test("a try whose outcome is unknown is marked with when it began", async () => {
-  const server = await sidecar(({ number, request }) => (number === 1 ? (request.socket.destroy(), "handled") : undefined));
+  const server = await sidecar(({ number, request }) =>
+    number === 1 ? (request.socket.destroy(), "handled") : undefined,
+  );
   const { spool } = start(server.url);
   spool.append(line(1));
   await until(() => server.stored.length === 1);
@@ -215,30 +243,43 @@ for (const [name, fail] of Object.entries({
   "answers 500": () => problem(500, "internal"),
   "does not answer": ({ response }) => (response.on("error", () => {}), "handled"),
 })) {
-  test(`the one event on which the sidecar ${name} is found and put aside, and all others arrive in order`, { timeout: 60_000 }, async () => {
-    const server = await sidecar((context) => (context.ids.includes("13") ? fail(context) : undefined));
-    const { spool, uploader, home } = start(server.url, { timeoutMs: 150 });
-    for (let n = 0; n < 50; n += 1) spool.append(line(n));
-    await until(() => server.stored.length === 49, 30_000);
-    assert.deepEqual(server.stored.map(Number), [...Array(50).keys()].filter((n) => n !== 13));
-    await until(() => uploader.rejected === 1 && spool.stats().events === 0);
-    const kept = JSON.parse(fs.readFileSync(path.join(home, "spool", "rejected.ndjson"), "utf8"));
-    assert.equal(JSON.parse(kept.event).id, "13");
-    assert.match(kept.error, name === "answers 500" ? /500: internal/ : /no answer within/);
-    assert.equal(uploader.lastError, "");
-  });
+  test(
+    `the one event on which the sidecar ${name} is found and put aside, and all others arrive in order`,
+    { timeout: 60_000 },
+    async () => {
+      const server = await sidecar((context) => (context.ids.includes("13") ? fail(context) : undefined));
+      const { spool, uploader, home } = start(server.url, { timeoutMs: 150 });
+      for (let n = 0; n < 50; n += 1) spool.append(line(n));
+      await until(() => server.stored.length === 49, 30_000);
+      assert.deepEqual(
+        server.stored.map(Number),
+        [...Array(50).keys()].filter((n) => n !== 13),
+      );
+      await until(() => uploader.rejected === 1 && spool.stats().events === 0);
+      const kept = JSON.parse(fs.readFileSync(path.join(home, "spool", "rejected.ndjson"), "utf8"));
+      assert.equal(JSON.parse(kept.event).id, "13");
+      assert.match(kept.error, name === "answers 500" ? /500: internal/ : /no answer within/);
+      assert.equal(uploader.lastError, "");
+    },
+  );
 }
 
-test("a sidecar that fails on everything costs three events at most, and then time only", { timeout: 60_000 }, async () => {
-  const server = await sidecar(({ ids, state }) => (ids.length && !state.open ? problem(500, "internal") : undefined));
-  const { spool, uploader } = start(server.url);
-  for (let n = 0; n < 12; n += 1) spool.append(line(n));
-  await until(() => uploader.rejected === 3, 30_000);
-  const requests = server.requests;
-  await until(() => server.requests > requests + 3, 10_000);
-  assert.equal(uploader.rejected, 3);
-  assert.equal(spool.stats().events, 9);
-});
+test(
+  "a sidecar that fails on everything costs three events at most, and then time only",
+  { timeout: 60_000 },
+  async () => {
+    const server = await sidecar(({ ids, state }) =>
+      ids.length && !state.open ? problem(500, "internal") : undefined,
+    );
+    const { spool, uploader } = start(server.url);
+    for (let n = 0; n < 12; n += 1) spool.append(line(n));
+    await until(() => uploader.rejected === 3, 30_000);
+    const requests = server.requests;
+    await until(() => server.requests > requests + 3, 10_000);
+    assert.equal(uploader.rejected, 3);
+    assert.equal(spool.stats().events, 9);
+  },
+);
 
 test("a sidecar that takes nothing at all puts no event aside", { timeout: 30_000 }, async () => {
   const server = await sidecar(() => problem(500, "internal"));
@@ -249,14 +290,23 @@ test("a sidecar that takes nothing at all puts no event aside", { timeout: 30_00
   assert.equal(spool.stats().events, 3);
 });
 
-test("after a failure whose outcome is unknown every part of the batch is marked as a retry", { timeout: 20_000 }, async () => {
-  const server = await sidecar(({ number, ids }) => (number <= 2 || ids.length > 2 ? problem(500, "internal") : undefined));
-  const { spool } = start(server.url);
-  for (let n = 0; n < 8; n += 1) spool.append(line(n));
-  await until(() => server.stored.length === 8, 15_000);
-  const stored = server.headers.slice(2).map((headers) => headers["openclaw-nats-retry-since"]);
-  assert.ok(stored.every((since) => since === stored[0] && Date.parse(since)), JSON.stringify(stored));
-  spool.append(line(8));
-  await until(() => server.stored.length === 9);
-  assert.equal(server.headers.at(-1)["openclaw-nats-retry-since"], undefined);
-});
+test(
+  "after a failure whose outcome is unknown every part of the batch is marked as a retry",
+  { timeout: 20_000 },
+  async () => {
+    const server = await sidecar(({ number, ids }) =>
+      number <= 2 || ids.length > 2 ? problem(500, "internal") : undefined,
+    );
+    const { spool } = start(server.url);
+    for (let n = 0; n < 8; n += 1) spool.append(line(n));
+    await until(() => server.stored.length === 8, 15_000);
+    const stored = server.headers.slice(2).map((headers) => headers["openclaw-nats-retry-since"]);
+    assert.ok(
+      stored.every((since) => since === stored[0] && Date.parse(since)),
+      JSON.stringify(stored),
+    );
+    spool.append(line(8));
+    await until(() => server.stored.length === 9);
+    assert.equal(server.headers.at(-1)["openclaw-nats-retry-since"], undefined);
+  },
+);

@@ -1,14 +1,26 @@
 // What to do when a part is down or complains: the next step, in words. The order is that of an event's way.
 import type { Schemas } from "./api";
 
-export type Part = { name: string; state: "up" | "down" | "warning" | "unknown"; detail: string; error: string; advice: string; since?: string };
+export type Part = {
+  name: string;
+  state: "up" | "down" | "warning" | "unknown";
+  detail: string;
+  error: string;
+  advice: string;
+  since?: string;
+};
 type Health = Schemas["Health"];
 
 /** Every part with its state, its last error and what to do. A part that can't be seen is never shown as up. */
 export function parts(health: Health, lostSince?: string): Part[] {
-  const found = [gateway(health), plugin(health), sidecar(health), nats(health), delivery(health), schedules(health)].filter(
-    (part) => part !== null,
-  );
+  const found = [
+    gateway(health),
+    plugin(health),
+    sidecar(health),
+    nats(health),
+    delivery(health),
+    schedules(health),
+  ].filter((part) => part !== null);
   return lostSince === undefined ? found : found.map((part) => unseen(part, lostSince));
 }
 
@@ -20,7 +32,9 @@ function unseen(part: Part, since: string): Part {
     state: "unknown",
     detail: part.detail,
     error: own ? "It does not answer." : "Not known while the sidecar does not answer.",
-    advice: own ? "`openclaw-nats status` says what runs; `openclaw-nats start` starts it. Events wait in the spool meanwhile." : "",
+    advice: own
+      ? "`openclaw-nats status` says what runs; `openclaw-nats start` starts it. Events wait in the spool meanwhile."
+      : "",
     since,
   };
 }
@@ -32,7 +46,9 @@ function gateway({ gateway: found }: Health): Part | null {
     state: found.reachable ? "up" : "down",
     detail: [found.version, found.url].filter(Boolean).join(" · "),
     error: found.reachable ? "" : found.lastError,
-    advice: found.reachable ? "" : "Start OpenClaw, or set gateway.url if it listens elsewhere. What waits goes out when it is back.",
+    advice: found.reachable
+      ? ""
+      : "Start OpenClaw, or set gateway.url if it listens elsewhere. What waits goes out when it is back.",
     since: found.since,
   };
 }
@@ -42,9 +58,12 @@ function plugin({ plugin: found }: Health): Part | null {
   const problems = [...found.problems, found.lastError].filter(Boolean);
   const state = !found.reachable ? "down" : problems.length ? "warning" : "up";
   let advice = "";
-  if (state === "down") advice = "Is the Gateway running with the plugin? `openclaw-nats setup` puts it in. Its events wait in the spool.";
-  else if (found.conversationAccess === false) advice = "`openclaw-nats setup` gives the plugin the access that its hooks need.";
-  else if (state === "warning") advice = "`openclaw-nats status` shows the same; `openclaw-nats setup` mends what it can.";
+  if (state === "down")
+    advice = "Is the Gateway running with the plugin? `openclaw-nats setup` puts it in. Its events wait in the spool.";
+  else if (found.conversationAccess === false)
+    advice = "`openclaw-nats setup` gives the plugin the access that its hooks need.";
+  else if (state === "warning")
+    advice = "`openclaw-nats status` shows the same; `openclaw-nats setup` mends what it can.";
   return { name: "Plugin", state, detail: found.version, error: problems.join("; "), advice, since: found.since };
 }
 
@@ -55,7 +74,9 @@ function sidecar({ sidecar: found }: Health): Part | null {
     state: found.lastError ? "warning" : "up",
     detail: `${found.version} · capture: ${found.capture}`,
     error: found.lastError,
-    advice: found.lastError ? "It goes on by itself; Logs → Sidecar says more. `openclaw-nats restart` if it does not." : "",
+    advice: found.lastError
+      ? "It goes on by itself; Logs → Sidecar says more. `openclaw-nats restart` if it does not."
+      : "",
     since: found.since,
   };
 }
@@ -68,7 +89,9 @@ function nats({ nats: found, status }: Health): Part | null {
     state: !up ? "down" : found.notes.length ? "warning" : "up",
     detail: [found.version, found.url].filter(Boolean).join(" · "),
     error: up ? found.notes.join("; ") : found.lastError,
-    advice: up ? "" : "Is nats-server running, and has its disk room? `openclaw-nats status`, then `openclaw-nats restart`. Nothing is lost meanwhile: events wait in the spool.",
+    advice: up
+      ? ""
+      : "Is nats-server running, and has its disk room? `openclaw-nats status`, then `openclaw-nats restart`. Nothing is lost meanwhile: events wait in the spool.",
     since: found.since,
   };
 }
@@ -82,7 +105,9 @@ function delivery({ delivery: found }: Health): Part | null {
     state: !found.reachable ? "down" : problems.length ? "warning" : "up",
     detail: found.way ? `by ${found.way === "hooks" ? "the Gateway's hooks" : "the plugin"}` : "",
     error: problems.join("; "),
-    advice: problems.length ? "Events wait and are tried again; nothing has to be done once the target is back. Pending shows them." : "",
+    advice: problems.length
+      ? "Events wait and are tried again; nothing has to be done once the target is back. Pending shows them."
+      : "",
   };
 }
 
@@ -93,6 +118,8 @@ function schedules({ schedules: found }: Health): Part | null {
     state: !found.available ? "down" : found.lastError ? "warning" : "up",
     detail: found.available ? `${found.jobs ?? 0} jobs, ${found.timers ?? 0} timers` : "",
     error: found.lastError,
-    advice: found.available ? "" : "Cron and timers need a newer nats-server, see docs/schedules.md; everything else works.",
+    advice: found.available
+      ? ""
+      : "Cron and timers need a newer nats-server, see docs/schedules.md; everything else works.",
   };
 }

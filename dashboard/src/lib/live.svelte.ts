@@ -109,7 +109,13 @@ class Live {
     this.stateAt = Date.now();
     this.lost = false;
     const { delivery, schedules } = state.health;
-    const seen = JSON.stringify([delivery?.counts, delivery?.routes, schedules?.jobs, schedules?.timers, state.health.status]);
+    const seen = JSON.stringify([
+      delivery?.counts,
+      delivery?.routes,
+      schedules?.jobs,
+      schedules?.timers,
+      state.health.status,
+    ]);
     if (seen !== this.seen) this.pulse += 1;
     this.seen = seen;
   }

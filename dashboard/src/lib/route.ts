@@ -39,11 +39,28 @@ export const KINDS: [kind: string, words: string][] = [
   ["subject", "Another subject"],
 ];
 
-const SHOWN_ONLY = ["conditions", "waitingSince", "resolvedTarget", "targetNote", "madeBy", "createdAt", "updatedAt", "counts"];
+const SHOWN_ONLY = [
+  "conditions",
+  "waitingSince",
+  "resolvedTarget",
+  "targetNote",
+  "madeBy",
+  "createdAt",
+  "updatedAt",
+  "counts",
+];
 
 /** An empty form. */
 export const blank = (): Form => ({
-  ...{ name: "", pattern: "agent.events.custom.", kind: "session", sessionKey: "main", agentId: "", url: "", secret: "" },
+  ...{
+    name: "",
+    pattern: "agent.events.custom.",
+    kind: "session",
+    sessionKey: "main",
+    agentId: "",
+    url: "",
+    secret: "",
+  },
   ...{ subject: "", when: "", template: "", debounce: "", maxWait: "", batchSize: "", batchWait: "", rateCount: "" },
   ...{ ratePer: "", concurrency: "", key: "", quietFrom: "", quietTo: "", quietZone: "", priority: "", confirm: "" },
   ...{ expiresAfter: "", trusted: false, enabled: true },
@@ -60,7 +77,8 @@ const object = (value: unknown): Record<string, unknown> =>
 
 /** A document as a form. */
 export function formOf(route: RouteDocument): Form {
-  const target = typeof route.target === "string" ? { kind: "session", sessionKey: route.target } : object(route.target);
+  const target =
+    typeof route.target === "string" ? { kind: "session", sessionKey: route.target } : object(route.target);
   const flow = object(route.flow);
   const batch = object(flow.batch);
   const rate = object(flow.rate);
@@ -71,9 +89,24 @@ export function formOf(route: RouteDocument): Form {
     pattern: route.pattern,
     kind: text(target.kind) || "session",
     ...{ sessionKey: text(target.sessionKey), agentId: text(target.agentId), url: text(target.url) },
-    ...{ secret: text(target.secret), subject: text(target.subject), when: text(route.when), template: text(route.template) },
-    ...{ debounce: text(flow.debounce), maxWait: text(flow.maxWait), concurrency: text(flow.concurrency), key: text(flow.key) },
-    ...{ batchSize: text(batch.size), batchWait: text(batch.wait), rateCount: text(rate.count), ratePer: text(rate.per) },
+    ...{
+      secret: text(target.secret),
+      subject: text(target.subject),
+      when: text(route.when),
+      template: text(route.template),
+    },
+    ...{
+      debounce: text(flow.debounce),
+      maxWait: text(flow.maxWait),
+      concurrency: text(flow.concurrency),
+      key: text(flow.key),
+    },
+    ...{
+      batchSize: text(batch.size),
+      batchWait: text(batch.wait),
+      rateCount: text(rate.count),
+      ratePer: text(rate.per),
+    },
     ...{ quietFrom: text(quiet.from), quietTo: text(quiet.to), quietZone: text(quiet.timezone) },
     ...{ priority: text(route.priority), confirm: text(route.confirm), expiresAfter: text(route.expiresAfter) },
     trusted: route.trusted === true,
@@ -103,7 +136,14 @@ export function toDocument(form: Form, base: RouteDocument | null): RouteDocumen
       expiresAfter: form.expiresAfter,
       flow,
     }),
-    ...emptied({ when: form.when, template: form.template, priority: form.priority, confirm: form.confirm, expiresAfter: form.expiresAfter, flow: flow ?? "" }),
+    ...emptied({
+      when: form.when,
+      template: form.template,
+      priority: form.priority,
+      confirm: form.confirm,
+      expiresAfter: form.expiresAfter,
+      flow: flow ?? "",
+    }),
     name: form.name.trim(),
     pattern: form.pattern.trim(),
     target: targetOf(form),
@@ -132,7 +172,11 @@ function filled(value: Record<string, unknown>): Record<string, unknown> | undef
 
 /** The empty ones as undefined, so that they take away what `base` had. */
 const emptied = (value: Record<string, unknown>): Record<string, undefined> =>
-  Object.fromEntries(Object.entries(value).filter(([, one]) => one === "").map(([name]) => [name, undefined]));
+  Object.fromEntries(
+    Object.entries(value)
+      .filter(([, one]) => one === "")
+      .map(([name]) => [name, undefined]),
+  );
 
 /** A number when it is one; else as it was typed, which the sidecar then refuses with the reason. */
 const numeral = (typed: string): number | string => (/^-?\d+$/.test(typed.trim()) ? Number(typed) : typed.trim());

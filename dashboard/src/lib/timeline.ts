@@ -31,7 +31,15 @@ export function timeline(events: readonly LiveEvent[]): Timeline {
     const end = timeOf(event);
     const lasted = typeof data.durationMs === "number" && data.durationMs >= 0 ? data.durationMs : 0;
     const bar = (kind: Bar["kind"], label: string): Bar => {
-      const made = { kind, label, begin: end - lasted, end, failed: failed(event), open: false, sequence: event.sequence };
+      const made = {
+        kind,
+        label,
+        begin: end - lasted,
+        end,
+        failed: failed(event),
+        open: false,
+        sequence: event.sequence,
+      };
       bars.push(made);
       return made;
     };
