@@ -130,6 +130,14 @@ def test_the_subject_in_the_address_decides_as_it_does_over_nats(bus: Bus) -> No
 # What is sent, and what has to be shown for it. Each goes in over HTTP (with the subject in the address) and over NATS.
 ATTRIBUTES = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "s", "ce-type": "t"}
 CE_JSON = {"content-type": "application/cloudevents+json"}
+WHOLE = b'{"specversion":"1.0","id":"w","source":"s","type":"t","data":1}'
+
+
+def whole(number: str, **more: Any) -> bytes:
+    """A whole event with an id of its own."""
+    return json.dumps({**json.loads(WHOLE), "id": number, **more}, separators=(",", ":")).encode()
+
+
 ALIKE: dict[str, tuple[dict[str, str], bytes, dict[str, Any]]] = {
     "a list that is text": ({"content-type": "text/plain"}, b"[INFO] begun", {"data": "[INFO] begun"}),
     "a number that is text": ({"content-type": "TEXT/Plain;charset=utf-8"}, b"123", {"data": "123"}),
@@ -167,6 +175,28 @@ ALIKE: dict[str, tuple[dict[str, str], bytes, dict[str, Any]]] = {
         ).encode(),
         {"id": "l", "data": "x" * 5000, "priority": "urgent", "sessionid": 7, "time": "2026-01-01T00:00:00.5Z"},
     ),
+    "JSON that is no event": ({"content-type": "application/json"}, b'{"a":1}', {"data": {"a": 1}}),
+    "JSON with parameters": (
+        {"content-type": 'Application/JSON; CharSet="UTF-8"'},
+        '["ü"]'.encode(),
+        {"data": ["ü"], "datacontenttype": 'Application/JSON; CharSet="UTF-8"'},
+    ),
+    "a number as JSON": ({"content-type": "application/json"}, b"5", {"data": 5}),
+    "JSON of another kind": (ATTRIBUTES | {"content-type": "image/json"}, b'{"a":1}', {"data": {"a": 1}}),
+    "lines of JSON": (
+        ATTRIBUTES | {"ce-id": "lines", "content-type": "application/x-ndjson"},
+        b'{"a":1}\n{"a":2}\n',
+        {"data": '{"a":1}\n{"a":2}\n'},
+    ),
+    "JSON behind a mark": ({"content-type": "application/json"}, b'\xef\xbb\xbf{"a":1}', {"data": {"a": 1}}),
+    "an event without a content type": ({}, whole("w1"), {"id": "w1", "data": 1}),
+    "an event as JSON": ({"content-type": "application/json"}, whole("w2"), {"id": "w2", "data": 1}),
+    "structured behind a mark": (CE_JSON, b"\xef\xbb\xbf" + whole("w3"), {"id": "w3", "data": 1}),
+    "structured with white space": (
+        CE_JSON,
+        b"\n " + whole("w4", time="").replace(b",", b" ,\n\t"),
+        {"id": "w4", "data": 1},
+    ),
     "structured octets": (
         {"content-type": "Application/CloudEvents+JSON"},
         b'{"specversion":"1.0","id":"so","source":"s","type":"t","data_base64":"//8=","datacontenttype":"image/gif"}',
@@ -184,7 +214,10 @@ def test_what_one_way_takes_the_other_takes_and_shows_alike(bus: Bus, name: str)
     status, answer = bus.post(f"/api/events?subject={subject}.http", headers, body)
     assert (status, answer.get("accepted")) == (200, 1), answer
     over_http = bus.sidecar.events(f"?subject={subject}.http")[0]
-    for event in (over_nats, over_http):
+    assert bus.post(f"/api/publish?subject={subject}.publish", headers, body)[0] == 200
+    published = bus.sidecar.events(f"?subject={subject}.publish")
+    for event in (over_nats, over_http, *published):  # what has an id of its own is a duplicate by the second way
+        assert "id" in expected or "ce-id" in headers or published
         assert {key: event.get(key) for key in expected} == expected
         assert ("data" in event) == ("data" in expected)
         assert "foo" not in event
@@ -192,6 +225,42 @@ def test_what_one_way_takes_the_other_takes_and_shows_alike(bus: Bus, name: str)
     made = {"id", "source", "type", "time", "subject", "priority"} - expected.keys()
     alike = [{key: value for key, value in event.items() if key not in made} for event in (over_nats, over_http)]
     assert alike[0] == alike[1]
+
+
+@pytest.mark.parametrize("name", [name for name in ALIKE if name.startswith("structured")])
+@pytest.mark.parametrize("kind", ["application/cloudevents-batch+json", "application/json", "application/x-ndjson"])
+def test_many_events_in_one_body_are_taken_and_shown_as_one_is(bus: Bus, name: str, kind: str) -> None:
+    _, body, expected = ALIKE[name]
+    subject = f"{SUBJECT}.many.{list(ALIKE).index(name)}.{len(kind)}"
+    event = json.loads(body.decode("utf-8-sig"))
+    events = [json.dumps(event | {"id": f"{kind} {name} {n}"}).encode() for n in range(2)]
+    whole = b"\n".join(events) + b"\n" if kind.endswith("ndjson") else b"[%b]" % b",\n".join(events)
+    mark = b"\xef\xbb\xbf" if "mark" in name else b""
+    status, answer = bus.post(f"/api/events?subject={subject}", {"content-type": kind}, mark + whole)
+    assert (status, answer.get("accepted"), answer.get("rejected")) == (200, 2, [])
+    for stored in bus.sidecar.events(f"?subject={subject}"):
+        assert {key: stored.get(key) for key in expected} == expected | {"id": stored["id"]}
+
+
+def test_one_event_with_an_attribute_twice_does_not_cost_the_others(bus: Bus) -> None:
+    twice = WHOLE.replace(b'"id":"w"', b'"id":"w","id":"x"')
+    for kind, body in (("application/json", b"[%b, %b]"), ("application/x-ndjson", b"%b\n%b")):
+        other = WHOLE.replace(b'"w"', b'"beside %d"' % len(kind))
+        path = f"/api/events?subject={SUBJECT}.twice"
+        _, answer = bus.post(path, {"content-type": kind}, body % (twice, other))
+        assert answer["accepted"] == 1
+        assert "'id' twice" in answer["rejected"][0]["error"]
+
+
+def test_a_publish_request_and_a_subject_in_the_address(bus: Bus) -> None:
+    body = json.dumps({"subject": f"{SUBJECT}.own", "payload": 1}).encode()
+    json_type = {"content-type": "application/json"}
+    assert bus.post("/api/publish?routes=true", json_type, body)[1]["subject"] == f"{SUBJECT}.own"
+    assert bus.post(f"/api/publish?routes=true&subject={SUBJECT}.own", json_type, b"[1]")[1]["routes"] == []
+    assert bus.newest()["data"] == [1]
+    status, problem = bus.post(f"/api/publish?subject={SUBJECT}.other", json_type, body)
+    assert status == 422
+    assert "the address" in problem["detail"]
 
 
 @pytest.mark.parametrize(
@@ -224,6 +293,8 @@ def test_what_one_way_takes_the_other_takes_and_shows_alike(bus: Bus, name: str)
             b'{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"*"}',
             "data_base64",
         ),
+        (CE_JSON, WHOLE.replace(b'"id"', b'"id":"0", "id"'), "'id' twice"),
+        (CE_JSON, WHOLE.replace(b'"data"', rb'"d\u0061ta":{"password":"x"},"data"'), "'data' twice"),
     ],
 )
 def test_an_invalid_event_has_one_reason_which_names_the_place(

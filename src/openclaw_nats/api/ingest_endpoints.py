@@ -53,13 +53,18 @@ class IngestEndpoints:
         still keep it out.
         """
         if _is_one_event(request):
-            event, document = await _one_event(request)
-            done = await self._ingest.take(event, document)
+            done = await self._ingest.take(*_one_event(request, await read_body(request, MAX_EVENT_BYTES)))
         else:
             media_type(request, (JSON,))
-            body = await read_body(request, MAX_EVENT_BYTES)
-            traceparent = trace.given(request.headers.get(trace.HEADER, "").strip())
-            done = await self._ingest.publish(decode_json(_publish_decoder, body), traceparent)
+            body = content.without_mark(await read_body(request, MAX_EVENT_BYTES))
+            if _is_publish_request(request, body):
+                traceparent = trace.given(request.headers.get(trace.HEADER, "").strip())
+                wanted = decode_json(_publish_decoder, body)
+                if (subject := _subject(request)) and subject != wanted.subject:
+                    raise InvalidEvent("the subject in the address and the one in the body are not the same")
+                done = await self._ingest.publish(wanted, traceparent)
+            else:
+                done = await self._ingest.take(*_one_event(request, body))
         answer = {"id": done.id, "subject": done.subject, "sequence": done.sequence, "duplicate": done.duplicate}
         asked = request.query_params.get("routes") == "true"
         return _json({**answer, "routes": self._taken_by(done.subject)} if asked else answer)
@@ -71,11 +76,12 @@ class IngestEndpoints:
         """
         retry_since = _retry_since(request)
         if _is_one_event(request):
-            event, document = await _one_event(request)
-            return _json(_answer(await self._ingest.ingest([document], retry_since), event))
+            return await self._one(request, await read_body(request, MAX_EVENT_BYTES), retry_since)
         subject = _subject(request)
         kind = media_type(request, BATCH_TYPES)
-        body = await read_body(request, MAX_BATCH_BYTES)
+        body = content.without_mark(await read_body(request, MAX_BATCH_BYTES))
+        if subject and kind == JSON and not _holds_events(body):
+            return await self._one(request, body, retry_since)
         lines = _lines(json_text.well_formed(body)) if kind in NDJSON else {}
         documents = list(lines.values()) if kind in NDJSON else _array(body)
         if len(documents) > MAX_BATCH_EVENTS:
@@ -89,9 +95,16 @@ class IngestEndpoints:
             self._meters.rejected(name_of(error))
         return _json(_answer(outcome, lines=list(lines)))
 
+    async def _one(self, request: Request, body: bytes, retry_since: float | None) -> Response:
+        event, document = _one_event(request, body)
+        return _json(_answer(await self._ingest.ingest([document], retry_since), event))
+
 
 def _is_one_event(request: Request) -> bool:
-    """Whether the body is one event: a CloudEvent by its content type or headers, or any content for a `subject`."""
+    """Whether the body is one event: a CloudEvent by its content type or headers, or any content for a `subject`.
+
+    JSON may be one event, many, or a publish request: the body says which.
+    """
     kind = content.media_type(request.headers.get("content-type", ""))
     if modes.is_structured(kind):
         return kind != modes.BATCH
@@ -100,27 +113,58 @@ def _is_one_event(request: Request) -> bool:
     return "subject" in request.query_params and kind not in (*NDJSON, JSON)
 
 
-async def _one_event(request: Request) -> tuple[envelope.Event, bytes]:
+def _is_publish_request(request: Request, body: bytes) -> bool:
+    """Whether JSON for /api/publish is its own form, and not a CloudEvent, or content for a `subject`."""
+    fields = modes.fields_of(body) or {}
+    if {"subject", "payload"} <= fields.keys():
+        return True
+    return "subject" not in request.query_params and not modes.is_event(fields)
+
+
+def _holds_events(body: bytes) -> bool:
+    """Whether JSON is a CloudEvent or a list with at least one; also when it is broken, or an empty list."""
+    if body.lstrip()[:1] == b"{":
+        fields = modes.fields_of(body)
+        return fields is None or modes.is_event(fields)
+    if body.lstrip()[:1] != b"[":
+        return False
+    items = decode_json(_array_decoder, body)
+    return not items or any(modes.is_event(modes.fields_of(bytes(one)) or {}) for one in items)
+
+
+def _one_event(request: Request, body: bytes) -> tuple[envelope.Event, bytes]:
     subject = _subject(request)
-    headers = {name: _whole(", ".join(request.headers.getlist(name))) for name in request.headers}
+    headers = {name: _whole(_value(request, name)) for name in request.headers}
     kind = content.media_type(headers.get("content-type", ""))
     modes.check_format(kind)
-    body = await read_body(request, MAX_EVENT_BYTES)
-    if modes.is_structured(kind):
-        body = json_text.well_formed(body)
     made = _made(headers)
-    if modes.is_structured(kind):
-        document = _on_subject(body.removeprefix(b"\xef\xbb\xbf"), subject) if subject else body
+    if modes.is_structured(kind) or (not modes.is_binary(headers) and _is_event(kind, body)):
+        body = json_text.well_formed(content.without_mark(body))
+        document = _on_subject(body, subject) if subject else body
         event, document = envelope.read(document, subject_of=modes.subject_for)
-        if "traceparent" in made and not event.traceparent:
-            fields = modes.fields_of(document) or {}
-            traceparent = msgspec.Raw(msgspec.json.encode(made["traceparent"]))
-            return envelope.read(msgspec.json.encode({**fields, "traceparent": traceparent}))
-        return event, document
+        return envelope.traced(event, document, made.get("traceparent", ""))
     if modes.is_binary(headers):
         subject = subject or _own_subject(headers)
         return envelope.read(modes.binary(headers, body, subject, {**made, "type": envelope.type_of(subject)}))
     return envelope.read(modes.plain(headers, body, subject, {**made, "type": envelope.type_of(subject)}))
+
+
+def _is_event(kind: str, body: bytes) -> bool:
+    """Whether a body that no header calls a CloudEvent is one, as over NATS."""
+    if kind and not content.is_json(kind):
+        return False
+    fields = modes.fields_of(content.without_mark(body))
+    if fields is None:
+        return not kind and modes.breaks_off(body)
+    return modes.is_event(fields)
+
+
+def _value(request: Request, name: str) -> str:
+    """A header's value; raise InvalidEvent for an attribute that is there twice."""
+    values = request.headers.getlist(name)
+    if len(values) > 1 and name.startswith("ce-"):
+        raise InvalidEvent(f"the header {name[:40]} is there twice")
+    return ", ".join(values)
 
 
 def _whole(value: str) -> str:
@@ -149,7 +193,8 @@ def _own_subject(headers: Mapping[str, str]) -> str:
 
 def _subject(request: Request) -> str:
     """The subject in the address, checked; empty without one."""
-    given = parameters(request, ("subject",)).get("subject")
+    known = ("subject", "routes") if request.url.path == "/api/publish" else ("subject",)
+    given = parameters(request, known).get("subject")
     return "" if given is None else check_subject(given)
 
 

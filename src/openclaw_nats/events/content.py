@@ -17,7 +17,7 @@ from openclaw_nats.events import json_text
 
 TEXT = "text/plain"
 _TEXTUAL = re.compile(
-    r"text/.*|application/(xml|yaml|x-yaml|toml|sql|graphql|javascript|x-www-form-urlencoded|x-sh)|.*\+(xml|yaml)"
+    r"text/.*|application/(xml|yaml|x-yaml|toml|sql|graphql|javascript|x-www-form-urlencoded|x-sh|(x-)?ndjson|jsonl|json-seq)|.*\+(xml|yaml)"
 )
 _CHARSET = re.compile(r""";\s*charset\s*=\s*("?)([^";\s]+)\1""", re.IGNORECASE)
 _KNOWN_CHARSETS = re.compile(
@@ -34,7 +34,12 @@ def media_type(content_type: str) -> str:
 
 def is_json(kind: str) -> bool:
     """Whether a media type (of `media_type`) is JSON: CloudEvents 1.0.2, 3.1.1."""
-    return kind in ("application/json", "text/json") or kind.endswith("+json")
+    return kind.endswith(("/json", "+json"))
+
+
+def without_mark(body: bytes) -> bytes:
+    """A body without the byte order mark that some programs begin UTF-8 with."""
+    return body.removeprefix(b"\xef\xbb\xbf")
 
 
 def data_of(body: bytes, content_type: str) -> dict[str, Any]:
@@ -66,7 +71,7 @@ def _guessed(body: bytes) -> dict[str, Any]:
     if text is None:
         return {"data_base64": base64.b64encode(body).decode()}
     try:
-        raw = msgspec.json.decode(body, type=msgspec.Raw)
+        raw = msgspec.json.decode(without_mark(body), type=msgspec.Raw)
     except RecursionError:
         json_text.check(body)  # which says how deep it may be
         raise InvalidEvent("the event is nested too deeply") from None
@@ -80,7 +85,7 @@ def _declared_json(body: bytes, content_type: str) -> msgspec.Raw:
     if (match := _CHARSET.search(content_type)) and match[2].lower() not in ("utf-8", "utf8", "us-ascii", "ascii"):
         text = _text(body, content_type)
         body = body if text is None else text.encode("utf-8", "replace")
-    body = body.removeprefix(b"\xef\xbb\xbf")
+    body = without_mark(body)
     try:
         body.decode()
         json_text.check(body)

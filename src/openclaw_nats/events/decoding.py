@@ -67,7 +67,7 @@ def decode_message(message: StoredMessage) -> tuple[Decoded, str]:
 
 
 def _event_of(message: StoredMessage) -> tuple[envelope.Event, bytes]:
-    body = message.body
+    body = content.without_mark(message.body)
     if len(body) > envelope.MAX_EVENT_BYTES:
         raise TooLarge(f"the event is {len(body)} bytes long; the limit is {envelope.MAX_EVENT_BYTES}")
     headers = {name.lower(): value for name, value in message.headers.items()}
@@ -79,20 +79,20 @@ def _event_of(message: StoredMessage) -> tuple[envelope.Event, bytes]:
                 return event, document
     modes.check_format(kind)
     if modes.is_binary(headers):
-        return envelope.read(modes.binary(headers, body, message.subject, _made(message)))
+        return envelope.read(modes.binary(headers, message.body, message.subject, _made(message)))
     structured = modes.is_structured(kind)
     fields = modes.fields_of(body) if structured or not kind or content.is_json(kind) else None
     if fields is None and (structured or (not kind and modes.breaks_off(body))):
         return envelope.read(body)  # which says what is wrong with it
     if fields is not None and (structured or modes.is_event(fields)):
         # The subject that it was published on decides: NATS' own permissions are about that one.
-        body = modes.with_subject(body, fields, message.subject)
+        placed = modes.with_subject(body, fields, message.subject)
         try:
-            return envelope.read(_with_trace(dataclasses.replace(message, body=body)))
+            return envelope.traced(*envelope.read(placed), _traceparent(message))
         except InvalidInput:
             if structured or not kind:
                 raise  # with another content type it may be JSON that only resembles an event
-    upstream = _upstream(message.body, message.subject) if fields is not None else None
+    upstream = _upstream(body, message.subject) if fields is not None else None
     if upstream is not None:
         return envelope.read(msgspec.json.encode({**_made(message), **upstream}))
     return envelope.read(modes.plain(headers, message.body, message.subject, _made(message)))
@@ -112,14 +112,6 @@ def _well_formed(message: StoredMessage) -> StoredMessage:
     if body is message.body and headers is message.headers:
         return message
     return dataclasses.replace(message, body=body, headers=headers)
-
-
-def _with_trace(message: StoredMessage) -> bytes:
-    """A CloudEvent that came with a `traceparent` header: the header counts where the event itself names none."""
-    traceparent = _traceparent(message)
-    if not traceparent or "traceparent" in (fields := _object(message.body) or {}):
-        return message.body
-    return msgspec.json.encode({**fields, "traceparent": msgspec.Raw(msgspec.json.encode(traceparent))})
 
 
 def _traceparent(message: StoredMessage) -> str:

@@ -80,24 +80,29 @@ def decode(document: bytes) -> Event:
 def read(document: bytes, *, subject_of: Callable[[str], str] | None = None) -> tuple[Event, bytes]:
     """One CloudEvent, checked, and the document to store for it: most often the very bytes that came.
 
-    Extension attributes that this project does not know are kept. One that it knows (`priority`, say) and that holds
-    something else than ours does is the publisher's own: it is kept too, and counts for nothing. Attributes that are
-    null are as if they were not there (JSON format, 2.3), and times are written with capital letters. `subject_of`
-    gives the subject for the type of an event that names none. Raise InvalidEvent, InvalidSubject or TooLarge.
+    No attribute may be there twice: readers differ in which counts. Extension attributes that this project does not
+    know are kept. One that it knows (`priority`, say) and that holds something else than ours does is the publisher's
+    own: it is kept too, and counts for nothing. Attributes that are null, and a time without text, are as if they were
+    not there (JSON format, 2.3), and times are written with capital letters. `subject_of` gives the subject for the
+    type of an event that names none. Raise InvalidEvent, InvalidSubject or TooLarge.
     """
     if len(document) > MAX_EVENT_BYTES:
         raise TooLarge(f"the event is {len(document)} bytes long; the limit is {MAX_EVENT_BYTES}")
     try:
         document.decode()
         json_text.check(document)
+        fields = _RAW.decode(document)
+        if twice := json_text.repeated(document, fields):
+            raise InvalidEvent(f"the event has the attribute {twice[:40]!r} twice")
         try:
             event = _decoder.decode(document)
             as_it_is = not _WANTS_CARE.search(document) and event.time == event.time.upper()
             as_it_is = as_it_is and 1 <= event.priority <= 10 and 0 <= event.hops <= MAX_HOPS
+            as_it_is = as_it_is and bool(event.time or "time" not in fields)
         except msgspec.ValidationError:
             as_it_is = False
         if not as_it_is:
-            document, event = _with_care(_RAW.decode(document), document, subject_of)
+            document, event = _with_care(fields, document, subject_of)
     except UnicodeDecodeError as error:
         raise InvalidEvent(f"the event is not valid UTF-8: {error.reason} at byte {error.start}") from None
     except RecursionError:
@@ -110,11 +115,21 @@ def read(document: bytes, *, subject_of: Callable[[str], str] | None = None) -> 
     return event, document
 
 
+def traced(event: Event, document: bytes, traceparent: str) -> tuple[Event, bytes]:
+    """An event of `read` in the trace of the headers that it came with, when it names none itself."""
+    if not traceparent or event.traceparent:
+        return event, document
+    return read(_encoder.encode({**_RAW.decode(document), "traceparent": traceparent}))
+
+
 def _with_care(
     fields: dict[str, msgspec.Raw], document: bytes, subject_of: Callable[[str], str] | None
 ) -> tuple[bytes, Event]:
     kept = {name: raw for name, raw in fields.items() if name == "data" or bytes(raw) != b"null"}
-    if isinstance(time := _text_of(kept.get("time")), str) and time != time.upper():
+    time = _text_of(kept.get("time"))
+    if time == "":
+        del kept["time"]
+    elif time is not None and time != time.upper():
         kept["time"] = _raw(time.upper())
     if subject_of is not None and "subject" not in kept and (kind := _text_of(kept.get("type"))):
         kept["subject"] = _raw(subject_of(kind))

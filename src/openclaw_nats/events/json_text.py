@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any
 
@@ -53,6 +55,22 @@ def check(document: bytes) -> None:
         raise InvalidEvent(f"the event is nested more than {MAX_DEPTH} levels deep")
     if len(document) > MAX_DIGITS and _DIGITS.search(document) and _DIGITS.search(_STRING.sub(b"", document)):
         raise InvalidEvent(f"the event has a number of more than {MAX_DIGITS} digits")
+
+
+def repeated(document: bytes, fields: Mapping[str, msgspec.Raw]) -> str:
+    """The first name that stands twice at the top level of an object; empty when there is none.
+
+    `fields` is the object decoded, for which the last of them counts. Their sizes add up to the document's when it has
+    neither white space nor a name twice, as nearly all have.
+    """
+    size = 1 + sum(len(name) + len(raw) + 4 for name, raw in fields.items())
+    try:
+        if len(document) == size or len(msgspec.json.format(document, indent=-1)) == size:
+            return ""
+    except (msgspec.MsgspecError, RecursionError):
+        return ""  # refused for that
+    names = [name for name, _ in json.loads(document, object_pairs_hook=list)]
+    return next((name for name, count in Counter(names).items() if count > 1), "")
 
 
 def _is_deep(document: bytes) -> bool:

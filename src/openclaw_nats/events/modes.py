@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from openclaw_nats.errors import InvalidEvent
-from openclaw_nats.events import content
+from openclaw_nats.events import content, json_text
 from openclaw_nats.events.subjects import PREFIX
 
 STRUCTURED = ("application/cloudevents", "application/cloudevents+json")
@@ -52,8 +52,9 @@ def fields_of(body: bytes) -> dict[str, msgspec.Raw] | None:
     if body.lstrip()[:1] != b"{":
         return None
     try:
+        body.decode()
         return _RAW.decode(body)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
 
 
@@ -71,6 +72,8 @@ def breaks_off(body: bytes) -> bool:
 
 def with_subject(body: bytes, fields: Mapping[str, msgspec.Raw], subject: str) -> bytes:
     """A CloudEvent on the subject that it was published on, which decides; its own stays as `cesubject`."""
+    if json_text.repeated(body, fields):
+        return body  # refused by whoever reads it
     own, wanted = fields.get("subject"), msgspec.Raw(msgspec.json.encode(subject))
     if own is not None and bytes(own) == bytes(wanted):
         return body
