@@ -155,6 +155,46 @@ def test_no_event_is_so_strange_that_the_next_one_is_not_delivered(bus: Bus, sin
     assert '"n":1e400' in cli(bus, "events", "--json").stdout  # for machines it is as it was written
 
 
+HEADERS = [
+    b"\r\n\r\n",
+    b"NATS",
+    b"X",
+    b"NATS/1.0\r\n\r\n",
+    b"NATS/1.0 \xff\xfe\r\n\r\n",
+    b"NATS/1.0 503\r\n\r\n",
+    b"NATS/1.0 100 Idle Heartbeat\r\n\r\n",
+    b"NATS/1.0\r\n\xff: \xff\r\nA\r\n: x\r\n B : c\r\n\r\n",
+    b"NATS/1.0\r\nContent-Type: \xfc\r\nNats-Msg-Id: \r\n\r\n",
+]
+SUBJECTS = [b"\xff", b"\xed\xa0\x80", b"a\x00b", b"\x1b[31m", b"*", b"a" * 3000, b".".join([b"a"] * 100), b"\\"]
+
+
+def test_no_header_and_no_subject_is_so_strange_that_the_next_event_is_not_delivered(bus: Bus) -> None:
+    """nats-server stores any bytes as both; nats-py ended its read loop at them, and again at each redelivery."""
+    bus.route("all", "agent.events.custom.>", {"kind": "subject", "subject": "agent.events.again.a"})
+    jetstream.publish_raw(bus.nats, b"agent.events.custom.twice", b"1", b"NATS/1.0\r\nce-id: 1\r\nCE-Id: 2\r\n\r\n")
+    for headers in HEADERS:
+        assert jetstream.publish_raw(bus.nats, b"agent.events.custom.headers", b'{"a":1}', headers) == b"PONG\r\n"
+    for subject in SUBJECTS:
+        jetstream.publish_raw(bus.nats, b"agent.events.custom.subject." + subject, b'{"a":1}')
+    bus.publish("last", {"k": LAST})
+
+    def last() -> bool:
+        again = bus.sidecar.events("?subject=agent.events.again.a")
+        return any(LAST in json.dumps(one.get("data")) for one in again)
+
+    wait_until(last, 20, "the last event")
+    everything = bus.sidecar.events("?subject=agent.events.custom.>")
+    assert len(everything) == len(HEADERS) + len(SUBJECTS) + 2
+    assert all(one.get("data", {"a": 1}) == {"a": 1} for one in everything[1:-1])
+    reasons = [one["reason"] for one in bus.dead()]
+    assert "the header ce-id is there twice" in reasons
+    assert len(reasons) == 1 + 5, reasons  # the others can be delivered
+    log = (bus.sidecar.home / "sidecar.out").read_text()
+    assert "nats.disconnected" not in log
+    assert ".bug" not in log
+
+
 def test_a_dead_letter_that_nats_cannot_hold_goes_without_its_event(bus: Bus) -> None:
     bus.route("a", "agent.events.custom.>", "main", when="data.n > 1")
     control = b"\x01" * 500_000  # 6 bytes each in JSON: over max_payload

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
 from typing import Any
 
 import nats
@@ -21,6 +22,19 @@ def api(server: NatsServer, operation: str, request: object = None) -> dict[str,
 def publish(server: NatsServer, subject: str, body: bytes, headers: dict[str, str] | None = None) -> dict[str, Any]:
     """Publish to a stream and return the acknowledgement."""
     return json.loads(asyncio.run(_request(server, subject, body, headers)))
+
+
+def publish_raw(server: NatsServer, subject: bytes, body: bytes, headers: bytes | None = None) -> bytes:
+    """Publish by NATS' own protocol, subject and headers of any bytes; the server's answer to the PING after it."""
+    login = json.dumps({"user": "openclaw-nats", "pass": NATS_PASSWORD, "verbose": False, "headers": True}).encode()
+    sizes = b"%d" % len(body) if headers is None else b"%d %d" % (len(headers), len(headers) + len(body))
+    verb = b"PUB" if headers is None else b"HPUB"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as link, link.makefile("rb") as lines:
+        lines.readline()
+        link.sendall(b"CONNECT %b\r\nPING\r\n" % login)
+        assert lines.readline() == b"PONG\r\n"
+        link.sendall(b"%b %b %b\r\n%b%b\r\nPING\r\n" % (verb, subject, sizes, headers or b"", body))
+        return lines.readline()
 
 
 def read(server: NatsServer, stream: str) -> list[dict[str, Any]]:

@@ -134,7 +134,7 @@ def _holds_events(body: bytes) -> bool:
 
 def _one_event(request: Request, body: bytes) -> tuple[envelope.Event, bytes]:
     subject = _subject(request)
-    headers = {name: _whole(_value(request, name)) for name in request.headers}
+    headers = _headers(request)
     kind = content.media_type(headers.get("content-type", ""))
     modes.check_format(kind)
     made = _made(headers)
@@ -159,12 +159,12 @@ def _is_event(kind: str, body: bytes) -> bool:
     return modes.is_event(fields)
 
 
-def _value(request: Request, name: str) -> str:
-    """A header's value; raise InvalidEvent for an attribute that is there twice."""
-    values = request.headers.getlist(name)
-    if len(values) > 1 and name.startswith("ce-"):
-        raise InvalidEvent(f"the header {name[:40]} is there twice")
-    return ", ".join(values)
+def _headers(request: Request) -> dict[str, str]:
+    """The headers by their names in lower case; an attribute that is there twice is noted as modes.TWICE."""
+    given = {name: request.headers.getlist(name) for name in request.headers}
+    twice = [name for name, values in given.items() if name.startswith("ce-") and len(values) > 1]
+    found = {name: _whole(", ".join(values)) for name, values in given.items()}
+    return {**found, modes.TWICE: twice[0]} if twice else found
 
 
 def _whole(value: str) -> str:

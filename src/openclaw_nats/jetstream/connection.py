@@ -29,6 +29,7 @@ from nats.errors import Error as NatsError
 from nkeys import NkeysError
 
 from openclaw_nats.errors import NoAnswer, NotFound, StreamConflict, Unavailable, words_for
+from openclaw_nats.jetstream.client import SturdyClient
 from openclaw_nats.settings import NATS_NKEY, Settings
 
 log = structlog.get_logger(__name__)
@@ -296,7 +297,7 @@ class Connection:
         await self._drop()
 
     async def _connect(self) -> None:
-        client = Client()
+        client = SturdyClient()
         try:
             await asyncio.wait_for(
                 client.connect(

@@ -1,0 +1,43 @@
+"""nats-py's client, made proof against what others publish.
+
+nats-server stores headers and subjects of any bytes. nats-py raises on some of them inside its read loop, which then
+ends without a word: every later answer is lost, and the stream hands out the same message again after each reconnect.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nats.aio.client import Client
+
+from openclaw_nats.events.modes import TWICE
+
+
+class SturdyClient(Client):
+    """A client to which no message is an error: headers that can't be read are as if there were none."""
+
+    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
+        try:
+            return await super()._process_headers(headers)
+        except Exception:  # whatever it is, the connection has to go on
+            return None
+
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        """The headers; of one that is there twice the last counts, and a CloudEvents attribute is noted as TWICE."""
+        found = Client._parse_header_lines(raw)
+        names = [line.partition(b":")[0].strip().lower() for line in raw.split(b"\r\n")]
+        attributes = [name for name in names if name.startswith(b"ce-")]
+        if len(set(attributes)) < len(attributes):
+            twice = next(name for name in attributes if attributes.count(name) > 1)
+            found[TWICE] = twice.decode("utf-8", "replace")
+        return found
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Any:
+        return super()._build_message(sid, _readable(subject), _readable(reply), data, headers)
+
+
+def _readable(subject: bytes) -> bytes:
+    return subject if subject.isascii() else subject.decode("utf-8", "replace").encode()
