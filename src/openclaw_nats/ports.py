@@ -68,22 +68,51 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The stream's first and last sequence, and how far this Gateway's consumer is; None when it has none."""
+    """The stream's first and last sequence, and how far this Gateway's consumer is; None when it has none.
+
+    `stream` names the stream's incarnation: it is another one when the stream was made again, or put back to an earlier
+    state. Of that stream, everything up to the sequence `kept` was there before; what is behind it is new since `since`
+    (seconds since the Unix epoch, the stream's clock).
+    """
 
     stream: str
     first: int
     last: int
     position: Position | None
+    kept: int = 0
+    since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The newest message that was seen of a stream, by which it is known again.
+
+    `created` is when the stream was made, `generation` how often it was put back since then, `time` when the message
+    `sequence` was stored (nanoseconds since the Unix epoch). `kept` and `since` (nanoseconds) are as in Standing.
+    """
+
+    created: str
+    generation: int
+    sequence: int
+    time: int
+    kept: int = 0
+    since: int = 0
 
 
 class Positions(Protocol):
-    """Where a consumer's position is kept while there is no consumer. Both methods raise Unavailable."""
+    """Where a consumer's position is kept while there is no consumer. All methods raise Unavailable."""
 
     async def load(self) -> Position | None:
         """The position that was saved last."""
 
     async def save(self, position: Position) -> None:
         """Keep a position; returns when it is on disk."""
+
+    async def mark(self) -> Mark | None:
+        """The mark that was kept last."""
+
+    async def keep_mark(self, mark: Mark, position: Position | None = None) -> None:
+        """Keep a mark, and with it a position if one is given: both or neither."""
 
 
 class EventSource(Protocol):

@@ -15,7 +15,7 @@ from openclaw_nats.jetstream.connection import Connection, Options
 from openclaw_nats.jetstream.consumer import JetStreamSource
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
 from openclaw_nats.jetstream.streams import EVENTS, Streams
-from openclaw_nats.ports import Position
+from openclaw_nats.ports import Mark, Position
 from openclaw_nats.settings import load
 from tests.support.processes import NATS_PASSWORD, NatsServer
 
@@ -27,6 +27,13 @@ class Kept:
 
     def __init__(self) -> None:
         self.position: Position | None = None
+        self.kept_mark: Mark | None = None
+
+    async def mark(self) -> Mark | None:
+        return self.kept_mark
+
+    async def keep_mark(self, mark: Mark, position: Position | None = None) -> None:
+        self.kept_mark, self.position = mark, position or self.position
 
     async def load(self) -> Position | None:
         return self.position
@@ -159,3 +166,20 @@ async def test_a_name_with_signs_goes_on_from_the_consumer_that_it_had_before(wo
     assert await world.taken(after, 2) == [5, 6]
     other = await world.info(before.name)
     assert other["num_pending"] + other["num_ack_pending"] == 2  # and the other one still has its own
+
+
+async def test_what_is_purged_or_deleted_does_not_make_a_stream_another_one(world: World) -> None:
+    await world.append(A, *range(10))
+    source = world.source()
+    name = (await source.standing()).stream
+    for request, body in (
+        (f"STREAM.MSG.DELETE.{EVENTS}", {"seq": 10}),
+        (f"STREAM.MSG.DELETE.{EVENTS}", {"seq": 4}),
+        (f"STREAM.PURGE.{EVENTS}", {"keep": 2}),
+        (f"STREAM.PURGE.{EVENTS}", {}),
+    ):
+        assert (await world.connection.api(request, body))["success"]
+        standing = await world.source().standing()  # a process that has just begun looks closely
+        assert (standing.stream, standing.kept, standing.last) == (name, 0, 10)
+    await world.append(A, 10)
+    assert (await world.source().standing()).stream == name

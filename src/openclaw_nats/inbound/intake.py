@@ -122,8 +122,8 @@ class Intake:
         self._book.changed.clear()
         patterns = self._book.patterns
         if patterns:
-            created, _ = await self._source.position()
-            await self._book.follow_stream(created)
+            standing = await self._source.standing()
+            await self._book.follow_stream(standing.stream, standing.kept)
             if self._losses is not None:
                 await self._losses.look(back=True)
         await self._source.subscribe(patterns, self._book.wanted())

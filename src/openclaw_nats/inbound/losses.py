@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from openclaw_nats.errors import Unavailable
-from openclaw_nats.events.envelope import Event, encode, format_time, parse_time, type_of
+from openclaw_nats.events.envelope import Event, encode, format_time, type_of
 from openclaw_nats.events.messages import Message
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.positions import put
@@ -121,7 +121,7 @@ class Losses:
             if handled is None:
                 return
             if kept.wanted:  # of the stream that was before, this much at least
-                lost = max(0, kept.last - kept.handled)
+                lost = max(0, kept.last - max(kept.handled, standing.kept if _put_back(kept, standing) else 0))
             base = handled
         else:
             base = max(kept.handled, await self._seen(standing) if back else 0)
@@ -152,8 +152,7 @@ class Losses:
 
         The consumer's position says it only while it stands in the stream: a purge moves it on.
         """
-        created = parse_time(standing.stream[:23].rstrip("Z") + "Z").timestamp()
-        taken = await self._database.read(lambda db: last_taken(db, created))
+        taken = await self._database.read(lambda db: last_taken(db, standing.since))
         position = standing.position.handled if standing.position is not None else 0
         return min(standing.last, max(taken, position if position >= standing.first else 0))
 
@@ -190,6 +189,11 @@ class Losses:
             data=msgspec.Raw(msgspec.json.encode(data)),
         )
         await self._events.append([Message(EVENTS_MISSED, event.id, encode(event))])
+
+
+def _put_back(kept: Account, standing: Standing) -> bool:
+    """Whether the stream is the one of the account, put back to an earlier state."""
+    return kept.stream.partition("#")[0] == standing.stream.partition("#")[0]
 
 
 def _keep(db: Any, account: Account, position: Position | None) -> None:

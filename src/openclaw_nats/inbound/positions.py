@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from openclaw_nats.events.subjects import covers
-from openclaw_nats.ports import EventSource, Position
+from openclaw_nats.ports import EventSource, Mark, Position
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
 
@@ -20,6 +20,7 @@ TAKEOVER_SECONDS = 3600.0
 _POSITION = "consumer position"
 _TAKEOVER = "consumer taken over"
 _STREAM = "stream"
+_MARK = "stream mark"
 
 
 class SavedPositions:
@@ -36,6 +37,21 @@ class SavedPositions:
     async def save(self, position: Position) -> None:
         """See Positions.save."""
         await self._database.write(lambda db: put(db, position))
+
+    async def mark(self) -> Mark | None:
+        """See Positions.mark."""
+        text = await self._database.read(lambda db: inbox.fact(db, _MARK))
+        return msgspec.json.decode(text, type=Mark) if text else None
+
+    async def keep_mark(self, mark: Mark, position: Position | None = None) -> None:
+        """See Positions.keep_mark."""
+
+        def job(db: Any) -> None:
+            inbox.set_fact(db, _MARK, msgspec.json.encode(mark).decode())
+            if position is not None:
+                put(db, position)
+
+        await self._database.write(job)
 
 
 def put(db: Any, position: Position) -> None:

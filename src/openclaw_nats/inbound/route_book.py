@@ -220,10 +220,10 @@ class RouteBook:
             self._reindex()
         log.info("route.removed", route=name, reason=reason)
 
-    async def follow_stream(self, created: str) -> None:
-        """Tell which stream there is: in a new one every sequence starts again, and every route is for all of it."""
-        if await self._database.write(lambda db: routes.follow_stream(db, created)):
-            log.warning("routes.stream_is_new")
+    async def follow_stream(self, stream: str, kept: int) -> None:
+        """Tell which stream there is: of a new one every route gets what is behind the sequence `kept`."""
+        if await self._database.write(lambda db: routes.follow_stream(db, stream, kept)):
+            log.warning("routes.stream_is_new", kept=kept)
             for stored in await self._database.read(routes.every):
                 if stored.id in self._routes:
                     self._try_to_put(stored)

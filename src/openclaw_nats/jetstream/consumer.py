@@ -25,6 +25,7 @@ from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.subjects import EVERYTHING, covers
 from openclaw_nats.jetstream.connection import Connection, checked
 from openclaw_nats.jetstream.gateway_names import consumer_name, older_consumer_name
+from openclaw_nats.jetstream.incarnation import Incarnations
 from openclaw_nats.jetstream.reader import Reader, pull_bytes
 from openclaw_nats.jetstream.streams import EVENTS
 from openclaw_nats.jetstream.wire import place_of, stored
@@ -48,6 +49,7 @@ class JetStreamSource:
     def __init__(self, connection: Connection, gateway_id: str, positions: Positions) -> None:
         self._connection = connection
         self._positions = positions
+        self._incarnations = Incarnations(connection, positions)
         self.name = consumer_name(gateway_id)
         self._older_name = older_consumer_name(gateway_id)
         self._prefix = connection.new_inbox()
@@ -67,6 +69,9 @@ class JetStreamSource:
             return  # a consumer that is there keeps its place: it may be another machine's, or be wanted again
         standing = await self.standing()
         found = standing.position
+        if found is not None and found.handled > standing.last:
+            found = None  # the stream was put back without it
+            await self._api(f"CONSUMER.DELETE.{EVENTS}.{self.name}")
         if found is None or found.filters != tuple(sorted(filters)):
             before = found or await self._before(standing)
             start = _start(before, wanted)
@@ -85,6 +90,13 @@ class JetStreamSource:
 
     async def next(self) -> list[Delivered]:
         """See EventSource.next; returns an empty list when nothing has come for a moment."""
+        try:
+            return await self._next()
+        except Unavailable:
+            self._incarnations.doubt()  # the stream may be another one when it is back
+            raise
+
+    async def _next(self) -> list[Delivered]:
         if self._epoch != self._connection.epoch or not self._connection.connected:
             raise Unavailable("the connection to NATS was lost: the consumer is opened again")
         if self._broken:
@@ -113,16 +125,17 @@ class JetStreamSource:
 
     async def position(self) -> tuple[str, int]:
         """See EventSource.position."""
-        answer = await self._api(f"STREAM.INFO.{EVENTS}")
-        return str(answer["created"]), int(answer["state"]["last_seq"])
+        standing = await self.standing()
+        return standing.stream, standing.last
 
     async def standing(self) -> Standing:
         """See EventSource.standing."""
         answer = await self._api(f"STREAM.INFO.{EVENTS}")
-        state, stream = answer["state"], str(answer["created"])
-        last = int(state["last_seq"])
+        state, last = answer["state"], int(answer["state"]["last_seq"])
+        stream, kept, since = await self._incarnations.of(answer)
         found = await self._info(self.name)  # after the stream, so that "nothing is left" holds up to `last`
-        return Standing(stream, int(state["first_seq"]), last, _position(found, stream, last) if found else None)
+        position = _position(found, stream, last) if found else None
+        return Standing(stream, int(state["first_seq"]), last, position, kept, since)
 
     async def count_after(self, sequence: int) -> int:
         """See EventSource.count_after."""

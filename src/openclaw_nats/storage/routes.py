@@ -45,16 +45,19 @@ def remove(db: sqlite3.Connection, route_id: int) -> None:
     db.execute("DELETE FROM routes WHERE id = ?", (route_id,))
 
 
-def follow_stream(db: sqlite3.Connection, created: str) -> bool:
+def follow_stream(db: sqlite3.Connection, stream: str, kept: int = 0) -> bool:
     """Note which stream the sequences are of; when it is another one than before, they start again. True if so.
 
+    Every route then is for what is behind the sequence `kept`, up to which the stream was there before (Standing).
     Events that are known by sequence and id alone (migration 0003) are no longer taken for those of the new stream.
     """
     known = fact(db, "stream")
-    if known == created:
+    if known == stream:
         return False
-    set_fact(db, "stream", created)
+    set_fact(db, "stream", stream)
     if known:
-        db.execute("UPDATE routes SET after_sequence = 0")
+        # One that was only put back has the sequences that it had: what a route had not seen, it still has to.
+        same = known.partition("#")[0] == stream.partition("#")[0]
+        db.execute("UPDATE routes SET after_sequence = iif(?, min(after_sequence, ?), ?)", (same, kept, kept))
         set_fact(db, NO_OLD_PLACES, "yes")
     return bool(known)
