@@ -118,6 +118,10 @@ class Positions(Protocol):
 class EventSource(Protocol):
     """A durable consumer of the events stream: each message comes until it is acknowledged, also after a restart."""
 
+    @property
+    def problem(self) -> str:
+        """Why messages do not come, or come again and again, although no method fails; empty when nothing is known."""
+
     async def subscribe(self, filters: Sequence[str], wanted: Sequence[tuple[str, int]]) -> None:
         """From now on deliver messages on `filters`, which must not overlap; without any, nothing.
 

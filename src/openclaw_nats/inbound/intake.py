@@ -84,6 +84,11 @@ class Intake:
         self._clock = clock
         self.last_error = ""
 
+    @property
+    def problem(self) -> str:
+        """Why events do not come in as they should; empty when they do."""
+        return self._source.problem or self.last_error
+
     async def run(self) -> None:
         """Take in until cancelled. The subscription follows the routes."""
         subscribed: list[str] | None = None

@@ -80,7 +80,7 @@ async def _ask(
     deadline = time.monotonic() + _SECONDS
     while not future.done() and not connection.last_error and time.monotonic() < deadline:
         await asyncio.wait({future}, timeout=_POLL)
-    if not future.done():
+    if not future.done() or future.exception() is not None:
         future.cancel()
         return _refusal(connection.last_error, subject) or f"no answer on {subject} within {_SECONDS:g} s", {}
     reply = future.result()

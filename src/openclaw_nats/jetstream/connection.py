@@ -25,11 +25,13 @@ import nkeys
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nkeys import NkeysError
 
 from openclaw_nats.errors import NoAnswer, NotFound, StreamConflict, Unavailable, words_for
 from openclaw_nats.jetstream.client import SturdyClient
+from openclaw_nats.jetstream.refusals import HINT, Refusals, in_words, may_not
 from openclaw_nats.settings import NATS_NKEY, Settings
 
 log = structlog.get_logger(__name__)
@@ -155,7 +157,9 @@ class Connection:
         self._client: Client | None = None
         self._inbox = self.new_inbox()
         self._tokens = itertools.count()
-        self._waiting: dict[str, asyncio.Future[Msg]] = {}
+        self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
+        self._answers: Subscription | None = None
+        self.refusals = Refusals(options.inbox_prefix)
         self._closed = asyncio.Event()
         self.on_connect: Callable[[], Awaitable[None]] | None = None
         self.since = time.time()
@@ -172,6 +176,19 @@ class Connection:
     def shown(self) -> str:
         """The first server's address, without user and password."""
         return self._options.shown
+
+    @property
+    def problem(self) -> str:
+        """What went wrong last, in words; empty when nothing has since the connection was made."""
+        return in_words(self.last_error)
+
+    def not_ready(self, problem: str) -> Unavailable:
+        """The error of whoever needs the streams while they are not ready; `problem` is what is known of them."""
+        try:
+            self.client  # noqa: B018  (says why, if that is the reason)
+        except Unavailable as error:
+            return error
+        return Unavailable(problem or f"the streams are not ready yet{self.problem and ': '}{self.problem}")
 
     @property
     def server_version(self) -> str:
@@ -242,9 +259,16 @@ class Connection:
     async def start_request(self, subject: str, body: bytes, headers: dict[str, str] | None) -> asyncio.Future[Msg]:
         """Send a request and return the future of its reply, so that many can be under way at once."""
         client = self.client
+        if self.refusals.hear_again():
+            try:
+                await self._hear(client)
+            except (NatsError, OSError) as error:
+                raise Unavailable(f"NATS does not take a subscription: {words_for(error)}") from error
+        if self.refusals.deaf:
+            raise Unavailable(self.refusals.deaf, hint=HINT)
         token = str(next(self._tokens))
         future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = future
+        self._waiting[token] = subject, future
         future.add_done_callback(lambda _: self._waiting.pop(token, None))
         try:
             await client.publish(subject, body, reply=f"{self._inbox}.{token}", headers=headers)
@@ -325,9 +349,16 @@ class Connection:
             if client._transport is not None:
                 client._transport.close()  # type: ignore[no-untyped-call]  # nats-py leaves it open when refused
             raise
-        self._client = client
-        await client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
+        self._client, self._answers = client, None
+        self.refusals.forget()
+        await self._hear(client)
         await self._announce()
+
+    async def _hear(self, client: Client) -> None:
+        """Subscribe to the answers, also once more after that was refused: a user's permissions may be changed."""
+        before, self._answers = self._answers, await client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
+        if before is not None:
+            await before.unsubscribe()
 
     async def _announce(self) -> None:
         self.since, self.last_error = time.time(), ""
@@ -352,25 +383,37 @@ class Connection:
                 log.debug("nats.close_failed", error=str(error))
 
     def _fail_waiting(self) -> None:
-        for future in list(self._waiting.values()):
+        for _, future in list(self._waiting.values()):
             if not future.done():
                 error = Unavailable("the connection to NATS broke before it answered")
                 error.unknown = True
                 future.set_exception(error)
 
+    def _fail_refused(self, refused: str | None) -> None:
+        """Requests on a subject that NATS refuses, or all when no answer can come, are not waited for."""
+        for subject, future in list(self._waiting.values()):
+            if future.done():
+                continue
+            if self.refusals.deaf:
+                future.set_exception(Unavailable(self.refusals.deaf, hint=HINT))
+            elif subject.lower() == refused:
+                future.set_exception(Unavailable(may_not(subject), retry_after=5, hint=HINT))
+
     async def _on_reply(self, message: Msg) -> None:
-        future = self._waiting.get(message.subject.rsplit(".", 1)[1])
+        _, future = self._waiting.get(message.subject.rsplit(".", 1)[1], ("", None))
         if future is not None and not future.done():
             future.set_result(message)
 
     async def _on_error(self, error: Exception) -> None:
-        self._note_error(error)
+        self._note_error(error, quiet=self.refusals.known(str(error)))
+        self._fail_refused(self.refusals.note(str(error)))
 
     async def _on_disconnect(self) -> None:
         if self.connected or self._client is None:
             return
         self.since = time.time()
         self.ready = False
+        self.refusals.forget()
         self.last_error = self.last_error or "the connection was lost"
         self._fail_waiting()
         log.warning("nats.disconnected", error=self.last_error)
@@ -381,11 +424,11 @@ class Connection:
     async def _on_closed(self) -> None:
         self._closed.set()
 
-    def _note_error(self, error: BaseException) -> None:
+    def _note_error(self, error: BaseException, *, quiet: bool = False) -> None:
         text = words_for(error)
         if isinstance(error, ConnectionError) and "uthorization" in self.last_error:
             return  # the server refuses us and closes: the refusal is the news
-        if text != self.last_error:
+        if text != self.last_error and not quiet:
             log.warning("nats.error", error=text)
         self.last_error = text
 

@@ -62,6 +62,12 @@ class JetStreamSource:
         self._heard = 0.0
         self._broken = ""
 
+    @property
+    def problem(self) -> str:
+        """See EventSource.problem."""
+        asked = f"{self._connection.api_prefix}.CONSUMER.MSG.NEXT.{EVENTS}.{self.name}"
+        return self._connection.refusals.on(asked, "$JS.ACK.")
+
     async def subscribe(self, filters: Sequence[str], wanted: Sequence[tuple[str, int]]) -> None:
         """See EventSource.subscribe."""
         await self._forget()

@@ -71,8 +71,7 @@ class JetStreamEventLog:
     async def append(self, messages: Sequence[Message]) -> list[Stored | InvalidInput]:
         """Store messages in order; see EventLog.append. A message that can't ever be stored gets its InvalidInput."""
         if not self._connection.ready:
-            self._connection.client  # noqa: B018  (says why, if that is the reason)
-            raise Unavailable(self._streams.problem or "the stream is not ready yet")
+            raise self._connection.not_ready(self._streams.problem)
         limit = self.max_body
         sent = [message for message in messages if len(message.body) <= limit]
         stored: list[Stored | InvalidInput] = []

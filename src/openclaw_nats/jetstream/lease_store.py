@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openclaw_nats.errors import Conflict, StreamConflict, Unavailable
+from openclaw_nats.errors import Conflict, StreamConflict
 from openclaw_nats.jetstream.connection import Connection, checked, parse_reply
 from openclaw_nats.jetstream.gateway_names import token_of
 from openclaw_nats.jetstream.reading import last_on
@@ -36,7 +36,6 @@ class JetStreamLeaseStore:
 
     def _check(self) -> None:
         if not self._connection.ready:
-            self._connection.client  # noqa: B018  (says why, if that is the reason)
-            raise Unavailable(self._streams.problem or "the streams are not ready yet")
+            raise self._connection.not_ready(self._streams.problem)
         if self._streams.leases_problem:
             raise StreamConflict(self._streams.leases_problem)

@@ -18,7 +18,7 @@ from typing import Any
 
 from nats.aio.msg import Msg
 
-from openclaw_nats.errors import Conflict, Unavailable, Unsupported
+from openclaw_nats.errors import Conflict, Unsupported
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.events.lateness import headers_for
 from openclaw_nats.jetstream.connection import Connection, checked, parse_reply
@@ -117,8 +117,7 @@ class JetStreamScheduleLog:
 
     def _check(self) -> None:
         if not self._connection.ready:
-            self._connection.client  # noqa: B018  (says why, if that is the reason)
-            raise Unavailable(self._streams.problem or "the streams are not ready yet")
+            raise self._connection.not_ready(self._streams.problem)
         if self.problem:
             raise Unsupported(self.problem, hint="Upgrade nats-server; events and routes work meanwhile.")
 

@@ -19,7 +19,7 @@ from typing import IO, Any, TypeVar
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from openclaw_nats.errors import NoAnswer, Unavailable, words_for
+from openclaw_nats.errors import Unavailable, words_for
 from openclaw_nats.jetstream.connection import Connection, parse_reply
 from openclaw_nats.jetstream.streams import SCHEDULES
 
@@ -198,7 +198,7 @@ async def _update(connection: Connection, config: dict[str, Any], sources: list[
 async def _api(connection: Connection, operation: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
     try:
         return await connection.api(operation, request)
-    except NoAnswer:
+    except Unavailable:
         _check_allowed(connection, operation)
         raise
 

@@ -200,7 +200,10 @@ class Streams:
             found = await self._info(name)
             if "config" in found:
                 reserved[name] = max(0, int(found["config"].get("max_bytes", 0))) * found["config"]["num_replicas"]
-        account = await self._connection.api("INFO")
+        try:
+            account = await self._connection.api("INFO")
+        except Unavailable:
+            account = {}  # what the account has is not known: the refusal is said all the same
         wanted = [self._events_config(), self._dead_letters_config(), self._leases_config()]
         if not self.schedules_problem:
             wanted.append(self._schedules_config())

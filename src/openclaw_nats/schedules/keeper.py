@@ -75,6 +75,11 @@ class Keeper:
         self.last_error = ""
 
     @property
+    def problem(self) -> str:
+        """Why jobs are not kept armed; empty when they are."""
+        return self._gate.problem or self.last_error
+
+    @property
     def jobs(self) -> int:
         """How many jobs this Gateway has."""
         return sum(names.may_be_of(self._gateway_id, key) for key in self._revisions)
@@ -96,7 +101,7 @@ class Keeper:
         failures = 0
         while True:
             if not self._gate.allowed:
-                self.last_error = self._gate.problem
+                self.last_error = ""  # `problem` asks the gate
                 await self._gate.wait()
             try:
                 now = self._clock()

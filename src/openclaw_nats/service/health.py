@@ -174,7 +174,7 @@ class Health:
 
     async def _nats(self) -> dict[str, Any]:
         connection = self._connection
-        stream, error = None, self._streams.problem or connection.last_error
+        stream, error = None, self._streams.problem or connection.problem
         if connection.ready:
             try:
                 async with asyncio.timeout(_STATE_SECONDS):

@@ -150,8 +150,8 @@ class Inbound:
             return self.flow.gateway.last_error
         if self.processes.last_error:
             return self.processes.last_error
-        if self.intake.last_error and self.book.patterns:
-            return self.intake.last_error
+        if self.intake.problem and self.book.patterns:
+            return self.intake.problem
         if self.book.every() and self._needs_gateway() and self.sender.way() == "hooks" and not self.hooks.configured:
             return "no way to the agent: the plugin is not connected, and no hook token is set"
         return ""

@@ -49,7 +49,7 @@ class Schedules:
         source: dict[str, Any] = next((one for one in sources if one["name"] == SCHEDULES), {})
         return {
             "available": True,
-            "lastError": self.keeper.last_error or source.get("error", {}).get("description", ""),
+            "lastError": self.keeper.problem or source.get("error", {}).get("description", ""),
             "jobs": self.keeper.jobs,
             "timers": timers,
             "lag": source.get("lag", 0),
