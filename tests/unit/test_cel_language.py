@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -23,7 +24,7 @@ DATA = {
     "f": 2.5,
     "t": "2026-11-26T05:00:00+01:00",
     "l": [1, 2, 3],
-    "m": {"a": 1},
+    "m": {"a": 1, "p": "h|j"},
     "b": True,
     "z": None,
 }
@@ -40,7 +41,7 @@ def route(**more: Any) -> Route:
         ("data.s.matches('^h.*o')", True),
         ("size(data.s)", 6),
         ("data.s.size()", 6),
-        ("size(data.l) + size(data.m)", 4),
+        ("size(data.l) + size(data.m)", 5),
         ("timestamp(data.t).getHours()", 4),
         ("timestamp(data.t).getHours('Europe/Berlin')", 5),
         ("timestamp(data.t).getHours('-02:30')", 1),
@@ -54,6 +55,9 @@ def route(**more: Any) -> Route:
         ("string(timestamp(0))", "1970-01-01T00:00:00Z"),
         ("string(duration('1m30s'))", "90s"),
         ("duration('90s').getMinutes()", 1),
+        ("duration('-1.5s').getMilliseconds()", -500),
+        ("data.s.matches('^(' + data.m.p + ')')", True),
+        ("matches(data.s + '(', 'h')", True),
         ("string(true) + string(1) + string(2.5) + string(b'x')", "true12.5x"),
         ("bool('true') && !bool('0')", True),
         ("'size(' + 'string('", "size(string("),
@@ -76,6 +80,61 @@ def test_an_integer_beyond_64_bits_is_a_double_and_one_beyond_that_is_poison() -
 def test_what_is_no_regular_expression_is_refused_when_it_is_saved(source: str) -> None:
     with pytest.raises(InvalidRoute, match="is not a regular expression"):
         Expression(source, "when")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "timestamp(data.t).getHours('+25:00')",
+        "timestamp(data.t).getHours('01:75')",
+        "timestamp(9223372036854775807)",
+        "timestamp('0001-01-01T00:00:00+23:59').getHours()",
+        "timestamp('9999-12-31T23:59:59Z') + duration('1h')",
+        "-9223372036854775808 / -1",
+        "1 % 0",
+    ],
+)
+def test_what_has_no_value_is_poison_with_a_reason(source: str) -> None:
+    with pytest.raises(Poison, match=r"no time zone|years 1 to 9999|out of range|overflow|by zero|modulo"):
+        Expression(source, "when").evaluate(context_of({"data": DATA}))
+
+
+# Whoever may save a route (an agent, too) must not hold up the event loop by that.
+@pytest.mark.parametrize(
+    "when",
+    [
+        " || ".join(rf"data.s{n}.matches('(?:\\w{{20}}){{5}}')" for n in range(50)),
+        " && ".join(rf"subject.matches('(?:\\w{{20}}){{5}}|{n}|')" for n in range(40)) + " && size(1) == 1",
+        " && ".join(r"subject.matches('(?:\\w{20}){5}' + '|')" for n in range(40)) + " && size(1) == 1",
+        "data.l.all(x, " + " || ".join(f"size(data.a{n}) == 'x'" for n in range(80)) + ")",
+    ],
+)
+def test_saving_a_route_takes_a_bounded_time(when: str) -> None:
+    began = time.thread_time()
+    with contextlib.suppress(InvalidRoute):
+        check_possible(route(when=when))
+    assert time.thread_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        [{"field": ".".join(["0"] * 100), "op": "contains", "value": "x"}] * 50,
+        [{"field": "a", "op": "in", "value": list(range(100_000))}],
+        [{"field": "a", "op": "eq", "value": "x" * 100_000}],
+    ],
+)
+def test_a_filter_that_would_take_long_to_compile_is_refused(conditions: list[dict[str, Any]]) -> None:
+    began = time.thread_time()
+    with pytest.raises(InvalidRoute, match="over 20000 characters"):
+        route(filter={"conditions": conditions})
+    assert time.thread_time() - began < 2
+
+
+def test_a_filter_of_a_usual_size_is_taken() -> None:
+    many = [{"field": f"door.state{n}", "op": "eq", "value": "open"} for n in range(50)]
+    check_possible(route(filter={"logic": "or", "conditions": many}))
+    check_possible(route(filter={"conditions": [{"field": "id", "op": "in", "value": [str(n) for n in range(500)]}]}))
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,10 @@ def _int(value: Any) -> int:
 
 def _timestamp(value: Any) -> datetime:
     if isinstance(value, int) and not isinstance(value, bool):
-        return datetime.fromtimestamp(value, UTC)
+        try:
+            return datetime.fromtimestamp(value, UTC)
+        except (ValueError, OverflowError, OSError):
+            raise ValueError(f"{value} is not within the years 1 to 9999") from None
     raise ValueError(f"{_kind(value)} can't become a timestamp")
 
 
@@ -100,8 +103,8 @@ def _part(name: str) -> Callable[..., int]:
         if isinstance(value, datetime):
             return _PARTS[name](value.astimezone(_zone(zone)))
         if isinstance(value, timedelta) and name in _LENGTHS and zone is None:
-            if name == "getMilliseconds":
-                return value.microseconds // 1000
+            if name == "getMilliseconds":  # of the second, with the duration's sign
+                return int((abs(value) % timedelta(seconds=1)) / _LENGTHS[name]) * (-1 if value < timedelta() else 1)
             return int(value / _LENGTHS[name])
         raise ValueError(f"there is no {name}() of {_kind(value)}")
 
@@ -111,7 +114,8 @@ def _part(name: str) -> Callable[..., int]:
 def _zone(name: str | None) -> tzinfo:
     if name is None:
         return UTC
-    if found := _OFFSET.fullmatch(name):
+    found = _OFFSET.fullmatch(name)
+    if found and int(found[2]) < 24 and int(found[3]) < 60:
         offset = timedelta(hours=int(found[2]), minutes=int(found[3]))
         return timezone(-offset if found[1] == "-" else offset)
     try:

@@ -64,19 +64,44 @@ def has_nested_loop(bare: str) -> bool:
     return False
 
 
-def has_costly_pattern(source: str, bare: str) -> bool:
-    """Whether it compiles a regular expression that may take long: one of an event, or one with many classes.
+def patterns(source: str, bare: str) -> list[str]:
+    """The regular expressions that are written out, each one text alone, as they are written.
+
+    What is put together (`'^' + data.p`) is none: only an event shows what it is.
+    """
+    found = []
+    for call in _PATTERN_CALL.finditer(bare):
+        commas, end = [call.end() - 1], len(bare)
+        depth = 1
+        for index in range(call.end(), len(bare)):
+            depth += (bare[index] in "([{") - (bare[index] in ")]}")
+            if depth == 0:
+                end = index
+                break
+            if depth == 1 and bare[index] == ",":
+                commas.append(index)
+        is_method = bare[: call.start()].rstrip().endswith(".")
+        if len(commas) == (1 if is_method else 2):
+            written = strings(source, commas[-1] + 1, end)
+            if len(written) == 1 and not bare[commas[-1] + 1 : end].strip():
+                found += written
+    return found
+
+
+def costly_patterns(source: str, bare: str) -> int:
+    """How many regular expressions it compiles that may take long: those of an event, or with many classes.
 
     Each `\\w` is a table of Unicode; `{1000}` copies what stands before it (the interpreter's limit is 10 MiB: 0.3 s).
     """
-    for call in _PATTERN_CALL.finditer(bare):
-        written = strings(source, call.end(), bare.find(")", call.end()))
-        around = bare[call.end() : bare.find(")", call.end())].replace(",", "").strip()
-        # Of matches(data.s, 'a') the first part may be anything that is short; anything else may be a pattern.
-        if len(written) != 1 or not re.fullmatch(r"[\w.]*", around):
-            return True
-        if around and not re.match(r"\s*[\w.]+\s*,", bare[call.end() :]):
-            return True
-        if len(written[0]) > _SHORT or "{" in written[0] or len(_CLASSES.findall(written[0])) > _FEW:
-            return True
-    return False
+    return sum(_is_costly(call, source, bare) for call in _PATTERN_CALL.finditer(bare))
+
+
+def _is_costly(call: re.Match[str], source: str, bare: str) -> bool:
+    written = strings(source, call.end(), bare.find(")", call.end()))
+    around = bare[call.end() : bare.find(")", call.end())].replace(",", "").strip()
+    # Of matches(data.s, 'a') the first part may be anything that is short; anything else may be a pattern.
+    if len(written) != 1 or not re.fullmatch(r"[\w.]*", around):
+        return True
+    if around and not re.match(r"\s*[\w.]+\s*,", bare[call.end() :]):
+        return True
+    return len(written[0]) > _SHORT or "{" in written[0] or len(_CLASSES.findall(written[0])) > _FEW

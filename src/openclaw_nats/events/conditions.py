@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 import types
 from collections.abc import Mapping
 from functools import lru_cache
@@ -23,6 +24,8 @@ sys.modules.setdefault("cel.cli", types.ModuleType("cel.cli"))
 import cel  # noqa: E402
 
 MAX_LENGTH = 2000
+MAX_FILTER = 20_000  # characters of the expression that a filter becomes: 0.3 s to compile
+PATTERN_SECONDS = 0.5  # processor time
 CHEAP = 512 * 1024  # bytes of a document, times the weight of an expression: some milliseconds
 ATTRIBUTES = ("id", "source", "type", "subject", "time", "gatewayid", "agentid", "sessionkey", "sessionid", "runid")
 VARIABLES = frozenset({"event", "data", "priority", "hops", *ATTRIBUTES})
@@ -52,7 +55,8 @@ class Expression:
         self._check_names(written, bare, field)
         self._check_patterns(bare, field)
         self._program = cel.compile(cel_functions.renamed(self.source, bare))
-        slow = cel_text.may_loop(self.source) or cel_text.has_costly_pattern(self.source, bare)
+        self.costly_patterns = cel_text.costly_patterns(self.source, bare)
+        slow = cel_text.may_loop(self.source) or self.costly_patterns
         self._weight = None if slow else 1 + len(self.source) // 40 + bare.count("+") ** 2
 
     def is_cheap(self, size: int) -> bool:
@@ -92,15 +96,19 @@ class Expression:
                 )
 
     def _check_patterns(self, bare: str, field: str) -> None:
-        """A regular expression that is written out has to be one."""
-        for call in re.finditer(r"\bmatches\s*\(", bare):
-            end = bare.find(")", call.end())
-            for literal in cel_text.strings(self.source, call.end(), end if end >= 0 else len(bare)):
-                try:
-                    cel.compile(f"''.matches({literal})").execute({})
-                except (ValueError, RuntimeError) as error:
-                    why = str(error).split("error: ")[-1].split(". Check")[0].strip()
-                    raise InvalidRoute(f"{field}: {literal[:80]} is not a regular expression: {why[:200]}") from None
+        """A regular expression that is written out has to be one, and all of them ready in PATTERN_SECONDS."""
+        began = time.thread_time()
+        for literal in cel_text.patterns(self.source, bare):
+            try:
+                cel.compile(f"''.matches({literal})").execute({})
+            except (ValueError, RuntimeError) as error:
+                why = str(error).split("error: ")[-1].split(". Check")[0].strip()
+                raise InvalidRoute(f"{field}: {literal[:80]} is not a regular expression: {why[:200]}") from None
+            if time.thread_time() - began > PATTERN_SECONDS:
+                raise InvalidRoute(
+                    f"{field}: its regular expressions take too long to prepare",
+                    hint="Write fewer, with smaller repetitions: \\w{20} copies a large table 20 times.",
+                )
 
 
 class Condition:
@@ -116,6 +124,11 @@ class Condition:
         if not isinstance(value, bool):
             raise Poison(f"{self.source!r} is {type(value).__name__} {str(value)[:80]!r}, not true or false")
         return value
+
+    @property
+    def costly_patterns(self) -> int:
+        """How many of its regular expressions may take long to compile."""
+        return self._expression.costly_patterns
 
     def is_cheap(self, size: int) -> bool:
         """See Expression.is_cheap."""
@@ -187,8 +200,15 @@ def filter_to_cel(rules: object, field: str = "filter") -> str:
     conditions = rules["conditions"]
     if not isinstance(conditions, list) or not 1 <= len(conditions) <= 50:
         raise InvalidRoute(f"{field}.conditions must be a list of 1 to 50 conditions")
-    parts = [_condition_to_cel(one, f"{field}.conditions[{index}]") for index, one in enumerate(conditions)]
-    return (" && " if logic == "and" else " || ").join(f"({part})" for part in parts)
+    parts: list[str] = []
+    for index, one in enumerate(conditions):
+        parts.append(f"({_condition_to_cel(one, f'{field}.conditions[{index}]')})")
+        if sum(map(len, parts)) > MAX_FILTER:
+            raise InvalidRoute(
+                f"{field}.conditions[{index}] is too much: as an expression they have over {MAX_FILTER} characters",
+                hint="Write fewer values, or shorter paths.",
+            )
+    return (" && " if logic == "and" else " || ").join(parts)
 
 
 def _condition_to_cel(condition: object, where: str) -> str:
