@@ -27,8 +27,8 @@ from openclaw_nats.demo.provision import cache_dir, provision_node  # noqa: E402
 from openclaw_nats.inbound.meters import InboundMeters  # noqa: E402
 from openclaw_nats.outbound.meters import IngestMeters, SpoolMeters  # noqa: E402
 from openclaw_nats.service.disk_space import DiskMeters  # noqa: E402
-from openclaw_nats.setting_effects import AT_START, applies  # noqa: E402
-from openclaw_nats.settings import ALIASES, REGISTRY, variable_of  # noqa: E402
+from openclaw_nats.settings import REGISTRY  # noqa: E402
+from openclaw_nats.settings.declaring import AT_START  # noqa: E402
 
 FILES = ("README.md", "docs/reference.md", "docs/how-to/fleet.md")
 
@@ -131,12 +131,11 @@ def asyncapi() -> str:
 
 def settings() -> str:
     """All settings with default, variable and meaning."""
-    aliases = {name: variable for variable, name in ALIASES.items()}
     rows = []
     for one in REGISTRY:
-        variable = f"`{variable_of(one.name)}`" + (f", `{aliases[one.name]}`" if one.name in aliases else "")
+        variable = f"`{one.variable}`" + (f", `{one.also}`" if one.also else "")
         default = ", ".join(map(str, one.default)) if isinstance(one.default, tuple) else str(one.default)
-        when = "" if applies(one.name) == AT_START else applies(one.name)
+        when = "" if one.applies == AT_START else one.applies
         rows.append([f"`{one.name}`", f"`{default}`" if default else "(empty)", variable, one.help, when])
     return table(["setting", "default", "environment", "meaning", "applies"], rows)
 

@@ -85,7 +85,7 @@ def test_the_containers_are_closed(where: Locations, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "getgid", lambda: 1234)
     settings = load(where.home)
     services: dict[str, Any] = compose(settings, where.home / "docker")["services"]
-    assert services["sidecar"]["environment"]["OPENCLAW_NATS_GATEWAY_PUBLIC_URL"] == settings["gateway.url"]
+    assert services["sidecar"]["environment"]["OPENCLAW_NATS_GATEWAY_PUBLIC_URL"] == settings.gateway.url
     for service in services.values():
         assert service["user"] == "1234:1234"
         assert service["read_only"] is True
@@ -159,7 +159,7 @@ def test_the_images_steps_give_a_nats_and_a_sidecar_that_work(where: Locations, 
     given |= {
         "OPENCLAW_STATE_DIR": str(where.home.parent),
         "OPENCLAW_NATS_NATS_URL": f"nats://127.0.0.1:{nats_port}",
-        "OPENCLAW_NATS_SIDECAR_PORT": str(load(where.home)["sidecar.port"]),
+        "OPENCLAW_NATS_SIDECAR_PORT": str(load(where.home).sidecar.port),
         "OPENCLAW_NATS_SIDECAR_HOST": "127.0.0.1",
         "PYTHONPATH": str(app),
         "PATH": "/usr/bin:/bin",
@@ -176,7 +176,7 @@ def test_the_images_steps_give_a_nats_and_a_sidecar_that_work(where: Locations, 
     ]
     try:
         bus = Sidecar.__new__(Sidecar)
-        bus.port = load(where.home)["sidecar.port"]
+        bus.port = load(where.home).sidecar.port
         wait_until(lambda: bus.get("/api/health")[0] == 200, 30, "the sidecar")
         assert bus.post_events([event("in-a-container")])[1]["accepted"] == 1
         route = {"name": "a", "pattern": "agent.events.>", "target": "main", "template": "made of {{ subject }}"}

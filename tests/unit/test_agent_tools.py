@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from openclaw_nats.errors import InvalidEvent, InvalidSubject, NotAllowed
 from openclaw_nats.events.makers import agent_made, maker_of
 from openclaw_nats.events.subjects import GATEWAY_OWN, covers, matches_any
 from openclaw_nats.schedules.names import own_subject
-from openclaw_nats.settings import REGISTRY, load
+from openclaw_nats.settings import REGISTRY, changed, load, value_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MAIN = Caller(agent_id="main", session_key="agent:main:main")
@@ -301,8 +302,15 @@ def test_switched_off(tmp_path: Path) -> None:
         limits(tmp_path, OPENCLAW_NATS_AGENTS_TOOLS="false").check_enabled()
 
 
-def test_every_setting_for_agents_is_used() -> None:
-    named = {one.name for one in REGISTRY if one.name.startswith("agents.")}
-    source = (ROOT / "src" / "openclaw_nats" / "agent_tools" / "limits.py").read_text()
-    source += (ROOT / "src" / "openclaw_nats" / "service" / "inbound_parts.py").read_text().replace("agents.", "")
-    assert {name for name in named if f'"{name.removeprefix("agents.")}"' in source} == named
+def test_every_setting_for_agents_makes_a_difference(tmp_path: Path) -> None:
+    settings = load(tmp_path, {})
+    others: dict[type, Callable[[Any], object]] = {
+        bool: lambda value: not value,
+        str: lambda value: f"not {value}",
+        tuple: lambda value: ("other.subject", *value),
+    }
+    for one in REGISTRY:
+        if one.name.startswith("agents.") and one.name != "agents.budget_share":  # test_agents.py holds that one
+            value = value_of(settings, one.name)
+            other = changed(settings, {one.name: others.get(type(value), lambda value: value + 1)(value)})
+            assert Limits.from_settings(other) != Limits.from_settings(settings), one.name

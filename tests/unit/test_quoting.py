@@ -120,4 +120,4 @@ def test_a_setting_with_any_text_is_written_as_toml_that_can_be_read(tmp_path: P
     assert set_values(path, {"nats.password_file": f"/home/{name}/p", "gateway.id": "Küche"})
     found = tomllib.loads(path.read_text("utf-8"))
     assert (found["nats"]["password_file"], found["gateway"]["id"]) == (f"/home/{name}/p", "Küche")
-    assert load(tmp_path, {})["nats.password_file"] == f"/home/{name}/p"
+    assert load(tmp_path, {}).nats.password_file == f"/home/{name}/p"

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError, is_dataclass
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openclaw_nats import setting_effects
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.installer.config_file import set_values
 from openclaw_nats.settings import (
     REGISTRY,
+    Settings,
+    changed,
+    find,
     format_duration,
     format_size,
     load,
     parse_duration,
     parse_size,
-    variable_of,
+    shown,
+    value_of,
 )
 
 
 def test_defaults_are_valid_and_parsed(tmp_path: Path) -> None:
     settings = load(tmp_path, {})
-    assert settings["sidecar.port"] == 3104
-    assert settings["stream.max_age"] == 7 * 86400
-    assert settings["stream.max_bytes"] == 4 << 30
-    assert set(settings.values) == {setting.name for setting in REGISTRY}
+    assert settings.sidecar.port == 3104
+    assert settings.stream.max_age == 7 * 86400
+    assert settings.stream.max_bytes == 4 << 30
+    assert set(settings.origins) == {setting.name for setting in REGISTRY}
     assert set(settings.origins.values()) == {"default"}
 
 
@@ -36,11 +41,11 @@ def test_the_environment_beats_the_file_and_both_are_named(tmp_path: Path) -> No
         'durability = "interval"\n[sidecar]\nport = 4000\n[filter]\nblock = ["agent.events.a"]\n'
     )
     settings = load(tmp_path, {"OPENCLAW_NATS_SIDECAR_PORT": "5000", "NATS_SERVERS": "nats://h:1,nats://i:2"})
-    assert settings["sidecar.port"] == 5000
+    assert settings.sidecar.port == 5000
     assert settings.origins["sidecar.port"] == "OPENCLAW_NATS_SIDECAR_PORT"
-    assert settings["nats.url"] == "nats://h:1,nats://i:2"
-    assert settings["durability"] == "interval"
-    assert settings["filter.block"] == ("agent.events.a",)
+    assert settings.nats.url == "nats://h:1,nats://i:2"
+    assert settings.durability == "interval"
+    assert settings.filter.block == ("agent.events.a",)
     assert settings.origins["durability"] == str(tmp_path / "config.toml")
 
 
@@ -65,22 +70,22 @@ def test_variables_of_other_programs_are_understood_or_left_aside_with_the_reaso
     tmp_path: Path, variable: str, value: str, name: str, found: str
 ) -> None:
     settings = load(tmp_path, {variable: value})
-    assert settings[name] == found
+    assert value_of(settings, name) == found
     assert (settings.origins[name] == variable) != any(variable in note for note in settings.notes)
-    ours = {variable: value, variable_of(name): "http://h:1" if name != "nats.url" else "nats://h:1"}
-    assert load(tmp_path, ours).origins[name] == variable_of(name)
+    ours = {variable: value, find(name).variable: "http://h:1" if name != "nats.url" else "nats://h:1"}
+    assert load(tmp_path, ours).origins[name] == find(name).variable
 
 
 def test_nats_servers_counts_until_a_nats_was_chosen(tmp_path: Path) -> None:
     theirs = {"NATS_SERVERS": "nats://theirs:4222"}
-    assert load(tmp_path, theirs)["nats.managed"] is False
+    assert load(tmp_path, theirs).nats.managed is False
     for toml in ("managed = true", f'password_file = "{tmp_path}/nats-password"'):
         (tmp_path / "config.toml").write_text(f"[nats]\nurl = 'nats://127.0.0.1:4333'\n{toml}\n")
         settings = load(tmp_path, theirs)
-        assert (settings["nats.url"], settings["nats.managed"]) == ("nats://127.0.0.1:4333", True)
+        assert (settings.nats.url, settings.nats.managed) == ("nats://127.0.0.1:4333", True)
         assert any("NATS_SERVERS" in note and "managed" in note for note in settings.notes)
     (tmp_path / "config.toml").write_text("[nats]\nurl = 'nats://a'\nmanaged = false\n")
-    assert load(tmp_path, theirs)["nats.url"] == "nats://a"
+    assert load(tmp_path, theirs).nats.url == "nats://a"
     assert any("NATS_SERVERS" in note and "nats.url" in note for note in load(tmp_path, theirs).notes)
     assert load(tmp_path, {"NATS_SERVERS": "nats://a"}).notes == ()  # it says the same
 
@@ -88,8 +93,8 @@ def test_nats_servers_counts_until_a_nats_was_chosen(tmp_path: Path) -> None:
 def test_settings_can_be_looked_at_before_they_are_saved(tmp_path: Path) -> None:
     wanted = {"nats.url": "nats://h:1", "nats.managed": "false"}
     settings = load(tmp_path, {"NATS_SERVERS": "nats://theirs"}, wanted)
-    assert (settings["nats.url"], settings["nats.managed"]) == ("nats://h:1", False)
-    assert load(tmp_path, {"OPENCLAW_NATS_NATS_URL": "nats://mine"}, wanted)["nats.url"] == "nats://mine"
+    assert (settings.nats.url, settings.nats.managed) == ("nats://h:1", False)
+    assert load(tmp_path, {"OPENCLAW_NATS_NATS_URL": "nats://mine"}, wanted).nats.url == "nats://mine"
     assert not (tmp_path / "config.toml").exists()
 
 
@@ -125,10 +130,6 @@ def test_the_key_is_needed_and_must_be_long(tmp_path: Path) -> None:
         settings.api_key()
 
 
-def test_settings_that_apply_at_another_time_exist() -> None:
-    assert setting_effects.exceptions() <= {setting.name for setting in REGISTRY}
-
-
 def test_durations_and_sizes() -> None:
     assert [parse_duration(text) for text in ("500ms", "30s", "10m", "2h", "7d")] == [0.5, 30, 600, 7200, 604800]
     assert [parse_size(text) for text in ("10", "1KiB", "256MiB", "4GiB")] == [10, 1024, 256 << 20, 4 << 30]
@@ -138,7 +139,7 @@ def test_durations_and_sizes() -> None:
 
 
 def test_every_setting_has_one_variable() -> None:
-    variables = [variable_of(setting.name) for setting in REGISTRY]
+    variables = [setting.variable for setting in REGISTRY]
     assert len(set(variables)) == len(variables)
 
 
@@ -151,10 +152,10 @@ def test_setting_values_keeps_comments_and_order(tmp_path: Path) -> None:
     text = path.read_text()
     assert text.startswith("# mine\n[sidecar]\nport = 4000\n")
     settings = load(tmp_path, {})
-    assert settings["sidecar.port"] == 4000
-    assert settings["filter.block"] == ("agent.events.b",)
-    assert settings["filter.allow"] == ("agent.events.>",)
-    assert settings["stream.max_age"] == 86400
+    assert settings.sidecar.port == 4000
+    assert settings.filter.block == ("agent.events.b",)
+    assert settings.filter.allow == ("agent.events.>",)
+    assert settings.stream.max_age == 86400
     assert not set_values(path, {"sidecar.port": "4000"})
 
 
@@ -181,5 +182,44 @@ def test_a_size_is_written_as_it_can_be_read(count: int) -> None:
 
 def test_settings_are_shown_as_they_are_written(tmp_path: Path) -> None:
     settings = load(tmp_path, {"OPENCLAW_NATS_STREAM_MAX_AGE": "36h"})
-    shown = {name: settings.shown(name) for name in ("stream.max_age", "spool.max_bytes", "filter.allow", "log.level")}
-    assert list(shown.values()) == ["36h", "256MiB", ["agent.events.>"], "info"]
+    names = ("stream.max_age", "spool.max_bytes", "inbox.max_bytes", "filter.allow", "log.level", "compat")
+    found = [shown(settings, name) for name in names]
+    assert found == ["36h", "256MiB", "1GiB", ["agent.events.>"], "info", True]
+
+
+def test_each_field_holds_what_its_type_says(tmp_path: Path) -> None:
+    """`settings.stream.max_age` is what mypy believes: the declared default, read from text, and what is written."""
+    settings = load(tmp_path, {})
+    hints = {"": get_type_hints(Settings)} | {
+        name: get_type_hints(kind) for name, kind in get_type_hints(Settings).items() if is_dataclass(kind)
+    }
+    for one in REGISTRY:
+        section, _, key = one.name.rpartition(".")
+        hint, value = hints[section][key], value_of(settings, one.name)
+        assert value in get_args(hint) if get_origin(hint) is Literal else isinstance(value, get_origin(hint) or hint)
+        again = one.parse(list(written) if isinstance(written := shown(settings, one.name), list) else written)
+        assert (type(again), again) == (type(value), value), one.name
+        assert one.help
+        assert one.applies
+
+
+def test_a_name_that_somebody_types_is_looked_up_in_one_place(tmp_path: Path) -> None:
+    settings = load(tmp_path, {"OPENCLAW_NATS_STREAM_REPLICAS": "3"})
+    assert value_of(settings, "stream.replicas") == settings.stream.replicas == 3
+    assert value_of(settings, "durability") == settings.durability
+    for name in ("stream", "stream.replica", "home", "notes", "gateway_id", "stream.__class__", ""):
+        with pytest.raises(SettingsError, match="no setting"):
+            value_of(settings, name)
+
+
+def test_settings_are_frozen_and_a_change_is_a_new_object(tmp_path: Path) -> None:
+    settings = load(tmp_path, {})
+    with pytest.raises(FrozenInstanceError):
+        settings.stream.replicas = 2  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        settings.origins["compat"] = "x"  # type: ignore[index]
+    other = changed(settings, {"stream.replicas": 2, "stream.max_bytes": 5, "compat": False})
+    assert (other.stream.replicas, other.stream.max_bytes, other.compat) == (2, 5, False)
+    assert (settings.stream.replicas, settings.stream.max_bytes, settings.compat) == (1, 4 << 30, True)
+    assert other.stream.max_age == settings.stream.max_age
+    assert other.nats is settings.nats

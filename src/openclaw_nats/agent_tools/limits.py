@@ -47,19 +47,19 @@ class Limits:
     @classmethod
     def from_settings(cls, settings: Settings) -> Limits:
         """The limits that the operator has set."""
-        names = {
-            "enabled": "tools",
-            "publish": "publish",
-            "publishes_per_minute": "publishes_per_minute",
-            "max_subscriptions": "max_subscriptions",
-            "turns_per_hour": "subscription_turns_per_hour",
-            "subscription_expires": "subscription_expires",
-            "max_schedules": "max_schedules",
-            "min_interval": "min_interval",
-            "read": "read",
-            "requests": "request_subjects",
-        }
-        return cls(**{field_: settings[f"agents.{name}"] for field_, name in names.items()})
+        agents = settings.agents
+        return cls(
+            enabled=agents.tools,
+            publish=agents.publish,
+            publishes_per_minute=agents.publishes_per_minute,
+            max_subscriptions=agents.max_subscriptions,
+            turns_per_hour=agents.subscription_turns_per_hour,
+            subscription_expires=agents.subscription_expires,
+            max_schedules=agents.max_schedules,
+            min_interval=agents.min_interval,
+            read=agents.read,
+            requests=agents.request_subjects,
+        )
 
     def check_enabled(self) -> None:
         """Raise NotAllowed when the operator has switched the tools off."""

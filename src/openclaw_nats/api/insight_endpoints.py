@@ -21,8 +21,7 @@ from openclaw_nats.dashboard.stream_views import StreamViews
 from openclaw_nats.events import json_text
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.inbox_service import InboxService
-from openclaw_nats.setting_effects import applies
-from openclaw_nats.settings import REGISTRY, Settings, parse_duration, variable_of
+from openclaw_nats.settings import REGISTRY, Settings, parse_duration, shown
 from openclaw_nats.storage.rows import STATES
 from openclaw_nats.url_secrets import masked
 
@@ -139,14 +138,14 @@ class InsightEndpoints:
         parameters(request, ())
         rows = []
         for one in REGISTRY:
-            value = self._settings.shown(one.name)
+            value = shown(self._settings, one.name)
             rows.append(
                 {
                     "name": one.name,
                     "value": _masked(one.name, value),
                     "from": self._settings.origins[one.name],
-                    "variable": variable_of(one.name),
-                    "applies": applies(one.name),
+                    "variable": one.variable,
+                    "applies": one.applies,
                     "help": one.help,
                 }
             )

@@ -50,7 +50,7 @@ class Restore:
         """Build the new state, as far as that disturbs nobody; raise SetupError or Unavailable."""
         new = self.staging.new
         self._settings = staging.settle(self._parts, new, self._home, self._manifest)
-        if self._settings["nats.managed"]:
+        if self._settings.nats.managed:
             for text in staging.build_own(self._parts, new, self._settings, self._manifest):
                 self._say("Stream", text)
         else:

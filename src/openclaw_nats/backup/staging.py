@@ -16,7 +16,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from openclaw_nats.backup.archive import Manifest, sync_folder
 from openclaw_nats.backup.names import DATABASE, FILES, STREAMS, stream_file
@@ -30,7 +29,7 @@ from openclaw_nats.service.files import write_private
 from openclaw_nats.service.identity_key import identity_key
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.service.nats_config import render
-from openclaw_nats.settings import Settings, load
+from openclaw_nats.settings import REGISTRY, Settings, changed, load, value_of
 from openclaw_nats.storage import snapshot as database
 
 SECONDS = 10.0
@@ -74,8 +73,8 @@ def settle(parts: Path, new: Path, home: Path, manifest: Manifest) -> Settings:
     changes = {}
     if (new / "config.toml").exists():
         settings = load(new, {})
-        for name, value in settings.values.items():
-            if settings.origins[name] != "default" and isinstance(value, str) and value.startswith(manifest.home + "/"):
+        for name, value in _texts(settings):
+            if settings.origins[name] != "default" and value.startswith(manifest.home + "/"):
                 changes[name] = json.dumps(str(home) + value[len(manifest.home) :], ensure_ascii=False)
     if manifest.gateway and load(new).gateway_id != manifest.gateway:
         changes["gateway.id"] = json.dumps(manifest.gateway, ensure_ascii=False)  # it was the old machine's name
@@ -88,14 +87,17 @@ def settings_in(new: Path, home: Path) -> Settings:
     """The settings of a state directory that is not in its place yet: files of its own are where they are now."""
     settings = load(new)
     here = {}
-    for name, value in settings.values.items():
-        if (
-            isinstance(value, str)
-            and value.startswith(f"{home}/")
-            and (moved := new / value[len(f"{home}/") :]).exists()
-        ):
+    for name, value in _texts(settings):
+        if value.startswith(f"{home}/") and (moved := new / value[len(f"{home}/") :]).exists():
             here[name] = str(moved)
-    return dataclasses.replace(settings, values={**settings.values, **here})
+    return changed(settings, here)
+
+
+def _texts(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The settings that are text, among which are all that name files."""
+    for one in REGISTRY:
+        if isinstance(value := value_of(settings, one.name), str):
+            yield one.name, value
 
 
 async def restore_streams(connection: Connection, parts: Path, manifest: Manifest, made: dict[str, str]) -> list[str]:
@@ -136,17 +138,17 @@ def _staged(settings: Settings, new: Path) -> Settings:
     """The settings, for a nats-server on a free port of this machine; a password of its own is enough."""
     password = new.parent / "nats-password"
     write_private(password, secrets.token_hex(16))
-    values: dict[str, Any] = {
-        **settings.values,
-        "nats.url": f"nats://127.0.0.1:{free_port()}",
-        "nats.user": "restore",
-        "nats.password_file": str(password),
-        "nats.credentials_file": "",
-        "nats.nkey_seed_file": "",
-        "nats.tls_ca_file": "",
-        "nats.domain": "",
-    }
-    return dataclasses.replace(settings, home=new, values=values)
+    nats = dataclasses.replace(
+        settings.nats,
+        url=f"nats://127.0.0.1:{free_port()}",
+        user="restore",
+        password_file=str(password),
+        credentials_file="",
+        nkey_seed_file="",
+        tls_ca_file="",
+        domain="",
+    )
+    return dataclasses.replace(settings, home=new, nats=nats)
 
 
 @contextmanager

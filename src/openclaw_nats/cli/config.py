@@ -34,8 +34,7 @@ def command(context: click.Context, as_json: bool) -> None:
 def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
     """Set NAME to VALUE in config.toml, and restart the sidecar if it runs. Exit code 1: it is not in effect."""
     from openclaw_nats.installer import config_file
-    from openclaw_nats.setting_effects import applies
-    from openclaw_nats.settings import load, parsed_value
+    from openclaw_nats.settings import find, load
 
     settings = load()
     values = {name: value}
@@ -46,7 +45,7 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
     if name == "redaction.patterns":
         from openclaw_nats.outbound.redaction_trial import check_patterns
 
-        check_patterns(parsed_value(name, value))
+        check_patterns(load(settings.home, {}, {name: value}).redaction.patterns)
     changed = config_file.set_values(settings.home / "config.toml", values)
     if not as_json:
         step("✓", f"{name} is {value}" + ("" if changed else " already"))
@@ -58,7 +57,7 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
                 "name": name,
                 "changed": changed,
                 "restarted": report is not None,
-                "applies": applies(name),
+                "applies": find(name).applies,
                 "problems": problems,
             }
         )
@@ -66,7 +65,7 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
         if report is not None:
             step("✓", "openclaw-nats runs with it")
         elif changed:
-            line(f"It applies {applies(name)}.")
+            line(f"It applies {find(name).applies}.")
         for problem in problems:
             step("!", problem)
         if any(_ADOPTED in problem for problem in problems):
@@ -118,35 +117,36 @@ def _inside_container(settings: Settings) -> bool:
 @json_option
 def get_command(as_json: bool, name: str) -> None:
     """Print one setting, and when a change of it applies."""
-    from openclaw_nats.errors import SettingsError
-    from openclaw_nats.setting_effects import applies
-    from openclaw_nats.settings import load, nearest
+    from openclaw_nats.settings import find, load, shown, value_of
 
     settings = load()
-    if name not in settings.values:
-        raise SettingsError(f"there is no setting {name!r}", hint=nearest(name))
+    applies = find(name).applies
     if as_json:
-        print_json({"name": name, "value": settings[name], "from": settings.origins[name], "applies": applies(name)})
+        value = value_of(settings, name)
+        print_json({"name": name, "value": value, "from": settings.origins[name], "applies": applies})
         return
-    line(_text(settings.shown(name)))
+    line(_text(shown(settings, name)))
     if sys.stdout.isatty():
-        line(f"A change applies {applies(name)}.", err=True)
+        line(f"A change applies {applies}.", err=True)
 
 
 def _show(*, as_json: bool) -> None:
-    from openclaw_nats.setting_effects import applies
-    from openclaw_nats.settings import REGISTRY, load
+    from openclaw_nats.settings import REGISTRY, load, shown, value_of
 
     settings = load()
     if as_json:
         found = {
-            one.name: {"value": settings[one.name], "from": settings.origins[one.name], "applies": applies(one.name)}
+            one.name: {
+                "value": value_of(settings, one.name),
+                "from": settings.origins[one.name],
+                "applies": one.applies,
+            }
             for one in REGISTRY
         }
         print_json(found)
         return
     rows = [
-        [one.name, _text(settings.shown(one.name)), settings.origins[one.name], one.help, applies(one.name)]
+        [one.name, _text(shown(settings, one.name)), settings.origins[one.name], one.help, one.applies]
         for one in REGISTRY
     ]
     table(

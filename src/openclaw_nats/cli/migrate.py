@@ -64,7 +64,7 @@ def command(as_json: bool, database: Path | None, events: bool, dry_run: bool, u
         client.call("GET", "/api/cron")["jobs"],
         client.call("GET", "/api/timers")["timers"],
     )
-    theirs = streams.counts(found.nats_url) if found.nats_url not in settings["nats.url"].split(",") else None
+    theirs = streams.counts(found.nats_url) if found.nats_url not in settings.nats.url.split(",") else None
     report = {
         "database": str(found.database),
         "services": older.services(found),

@@ -40,7 +40,7 @@ def wait_for_plugin(setup: Any, say: Any, *, was_running: bool, patience: float 
     from openclaw_nats.installer.openclaw import CommandFailed, gateway_answers
 
     settings = setup.settings()
-    client, url = SidecarClient(settings), settings["gateway.url"]
+    client, url = SidecarClient(settings), settings.gateway.url
     report = client.call("GET", "/api/health")
     if not was_running:
         say("!", "Gateway", f"nothing answers at {url}: events begin when the Gateway is started")

@@ -44,7 +44,7 @@ class SidecarClient:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._parts = urlsplit(settings["sidecar.url"])
+        self._parts = urlsplit(settings.sidecar.url)
 
     def call(
         self, method: str, path: str, body: Any = None, *, timeout: float = 30.0, headers: dict[str, str] | None = None
@@ -104,7 +104,7 @@ class SidecarClient:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise SidecarDown(
-                f"the sidecar at {self._settings['sidecar.url']} does not answer: {words_for(error)}",
+                f"the sidecar at {self._settings.sidecar.url} does not answer: {words_for(error)}",
                 hint="`openclaw-nats start` starts it; `openclaw-nats status` shows what is down.",
             ) from None
 
@@ -127,7 +127,7 @@ class SidecarClient:
         dialled = peer_proof.address_of(host, port)
         if why := peer_proof.why_not(key, nonce, answer, dialled):
             raise SidecarRefusal(
-                f"{self._settings['sidecar.url']}: {why}",
+                f"{self._settings.sidecar.url}: {why}",
                 status=401,
                 hint=_KEY_HINT if why == peer_proof.OTHER_KEY else _PORT_HINT,
             )

@@ -38,7 +38,7 @@ def collect(*, quiet: bool = False) -> dict[str, Any]:
 
     settings = load()
     try:
-        with waiting(f"asking the sidecar at {settings['sidecar.url']}", quiet=quiet):
+        with waiting(f"asking the sidecar at {settings.sidecar.url}", quiet=quiet):
             report: dict[str, Any] = SidecarClient(settings).call("GET", "/api/health", timeout=_SECONDS)
     except SidecarError as error:
         report = _without_sidecar(settings, error)
@@ -71,7 +71,7 @@ def _without_sidecar(settings: Any, error: Any) -> dict[str, Any]:
         text = f"{error} ({error.hint})" if error.hint else str(error)
         why = "unknown: the sidecar does not say"
     unknown = {"reachable": False, "known": False, "since": "", "version": "", "lastError": why}
-    answers = gateway_answers(settings["gateway.url"])
+    answers = gateway_answers(settings.gateway.url)
     gateway = {"known": True, "reachable": answers, "lastError": "" if answers else "does not answer"}
     return {
         "status": "down",

@@ -37,7 +37,7 @@ def command(as_json: bool, quiet: bool, **given: Any) -> None:
         config_file.set_values(home / "config.toml", changes)
     settings = load()
     settings.api_key()
-    binary = nats_server.find()[0] if settings["nats.managed"] else None
+    binary = nats_server.find()[0] if settings.nats.managed else None
 
     def say(text: str) -> None:
         at = moment(datetime.now(UTC).isoformat())
@@ -47,7 +47,7 @@ def command(as_json: bool, quiet: bool, **given: Any) -> None:
             line(f"{at} {text}", err=True)
 
     if not quiet:
-        say(f"sidecar {settings['sidecar.url']}, NATS {settings['nats.url'].rpartition('@')[2]}, state {home}")
+        say(f"sidecar {settings.sidecar.url}, NATS {settings.nats.url.rpartition('@')[2]}, state {home}")
     if asyncio.run(Supervisor(settings, binary, say).run()):
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until the new program has its own handler
         sys.stdout.flush()

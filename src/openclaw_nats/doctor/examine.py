@@ -31,10 +31,10 @@ def examine(settings: Settings, call: Call, read: Read, waiting: Waiting = lambd
         Check("versions", "this machine (versions, files, disk)", lambda: _machine(settings)),
         Check("service", "the service manager", lambda: machine.service(settings)),
         Check("ports", "what listens on our ports", lambda: machine.ports(settings)),
-        Check("nats", f"NATS at {masked(settings['nats.url'])}", lambda: nats_side.nats(settings)),
+        Check("nats", f"NATS at {masked(settings.nats.url)}", lambda: nats_side.nats(settings)),
         Check("openclaw", "OpenClaw (its command and the Gateway)", lambda: openclaw_side.openclaw(settings)),
     ]
-    sidecar = Check("sidecar", f"the sidecar at {settings['sidecar.url']}", lambda: _sidecar(call, report), 13.0)
+    sidecar = Check("sidecar", f"the sidecar at {settings.sidecar.url}", lambda: _sidecar(call, report), 13.0)
     for one in (*looks, sidecar):
         one.start()
     runs = True

@@ -25,7 +25,7 @@ from openclaw_nats.installer.services import WORDS, service_for
 from openclaw_nats.installer.setup import read_record
 from openclaw_nats.service import disk_space
 from openclaw_nats.service.locations import Locations
-from openclaw_nats.settings import Settings
+from openclaw_nats.settings import Settings, format_size
 
 _MOST_REJECTED = 100_000
 _RELEASED = 1_767_225_600  # 2026-01-01: a clock before that is wrong
@@ -34,7 +34,7 @@ _RELEASED = 1_767_225_600  # 2026-01-01: a clock before that is wrong
 def versions(settings: Settings) -> Iterator[Finding]:
     """Ourselves, Python, nats-server."""
     yield ok("versions", f"openclaw-nats {__version__}, Python {platform.python_version()}, {platform.platform()}")
-    if not settings["nats.managed"]:
+    if not settings.nats.managed:
         return
     try:
         binary, version = nats_server.find()
@@ -55,11 +55,11 @@ def files(settings: Settings) -> Iterator[Finding]:
         (settings.home / "sidecar.db", False),
         (where.nats_nkey, False),
     ]
-    if settings["nats.managed"]:
+    if settings.nats.managed:
         wanted.append((where.nats_password, True))
-    for name in ("nats.password_file", "nats.credentials_file", "nats.nkey_seed_file"):
-        if settings[name] and Path(settings[name]) != where.nats_password:
-            wanted.append((Path(settings[name]), True))
+    for named in (settings.nats.password_file, settings.nats.credentials_file, settings.nats.nkey_seed_file):
+        if named and Path(named) != where.nats_password:
+            wanted.append((Path(named), True))
     bad = 0
     for path, needed in wanted:
         try:
@@ -93,23 +93,23 @@ def service(settings: Settings) -> Iterator[Finding]:
 
 def ports(settings: Settings) -> Iterator[Finding]:
     """Who listens, and for whom."""
-    host, port = settings["sidecar.host"], settings["sidecar.port"]
+    host, port = settings.sidecar.host, settings.sidecar.port
     if not _is_loopback(host):
         yield note(
             "ports",
             f"the sidecar listens on {host}: every machine that reaches it needs the key, over plain HTTP",
             "If nobody else has to reach it: `openclaw-nats config set sidecar.host 127.0.0.1`.",
         )
-    where = urlsplit(settings["sidecar.url"])
+    where = urlsplit(settings.sidecar.url)
     if (where.port or 80) != port:
         yield problem(
             "ports",
-            f"sidecar.url is {settings['sidecar.url']}, but the sidecar listens on port {port}",
+            f"sidecar.url is {settings.sidecar.url}, but the sidecar listens on port {port}",
             f"Run `openclaw-nats config set sidecar.port {port}`.",
         )
     addresses = [("sidecar", where.hostname or "127.0.0.1", port, b"HTTP")]
-    if settings["nats.managed"]:
-        nats = urlsplit(settings["nats.url"].split(",")[0])
+    if settings.nats.managed:
+        nats = urlsplit(settings.nats.url.split(",")[0])
         addresses.append(("nats", nats.hostname or "127.0.0.1", nats.port or 4222, b"INFO"))
     for name, address, number, mark in addresses:
         greeting = _greeting(address, number, ask=mark == b"HTTP")
@@ -138,8 +138,8 @@ def disk(settings: Settings) -> Iterator[Finding]:
         )
         if disk.low:
             yield problem("disk", disk.text, f"Make room, or keep less: {less}.")
-        elif settings["nats.managed"] and disk.free < settings["stream.max_bytes"]:
-            yield note("disk", f"{shown}; the stream may grow to {settings.shown('stream.max_bytes')}")
+        elif settings.nats.managed and disk.free < settings.stream.max_bytes:
+            yield note("disk", f"{shown}; the stream may grow to {format_size(settings.stream.max_bytes)}")
         else:
             yield ok("disk", shown)
 

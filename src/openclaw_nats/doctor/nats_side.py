@@ -54,7 +54,7 @@ async def _look(settings: Settings) -> list[Finding]:
 def _unreachable(settings: Settings, error: str) -> Finding:
     if "uthorization" in error:
         return problem("nats", f"NATS refuses us: {error}", _PERMISSIONS)
-    start = "Run `openclaw-nats start`." if settings["nats.managed"] else "Start it, or run `setup --nats-url` anew."
+    start = "Run `openclaw-nats start`." if settings.nats.managed else "Start it, or run `setup --nats-url` anew."
     return problem("nats", error, start)
 
 
@@ -80,7 +80,7 @@ async def _jetstream(connection: Connection) -> list[Finding]:
 
 
 def _durability(settings: Settings) -> list[Finding]:
-    if not settings["nats.managed"]:
+    if not settings.nats.managed:
         text = "whether this NATS writes each event to disk before it acknowledges it can't be seen from here"
         return [note("sync_interval", text, "Set `sync_interval: always` in its jetstream block.")]
     places = (Locations(settings.home).nats_config, settings.home / "docker" / "nats-server.conf")

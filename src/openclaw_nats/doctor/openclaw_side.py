@@ -87,7 +87,7 @@ def _plugin(found: OpenClaw, settings: Settings) -> Iterator[Finding]:
 
 
 def _gateway(found: OpenClaw, settings: Settings) -> Iterator[Finding]:
-    url = settings["gateway.url"]
+    url = settings.gateway.url
     if gateway_answers(url):
         yield ok("gateway", f"it answers at {url}")
         return
@@ -111,7 +111,7 @@ def _hooks(found: OpenClaw, settings: Settings) -> Iterator[Finding]:
     if not token:
         yield ok("hook token", "not needed: turns go through the plugin")
         return
-    path = settings["gateway.hooks_path"]
+    path = settings.gateway.hooks_path
     if found.hooks_path() != path:
         yield problem("hook token", f"OpenClaw's hooks.path is {found.hooks_path()}, but {path} is asked", SETUP)
         return
@@ -137,7 +137,7 @@ def _hook_status(settings: Settings, token: str) -> int | None:
 
     Over TLS nothing is sent to a peer with another certificate than the Gateway's.
     """
-    parts, certificate = urlsplit(settings["gateway.url"]), settings["gateway.certificate_file"]
+    parts, certificate = urlsplit(settings.gateway.url), settings.gateway.certificate_file
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
         context = tls.unchecked() if certificate else ssl.create_default_context()
@@ -151,7 +151,7 @@ def _hook_status(settings: Settings, token: str) -> int | None:
             if hashlib.sha256(shown).digest() != tls.digest_of(certificate):
                 return None
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        connection.request("POST", f"{settings['gateway.hooks_path']}/agent", b"{}", headers)
+        connection.request("POST", f"{settings.gateway.hooks_path}/agent", b"{}", headers)
         return connection.getresponse().status
     except (OSError, http.client.HTTPException, RetryLater):
         return None

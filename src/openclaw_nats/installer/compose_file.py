@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import openclaw_nats
-from openclaw_nats.settings import Settings
+from openclaw_nats.settings import Settings, find, value_of
 
 STATE = "/state/nats"
 _CREDENTIALS = (
@@ -31,14 +31,14 @@ def compose(settings: Settings, folder: Path) -> dict[str, Any]:
     the other runtimes have them. With a NATS of somebody else's there is only the sidecar.
     """
     services = {"sidecar": _sidecar(settings, folder)}
-    if settings["nats.managed"]:
+    if settings.nats.managed:
         services = {"nats": _nats(settings, folder), **services}
         services["sidecar"]["depends_on"] = {"nats": {"condition": "service_healthy"}}
     return {"services": services}
 
 
 def _nats(settings: Settings, folder: Path) -> dict[str, Any]:
-    port = urlsplit(settings["nats.url"].split(",")[0]).port or 4222
+    port = urlsplit(settings.nats.url.split(",")[0]).port or 4222
     return {
         **_closed(folder),
         "command": ["openclaw_nats.service.nats_binary", "-c", f"{STATE}/nats-server.conf"],
@@ -58,28 +58,28 @@ def _sidecar(settings: Settings, folder: Path) -> dict[str, Any]:
         "OPENCLAW_NATS_NATS_MANAGED": "false",
         "OPENCLAW_NATS_SIDECAR_HOST": "0.0.0.0",  # noqa: S104  (inside the container; published on loopback only)
         "OPENCLAW_NATS_SIDECAR_PORT": "3104",
-        "OPENCLAW_NATS_GATEWAY_URL": _from_inside(settings["gateway.url"]),
+        "OPENCLAW_NATS_GATEWAY_URL": _from_inside(settings.gateway.url),
         "OPENCLAW_NATS_GATEWAY_PUBLIC_URL": settings.gateway_page,
         "OPENCLAW_NATS_GATEWAY_ID": settings.gateway_id,
         "OPENCLAW_NATS_NATS_URL": "nats://nats:4222",
     }
     volumes = [_bind(settings.home, STATE)]
-    if not settings["nats.managed"]:
-        environment["OPENCLAW_NATS_NATS_URL"] = _from_inside(settings["nats.url"])
+    if not settings.nats.managed:
+        environment["OPENCLAW_NATS_NATS_URL"] = _from_inside(settings.nats.url)
     for name in _CREDENTIALS:
-        if path := settings[name]:
+        if path := str(value_of(settings, name)):
             inside = f"{STATE}/{Path(path).name}"
             if Path(path).parent != settings.home:
                 inside = f"/credentials/{Path(path).name}"
                 if any(inside == one for one in environment.values()):  # two files of one name, in two folders
                     inside = f"/credentials/{name}/{Path(path).name}"
                 volumes.append(_bind(Path(path), inside, read_only=True))
-            environment[f"OPENCLAW_NATS_{name.replace('.', '_').upper()}"] = inside
+            environment[find(name).variable] = inside
     return {
         **_closed(folder),
         "command": ["openclaw_nats.service.sidecar"],
         "environment": environment,
-        "ports": [f"127.0.0.1:{settings['sidecar.port']}:3104"],
+        "ports": [f"127.0.0.1:{settings.sidecar.port}:3104"],
         "volumes": volumes,
         "extra_hosts": ["host.docker.internal:host-gateway"],
         "healthcheck": _health(_CHECK_SIDECAR),

@@ -57,7 +57,7 @@ class DockerCompose:
         source = Path(openclaw_nats.__file__).parent
         shutil.copytree(source, package, ignore=shutil.ignore_patterns("__pycache__", "demo", "*.pyc"))
         (self.folder / ".dockerignore").write_text("**/__pycache__\ncompose.yml\nnats-server.conf\n")
-        if settings["nats.managed"]:
+        if settings.nats.managed:
             inside = render(settings, listen="0.0.0.0:4222", home=Path(STATE))
             write_private(self.folder / "nats-server.conf", inside)
         write_private(self.file, text_of(compose(settings, self.folder)))

@@ -16,10 +16,10 @@ def prepare(options: Options) -> dict[str, str]:
     if not where.api_key.exists():
         credentials.make_api_key(where)
     changes = options.nats_settings()
-    managed = not changes and (options.nats_port is not None or bool(settings["nats.managed"]))
+    managed = not changes and (options.nats_port is not None or settings.nats.managed)
     if not changes and options.nats_port is not None:
         changes |= {"nats.managed": "true", "nats.url": f"nats://127.0.0.1:{options.nats_port}"}
-    if managed and not settings["nats.password_file"]:
+    if managed and not settings.nats.password_file:
         if not where.nats_password.exists():
             credentials.make_nats_password(where)
         changes |= {"nats.managed": "true", "nats.user": USER, "nats.password_file": str(where.nats_password)}

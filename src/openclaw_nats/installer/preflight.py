@@ -56,9 +56,9 @@ def refuse(found: list[Problem]) -> None:
 
 def _ports(setup: Setup, service_kind: str) -> list[Problem]:
     settings = setup.wanted_settings()
-    wanted = {"sidecar": ("Settings", int(settings["sidecar.port"]), "--sidecar-port")}
+    wanted = {"sidecar": ("Settings", settings.sidecar.port, "--sidecar-port")}
     if setup.managed:
-        address = urlsplit(str(settings["nats.url"]).split(",")[0])
+        address = urlsplit(settings.nats.url.split(",")[0])
         wanted["nats-server"] = ("NATS", address.port or 4222, "--nats-port")
     gateway = urlsplit(setup.gateway_url())
     seen = {gateway.port: "the Gateway"} if gateway.hostname in ("127.0.0.1", "localhost", "::1") else {}

@@ -20,9 +20,7 @@ from openclaw_nats.plugin_files import plugin_dir
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.service.nats_config import USER
-from openclaw_nats.settings import REGISTRY, Settings, load
-
-_DEFAULTS = {setting.name: setting.default for setting in REGISTRY}
+from openclaw_nats.settings import Settings, find, load, value_of
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ class Setup:
         """Where the Gateway is, as asked for, as configured before, or as OpenClaw's configuration says."""
         if self.options.gateway_url is not None:
             return self.options.gateway_url
-        noted = str(self.settings()["gateway.url"])
+        noted = self.settings().gateway.url
         # One that setup found itself follows OpenClaw's configuration; one that the operator chose stays.
         if self._chosen("gateway.url") and noted != self.record.get("gatewayUrl"):
             return noted
@@ -128,7 +126,7 @@ class Setup:
         settings = self.settings()
         if self.options.nats_port is not None or settings.origins["nats.managed"] == "NATS_SERVERS":
             return True  # that variable may be another program's: --nats-url says that it is meant
-        return bool(settings["nats.managed"])
+        return settings.nats.managed
 
     def _nats_todo(self) -> str:
         if not self.managed or self.where.nats_password.exists():
@@ -141,7 +139,7 @@ class Setup:
 
     def _nats_detail(self) -> str:
         if not self.managed:
-            return f"uses {without_password(self.options.nats_url or str(self.settings()['nats.url']))}"
+            return f"uses {without_password(self.options.nats_url or self.settings().nats.url)}"
         binary, version = nats_server.find()
         return f"nats-server {version} ({binary})"
 
@@ -150,7 +148,7 @@ class Setup:
             return self.options.nats_port
         if self.settings().origins["nats.url"] == "NATS_SERVERS" or not self._chosen("nats.url"):
             return _free_port(4222)
-        return urlsplit(str(self.settings()["nats.url"]).split(",")[0]).port or 4222
+        return urlsplit(self.settings().nats.url.split(",")[0]).port or 4222
 
     # Settings --------------------------------------------------------------------------------------------------
 
@@ -177,7 +175,7 @@ class Setup:
             values |= options.nats_settings()
         port = options.sidecar_port
         if port is None and not self._chosen("sidecar.port"):
-            port = _free_port(int(settings["sidecar.port"]))
+            port = _free_port(settings.sidecar.port)
         if port is not None:
             values["sidecar.port"] = str(port)
             values["sidecar.url"] = f"http://127.0.0.1:{port}"
@@ -199,8 +197,9 @@ class Setup:
         return f"write {', '.join(changes)}" if changes else ""
 
     def _is_set(self, now: Settings, name: str, value: str) -> bool:
-        same = str(now[name]) == value or (value in ("true", "false") and str(now[name]).lower() == value)
-        return same and (now.origins[name] == str(self.where.config) or value == str(_DEFAULTS[name]))
+        found = str(value_of(now, name))
+        same = found == value or (value in ("true", "false") and found.lower() == value)
+        return same and (now.origins[name] == str(self.where.config) or value == str(find(name).default))
 
     def _apply_settings(self) -> None:
         now = self.settings()

@@ -72,23 +72,23 @@ class Options:
     def from_settings(cls, settings: Settings) -> Options:
         """The options that the settings ask for; a nats-server of ours knows us by an nkey once there is one."""
         own = settings.home / NATS_NKEY
-        if settings["nats.managed"] and not settings["nats.nkey_seed_file"] and own.is_file():
+        if settings.nats.managed and not settings.nats.nkey_seed_file and own.is_file():
             return cls(
-                servers=tuple(part.strip() for part in settings["nats.url"].split(",")),
+                servers=tuple(part.strip() for part in settings.nats.url.split(",")),
                 nkey_seed_file=str(own),
                 server_proof=server_proof(own.read_text()),
-                domain=settings["nats.domain"],
-                inbox_prefix=settings["nats.inbox_prefix"],
+                domain=settings.nats.domain,
+                inbox_prefix=settings.nats.inbox_prefix,
             )
         return cls(
-            servers=tuple(part.strip() for part in settings["nats.url"].split(",")),
-            user=settings["nats.user"],
+            servers=tuple(part.strip() for part in settings.nats.url.split(",")),
+            user=settings.nats.user,
             password=settings.nats_password(),
-            credentials_file=settings["nats.credentials_file"],
-            nkey_seed_file=settings["nats.nkey_seed_file"],
-            tls_ca_file=settings["nats.tls_ca_file"],
-            domain=settings["nats.domain"],
-            inbox_prefix=settings["nats.inbox_prefix"],
+            credentials_file=settings.nats.credentials_file,
+            nkey_seed_file=settings.nats.nkey_seed_file,
+            tls_ca_file=settings.nats.tls_ca_file,
+            domain=settings.nats.domain,
+            inbox_prefix=settings.nats.inbox_prefix,
         )
 
     def arguments(self) -> dict[str, Any]:

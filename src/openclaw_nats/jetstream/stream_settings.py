@@ -77,7 +77,7 @@ class StreamSettings:
         ]
 
     def _may_change(self, found: dict[str, Any], wanted: dict[str, Any]) -> bool:
-        return found.get("description") == wanted["description"] or bool(self._settings["stream.change_adopted"])
+        return found.get("description") == wanted["description"] or self._settings.stream.change_adopted
 
     def _missing(self, found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -93,9 +93,9 @@ class StreamSettings:
 def limits(settings: Settings) -> dict[str, int]:
     """Age, size and deduplication window of the events stream, as JetStream counts them (ns, bytes)."""
     found = {
-        "max_age": int(settings["stream.max_age"] * 1e9),
-        "max_bytes": settings["stream.max_bytes"] or -1,
-        "duplicate_window": int(settings["stream.duplicate_window"] * 1e9),
+        "max_age": int(settings.stream.max_age * 1e9),
+        "max_bytes": settings.stream.max_bytes or -1,
+        "duplicate_window": int(settings.stream.duplicate_window * 1e9),
     }
     return _consistent(found)
 

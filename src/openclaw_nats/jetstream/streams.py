@@ -213,7 +213,7 @@ class Streams:
         config = {
             **_base(EVENTS, EVERYTHING),
             **limits(self._settings),
-            "num_replicas": self._settings["stream.replicas"],
+            "num_replicas": self._settings.stream.replicas,
             "description": "Events of OpenClaw Gateways",
         }
         if supports_atomic(self.servers.oldest.version):
@@ -230,7 +230,7 @@ class Streams:
             "max_bytes": _SCHEDULE_BYTES,  # JetStream knows no schedules with `discard` new: `notes` warn in time
             "allow_msg_schedules": True,
             "allow_msg_ttl": True,
-            "num_replicas": self._settings["stream.replicas"],
+            "num_replicas": self._settings.stream.replicas,
             "description": "Cron jobs and timers, and when they fired",
         }
 
@@ -240,7 +240,7 @@ class Streams:
             "max_msgs_per_subject": 1,
             "max_bytes": _LEASE_BYTES,
             "discard": "new",
-            "num_replicas": self._settings["stream.replicas"],
+            "num_replicas": self._settings.stream.replicas,
             "description": "Which sidecar works under which gateway.id",
         }
 
@@ -248,8 +248,8 @@ class Streams:
         return {
             **_base(DEAD_LETTERS, DEAD_LETTER_SUBJECTS),
             "max_age": int(_DEAD_LETTER_AGE * 1e9),
-            "max_bytes": min(self._settings["stream.max_bytes"] or 1 << 30, 1 << 30),
-            "num_replicas": self._settings["stream.replicas"],
+            "max_bytes": min(self._settings.stream.max_bytes or 1 << 30, 1 << 30),
+            "num_replicas": self._settings.stream.replicas,
             "description": "Events that could not be delivered",
         }
 

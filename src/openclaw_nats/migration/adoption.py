@@ -27,7 +27,7 @@ def wanted(older: Older, settings: Settings) -> dict[str, Any]:
     port = url.port or 3104
     key = older.environment.get("NATS_PLUGIN_API_KEY", "")
     found: dict[str, Any] = {}
-    if port != settings["sidecar.port"] and url.hostname in ("127.0.0.1", "localhost", "::1"):
+    if port != settings.sidecar.port and url.hostname in ("127.0.0.1", "localhost", "::1"):
         found["port"] = port
     if key and key != settings.api_key():
         safe = key != DEFAULT_KEY and len(key) >= _SHORTEST_KEY
@@ -43,7 +43,7 @@ def adopt(older: Older, settings: Settings, changes: dict[str, Any]) -> dict[str
         before["key"] = where.api_key.read_text().strip()
         write_private(where.api_key, older.environment["NATS_PLUGIN_API_KEY"] + "\n")
     if "port" in changes and _is_free(changes["port"]):
-        before["port"] = settings["sidecar.port"]
+        before["port"] = settings.sidecar.port
         _set_port(where, changes["port"])
     if changes.get("comment_out"):
         before["environment"] = older.environment_file.read_text()

@@ -69,7 +69,7 @@ def build_dashboard(
             return None
 
     async def pages() -> list[str]:
-        found = [settings["sidecar.url"] + DASHBOARD]
+        found = [settings.sidecar.url + DASHBOARD]
         told = reports.last.dashboard if reports.fresh and reports.last is not None else ""
         if told and await gateway_is_up():  # a report stays fresh for a while after the Gateway has ended
             found.insert(0, settings.gateway_page + told)
@@ -87,7 +87,7 @@ def build_dashboard(
         return {"health": await health(), "eventsPerSecond": activity.events_per_second()}
 
     activity = Activity(inbound.database, last_sequence)
-    sign_in = SignIn(inbound.database, settings["dashboard.session_expires"])
+    sign_in = SignIn(inbound.database, settings.dashboard.session_expires)
     # Its own name for each installation: two on one machine share the host name that cookies go by.
     cookie = "openclaw_nats_" + hashlib.sha256(str(settings.home).encode()).hexdigest()[:8]
     hub = Live(event_log, state)

@@ -35,7 +35,7 @@ def disks(settings: Settings) -> list[Disk]:
     """The disk of the state directory and, where it is another one, that of our own nats-server's store."""
     found = [_disk("state", settings.home if settings.home.exists() else Path.home())]
     store = Locations(settings.home).jetstream
-    if settings["nats.managed"] and store.exists() and store.stat().st_dev != found[0].folder.stat().st_dev:
+    if settings.nats.managed and store.exists() and store.stat().st_dev != found[0].folder.stat().st_dev:
         found.append(_disk("nats", store))
     return found
 

@@ -191,20 +191,20 @@ def build_inbound(
     """Wire the way in and take up what the last process left; needs a running event loop."""
     meters = InboundMeters(registry)
     limits = (
-        Limit("budget.turns_per_hour", settings["budget.turns_per_hour"], 3600),
-        Limit("budget.turns_per_day", settings["budget.turns_per_day"], _DAY),
-        Limit("budget.route_turns_per_hour", settings["budget.route_turns_per_hour"], 3600),
+        Limit("budget.turns_per_hour", settings.budget.turns_per_hour, 3600),
+        Limit("budget.turns_per_day", settings.budget.turns_per_day, _DAY),
+        Limit("budget.route_turns_per_hour", settings.budget.route_turns_per_hour, 3600),
     )
-    shares = share_of(limits[:2], settings["agents.budget_share"])
-    flow = FlowControl(Budgets(limits[:2], limits[2], shares), settings["delivery.max_text"], correction)
-    guard = LoopGuard(settings["delivery.max_hops"])
+    shares = share_of(limits[:2], settings.agents.budget_share)
+    flow = FlowControl(Budgets(limits[:2], limits[2], shares), settings.delivery.max_text, correction)
+    guard = LoopGuard(settings.delivery.max_hops)
     source = JetStreamSource(connection, settings.gateway_id, SavedPositions(database))
     book = RouteBook(database, source, flow)
     book.takeover = takeover = Takeover(database, source)
     book.load()
     documents = Documents(database)
     processes = RenderProcesses()
-    renderer = Renderer(processes, settings["delivery.max_text"])
+    renderer = Renderer(processes, settings.delivery.max_text)
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -212,18 +212,18 @@ def build_inbound(
         auto_decompress=False,  # a webhook's small answer may unpack to gigabytes
         headers={"Accept-Encoding": "identity"},
     )
-    timeout = settings["delivery.run_timeout"]
+    timeout = settings.delivery.run_timeout
     channel = PluginChannel(timeout)
     hooks = Hooks(
-        settings["gateway.url"],
+        settings.gateway.url,
         settings.hook_token,
         session,
         timeout,
-        path=settings["gateway.hooks_path"],
-        certificate=settings["gateway.certificate_file"],
+        path=settings.gateway.hooks_path,
+        certificate=settings.gateway.certificate_file,
     )
     known = bool(database.now(lambda db: inbox.fact(db, _KNOWN_PLUGIN)))
-    sender = GatewaySender(channel, hooks, settings["delivery.way"], plugin_known=known)
+    sender = GatewaySender(channel, hooks, settings.delivery.way, plugin_known=known)
     senders: dict[str, Sender] = {
         **dict.fromkeys(TURN_KINDS, sender),
         "webhook": Webhooks(session),
@@ -252,7 +252,7 @@ def build_inbound(
     book.on_change = deliveries.wake
     notices = Notices(event_log, flow, meters, settings.gateway_id, book.name_of, identity)
     guard.on_stop = notices.loop_stopped
-    reads_all = settings["agents.read"] == "all"
+    reads_all = settings.agents.read == "all"
     judge = Judge()
     ticks = SealedTicks(identity)
     losses = Losses(
@@ -264,7 +264,7 @@ def build_inbound(
         wants=lambda: bool(book.patterns),
         gate=gate,
     )
-    space = InboxSpace(database, meters, settings["inbox.max_bytes"], settings["inbox.keep"])
+    space = InboxSpace(database, meters, settings.inbox.max_bytes, settings.inbox.keep)
 
     intake = Intake(
         source=source,

@@ -29,14 +29,14 @@ def render(settings: Settings, *, listen: str = "", home: Path | None = None) ->
     of its own; this one only has to be larger than all that they reserve, also while a smaller limit replaces a larger.
     """
     where = Locations(home or settings.home)
-    address = urlsplit(settings["nats.url"].split(",")[0])
+    address = urlsplit(settings.nats.url.split(",")[0])
     password = settings.nats_password()
     if not password:
         raise SettingsError(
             f"the managed nats-server has no password ({settings.home / 'nats-password'} is missing)",
             hint="Run `openclaw-nats setup`, which makes one.",
         )
-    sync = "always" if settings["durability"] == "always" else "2m"
+    sync = "always" if settings.durability == "always" else "2m"
     host = f"[{address.hostname}]" if ":" in (address.hostname or "") else address.hostname
     return (
         "# Written by openclaw-nats at every start; change config.toml instead.\n"
@@ -50,7 +50,7 @@ def render(settings: Settings, *, listen: str = "", home: Path | None = None) ->
         "jetstream: {\n"
         f"  store_dir: {quoted(str(where.jetstream))}\n"
         f"  sync_interval: {sync}\n"
-        f"  max_file_store: {max(_STORE_BYTES, settings['stream.max_bytes'] * 4)}\n"
+        f"  max_file_store: {max(_STORE_BYTES, settings.stream.max_bytes * 4)}\n"
         "  max_memory_store: 64MB\n"
         "}\n"
     )
@@ -66,7 +66,7 @@ def _users(settings: Settings, password: str) -> list[str]:
     """The operator's own programs come with the password; we by our nkey. Its permissions are how the server proves
     itself to us (jetstream/connection.py): it tells them to that user alone, and we never publish there.
     """
-    users = [f"{{ user: {quoted(settings['nats.user'] or USER)}, password: {quoted(password)} }}"]
+    users = [f"{{ user: {quoted(settings.nats.user or USER)}, password: {quoted(password)} }}"]
     seed_file = Locations(settings.home).nats_nkey
     if seed_file.is_file():
         seed = seed_file.read_text()

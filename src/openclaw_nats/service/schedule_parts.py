@@ -73,7 +73,7 @@ def build_schedules(
     return Schedules(
         log=log,
         keeper=keeper,
-        cron=CronBook(log, keeper, settings.gateway_id, settings["schedules.timezone"], prepare, seal, clock=clock),
+        cron=CronBook(log, keeper, settings.gateway_id, settings.schedules.timezone, prepare, seal, clock=clock),
         timers=TimerBook(log, settings.gateway_id, prepare, seal, clock=clock),
         streams=streams,
     )

@@ -156,12 +156,12 @@ async def build(settings: Settings) -> Sidecar:
     meters.lease_held.set_function(lambda: float(lease.allowed))
     meters.clock_offset.set_function(lambda: streams.clock.offset)
     publisher = GroupCommitPublisher(event_log, meters.group_size.observe)
-    redaction = RedactionProcess(Redactor(patterns=settings["redaction.patterns"], keys=settings["redaction.keys"]))
+    redaction = RedactionProcess(Redactor(patterns=settings.redaction.patterns, keys=settings.redaction.keys))
     ingest = Ingest(
         publisher=publisher,
         log=event_log,
-        subject_filter=SubjectFilter(settings["filter.allow"], settings["filter.block"]),
-        redactor=redaction if settings["redaction.enabled"] else None,
+        subject_filter=SubjectFilter(settings.filter.allow, settings.filter.block),
+        redactor=redaction if settings.redaction.enabled else None,
         meters=meters,
         gateway_id=settings.gateway_id,
         duplicate_window=limits(settings)["duplicate_window"] / 1e9,
@@ -178,7 +178,7 @@ async def build(settings: Settings) -> Sidecar:
 
     inbound.book.ask_gateway = ask_gateway
     schedules = build_schedules(settings, connection, streams, ingest, identity, lease)
-    gateway = GatewayProbe(settings["gateway.url"])
+    gateway = GatewayProbe(settings.gateway.url)
     health = Health(
         settings=settings,
         connection=connection,
@@ -214,13 +214,13 @@ async def build(settings: Settings) -> Sidecar:
             openapi=openapi.document(),
             on_agents=inbound.book.follow_gateway,
         ),
-        routes=RouteEndpoints(inbound.book, inbound.inbox, inbound.dry_run, compat=settings["compat"]),
+        routes=RouteEndpoints(inbound.book, inbound.inbox, inbound.dry_run, compat=settings.compat),
         deliveries=DeliveryEndpoints(inbound.inbox),
         channel=ChannelEndpoints(inbound.channel),
         cron=CronEndpoints(schedules.cron, inbound.inbox),
         timers=TimerEndpoints(schedules.timers),
         tools=ToolEndpoints(build_toolbox(settings, connection, event_log, ingest, inbound.book, schedules)),
-        checks=CheckEndpoints(settings["schedules.timezone"], lambda: inbound.book.agents),
+        checks=CheckEndpoints(settings.schedules.timezone, lambda: inbound.book.agents),
         insight=dashboard.insight,
         live=dashboard.live,
         dashboard=dashboard.endpoints,
@@ -229,10 +229,10 @@ async def build(settings: Settings) -> Sidecar:
     only_there = OnlyThere(
         routes=inbound.book, inbox=inbound.inbox, cron=schedules.cron, timers=schedules.timers, views=dashboard.views
     )
-    compat = [Middleware(Compat, only_there=only_there)] if settings["compat"] else []
+    compat = [Middleware(Compat, only_there=only_there)] if settings.compat else []
     spans = None
-    if settings["otel.endpoint"]:
-        send = otlp(settings["otel.endpoint"], settings.gateway_id)
+    if settings.otel.endpoint:
+        send = otlp(settings.otel.endpoint, settings.gateway_id)
         spans = SpanExporter(event_log, inbound.database, settings.gateway_id, streams.last_sequence, send)
     app = build_app(api_key=api_key, endpoints=endpoints, gate=gate, compat=compat, meters=meters)
     return Sidecar(
@@ -287,15 +287,15 @@ class _Server(uvicorn.Server):
 
 async def serve(settings: Settings) -> None:
     """Run the sidecar until SIGTERM or SIGINT."""
-    host = settings["sidecar.host"]
-    listener = listen(host, settings["sidecar.port"])  # first: who has the port has the database
+    host = settings.sidecar.host
+    listener = listen(host, settings.sidecar.port)  # first: who has the port has the database
     sidecar = await build(settings)
     write_private(settings.home / "plugin.json", json.dumps(settings.for_plugin(), indent=2) + "\n")
     if not _is_loopback(host):
         log.warning("sidecar.listens_beyond_loopback", host=host)
     config = uvicorn.Config(
         sidecar.app,
-        http=limited(settings["sidecar.max_connections"]),
+        http=limited(settings.sidecar.max_connections),
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -306,7 +306,7 @@ async def serve(settings: Settings) -> None:
         backlog=1024,
     )
     tasks = asyncio.create_task(sidecar.run_tasks(), name="sidecar-tasks")
-    log.info("sidecar.started", version=__version__, host=host, port=settings["sidecar.port"])
+    log.info("sidecar.started", version=__version__, host=host, port=settings.sidecar.port)
     try:
         await _Server(config, sidecar.app).serve(sockets=[listener])
     finally:
@@ -321,7 +321,7 @@ def main() -> None:
     """Entry point of the process; prints a one-line error and exits 1 when it can't start."""
     try:
         settings = load()
-        logs.configure(settings["log.level"], settings.home / "logs" / "sidecar.log")
+        logs.configure(settings.log.level, settings.home / "logs" / "sidecar.log")
         import uvloop
 
         uvloop.run(serve(settings))

@@ -164,8 +164,8 @@ class Supervisor:
             asyncio.get_running_loop().call_later(_STOP_SECONDS, _kill, process)
 
     def _concerns_nats(self, settings: Settings) -> bool:
-        if self._nats is None or not settings["nats.managed"]:
-            return (self._nats is not None) != bool(settings["nats.managed"])
+        if self._nats is None or not settings.nats.managed:
+            return (self._nats is not None) != settings.nats.managed
         return nats_config.render(settings) != self._where.nats_config.read_text()
 
     def _restart_nats(self) -> None:

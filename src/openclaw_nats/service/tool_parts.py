@@ -31,5 +31,5 @@ def build_toolbox(
         limits,
         Publishing(limits, ingest, event_log, connection.ask, settings.gateway_id),
         Subscriptions(limits, book),
-        Scheduling(limits, schedules.cron, schedules.timers, settings["schedules.timezone"]),
+        Scheduling(limits, schedules.cron, schedules.timers, settings.schedules.timezone),
     )

@@ -9,25 +9,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeAlias
 
-ALIASES = {"NATS_SIDECAR_URL": "sidecar.url", "NATS_SERVERS": "nats.url", "OPENCLAW_GATEWAY_URL": "gateway.url"}
+from openclaw_nats.settings.registry import REGISTRY, find
+
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#]+[^\s]*", re.IGNORECASE)
 _NATS_SCHEMES = ("nats://", "tls://", "ws://", "wss://")
 _HTTP_OF = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 
-Raw = dict[str, tuple[Any, str]]
+Raw: TypeAlias = dict[str, tuple[object, str]]
 
 
-def apply(raw: Raw, environment: Mapping[str, str], own: Mapping[str, str], *, nats: str) -> list[str]:
+def apply(raw: Raw, environment: Mapping[str, str], *, nats: str) -> list[str]:
     """Put what the variables say into `raw` (setting → value and origin); return why some were not used, in words.
 
-    `own` is our own variable of each setting. `nats` says which NATS was chosen; empty while none was.
+    `nats` says which NATS was chosen; empty while none was.
     """
     notes = []
-    for variable, name in ALIASES.items():
-        text = environment.get(variable, "").strip()
-        if not text or own[name] in environment:
+    for setting in REGISTRY:
+        variable, name = setting.also, setting.name
+        text = environment.get(variable, "").strip() if variable else ""
+        if not text or setting.variable in environment:
             continue
         if name == "nats.url" and nats:
             if _nats(text) != raw[name][0]:
@@ -41,7 +43,7 @@ def apply(raw: Raw, environment: Mapping[str, str], own: Mapping[str, str], *, n
             notes.append(f"{variable} in the environment is not used: it is no address that {name} could hold")
             continue
         raw[name] = (value, variable)
-        if name == "nats.url" and own["nats.managed"] not in environment:
+        if name == "nats.url" and find("nats.managed").variable not in environment:
             raw["nats.managed"] = (False, variable)
     return notes
 

@@ -1,0 +1,129 @@
+"""All settings of one installation, and what is worked out from them."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from openclaw_nats.errors import NotSetUp
+from openclaw_nats.settings.declaring import AT_NATS_START, setting
+from openclaw_nats.settings.kinds import FLAG, one_of
+from openclaw_nats.settings.sections import (
+    Agents,
+    Budget,
+    Capture,
+    Dashboard,
+    Delivery,
+    Filter,
+    Gateway,
+    Inbox,
+    Log,
+    Nats,
+    Otel,
+    Redaction,
+    Schedules,
+    Sidecar,
+    Spool,
+    Stream,
+)
+
+NATS_NKEY = "nats-nkey"  # in the state directory: the seed of our own user at a managed nats-server
+API_KEY_VARIABLE = "NATS_PLUGIN_API_KEY"
+HOOK_TOKEN_VARIABLE = "OPENCLAW_HOOK_TOKEN"  # noqa: S105  (a name)
+DEFAULT = "default"  # the origin of a setting that nobody set
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of one installation, checked: durations in seconds, sizes in bytes.
+
+    `origins` says for each name where its value is from: "default", the path of `config.toml`, or a variable.
+    """
+
+    home: Path
+    origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    notes: tuple[str, ...] = ()  # variables in the environment that are not used, and why
+    sidecar: Sidecar = field(default_factory=Sidecar)
+    gateway: Gateway = field(default_factory=Gateway)
+    nats: Nats = field(default_factory=Nats)
+    durability: Literal["always", "interval"] = setting(
+        one_of("always", "interval"),
+        "always",
+        "Managed nats-server: fsync each ack, or every 2 m.",
+        applies=AT_NATS_START,
+    )
+    stream: Stream = field(default_factory=Stream)
+    capture: Capture = field(default_factory=Capture)
+    filter: Filter = field(default_factory=Filter)
+    redaction: Redaction = field(default_factory=Redaction)
+    spool: Spool = field(default_factory=Spool)
+    delivery: Delivery = field(default_factory=Delivery)
+    budget: Budget = field(default_factory=Budget)
+    schedules: Schedules = field(default_factory=Schedules)
+    agents: Agents = field(default_factory=Agents)
+    inbox: Inbox = field(default_factory=Inbox)
+    dashboard: Dashboard = field(default_factory=Dashboard)
+    otel: Otel = field(default_factory=Otel)
+    compat: bool = setting(FLAG, True, "Whether scripts for @omnixal/openclaw-nats-plugin find its paths and answers.")
+    log: Log = field(default_factory=Log)
+
+    @property
+    def gateway_id(self) -> str:
+        """The Gateway's name in events."""
+        return self.gateway.id or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "gateway"
+
+    @property
+    def gateway_page(self) -> str:
+        """The address of the Gateway for people's browsers."""
+        return self.gateway.public_url or self.gateway.url
+
+    @property
+    def api_key_file(self) -> Path:
+        """Where the API key lies, mode 0600."""
+        return self.home / "api-key"
+
+    def api_key(self) -> str:
+        """The API key; raise SettingsError if there is none, so that nothing ever runs without one."""
+        key = os.environ.get(API_KEY_VARIABLE, "").strip() or _read(self.api_key_file)
+        if len(key) < 16:
+            raise NotSetUp(
+                f"no API key: {self.api_key_file} is missing or its key is shorter than 16 characters",
+                hint="Run `openclaw-nats setup`, which makes one.",
+            )
+        return key
+
+    def nats_password(self) -> str:
+        """The password for `nats.user`, from its file; empty if none is set."""
+        path = self.nats.password_file
+        return _read(Path(path)) if path else ""
+
+    def hook_token(self) -> str:
+        """OpenClaw's `hooks.token`, read anew each time, since it may be set right while we run; empty without one."""
+        path = self.gateway.hook_token_file or self.home / "hook-token"
+        return os.environ.get(HOOK_TOKEN_VARIABLE, "").strip() or _read(Path(path))
+
+    def for_plugin(self) -> dict[str, object]:
+        """What the plugin needs to know, as it stands in `plugin.json`. Holds no secret."""
+        return {
+            "sidecarUrl": self.sidecar.url,
+            "gatewayId": self.gateway_id,
+            "capture": {
+                "default": self.capture.default,
+                "rules": [{"subjects": subjects, "mode": mode} for subjects, mode in self.capture.rules],
+            },
+            "filter": {"allow": list(self.filter.allow), "block": list(self.filter.block)},
+            "spoolMaxBytes": self.spool.max_bytes,
+        }
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
