@@ -23,6 +23,7 @@ from openclaw_nats.api import openapi  # noqa: E402
 from openclaw_nats.api.problems import PROBLEMS  # noqa: E402
 from openclaw_nats.cli.main import COMMANDS, cli  # noqa: E402
 from openclaw_nats.cli.output import EXIT_CODES  # noqa: E402
+from openclaw_nats.contract import schemas  # noqa: E402
 from openclaw_nats.demo.provision import cache_dir, provision_node  # noqa: E402
 from openclaw_nats.inbound.meters import InboundMeters  # noqa: E402
 from openclaw_nats.outbound.meters import IngestMeters, SpoolMeters  # noqa: E402
@@ -126,7 +127,7 @@ def asyncapi() -> str:
         "operations": operations,
         "components": {"schemas": {"CloudEvent": event}},
     }
-    return json.dumps(document, indent=1) + "\n"
+    return json.dumps(document, indent=2) + "\n"
 
 
 def settings() -> str:
@@ -232,6 +233,27 @@ def generated(text: str) -> str:
     return re.sub(r"<!-- ([a-z-]+) -->\n.*?<!-- /\1 -->", fill, text, flags=re.DOTALL)
 
 
+def openapi_document() -> str:
+    """The OpenAPI 3.1 document, as the sidecar serves it."""
+    return json.dumps(openapi.document(), indent=2, ensure_ascii=False) + "\n"
+
+
+def plugin_tools() -> str:
+    """The tools that the plugin registers: what the contract says of them."""
+    return (
+        "// The agents' tools. Made of src/openclaw_nats/contract/tools.py by docs/generate.py: change it there.\n"
+        "// What a tool does, and what it does not allow, is decided in the sidecar; here is nothing to circumvent.\n\n"
+        f"export const TOOLS = {json.dumps(schemas.tool_list(), indent=2, ensure_ascii=False)};\n"
+    )
+
+
+WHOLE_FILES = {
+    "docs/asyncapi.json": asyncapi,
+    "docs/openapi.json": openapi_document,
+    "plugin/tool-list.js": plugin_tools,
+}
+
+
 def main() -> int:
     """Write, or check."""
     stale = []
@@ -242,11 +264,12 @@ def main() -> int:
             stale.append(name)
             if "--check" not in sys.argv:
                 path.write_text(generated(text))
-    api = ROOT / "docs" / "asyncapi.json"
-    if not api.exists() or api.read_text() != asyncapi():
-        stale.append("docs/asyncapi.json")
-        if "--check" not in sys.argv:
-            api.write_text(asyncapi())
+    for name, make in WHOLE_FILES.items():
+        path, made = ROOT / name, make()
+        if not path.exists() or path.read_text() != made:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                path.write_text(made)
     if stale and "--check" in sys.argv:
         print(f"not up to date: {', '.join(stale)}; run `python docs/generate.py`")
         return 1

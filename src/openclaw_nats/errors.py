@@ -42,9 +42,13 @@ class OpenClawNatsError(Exception):
 
 
 class InvalidInput(OpenClawNatsError):
-    """The request can never succeed as it stands."""
+    """The request can never succeed as it stands. `field` is the path of the field that is wrong, as in the API."""
 
     exit_code = 2
+
+    def __init__(self, message: str, *, hint: str = "", field: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.field = field
 
 
 class InvalidSubject(InvalidInput):

@@ -200,7 +200,7 @@ def test_routes_from_the_command_line(bus: Bus) -> None:
     assert "matched" not in cli(bus, "routes", "remove", "door")
     assert "No routes yet" in cli(bus, "routes")
     error = cli(bus, "routes", "add", "bad", "agent.events.custom.>", "main", "--when", "data.x ==", code=2)
-    assert error.startswith("Error: when: line 1, column 10")
+    assert error.startswith("Error: --when: line 1, column 10")
     assert "Try:" in error
     assert "there is no route" in cli(bus, "routes", "show", "door", code=2)
     assert cli(bus, "dead", "redrive", code=2)

@@ -59,16 +59,16 @@ async def test_events_a_second_now_and_by_minute(activity: Activity, stream: Str
     await passes(activity, stream, 60, 0)
     assert activity.events_per_second() == pytest.approx(0, abs=0.4)
     found = await activity.window("hour")
-    assert found["step"] == 60
-    assert len(found["eventsPerSecond"]) == 60
-    assert found["eventsPerSecond"][-5:-1] == pytest.approx([2, 2, 2, 0], abs=0.4)
-    assert found["eventsPerSecond"][:50] == [None] * 50  # nobody counted
+    assert found.step == 60
+    assert len(found.events_per_second) == 60
+    assert found.events_per_second[-5:-1] == pytest.approx([2, 2, 2, 0], abs=0.4)
+    assert found.events_per_second[:50] == [None] * 50  # nobody counted
 
 
 async def test_the_minute_that_runs_is_shown_too(activity: Activity, stream: Stream) -> None:
     await activity.sample()
     await passes(activity, stream, 30, 4)
-    assert (await activity.window("hour"))["eventsPerSecond"][-1] == pytest.approx(4)
+    assert (await activity.window("hour")).events_per_second[-1] == pytest.approx(4)
 
 
 async def test_the_day_outlives_a_restart_and_a_gap_stays_a_gap(database: Database, stream: Stream) -> None:
@@ -80,7 +80,7 @@ async def test_the_day_outlives_a_restart_and_a_gap_stays_a_gap(database: Databa
     again = Activity(database, stream.last_sequence, lambda: stream.now)
     await again.sample()
     await passes(again, stream, 900, 3)
-    found = (await again.window("day"))["eventsPerSecond"]
+    found = (await again.window("day")).events_per_second
     assert found[-7:] == pytest.approx([1, 1, None, None, None, None, 3], abs=0.2) or found[-8:-1] == pytest.approx(
         [1, 1, None, None, None, None, 3], abs=0.2
     )
@@ -96,7 +96,7 @@ async def test_a_new_stream_or_one_that_is_away_starts_anew(activity: Activity, 
     stream.last = 3  # made anew: its numbers begin again
     await activity.sample()
     await passes(activity, stream, 60, 1)
-    rates = [one for one in (await activity.window("hour"))["eventsPerSecond"] if one is not None]
+    rates = [one for one in (await activity.window("hour")).events_per_second if one is not None]
     assert min(rates) >= 0
     assert max(rates) <= 5.5
 
@@ -108,9 +108,9 @@ async def test_turns_count_for_the_hour_up_to_each_point(
     for minutes_ago in (130, 70, 30, 30, 5):
         at = stream.now - minutes_ago * 60
         await database.write(lambda db, at=at: db.execute("INSERT INTO turns (at, route_id) VALUES (?, 1)", (at,)))
-    turns = (await activity.window("hour"))["turnsPerHour"]
+    turns = (await activity.window("hour")).turns_per_hour
     assert turns[-1] == 3
     assert turns[0] == 1  # at the window's begin only the one of 70 minutes ago is within its hour
-    day = (await activity.window("day"))["turnsPerHour"]
+    day = (await activity.window("day")).turns_per_hour
     assert max(day) == 3
     assert day[0] == 0

@@ -16,6 +16,7 @@ from openclaw_nats.agent_tools import publishing, scheduling, subscriptions
 from openclaw_nats.agent_tools.caller import Caller
 from openclaw_nats.agent_tools.limits import Limits
 from openclaw_nats.agent_tools.toolbox import Toolbox
+from openclaw_nats.contract.tools import TOOLS
 from openclaw_nats.demo.provision import cache_dir, provision_node
 from openclaw_nats.errors import InvalidEvent, InvalidSubject, NotAllowed
 from openclaw_nats.events.makers import agent_made, maker_of
@@ -26,24 +27,6 @@ from openclaw_nats.settings import REGISTRY, changed, load, value_of
 ROOT = Path(__file__).resolve().parent.parent.parent
 MAIN = Caller(agent_id="main", session_key="agent:main:main")
 PEER = Caller(agent_id="main", session_key="agent:main:telegram:direct:1001")
-PARAMETERS: dict[str, Any] = {
-    "nats_publish": publishing._Publish,
-    "nats_events": publishing._Events,
-    "nats_request": publishing._Request,
-    "nats_subscribe": subscriptions._Subscribe,
-    "nats_unsubscribe": subscriptions._Unsubscribe,
-    "nats_subscriptions": subscriptions._List,
-    "nats_route_update": subscriptions._Update,
-    "nats_cron_add": scheduling._Add,
-    "nats_cron_update": scheduling._Change,
-    "nats_cron_remove": scheduling._Name,
-    "nats_cron_list": scheduling._Nothing,
-    "nats_cron_toggle": scheduling._Name,
-    "nats_cron_run": scheduling._Name,
-    "nats_timer_set": scheduling._Timer,
-    "nats_timer_cancel": scheduling._Name,
-    "nats_timer_list": scheduling._Nothing,
-}
 
 
 def from_plugin(expression: str) -> Any:
@@ -72,7 +55,7 @@ def test_plugin_and_sidecar_have_the_same_tools_with_the_same_parameters() -> No
     )
     assert list(tools) == list(box.tools)
     for name, schema in tools.items():
-        fields = msgspec.structs.fields(PARAMETERS[name])
+        fields = msgspec.structs.fields(TOOLS[name])
         assert set(schema["properties"]) == {field.encode_name for field in fields}, name
         assert set(schema["required"]) == {field.encode_name for field in fields if field.required}, name
 
@@ -90,7 +73,7 @@ def test_the_calls_in_the_skill_are_valid() -> None:
     calls = re.findall(r"^    (nats_[a-z_]+) (\{.*\})$", skill, flags=re.MULTILINE)
     assert len(calls) >= 6
     for name, given in calls:
-        msgspec.convert(json.loads(given), PARAMETERS[name])
+        msgspec.convert(json.loads(given), TOOLS[name])
 
 
 async def test_what_the_gateway_itself_tells_is_not_for_agents(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from openclaw_nats.errors import InvalidRoute
 from openclaw_nats.events.agents import Agents
 from openclaw_nats.inbound.budgets import Budgets
 from openclaw_nats.inbound.flow_control import FlowControl
-from openclaw_nats.inbound.route import parse, parse_target, target_problem
+from openclaw_nats.inbound.route import parse
 from openclaw_nats.inbound.route_book import RouteBook
+from openclaw_nats.inbound.target import parse_target, target_problem
 from openclaw_nats.storage.database import Database
 
 MAIN_ONLY = Agents(ids=("main",), default="main")
@@ -44,7 +45,7 @@ def test_a_target_leads_where_the_gateway_would_lead_it(
     found = parse_target(target, agents)
     assert (found.agent, found.session) == (agent, session)
     document = parse({"name": "r", "pattern": "agent.events.custom.x", "target": target})
-    assert target_problem(document, agents) == ("", "")
+    assert target_problem(document.target, agents) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_a_target_leads_where_the_gateway_would_lead_it(
 def test_a_target_that_nothing_answers_is_named_with_what_was_meant(
     agents: Agents, target: object, problem: str, hint: str
 ) -> None:
-    found = target_problem(parse({"name": "r", "pattern": "agent.events.custom.x", "target": target}), agents)
+    found = target_problem(parse({"name": "r", "pattern": "agent.events.custom.x", "target": target}).target, agents)
     assert problem in found[0]
     assert hint in found[1]
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from openclaw_nats.contract.plugin import RunResult
 from openclaw_nats.errors import GiveUp, RetryLater
 from openclaw_nats.gateway import channel as module
-from openclaw_nats.gateway.channel import PluginChannel, RunResult
+from openclaw_nats.gateway.channel import PluginChannel
 from openclaw_nats.ports import Parcel
 from tests.support.parcels import parcel
 

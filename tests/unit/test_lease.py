@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from openclaw_nats.contract.health import Holder
 from openclaw_nats.errors import Conflict, StreamConflict, Unavailable
 from openclaw_nats.fleet.lease import HELD, LEASE_SECONDS, REFUSED, UNGUARDED, WAITING, Lease
 from openclaw_nats.fleet.place import Place, place_of
@@ -68,7 +69,7 @@ async def test_the_second_sidecar_of_a_name_is_refused_and_names_the_first(store
     assert not second.allowed
     assert "gateway.id 'kitchen'" in second.problem
     assert "kitchen, /state/nats" in second.problem
-    assert second.report()["holder"] == {"host": "kitchen", "folder": "/state/nats"}
+    assert second.report().holder == Holder("kitchen", "/state/nats")
 
 
 async def test_a_holder_that_is_gone_is_followed_after_the_lease_and_not_before(store: Store) -> None:
@@ -218,7 +219,7 @@ async def test_a_nats_that_has_no_room_for_leases_stops_nothing_and_says_so(stor
     await step(one)
     assert one.state == UNGUARDED
     assert one.allowed
-    assert "maximum number of streams reached" in one.report()["lastError"]
+    assert "maximum number of streams reached" in one.report().last_error
 
 
 async def test_a_record_that_cannot_be_read_is_nobodys(store: Store) -> None:

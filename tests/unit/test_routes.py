@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from openclaw_nats.errors import InvalidInput
 from openclaw_nats.events.subjects import covers, matches
-from openclaw_nats.inbound.route import Route, compile_route, parse, parse_target
+from openclaw_nats.inbound.route import Route, compile_route, parse
 from openclaw_nats.inbound.routing import MAX_FILTERS, RouteIndex, reduce_patterns
+from openclaw_nats.inbound.target import parse_target
 
 BASE: dict[str, Any] = {"name": "r", "pattern": "agent.events.custom.>", "target": "main"}
 
@@ -45,7 +46,7 @@ def test_targets_in_short_and_long(target: Any, lane: str, session: str) -> None
         ({"name": "a/b"}, "name must be"),
         ({"pattern": "agent.events.a.>.b"}, "> before its end"),
         ({"pattern": "other.>"}, "is not under agent.events."),
-        ({"target": {"kind": "carrier-pigeon"}}, "target must be"),
+        ({"target": {"kind": "carrier-pigeon"}}, "target.kind must be one of session, agent, wake"),
         ({"target": {"kind": "session"}}, "target.sessionKey is missing"),
         ({"target": {"kind": "webhook", "url": "ftp://x"}}, "target.url"),
         ({"target": {"kind": "webhook", "url": "https://x", "secret": "short"}}, "target.secret"),
@@ -72,7 +73,7 @@ def test_targets_in_short_and_long(target: Any, lane: str, session: str) -> None
         ({"retry": {"backoff": "5s"}}, "retry.backoff"),
         ({"retry": {"attempts": 0}}, "retry.attempts"),
         ({"expiresAfter": "never"}, "expiresAfter"),
-        ({"colour": "red"}, "unknown field `colour`"),
+        ({"colour": "red"}, "colour is not known"),
         ({"enabled": "yes"}, "enabled"),
     ],
 )

@@ -19,11 +19,11 @@ def test_the_newest_line_comes_first_and_the_older_file_goes_on(tmp_path: Path) 
     file = tmp_path / "sidecar.log"
     file.write_text("\n".join([line(5), line(6, "warning"), line(7, "critical"), "no json", '{"level": 5}', ""]))
     (tmp_path / "sidecar.log.1").write_text(line(1, "error", route="ö") + "\n" + line(2) + "\n")
-    names = [one["what"] for one in sidecar_log.lines(file, "info", "", 10)]
+    names = [one.what for one in sidecar_log.lines(file, "info", "", 10)]
     assert names == ["thing-7", "thing-6", "thing-5", "thing-2", "thing-1"]
-    assert [one["what"] for one in sidecar_log.lines(file, "warning", "", 10)] == ["thing-7", "thing-6", "thing-1"]
-    assert sidecar_log.lines(file, "error", "", 10)[1]["details"] == {"route": "ö"}
-    assert [one["what"] for one in sidecar_log.lines(file, "info", "THING-6", 10)] == ["thing-6"]
+    assert [one.what for one in sidecar_log.lines(file, "warning", "", 10)] == ["thing-7", "thing-6", "thing-1"]
+    assert sidecar_log.lines(file, "error", "", 10)[1].details == {"route": "ö"}
+    assert [one.what for one in sidecar_log.lines(file, "info", "THING-6", 10)] == ["thing-6"]
     assert sidecar_log.lines(tmp_path / "none.log", "info", "", 10) == []
 
 

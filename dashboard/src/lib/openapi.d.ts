@@ -7,246 +7,135 @@ export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        Problem: {
-            type: string;
-            title: string;
-            status: number;
-            detail: string;
-            hint?: string;
+        /** @description Events a second (null: not counted) in each step, and turns in the hour up to its end. `step` is in seconds. */
+        Activity: {
+            /** @enum {unknown} */
+            window: "day" | "hour";
+            step: number;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            begin: string;
+            eventsPerSecond: (number | null)[];
+            turnsPerHour: number[];
         };
-        Health: {
-            /** @enum {string} */
-            status: "up" | "down";
-            nats?: {
-                reachable: boolean;
-                lastError: string;
-                /** Format: date-time */
-                since: string;
-                version: string;
-                url: string;
-                stream: {
-                    messages: number;
-                    bytes: number;
-                    first_seq: number;
-                    last_seq: number;
-                } | null;
-                atomicBatches: boolean;
-                notes: string[];
-            };
-            identity?: {
-                gatewayId: string;
-                state: string;
-                epoch: number;
-                lastError: string;
-                holder: {
-                    host: string;
-                    folder: string;
-                } | null;
-            };
-            sidecar?: {
-                reachable: boolean;
-                lastError: string;
-                /** Format: date-time */
-                since: string;
-                version: string;
-                eventsLastMinute: number;
-                capture: string;
-                disks: {
-                    folder: string;
-                    freeBytes: number;
-                    low: boolean;
-                    lastError: string;
-                }[];
-            };
-            gateway?: {
-                reachable: boolean;
-                lastError: string;
-                /** Format: date-time */
-                since: string;
-                version: string;
-                url: string;
-            };
-            plugin?: {
-                reachable: boolean;
-                lastError: string;
-                /** Format: date-time */
-                since: string;
-                version: string;
-                problems: string[];
-                notes: string[];
-                gatewayVersion?: string;
-                conversationAccess?: boolean | null;
-                events?: number;
-                handlerErrors?: number;
-                spool?: {
-                    events: number;
-                    bytes: number;
-                    oldestSeconds: number;
-                    dropped: number;
-                    rejected: number;
-                };
-            };
-            delivery?: {
-                reachable: boolean;
-                lastError: string;
-                /** Format: date-time */
-                since: string;
-                needsGateway?: boolean;
-                way?: string;
-                routes?: number;
-                counts?: {
-                    pending: number;
-                    sending: number;
-                    failed: number;
-                    delivered: number;
-                    dead: number;
-                    dropped: number;
-                    expired: number;
-                };
-                waiting?: number;
-                sending?: number;
-                unanswerable?: {
-                    route: string;
-                    problem: string;
-                }[];
-                inbox?: {
-                    bytes: number;
-                    maxBytes: number;
-                    lastError: string;
-                };
-                missed?: {
-                    total: number;
-                    last: number;
-                    /** Format: date-time */
-                    lastAt: string;
-                } | null;
-                notes?: string[];
-                openBreakers?: {
-                    target: string;
-                    lastError: string;
-                }[];
-                budgets?: components["schemas"]["Budget"][];
-                loopGuard?: {
-                    maxHops: number;
-                    stopped: number;
-                    last: unknown;
-                };
-                plugin?: {
-                    connected: boolean;
-                    canRun: boolean;
-                    canWake: boolean;
-                    wrapping: string;
-                };
-            };
-            schedules?: {
-                available: boolean;
-                lastError: string;
-                jobs: number | null;
-                timers: number | null;
-                lag?: number;
-            };
+        /** @description An agent, in a turn of its own: a new session for each. */
+        AgentTarget: {
+            /** @enum {unknown} */
+            kind: "agent";
+            agentId: string;
         };
+        /** @description What the plugin reports of its Gateway's configuration; without any id it is not known. `default` is empty where several agents are configured and none of them is the default. With `scope` "global" all agents share one session: OpenClaw itself leads an agent's main session there. */
+        Agents: {
+            /** @default [] */
+            ids: string[];
+            /** @default  */
+            default: string;
+            /** @default main */
+            mainKey: string;
+            /** @default  */
+            scope: string;
+        };
+        /** @description Up to `size` events go out together; the first waits at most `wait`. */
+        Batch: {
+            size?: number | null;
+            wait?: string | null;
+        };
+        /** @description Turns that were started in a window. `freeAt`: when one more fits, in seconds since the Unix epoch; 0 is now. `routeId` names the route that a limit for one route is about, `agents` the share of all routes that agents made. */
         Budget: {
             name: string;
             limit: number;
             used: number;
-            freeAt: number | null;
+            freeAt: number;
             routeId?: number;
+            agents?: boolean;
         };
-        Route: {
-            name: string;
-            pattern: string;
-            target: unknown;
-            when?: string;
-            filter?: {
-                [key: string]: unknown;
-            };
-            template?: string;
-            payload?: {
-                [key: string]: unknown;
-            };
-            priority?: number;
-            flow?: {
-                [key: string]: unknown;
-            };
-            retry?: {
-                [key: string]: unknown;
-            };
-            confirm?: string;
-            expiresAfter?: string;
+        /** @description Which dead letters; all of them without any filter. `since` and `until` are durations before now, or times. */
+        BulkFilters: {
+            route?: string | null;
+            subject?: string | null;
+            session?: string | null;
+            search?: string | null;
+            since?: string | null;
+            until?: string | null;
+        };
+        /** @description The agent's run that calls a tool, as the plugin reports it. `hops` and `cause` say which delivery has led to it (the loop guard's), `traceparent` whose trace it is in. */
+        CallerFields: {
+            /** @default main */
+            agentId: string;
+            /** @default  */
+            sessionKey: string;
+            /** @default  */
+            sessionId: string;
+            /** @default 0 */
+            hops: number;
+            /** @default  */
+            cause: string;
+            /** @default  */
+            traceparent: string;
+        };
+        /** @description A delivery that a dispatch carried. */
+        Carried: {
+            delivery: number;
+            event: string;
+            subject: string;
+        };
+        /** @description What became of a delivery, and when. */
+        Change: {
+            at: string | null;
+            /** @enum {unknown} */
+            state: "dead" | "delivered" | "dropped" | "expired" | "failed" | "pending" | "sending";
+            reason: string;
+        };
+        /** @description The plugin's connection for turns, and what it can do over it. */
+        ChannelHealth: {
+            connected: boolean;
+            canRun: boolean;
+            canWake: boolean;
+            wrapping: string;
+        };
+        /** @description A CloudEvents 1.0 event in structured JSON. Extension attributes that are not listed here are kept. Without `subject` it is made of `type`. */
+        CloudEvent: {
+            /** @enum {unknown} */
+            specversion: "1.0";
+            id: string;
+            source: string;
+            type: string;
+            /** @example agent.events.custom.door.opened */
+            subject?: string;
             /** Format: date-time */
-            until?: string;
-            enabled: boolean;
-            trusted: boolean;
-            conditions: string[];
-            resolvedTarget: {
-                /** @enum {string} */
-                kind: "session" | "agent" | "wake" | "webhook" | "subject";
-                sessionKey?: string;
-                agentId?: string;
-                url?: string;
-                secret?: string;
-                subject?: string;
-            };
-            targetNote?: string;
-            madeBy: string;
-            /** Format: date-time */
-            createdAt: string;
-            /** Format: date-time */
-            updatedAt: string;
-            waitingSince: string | null;
-            counts: {
-                matched: number;
-                absorbed: number;
-                turns: number;
-                turnsAvoided: number;
-                pending: number;
-                sending: number;
-                failed: number;
-                delivered: number;
-                dead: number;
-                dropped: number;
-                expired: number;
-            };
+            time?: string;
+            /**
+             * @description 1 (low) to 10 (high)
+             * @default 5
+             */
+            priority: number;
+            /** @description any JSON value */
+            data?: unknown;
         };
-        Routes: {
-            routes: components["schemas"]["Route"][];
-            unreadable?: {
-                name: string;
-                reason: string;
-            }[];
+        /** @description What is wrong with a cron job that is not saved, and when it would run. */
+        CronCheck: {
+            problems: components["schemas"]["Trouble"][];
+            nextRuns: string[];
+            /** @description any JSON value */
+            timezone: unknown;
         };
-        DryRun: {
-            route: string;
-            target: {
-                [key: string]: unknown;
-            };
-            events: number;
-            matched: number;
-            turns: number;
-            avoided: number;
-            firstTurns: {
-                /** Format: date-time */
-                at: string;
-                events: string[];
-                text: string;
-            }[];
-            judged: {
-                id: string;
-                subject: string;
-                matched: boolean;
-                reason: string;
-            }[];
-            assumes: string;
+        /** @description A page of deliveries, newest first; `cursor` asks for the next page. `total` counts those on all pages. */
+        Deliveries: {
+            deliveries: components["schemas"]["Delivery"][];
+            cursor: string | null;
+            total: number;
         };
+        /** @description One event for one route. `dispatch` is the id of what it went out in, together with others or alone. `until` is when a delivery that waits goes on, as far as that is known. `event` is the id its publisher gave. */
         Delivery: {
             id: number;
             event: string;
             route: string;
             subject: string;
             session: string;
-            /** @enum {string} */
-            state: "pending" | "sending" | "failed" | "delivered" | "dead" | "dropped" | "expired";
+            /** @enum {unknown} */
+            state: "dead" | "delivered" | "dropped" | "expired" | "failed" | "pending" | "sending";
             reason: string;
             until: string | null;
             priority: number;
@@ -256,14 +145,25 @@ export interface components {
             changedAt: string | null;
             dispatch: string | null;
         };
+        /** @description Deliveries by state. */
+        DeliveryCounts: {
+            pending: number;
+            sending: number;
+            failed: number;
+            delivered: number;
+            dead: number;
+            dropped: number;
+            expired: number;
+        };
+        /** @description A delivery with its event (null when nothing keeps it any more), its history, and what its dispatch sent. */
         DeliveryDetail: {
             id: number;
             event: string;
             route: string;
             subject: string;
             session: string;
-            /** @enum {string} */
-            state: "pending" | "sending" | "failed" | "delivered" | "dead" | "dropped" | "expired";
+            /** @enum {unknown} */
+            state: "dead" | "delivered" | "dropped" | "expired" | "failed" | "pending" | "sending";
             reason: string;
             until: string | null;
             priority: number;
@@ -272,22 +172,457 @@ export interface components {
             arrivedAt: string | null;
             changedAt: string | null;
             dispatch: string | null;
-            document: unknown;
+            document: unknown | null;
             history: components["schemas"]["Change"][];
             text: string | null;
             attempts: number;
         };
-        Change: {
-            at: string | null;
-            /** @enum {string} */
-            state: "pending" | "sending" | "failed" | "delivered" | "dead" | "dropped" | "expired";
+        /** @description Whether events reach their targets. What follows `lastError` is missing while the inbox can't be read. */
+        DeliveryHealth: {
+            reachable: boolean;
+            lastError: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since: string;
+            needsGateway?: boolean;
+            way?: string;
+            routes?: number;
+            unanswerable?: components["schemas"]["Unanswerable"][];
+            counts?: components["schemas"]["DeliveryCounts"];
+            waiting?: number;
+            sending?: number;
+            openBreakers?: components["schemas"]["OpenBreaker"][];
+            missed?: components["schemas"]["Missed"] | null;
+            inbox?: components["schemas"]["InboxHealth"];
+            notes?: string[];
+            budgets?: components["schemas"]["Budget"][];
+            loopGuard?: components["schemas"]["LoopGuardHealth"];
+            plugin?: components["schemas"]["ChannelHealth"];
+        };
+        /** @description A page of changes, newest first; `cursor` asks for the next page. */
+        DeliveryLog: {
+            lines: components["schemas"]["LogLine"][];
+            cursor: string | null;
+        };
+        /** @description A delivery, as other lists name it. */
+        DeliveryRef: {
+            id: number;
+            route: string;
+            /** @enum {unknown} */
+            state: "dead" | "delivered" | "dropped" | "expired" | "failed" | "pending" | "sending";
+        };
+        /** @description A disk that the sidecar or nats-server writes to. */
+        DiskHealth: {
+            folder: string;
+            freeBytes: number;
+            low: boolean;
+            lastError: string;
+        };
+        /** @description How many deliveries were dropped. */
+        Dropped: {
+            dropped: number;
+        };
+        /** @description What a route would have done. `avoided`: how many turns its flow control saves. */
+        DryRun: {
+            route: string;
+            target: components["schemas"]["ResolvedTarget"];
+            events: number;
+            matched: number;
+            turns: number;
+            avoided: number;
+            firstTurns: components["schemas"]["PlannedTurn"][];
+            judged: components["schemas"]["Judged"][];
+            assumes: string;
+        };
+        /** @description One run of a job: fired or skipped. `event` is the id of the event that it made. */
+        Fire: {
+            outcome: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            scheduledFor: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            at: string;
+            manual: boolean;
+            event: string | null;
+        };
+        /** @description A cron job or timer that fired or was skipped. `event` is the id of the event that it made. */
+        FireLine: {
+            /** @enum {unknown} */
+            kind: "cron" | "timer";
+            name: string;
+            outcome: string;
+            manual: boolean;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            at: string;
+            subject: string;
+            event: string | null;
+        };
+        /** @description What fired, newest first. */
+        FireLog: {
+            lines: components["schemas"]["FireLine"][];
+        };
+        /** @description A job was fired now: the id of its event. */
+        Fired: {
+            id: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            firedAt: string;
+        };
+        /** @description How fast events go out. `key` is a CEL expression: events with different values wait in lines of their own. */
+        Flow: {
+            debounce?: string | null;
+            maxWait?: string | null;
+            batch?: components["schemas"]["Batch"] | null;
+            rate?: components["schemas"]["Rate"] | null;
+            concurrency?: number | null;
+            key?: string | null;
+            quietHours?: components["schemas"]["QuietHours"] | null;
+        };
+        /** @description The OpenClaw Gateway, by its `/healthz` or by its plugin's connection. */
+        GatewayHealth: {
+            reachable: boolean;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since: string;
+            lastError: string;
+            version: string;
+            url: string;
+        };
+        /** @description `status` is up when events can be stored. The parts are for whoever has the API key. */
+        Health: {
+            /** @enum {unknown} */
+            status: "down" | "up";
+            nats?: components["schemas"]["NatsHealth"];
+            identity?: components["schemas"]["IdentityHealth"];
+            sidecar?: components["schemas"]["SidecarHealth"];
+            gateway?: components["schemas"]["GatewayHealth"];
+            plugin?: components["schemas"]["PluginHealth"];
+            delivery?: components["schemas"]["DeliveryHealth"];
+            schedules?: components["schemas"]["SchedulesHealth"];
+        };
+        /** @description The newest runs of a job, newest first. */
+        History: {
+            runs: components["schemas"]["HistoryRun"][];
+        };
+        /** @description A run with what became of its event. */
+        HistoryRun: {
+            outcome: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            scheduledFor: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            at: string;
+            manual: boolean;
+            event: string | null;
+            deliveries: components["schemas"]["DeliveryRef"][];
+        };
+        /** @description Who else delivers under the same `gateway.id`. */
+        Holder: {
+            host: string;
+            folder: string;
+        };
+        /** @description The lease: whether this sidecar is the one of its `gateway.id` that delivers. */
+        IdentityHealth: {
+            gatewayId: string;
+            state: string;
+            epoch: number;
+            lastError: string;
+            holder: components["schemas"]["Holder"] | null;
+        };
+        /** @description The inbox on disk, and its limit. */
+        InboxHealth: {
+            bytes: number;
+            maxBytes: number;
+            lastError: string;
+        };
+        /** @description What became of a batch. For one event alone also which it is. */
+        Ingested: {
+            accepted: number;
+            duplicates: number;
+            rejected: components["schemas"]["Rejected"][];
+            filtered: number;
+            id?: string;
+            subject?: string;
+        };
+        /** @description A cron job. `nextRuns` is empty for one that is paused. `madeBy` is empty for the operator's own. */
+        Job: {
+            name: string;
+            cron: string;
+            timezone: string;
+            subject: string;
+            /** @description any JSON value */
+            payload: unknown;
+            priority: number | null;
+            enabled: boolean;
+            missed: string;
+            nextRuns: string[];
+            lastRun: components["schemas"]["Fire"] | null;
+            madeBy: string;
+            madeIn: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            updatedAt: string;
+        };
+        /** @description A cron job as it is given. `subject` is by default `agent.events.cron.<name>`, `timezone` the sidecar's. */
+        JobDocument: {
+            name: string;
+            /**
+             * @description Five cron fields, or @daily and its like
+             * @example 30 8 * * MON-FRI
+             */
+            cron: string;
+            timezone?: string | null;
+            subject?: string | null;
+            /** @description any JSON value */
+            payload?: unknown;
+            priority?: number | null;
+            /** @default true */
+            enabled: boolean;
+            /**
+             * @description What to do with missed runs: skip, run_once or within:<duration>
+             * @default run_once
+             */
+            missed: string;
+        };
+        /** @description All cron jobs of this Gateway. */
+        Jobs: {
+            jobs: components["schemas"]["Job"][];
+            unreadable?: components["schemas"]["Unreadable"][];
+        };
+        /** @description Whether a route takes an event, and if not, why. */
+        Judged: {
+            id: string;
+            subject: string;
+            matched: boolean;
             reason: string;
         };
-        Deliveries: {
-            deliveries: components["schemas"]["Delivery"][];
-            cursor: string | null;
-            total: number;
+        /** @description One event as lists show it. A large one (`whole` is false) comes without its data: `/api/events/<sequence>` has it. `bytes` is the size of its message in the stream. */
+        LiveEvent: {
+            sequence: number;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            storedAt: string;
+            bytes: number;
+            whole: boolean;
+            event: {
+                [key: string]: unknown;
+            };
         };
+        /** @description New events, and how many were left out since the browser is too slow. */
+        LiveGroup: {
+            events: components["schemas"]["LiveEvent"][];
+            skipped: number;
+        };
+        /** @description How everything is. `eventsPerSecond` is null as long as it is not known. */
+        LiveState: {
+            health: components["schemas"]["Health"];
+            eventsPerSecond: number | null;
+        };
+        /** @description One change of a delivery, in the log over all of them. */
+        LogLine: {
+            number: number;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            at: string;
+            /** @enum {unknown} */
+            state: "dead" | "delivered" | "dropped" | "expired" | "failed" | "pending" | "sending";
+            reason: string;
+            delivery: number;
+            route: string;
+            subject: string;
+            event: string;
+            dispatch: string | null;
+        };
+        /** @description The loop guard since the sidecar's start. */
+        LoopGuardHealth: {
+            maxHops: number;
+            stopped: number;
+            last: components["schemas"]["LoopStop"] | null;
+        };
+        /** @description The newest event that woke nobody because it was too many deliveries deep. `at`: seconds since the Unix epoch. */
+        LoopStop: {
+            route: string;
+            subject: string;
+            hops: number;
+            at: number;
+        };
+        /** @description Events that left the stream before this sidecar had seen them: in all, and in the newest gap. */
+        Missed: {
+            total: number;
+            last: number;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            lastAt: string;
+        };
+        /** @description Whether events can be stored in JetStream. */
+        NatsHealth: {
+            reachable: boolean;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since: string;
+            lastError: string;
+            version: string;
+            url: string;
+            stream: components["schemas"]["StreamSize"] | null;
+            atomicBatches: boolean;
+            notes: string[];
+        };
+        /** @description A target that is only probed now, because it failed too often. */
+        OpenBreaker: {
+            target: string;
+            lastError: string;
+        };
+        /** @description What would go out, when, and with which events. */
+        PlannedTurn: {
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            at: string;
+            events: string[];
+            text: string;
+        };
+        /** @description The plugin, by its own report. What follows `notes` is missing until it has reported once. */
+        PluginHealth: {
+            reachable: boolean;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since: string;
+            lastError: string;
+            version: string;
+            problems: string[];
+            notes: string[];
+            gatewayVersion?: string;
+            conversationAccess?: boolean | null;
+            events?: number;
+            handlerErrors?: number;
+            spool?: components["schemas"]["SpoolHealth"];
+        };
+        /** @description One report. `problems` are sentences for the operator, such as a permission that hooks lack; `notes` are what this Gateway can't give; `dashboard` is the path below which the Gateway serves the dashboard. */
+        PluginReport: {
+            pluginVersion: string;
+            /** @default  */
+            gatewayVersion: string;
+            /** @default  */
+            gatewayId: string;
+            /** @default 0 */
+            pid: number;
+            /** @default  */
+            startedAt: string;
+            conversationAccess?: boolean | null;
+            /** @default 0 */
+            events: number;
+            /** @default 0 */
+            handlerErrors: number;
+            /** @default  */
+            lastError: string;
+            /** @default  */
+            dashboard: string;
+            /** @default [] */
+            problems: string[];
+            /** @default [] */
+            notes: string[];
+            /**
+             * @default {
+             *       "ids": [],
+             *       "default": "",
+             *       "mainKey": "main",
+             *       "scope": ""
+             *     }
+             */
+            agents: components["schemas"]["Agents"];
+            spool?: components["schemas"]["SpoolReport"];
+        };
+        /** @description The number that the plugin's test event will carry. */
+        Probe: {
+            probe: string;
+        };
+        /** @description `type` is `urn:openclaw-nats:problem:<name>`; `field` is the path of the field of the request that is wrong. */
+        Problem: {
+            type: string;
+            title: string;
+            status: number;
+            detail: string;
+            hint?: string;
+            field?: string;
+        };
+        /** @description That the sidecar knows the API key (peer_proof.py). */
+        Proof: {
+            nonce: string;
+            address: string;
+            proof: string;
+        };
+        /** @description The body of `POST /api/publish`: a subject and the event's data. */
+        PublishRequest: {
+            /** @example agent.events.custom.door.opened */
+            subject: string;
+            payload: unknown;
+            id?: string | null;
+            type?: string | null;
+            priority?: number;
+            /** @default  */
+            sessionKey: string;
+            meta?: components["schemas"]["TraceFields"];
+        };
+        /** @description One event is stored. `routes`, when asked for: the enabled routes whose pattern covers its subject. */
+        Published: {
+            id: string;
+            subject: string;
+            sequence: number;
+            duplicate: boolean;
+            routes?: string[];
+        };
+        /** @description No turn begins from `from` to `to`. `timezone` is by default UTC. */
+        QuietHours: {
+            /** @example 22:00 */
+            from: string;
+            /** @example 22:00 */
+            to: string;
+            timezone?: string | null;
+        };
+        /** @description At most `count` dispatches in any `per`. */
+        Rate: {
+            count: number;
+            /** @example 30s */
+            per: string;
+        };
+        /** @description What became of a dispatch. `events` is how many deliveries it carried. */
         Receipt: {
             id: string;
             route: string;
@@ -303,6 +638,7 @@ export interface components {
             createdAt: string | null;
             endedAt: string | null;
         };
+        /** @description A receipt with the text that was sent, what it carried and its history. */
         ReceiptDetail: {
             id: string;
             route: string;
@@ -318,254 +654,423 @@ export interface components {
             createdAt: string | null;
             endedAt: string | null;
             text: string;
-            deliveries: {
-                delivery: number;
-                event: string;
-                subject: string;
-            }[];
+            deliveries: components["schemas"]["Carried"][];
             history: components["schemas"]["Change"][];
         };
+        /** @description A page of receipts, newest first; `cursor` asks for the next page. */
         Receipts: {
             receipts: components["schemas"]["Receipt"][];
             cursor: string | null;
         };
-        Fire: {
-            outcome: string;
-            /** Format: date-time */
-            scheduledFor: string;
-            /** Format: date-time */
-            at: string;
-            manual: boolean;
-            event: string | null;
-        };
-        Job: {
-            name: string;
-            cron: string;
-            timezone: string;
-            subject: string;
-            payload: unknown;
-            priority: number | null;
-            enabled: boolean;
-            missed: string;
-            nextRuns: string[];
-            lastRun: components["schemas"]["Fire"] | null;
-            madeBy: string;
-            madeIn: string;
-            /** Format: date-time */
-            createdAt: string;
-            /** Format: date-time */
-            updatedAt: string;
-        };
-        Jobs: {
-            jobs: components["schemas"]["Job"][];
-            unreadable?: {
-                name: string;
-                reason: string;
-            }[];
-        };
-        History: {
-            runs: (components["schemas"]["Fire"] & {
-                deliveries: {
-                    id: number;
-                    route: string;
-                    /** @enum {string} */
-                    state: "pending" | "sending" | "failed" | "delivered" | "dead" | "dropped" | "expired";
-                }[];
-            })[];
-        };
-        Timer: {
-            name: string;
-            /** Format: date-time */
-            at: string;
-            subject: string;
-            payload: unknown;
-            priority: number | null;
-            madeBy: string;
-            madeIn: string;
-            /** Format: date-time */
-            createdAt: string;
-        };
-        Timers: {
-            timers: components["schemas"]["Timer"][];
-            unreadable?: {
-                name: string;
-                reason: string;
-            }[];
-        };
-        Trouble: {
-            field: string;
-            message: string;
-            hint: string;
-        };
-        RouteCheck: {
-            problems: components["schemas"]["Trouble"][];
-        };
-        CronCheck: {
-            problems: components["schemas"]["Trouble"][];
-            nextRuns: string[];
-            timezone: unknown;
-        };
-        LiveEvent: {
-            sequence: number;
-            /** Format: date-time */
-            storedAt: string;
-            bytes: number;
-            whole: boolean;
-            event: {
-                [key: string]: unknown;
-            };
-        };
-        LiveState: {
-            health: components["schemas"]["Health"];
-            eventsPerSecond: number | null;
-        };
+        /** @description The newest events after a sequence, and the state. */
         Recent: {
             events: components["schemas"]["LiveEvent"][];
             state: components["schemas"]["LiveState"];
         };
-        Activity: {
-            /** @enum {string} */
-            window: "hour" | "day";
-            step: number;
-            /** Format: date-time */
-            begin: string;
-            eventsPerSecond: (number | null)[];
-            turnsPerHour: number[];
+        /** @description How many dead letters wait again. */
+        Redriven: {
+            redriven: number;
         };
+        /** @description An event of a batch that can never be stored: its place among the events, from 0; of NDJSON its line, from 1. */
+        Rejected: {
+            index: number;
+            error: string;
+            line?: number;
+        };
+        /** @description Where a route's events really go, secrets masked. */
+        ResolvedTarget: {
+            /** @enum {unknown} */
+            kind: "agent" | "session" | "subject" | "wake" | "webhook";
+            /** @default  */
+            agentId: string;
+            /** @default  */
+            sessionKey: string;
+            /** @default  */
+            url: string;
+            /** @default  */
+            secret: string;
+            /** @default  */
+            subject: string;
+        };
+        /** @description How many deliveries are tried again now. */
+        Retried: {
+            retried: number;
+        };
+        /** @description The waits between attempts, and how many attempts there are. */
+        Retry: {
+            backoff?: string[] | null;
+            attempts?: number | null;
+        };
+        /** @description A route as it is shown: secrets masked, conditions as CEL, what became of its events. `madeBy` is empty for the operator's own; `targetNote` says that nothing can answer its target, or that this could not be checked. */
+        Route: {
+            name: string;
+            pattern: string;
+            target: string | (components["schemas"]["SessionTarget"] | components["schemas"]["AgentTarget"] | components["schemas"]["WakeTarget"] | components["schemas"]["WebhookTarget"] | components["schemas"]["SubjectTarget"]);
+            when?: string;
+            /** @description any JSON value */
+            filter?: unknown;
+            template?: string;
+            payload?: {
+                [key: string]: unknown;
+            };
+            priority?: number;
+            flow?: components["schemas"]["Flow"];
+            retry?: components["schemas"]["Retry"];
+            /** @enum {unknown} */
+            confirm?: "accepted" | "ended" | "ok";
+            expiresAfter?: string;
+            until?: string;
+            enabled: boolean;
+            trusted: boolean;
+            conditions: string[];
+            resolvedTarget: components["schemas"]["ResolvedTarget"];
+            targetNote?: string;
+            madeBy: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            updatedAt: string;
+            waitingSince: string | null;
+            counts: components["schemas"]["RouteCounts"];
+        };
+        /** @description What is wrong with a route that is not saved; nothing when it could be. */
+        RouteCheck: {
+            problems: components["schemas"]["Trouble"][];
+        };
+        /** @description What became of a route's events. `absorbed`: how many went out together with another one. */
+        RouteCounts: {
+            pending: number;
+            sending: number;
+            failed: number;
+            delivered: number;
+            dead: number;
+            dropped: number;
+            expired: number;
+            matched: number;
+            absorbed: number;
+            turns: number;
+            turnsAvoided: number;
+        };
+        /** @description A route as it is given; what is left out has its default. `filter` is the upstream form of a condition, `payload` is merged into each event's data, and `until` is when the route is removed. */
+        RouteDocument: {
+            name: string;
+            /**
+             * @description * is one token, a final > the rest
+             * @example agent.events.custom.door.>
+             */
+            pattern: string;
+            target: string | (components["schemas"]["SessionTarget"] | components["schemas"]["AgentTarget"] | components["schemas"]["WakeTarget"] | components["schemas"]["WebhookTarget"] | components["schemas"]["SubjectTarget"]);
+            when?: string | null;
+            /** @description any JSON value */
+            filter?: unknown;
+            template?: string | null;
+            payload?: {
+                [key: string]: unknown;
+            } | null;
+            priority?: number | null;
+            /** @default true */
+            enabled: boolean;
+            flow?: components["schemas"]["Flow"] | null;
+            retry?: components["schemas"]["Retry"] | null;
+            /**
+             * @default ok
+             * @enum {unknown}
+             */
+            confirm: "accepted" | "ended" | "ok";
+            /** @default false */
+            trusted: boolean;
+            expiresAfter?: string | null;
+            until?: string | null;
+        };
+        /** @description What a route is tried on: an `event`, or what was stored `since` a time ago. `route` is one that is not saved. */
+        RouteTest: {
+            event?: {
+                [key: string]: unknown;
+            } | null;
+            since?: string | null;
+            /** @description any JSON value */
+            route?: unknown;
+        };
+        /** @description All routes. */
+        Routes: {
+            routes: components["schemas"]["Route"][];
+            unreadable?: components["schemas"]["Unreadable"][];
+        };
+        /** @description The events of one agent run. `complete` is false when there was too much to read; `deliveries`: by event id. */
         Run: {
             events: components["schemas"]["LiveEvent"][];
             complete: boolean;
             deliveries: {
-                [key: string]: {
-                    id: number;
-                    route: string;
-                    /** @enum {string} */
-                    state: "pending" | "sending" | "failed" | "delivered" | "dead" | "dropped" | "expired";
-                }[];
+                [key: string]: components["schemas"]["DeliveryRef"][];
             };
         };
-        Usage: {
-            seconds: number;
-            calls: number;
-            complete: boolean;
-            rows: {
-                agent: string;
-                gateway: string;
-                provider: string;
-                model: string;
-                calls: number;
-                input: number;
-                output: number;
-                cacheRead: number;
-                cacheWrite: number;
-                cost: number;
-            }[];
+        /** @description What the plugin says of a run. `status`: queued (a wake-up that waits for its turn), accepted, ok, error, refused, or timeout (it did not end). */
+        RunResult: {
+            instance: string;
+            key: string;
+            status: string;
+            /** @default  */
+            runId: string;
+            /** @default  */
+            error: string;
+            /** @default  */
+            reply: string;
         };
-        Subjects: {
-            subjects: {
-                subject: string;
-                stored: number;
-                lastHour: number;
-                newest: string | null;
-                deliveries: {
-                    pending: number;
-                    sending: number;
-                    failed: number;
-                    delivered: number;
-                    dead: number;
-                    dropped: number;
-                    expired: number;
-                };
-            }[];
-            complete: boolean;
+        /** @description Cron jobs and timers. A count is null when it is not known now. */
+        SchedulesHealth: {
+            available: boolean;
+            lastError: string;
+            jobs: number | null;
+            timers: number | null;
+            lag?: number;
         };
-        DeliveryLog: {
-            lines: {
-                number: number;
-                /** Format: date-time */
-                at: string;
-                /** @enum {string} */
-                state: "pending" | "sending" | "failed" | "delivered" | "dead" | "dropped" | "expired";
-                reason: string;
-                delivery: number;
-                route: string;
-                subject: string;
-                event: string;
-                dispatch: string | null;
-            }[];
-            cursor: string | null;
+        /** @description A browser that is signed in to the dashboard. `current`: it is the one that asks. */
+        Session: {
+            id: string;
+            browser: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            madeAt: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            seenAt: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            endsAt: string;
+            current: boolean;
         };
-        FireLog: {
-            lines: {
-                /** @enum {string} */
-                kind: "cron" | "timer";
-                name: string;
-                outcome: string;
-                manual: boolean;
-                /** Format: date-time */
-                at: string;
-                subject: string;
-                event: string | null;
-            }[];
+        /** @description A session of an agent: `main`, a name, or a whole session key. */
+        SessionTarget: {
+            /** @enum {unknown} */
+            kind: "session";
+            sessionKey: string;
+            agentId?: string | null;
         };
-        SidecarLog: {
-            lines: {
-                at: string;
-                level: string;
-                what: string;
-                details: {
-                    [key: string]: unknown;
-                };
-            }[];
+        /** @description All browsers that are signed in. */
+        Sessions: {
+            sessions: components["schemas"]["Session"][];
         };
+        /** @description A setting: its value, where that came from, its environment variable, when a change applies. */
+        SettingRow: {
+            name: string;
+            /** @description any JSON value */
+            value: unknown;
+            from: string;
+            variable: string;
+            applies: string;
+            help: string;
+        };
+        /** @description Every setting, and what runs in which version. */
         SettingsView: {
-            settings: {
-                name: string;
-                value: unknown;
-                from: string;
-                variable: string;
-                applies: string;
-                help: string;
-            }[];
+            settings: components["schemas"]["SettingRow"][];
             versions: {
                 [key: string]: string;
             };
             home: string;
         };
-        Session: {
-            id: string;
-            browser: string;
-            /** Format: date-time */
-            madeAt: string;
-            /** Format: date-time */
-            seenAt: string;
-            /** Format: date-time */
-            endsAt: string;
-            current: boolean;
+        /** @description The sidecar itself. */
+        SidecarHealth: {
+            reachable: boolean;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since: string;
+            lastError: string;
+            version: string;
+            eventsLastMinute: number;
+            capture: string;
+            disks: components["schemas"]["DiskHealth"][];
         };
-        Sessions: {
-            sessions: components["schemas"]["Session"][];
+        /** @description One line of the sidecar's log. */
+        SidecarLine: {
+            at: string;
+            level: string;
+            what: string;
+            details: {
+                [key: string]: unknown;
+            };
         };
+        /** @description The sidecar's log, newest first. */
+        SidecarLog: {
+            lines: components["schemas"]["SidecarLine"][];
+        };
+        /** @description A one-time link for each address of the dashboard, the best one first, and for how long they are valid. */
         SignInLinks: {
             links: string[];
             seconds: number;
         };
-        Probe: {
-            probe: string;
+        /** @description The code of a one-time link. */
+        SignInRequest: {
+            code: string;
         };
-        Retried: {
-            retried: number;
-        };
-        Dropped: {
+        /** @description The plugin's events on disk that the sidecar has not acknowledged yet. Counts of losses are since its start. */
+        SpoolHealth: {
+            events: number;
+            bytes: number;
+            oldestSeconds: number;
             dropped: number;
+            rejected: number;
         };
-        Redriven: {
-            redriven: number;
+        /** @description The spool: waiting events and bytes, age in seconds of the oldest, events dropped and rejected since start. */
+        SpoolReport: {
+            /** @default 0 */
+            events: number;
+            /** @default 0 */
+            bytes: number;
+            /** @default 0 */
+            oldestSeconds: number;
+            /** @default 0 */
+            dropped: number;
+            /** @default 0 */
+            rejected: number;
         };
-        Fired: {
-            id: string;
+        /** @description How much the event stream holds. */
+        StreamSize: {
+            messages: number;
+            bytes: number;
+            first_seq: number;
+            last_seq: number;
+        };
+        /** @description What one subject brings. */
+        SubjectRow: {
+            subject: string;
+            stored: number;
+            lastHour: number;
+            newest: string | null;
+            deliveries: components["schemas"]["DeliveryCounts"];
+        };
+        /** @description Another NATS subject. */
+        SubjectTarget: {
+            /** @enum {unknown} */
+            kind: "subject";
+            subject: string;
+        };
+        /** @description All subjects. `complete` is false when the last hour was too much to count. */
+        Subjects: {
+            subjects: components["schemas"]["SubjectRow"][];
+            complete: boolean;
+        };
+        /** @description A timer that has not fired. `madeBy` is empty for the operator's own. */
+        Timer: {
+            name: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            at: string;
+            subject: string;
+            /** @description any JSON value */
+            payload: unknown;
+            priority: number | null;
+            madeBy: string;
+            madeIn: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            createdAt: string;
+        };
+        /** @description A timer as it is given: with one of `delay` (a duration), `delayMs` (milliseconds) and `at` (RFC 3339). `subject` is by default `agent.events.timer.<name>`. */
+        TimerDocument: {
+            name: string;
+            /** @example 5m */
+            delay?: string;
+            delayMs?: number;
             /** Format: date-time */
-            firedAt: string;
+            at?: string;
+            subject?: string | null;
+            /** @description any JSON value */
+            payload?: unknown;
+            priority?: number | null;
+        };
+        /** @description All timers of this Gateway that have not fired. */
+        Timers: {
+            timers: components["schemas"]["Timer"][];
+            unreadable?: components["schemas"]["Unreadable"][];
+        };
+        /** @description What a tool gives back: `result` is ours, `outside` what others wrote, which the agent gets marked as such. */
+        ToolAnswer: {
+            result: {
+                [key: string]: unknown;
+            };
+            /** @description any JSON value */
+            outside?: unknown;
+        };
+        /** @description A call of an agent's tool: who calls, and with which parameters. */
+        ToolCall: {
+            caller: components["schemas"]["CallerFields"];
+            /** @description any JSON value */
+            parameters?: unknown;
+        };
+        /** @description Optional tracing fields of a publish request. */
+        TraceFields: {
+            priority?: number;
+            /** @default  */
+            traceId: string;
+            /** @default  */
+            correlationId: string;
+        };
+        /** @description One thing that is wrong with a draft. `field` is empty when it concerns the whole. */
+        Trouble: {
+            field: string;
+            message: string;
+            hint: string;
+        };
+        /** @description A route whose target nothing on this Gateway can answer. */
+        Unanswerable: {
+            route: string;
+            problem: string;
+        };
+        /** @description A stored record that this version can't read. It stays stored; only this list mentions it. */
+        Unreadable: {
+            name: string;
+            reason: string;
+        };
+        /** @description Tokens by agent and model. `complete` is false when there were too many calls to count. */
+        Usage: {
+            seconds: number;
+            calls: number;
+            complete: boolean;
+            rows: components["schemas"]["UsageRow"][];
+        };
+        /** @description Tokens and cost of one agent with one model. */
+        UsageRow: {
+            gateway: string;
+            agent: string;
+            provider: string;
+            model: string;
+            calls: number;
+            input: number;
+            output: number;
+            cacheRead: number;
+            cacheWrite: number;
+            cost: number;
+        };
+        /** @description A note in an agent's main session, and a wake-up. */
+        WakeTarget: {
+            /** @enum {unknown} */
+            kind: "wake";
+            agentId?: string | null;
+        };
+        /** @description An HTTP address. With `secret` requests are signed as Standard Webhooks says. */
+        WebhookTarget: {
+            /** @enum {unknown} */
+            kind: "webhook";
+            url: string;
+            secret?: string | null;
         };
     };
     responses: never;

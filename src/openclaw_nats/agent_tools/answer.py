@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import msgspec
-
+from openclaw_nats.contract.checking import check
+from openclaw_nats.contract.tools import Parameters
 from openclaw_nats.errors import InvalidEvent
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Parameters)
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,6 @@ class Answer:
 
 
 def parameters(kind: type[T], given: object) -> T:
-    """A tool's parameters; raise InvalidEvent that names the one that is wrong."""
-    if not isinstance(given, dict):
-        raise InvalidEvent("the parameters must be a JSON object")
-    try:
-        return msgspec.convert({key: value for key, value in given.items() if value is not None}, kind)
-    except msgspec.ValidationError as error:
-        struct: Any = kind
-        names = ", ".join(one.encode_name for one in msgspec.structs.fields(struct))
-        raise InvalidEvent(str(error).replace("`$.", "`"), hint=f"Parameters: {names}.") from None
+    """A tool's parameters; raise InvalidEvent that names the one that is wrong. Null is as if it were left out."""
+    kept = {key: value for key, value in given.items() if value is not None} if isinstance(given, dict) else given
+    return check(kept, kind, "the parameters", InvalidEvent)

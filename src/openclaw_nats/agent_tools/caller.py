@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-import msgspec
-
+from openclaw_nats.contract.plugin import CallerFields
 from openclaw_nats.errors import InvalidEvent, NotAllowed
 from openclaw_nats.events import trace
 from openclaw_nats.events.makers import Maker
@@ -15,18 +14,8 @@ from openclaw_nats.schedules.document import Origin
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
-class Caller(msgspec.Struct, rename="camel"):
-    """The agent's run as the plugin tells it.
-
-    `hops` and `cause` say which delivery has led to it (the loop guard's), `traceparent` whose trace it is in.
-    """
-
-    agent_id: str = "main"
-    session_key: str = ""
-    session_id: str = ""
-    hops: int = 0
-    cause: str = ""
-    traceparent: str = ""
+class Caller(CallerFields):
+    """The agent's run as the plugin reports it, checked."""
 
     def __post_init__(self) -> None:
         self.agent_id, self.session_key = self.agent_id.lower(), folded(self.session_key)

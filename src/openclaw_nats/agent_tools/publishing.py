@@ -11,13 +11,14 @@ import msgspec
 from openclaw_nats.agent_tools.answer import Answer, parameters
 from openclaw_nats.agent_tools.caller import Caller
 from openclaw_nats.agent_tools.limits import Limits
+from openclaw_nats.contract import tools
 from openclaw_nats.errors import InvalidEvent
 from openclaw_nats.events import envelope, json_text, trace
 from openclaw_nats.events.decoding import document_of
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.session_keys import folded
-from openclaw_nats.events.subjects import EVERYTHING, check_pattern
+from openclaw_nats.events.subjects import check_pattern
 from openclaw_nats.outbound.ingest import Ingest
 from openclaw_nats.ports import EventLog
 from openclaw_nats.settings import parse_duration
@@ -29,27 +30,6 @@ MAX_EVENT = 2_000
 MAX_REQUEST_SECONDS = 30.0
 
 Ask = Callable[[str, bytes, float, dict[str, str] | None], Awaitable[bytes]]
-
-
-class _Publish(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    subject: str
-    payload: Any = None
-    priority: int | None = None
-    id: str | None = None
-
-
-class _Request(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    subject: str
-    payload: Any = None
-    timeout_ms: float = 5000
-
-
-class _Events(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    subject: str = EVERYTHING
-    session: str | None = None
-    since: str = "1h"
-    until: str | None = None
-    limit: int = 20
 
 
 class Publishing:
@@ -64,7 +44,7 @@ class Publishing:
 
     async def publish(self, caller: Caller, given: object) -> Answer:
         """Store one event, marked with who published it and how deep its run is in deliveries."""
-        wanted = parameters(_Publish, given)
+        wanted = parameters(tools.Publish, given)
         subject = await self._limits.check_publish(caller.agent_id, wanted.subject)
         now = int(time.time() * 1000)
         event = Event(
@@ -92,7 +72,7 @@ class Publishing:
 
     async def request(self, caller: Caller, given: object) -> Answer:
         """Ask a service over NATS and wait for its answer."""
-        wanted = parameters(_Request, given)
+        wanted = parameters(tools.Request, given)
         subject = self._limits.check_request(wanted.subject)
         seconds = wanted.timeout_ms / 1000
         if not 0.01 <= seconds <= MAX_REQUEST_SECONDS:
@@ -108,7 +88,7 @@ class Publishing:
 
     async def events(self, caller: Caller, given: object) -> Answer:
         """The newest events of the stream that the agent may see."""
-        wanted = parameters(_Events, given)
+        wanted = parameters(tools.Events, given)
         pattern = check_pattern(wanted.subject)
         if not 1 <= wanted.limit <= MAX_EVENTS:
             raise InvalidEvent(f"limit must be from 1 to {MAX_EVENTS}")

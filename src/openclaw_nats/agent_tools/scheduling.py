@@ -12,6 +12,7 @@ import msgspec
 from openclaw_nats.agent_tools.answer import Answer, parameters
 from openclaw_nats.agent_tools.caller import Caller
 from openclaw_nats.agent_tools.limits import Limits
+from openclaw_nats.contract import tools
 from openclaw_nats.errors import InvalidInput, NotAllowed, NotFound
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.events.makers import Maker
@@ -22,45 +23,6 @@ from openclaw_nats.schedules.names import check_name, own_subject
 from openclaw_nats.schedules.timer_book import Timer, TimerBook
 
 _LOOKED_AT = 30
-
-
-class _Add(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    name: str
-    cron: str
-    subject: str | None = None
-    payload: Any = None
-    timezone: str | None = None
-    priority: int | None = None
-    missed: str | None = None
-
-
-class _Change(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    name: str
-    cron: str | None = None
-    subject: str | None = None
-    payload: Any = None
-    timezone: str | None = None
-    priority: int | None = None
-    missed: str | None = None
-    enabled: bool | None = None
-
-
-class _Name(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    name: str
-
-
-class _Nothing(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    pass
-
-
-class _Timer(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    name: str
-    delay_ms: float | None = None
-    delay: str | None = None
-    at: str | None = None
-    subject: str | None = None
-    payload: Any = None
-    priority: int | None = None
 
 
 class Scheduling:
@@ -77,7 +39,7 @@ class Scheduling:
 
     async def cron_add(self, caller: Caller, given: object) -> Answer:
         """Create a job; one of the same name that the agent made is replaced."""
-        wanted = parameters(_Add, given)
+        wanted = parameters(tools.AddJob, given)
         check_name(wanted.name)
         self._check(wanted.cron, wanted.timezone or self._timezone)
         old = await self._job(wanted.name)
@@ -94,7 +56,7 @@ class Scheduling:
 
     async def cron_update(self, caller: Caller, given: object) -> Answer:
         """Change one of its own jobs."""
-        wanted = parameters(_Change, given)
+        wanted = parameters(tools.UpdateJob, given)
         job = await self._own_job(caller, wanted.name)
         changes = {key: value for key, value in _fields(wanted).items() if key != "name"}
         if not changes:
@@ -106,31 +68,31 @@ class Scheduling:
 
     async def cron_remove(self, caller: Caller, given: object) -> Answer:
         """Remove one of its own jobs."""
-        job = await self._own_job(caller, parameters(_Name, given).name)
+        job = await self._own_job(caller, parameters(tools.RemoveJob, given).name)
         await self._cron.remove(job.name)
         return Answer({"removed": job.name})
 
     async def cron_list(self, caller: Caller, given: object) -> Answer:
         """Its own jobs, and the operator's without what they publish."""
-        parameters(_Nothing, given)
+        parameters(tools.ListJobs, given)
         shown = [job for job in await self._cron.every() if _shown(caller, job.stored.origin.maker)]
         return Answer({"jobs": [self._view(caller, job) for job in shown]})
 
     async def cron_toggle(self, caller: Caller, given: object) -> Answer:
         """Pause or resume one of its own jobs."""
-        job = await self._own_job(caller, parameters(_Name, given).name)
+        job = await self._own_job(caller, parameters(tools.ToggleJob, given).name)
         return Answer(self._view(caller, await self._cron.change(job.name, {"enabled": not job.enabled})))
 
     async def cron_run(self, caller: Caller, given: object) -> Answer:
         """Fire one of its own jobs now."""
-        job = await self._own_job(caller, parameters(_Name, given).name)
+        job = await self._own_job(caller, parameters(tools.RunJob, given).name)
         self._limits.count_publish(caller.agent_id)
         fire = await self._cron.run(job.name, caller.origin)
         return Answer({"fired": job.name, "id": fire.event_id})
 
     async def timer_set(self, caller: Caller, given: object) -> Answer:
         """Set a timer, in place of one of the same name that the agent set."""
-        wanted = parameters(_Timer, given)
+        wanted = parameters(tools.SetTimer, given)
         check_name(wanted.name)
         subject = wanted.subject or own_subject(caller.agent_id, "timer", wanted.name)
         await self._limits.check_publish(caller.agent_id, subject)
@@ -144,7 +106,7 @@ class Scheduling:
 
     async def timer_cancel(self, caller: Caller, given: object) -> Answer:
         """Cancel one of its own timers."""
-        name = parameters(_Name, given).name
+        name = parameters(tools.CancelTimer, given).name
         maker = (await self._timers.named(name)).maker
         if maker is not None and not caller.maker.may_change(maker):
             raise NotFound(f"there is no timer {name[:80]!r}", hint="nats_timer_list lists them.")
@@ -154,7 +116,7 @@ class Scheduling:
 
     async def timer_list(self, caller: Caller, given: object) -> Answer:
         """Its own timers, and the operator's without what they publish."""
-        parameters(_Nothing, given)
+        parameters(tools.ListTimers, given)
         shown = [timer for timer in await self._timers.every() if _shown(caller, timer.maker)]
         return Answer({"timers": [_timer_view(caller, timer) for timer in shown]})
 

@@ -12,50 +12,15 @@ import msgspec
 from openclaw_nats.agent_tools.answer import Answer, parameters
 from openclaw_nats.agent_tools.caller import Caller
 from openclaw_nats.agent_tools.limits import Limits
+from openclaw_nats.contract import tools
+from openclaw_nats.contract.routes import Flow
 from openclaw_nats.errors import InvalidInput, NotAllowed, NotFound
-from openclaw_nats.events.envelope import format_time, parse_time
+from openclaw_nats.events.envelope import format_time
 from openclaw_nats.events.subjects import GATEWAY_OWN, check_pattern, covers, matches
 from openclaw_nats.inbound.route import Route, to_document
 from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.settings import parse_duration
 from openclaw_nats.storage.routes import StoredRoute
-
-
-class _Subscribe(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    pattern: str
-    name: str | None = None
-    target: Any = None
-    payload: dict[str, Any] | None = None
-    filter: Any = None
-    when: str | None = None
-    priority: int | None = None
-    debounce: str | None = None
-    batch: int | None = None
-    max_per_hour: int | None = None
-    expires_in: str | None = None
-
-
-class _Unsubscribe(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    id: str | int
-
-
-class _List(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    pattern: str | None = None
-    target: str | None = None
-
-
-class _Update(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    id: str | int
-    target: Any = None
-    priority: int | None = None
-    enabled: bool | None = None
-    payload: dict[str, Any] | None = None
-    filter: Any = None
-    when: str | None = None
-    debounce: str | None = None
-    batch: int | None = None
-    max_per_hour: int | None = None
-    expires_in: str | None = None
 
 
 class Subscriptions:
@@ -68,7 +33,7 @@ class Subscriptions:
 
     async def subscribe(self, caller: Caller, given: object) -> Answer:
         """Make a route to a session of the agent's own; one of the same name that it made is replaced."""
-        wanted = parameters(_Subscribe, given)
+        wanted = parameters(tools.Subscribe, given)
         check_pattern(wanted.pattern)
         name = wanted.name or self._name_for(caller, wanted.pattern)
         old = self._book.find(name)
@@ -97,19 +62,19 @@ class Subscriptions:
 
     async def unsubscribe(self, caller: Caller, given: object) -> Answer:
         """Remove one of its own routes."""
-        route, _ = self._own(caller, parameters(_Unsubscribe, given).id)
+        route, _ = self._own(caller, parameters(tools.Unsubscribe, given).id)
         await self._book.remove(route.name)
         return Answer({"removed": str(route.id), "name": route.name})
 
     async def update(self, caller: Caller, given: object) -> Answer:
         """Change one of its own routes."""
-        wanted = parameters(_Update, given)
+        wanted = parameters(tools.UpdateSubscription, given)
         route, _ = self._own(caller, wanted.id)
         changes = _given(wanted, "payload", "filter", "when", "priority", "enabled")
         if wanted.target is not None:
             changes["target"] = caller.session_for(wanted.target)
         if wanted.debounce is not None or wanted.batch is not None or wanted.max_per_hour is not None:
-            changes["flow"] = self._flow(route.document.flow or {}, wanted)
+            changes["flow"] = self._flow(msgspec.to_builtins(route.document.flow or Flow()), wanted)
         if wanted.expires_in is not None:
             changes["until"] = self._until(wanted.expires_in)
         if not changes:
@@ -119,7 +84,7 @@ class Subscriptions:
 
     async def list(self, caller: Caller, given: object) -> Answer:
         """The routes that wake this agent, its own marked so."""
-        wanted = parameters(_List, given)
+        wanted = parameters(tools.ListSubscriptions, given)
         found = []
         for route, stored in self._book.every():
             own = _may_change(caller, route)
@@ -160,7 +125,7 @@ class Subscriptions:
             return name
         return f"{name[:119]} {hashlib.sha256(caller.mark.encode()).hexdigest()[:8]}"
 
-    def _flow(self, base: dict[str, Any], wanted: _Subscribe | _Update) -> dict[str, Any]:
+    def _flow(self, base: dict[str, Any], wanted: tools.Subscribe | tools.UpdateSubscription) -> dict[str, Any]:
         most = self._limits.turns_per_hour
         count = most if wanted.max_per_hour is None else wanted.max_per_hour
         if not 1 <= count <= most:
@@ -188,7 +153,7 @@ class Subscriptions:
         keys = ("name", "pattern", "when", "filter", "payload", "priority", "flow", "until")
         shown = {key: document[key] for key in keys if key in document}
         if route.until is not None:
-            shown["until"] = format_time(int(parse_time(document["until"]).timestamp() * 1000))
+            shown["until"] = format_time(int(route.until * 1000))
         target = route.target.session or f"agent:{route.target.agent} (a turn of its own)"
         yours = _may_change(caller, route)
         return {

@@ -4,34 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
-from openclaw_nats.api.auth import ApiKeyMiddleware
+from openclaw_nats.api.auth import ApiKeyMiddleware, Authority
 from openclaw_nats.api.channel_endpoints import ChannelEndpoints
 from openclaw_nats.api.check_endpoints import CheckEndpoints
+from openclaw_nats.api.compat import wants_old_shape
 from openclaw_nats.api.dashboard_endpoints import DashboardEndpoints
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
+from openclaw_nats.api.failures import Failures
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
+from openclaw_nats.api.hot_path import HotPath
 from openclaw_nats.api.ingest_endpoints import IngestEndpoints
 from openclaw_nats.api.insight_endpoints import InsightEndpoints
 from openclaw_nats.api.live_endpoints import LiveEndpoints
 from openclaw_nats.api.names_in_paths import SlashesInNames
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
-from openclaw_nats.api.problems import name_of, problem, problem_for
 from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.tool_endpoints import ToolEndpoints
-from openclaw_nats.api.unpacking import ACCEPTED, UnsupportedMediaType
 from openclaw_nats.errors import NotFound, OpenClawNatsError
 from openclaw_nats.outbound.meters import IngestMeters
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,9 @@ class Endpoints:
 
 def build_app(
     *, api_key: str, endpoints: Endpoints, gate: Middleware, compat: list[Middleware], meters: IngestMeters
-) -> Starlette:
+) -> HotPath:
     """Put the API together; `gate` is the way in for the dashboard, `compat` what older scripts need."""
+    authority = Authority(api_key)
     ingest, history, operations = endpoints.ingest, endpoints.history, endpoints.operations
 
     async def events(request: Request) -> Response:
@@ -70,29 +70,8 @@ def build_app(
         signed_in = endpoints.dashboard
         return await (signed_in.sign_out(request) if request.method == "DELETE" else signed_in.whoami(request))
 
-    async def known_error(request: Request, error: Exception) -> Response:
-        assert isinstance(error, OpenClawNatsError)  # noqa: S101  (Starlette hands over what it was registered for)
-        unread = isinstance(error, UnsupportedMediaType)
-        name = "unsupported-media-type" if unread else name_of(error)
-        if name == "internal":
-            log.error("api.bug", path=request.url.path, error=repr(error), exc_info=error)
-        if request.method == "POST":
-            meters.rejected(name)
-        if unread:
-            return problem(name, str(error), hint=error.hint, headers={"Accept-Encoding": ACCEPTED})
-        return problem_for(error)
-
-    async def http_error(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)  # noqa: S101
-        if error.status_code == 405:
-            return problem("method-not-allowed", f"{request.method[:20]} is not for this path", headers=_allow(error))
-        return problem("not-found", "No endpoint has this path.")
-
-    async def bug(request: Request, error: Exception) -> Response:
-        log.error("api.bug", path=request.url.path, error=repr(error), exc_info=error)
-        return problem("internal", "The sidecar made a mistake; its log says more.")
-
-    return Starlette(
+    failures = Failures(meters)
+    app = Starlette(
         routes=[
             Route("/api/publish", ingest.publish, methods=["POST"]),
             Route("/api/events", events, methods=["GET", "POST"]),
@@ -107,12 +86,23 @@ def build_app(
         ],
         middleware=[
             gate,
-            Middleware(ApiKeyMiddleware, api_key=api_key, open_paths=["/api/health"]),
+            Middleware(ApiKeyMiddleware, authority=authority, open_paths=["/api/health"]),
             *compat,
             Middleware(SlashesInNames),
         ],
-        exception_handlers={OpenClawNatsError: known_error, HTTPException: http_error, Exception: bug},
+        exception_handlers={
+            OpenClawNatsError: failures.known,
+            HTTPException: failures.http,
+            Exception: failures.bug,
+        },
     )
+    return HotPath(
+        app, authority=authority, ingest=ingest, failures=failures, reshaped=wants_old_shape if compat else _never
+    )
+
+
+def _never(scope: Scope) -> bool:
+    return False
 
 
 def _inbound(endpoints: Endpoints) -> list[Route]:
@@ -176,7 +166,3 @@ def _dashboard(endpoints: Endpoints) -> list[Route]:
         Route("/api/sessions", dashboard.sessions, methods=["GET"]),
         Route("/api/sessions/{id}", dashboard.session, methods=["DELETE"]),
     ]
-
-
-def _allow(error: HTTPException) -> dict[str, str]:
-    return {"Allow": (error.headers or {}).get("Allow", "")}

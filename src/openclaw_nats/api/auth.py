@@ -16,39 +16,27 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from openclaw_nats import peer_proof
 from openclaw_nats.api.json_answers import json_response
 from openclaw_nats.api.problems import problem
+from openclaw_nats.contract.plugin import Proof
 
 _SESSION = f"{peer_proof.SCHEME} ".encode()
 CONNECTION = "openclaw_nats.connection"  # the scope's key for its http_protocol.LimitedHttpProtocol
 
 
-class ApiKeyMiddleware:
-    """Answers 401 to every request without the key but `open_paths`, which decide for themselves what to tell.
+class Authority:
+    """Who has the API key."""
 
-    Unknown paths are 401 too: without the key nothing can be learned about what is here. A request with the session of
-    a signed-in browser, or that is about to get one, comes through the dashboard's gate, which has decided.
-    """
-
-    def __init__(self, app: ASGIApp, *, api_key: str, open_paths: Iterable[str]) -> None:
-        self._app = app
+    def __init__(self, api_key: str) -> None:
         self._key = api_key
         self._digest = _digest(api_key.encode())
-        self._open = frozenset(open_paths)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        if scope["path"] == peer_proof.PATH and scope["method"] == "GET":
-            await self.prove(scope)(scope, receive, send)
-            return
-        through_gate = bool(scope.get("session") or scope.get("signing_in"))
-        scope["authorized"] = through_gate or self._authorized(scope)
-        if (scope["authorized"] and not scope.get("signing_in")) and (connection := scope.get(CONNECTION)) is not None:
-            connection.known = True  # it is closed for no stranger's sake
-        if scope["authorized"] or scope["path"] in self._open:
-            await self._app(scope, receive, send)
-            return
-        await unauthorized()(scope, receive, send)
+    def admit(self, scope: Scope) -> bool:
+        """Whether a request comes with the key or its proof; its connection is then closed for no stranger's sake."""
+        if not self._has_key(scope):
+            return False
+        scope["authorized"] = True
+        if (connection := scope.get(CONNECTION)) is not None:
+            connection.known = True
+        return True
 
     def prove(self, scope: Scope) -> Response:
         """Prove to whoever asks that we know the key; what they then say on this connection has to prove it, too."""
@@ -60,9 +48,9 @@ class ApiKeyMiddleware:
         ours, address = peer_proof.new_nonce(), peer_proof.address_of(server[0], server[1] or 0)
         connection.token = peer_proof.token(self._key, nonces[0], ours, address)
         proof = peer_proof.proof(self._key, nonces[0], ours, address)
-        return json_response({"nonce": ours, "address": address, "proof": proof})
+        return json_response(Proof(ours, address, proof))
 
-    def _authorized(self, scope: Scope) -> bool:
+    def _has_key(self, scope: Scope) -> bool:
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         if len(given) != 1:
             return False
@@ -72,6 +60,37 @@ class ApiKeyMiddleware:
         if given[0][:7].lower() != b"bearer ":
             return False
         return hmac.compare_digest(_digest(given[0][7:].strip()), self._digest)
+
+
+class ApiKeyMiddleware:
+    """Answers 401 to every request without the key but `open_paths`, which decide for themselves what to tell.
+
+    Unknown paths are 401 too: without the key nothing can be learned about what is here. A request with the session of
+    a signed-in browser, or that is about to get one, comes through the dashboard's gate, which has decided.
+    """
+
+    def __init__(self, app: ASGIApp, *, authority: Authority, open_paths: Iterable[str]) -> None:
+        self._app = app
+        self._authority = authority
+        self._open = frozenset(open_paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if scope["path"] == peer_proof.PATH and scope["method"] == "GET":
+            await self._authority.prove(scope)(scope, receive, send)
+            return
+        if scope.get("session") or scope.get("signing_in"):  # the gate has let it through
+            scope["authorized"] = True
+            if not scope.get("signing_in") and (connection := scope.get(CONNECTION)) is not None:
+                connection.known = True
+        else:
+            scope["authorized"] = self._authority.admit(scope)
+        if scope["authorized"] or scope["path"] in self._open:
+            await self._app(scope, receive, send)
+            return
+        await unauthorized()(scope, receive, send)
 
 
 def unauthorized() -> Response:

@@ -10,11 +10,13 @@ from starlette.responses import Response
 
 from openclaw_nats.api.bodies import decode_json, media_type, read_body
 from openclaw_nats.api.endless import EndlessResponse
+from openclaw_nats.api.json_answers import json_response
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.api.queries import parameters
+from openclaw_nats.contract.plugin import Probe, RunResult
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.ids import uuid7
-from openclaw_nats.gateway.channel import PluginChannel, RunResult
+from openclaw_nats.gateway.channel import PluginChannel
 
 MAX_RESULT_BYTES = 64 * 1024
 _results = msgspec.json.Decoder(RunResult)
@@ -45,7 +47,7 @@ class ChannelEndpoints:
         number = uuid7(int(time.time() * 1000))
         if not self._channel.probe(number):
             raise Unavailable("the plugin is not connected", hint="Is the Gateway running, with the plugin?")
-        return Response(msgspec.json.encode({"probe": number}), 202, media_type="application/json")
+        return json_response(Probe(number), 202)
 
     async def result(self, request: Request) -> Response:
         """What became of a run."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from openclaw_nats.api.json_answers import json_body, json_response
 from openclaw_nats.api.problems import Malformed
-from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.contract.problems import Trouble
+from openclaw_nats.contract.routes import RouteCheck
+from openclaw_nats.contract.schedules import CronCheck
+from openclaw_nats.errors import InvalidInput, OpenClawNatsError
 from openclaw_nats.events.agents import Agents
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.route_check import check_route
@@ -30,19 +32,20 @@ class CheckEndpoints:
 
     async def route(self, request: Request) -> Response:
         """Every problem of a route, by field; none when it could be saved."""
-        return json_response({"problems": check_route(await json_body(request), self._agents())})
+        return json_response(RouteCheck(check_route(await json_body(request), self._agents())))
 
     async def cron(self, request: Request) -> Response:
         """Whether a cron job could be saved, and its next runs."""
         body = await json_body(request)
         if not isinstance(body, dict):
             raise Malformed("the body must be a JSON object")
-        answer: dict[str, Any] = {"problems": [], "nextRuns": [], "timezone": body.get("timezone") or self._timezone}
+        answer = CronCheck([], [], body.get("timezone") or self._timezone)
         try:
             document = parse_job(body)
             cron = Cron(document.cron, document.timezone or self._timezone)
             ticks = next_runs(cron, time.time(), SHOWN_RUNS)
-            answer["nextRuns"] = [format_time(round(tick * 1000)) for tick in ticks]
+            answer.next_runs = [format_time(round(tick * 1000)) for tick in ticks]
         except OpenClawNatsError as error:
-            answer["problems"].append({"field": "", "message": str(error), "hint": error.hint})
+            field = error.field if isinstance(error, InvalidInput) else ""
+            answer.problems.append(Trouble(field, str(error), error.hint))
         return json_response(answer)

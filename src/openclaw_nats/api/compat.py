@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openclaw_nats.api import compat_shapes
-from openclaw_nats.api.json_answers import json_body, json_response
+from openclaw_nats.api.json_answers import json_body
 from openclaw_nats.api.problems import Malformed, problem_for
 from openclaw_nats.api.queries import number_of
 from openclaw_nats.api.route_endpoints import view as route_view
@@ -50,7 +50,9 @@ class OnlyThere:
         """The answer to a request that is only for that tool; None for all others."""
         parts = [unquote(part) for part in request.url.path.removeprefix("/api/").split("/")]
         result = await self._result(request.method, parts, request)
-        return None if result is None else json_response({"success": True, "result": result})
+        if result is None:
+            return None
+        return Response(msgspec.json.encode({"success": True, "result": result}), media_type="application/json")
 
     async def _result(self, method: str, parts: list[str], request: Request) -> Any:
         match (method, *parts):
@@ -67,11 +69,12 @@ class OnlyThere:
             case ("PATCH", "cron", name, "toggle"):
                 job = await self._cron.named(name)
                 changed = await self._cron.change(name, {"enabled": not job.stored.document.enabled})
-                return compat_shapes.job(job_view(changed, None))
+                return compat_shapes.job(msgspec.to_builtins(job_view(changed, None)))
             case ("POST", "cron", "timer"):
-                return compat_shapes.timer(timer_view((await self._timers.set(await json_body(request)))[0]))
+                timer, _ = await self._timers.set(await json_body(request))
+                return compat_shapes.timer(msgspec.to_builtins(timer_view(timer)))
             case ("GET", "cron", "timer") if not await self._is_job("timer"):
-                return [compat_shapes.timer(timer_view(one)) for one in await self._timers.every()]
+                return [compat_shapes.timer(msgspec.to_builtins(timer_view(one))) for one in await self._timers.every()]
             case ("DELETE", "cron", "timer", name):
                 await self._timers.cancel(name)
                 return {"deleted": True}
@@ -88,7 +91,7 @@ class OnlyThere:
         counts = await self._inbox.counts()
         found = []
         for route, stored in self._routes.every():
-            view = route_view(route, stored, counts.get(route.id, {}))
+            view = msgspec.to_builtins(route_view(route, stored, counts.get(route.id, {})))
             found.append({**compat_shapes.route(view), "counts": view["counts"], "waitingSince": view["waitingSince"]})
         return found
 
@@ -125,10 +128,10 @@ class OnlyThere:
                 "subject": subject,
                 "published": count,
                 "consumed": sum(deliveries.get(subject, {}).values()),
-                "lastPublishedAt": format_time(found["newest"][subject]) if subject in found["newest"] else None,
+                "lastPublishedAt": format_time(found.newest[subject]) if subject in found.newest else None,
                 "lastConsumedAt": None,
             }
-            for subject, count in sorted(found["stored"].items())
+            for subject, count in sorted(found.stored.items())
         ]
 
     async def _logs(self, request: Request) -> dict[str, Any]:
@@ -167,7 +170,7 @@ class Compat:
         self._only_there = only_there
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope.get("session") or not scope.get("authorized") or _wants_ours(scope):
+        if scope["type"] != "http" or scope.get("session") or not scope.get("authorized") or not wants_old_shape(scope):
             await self._app(scope, receive, send)
             return
         try:
@@ -183,8 +186,9 @@ class Compat:
             await self._app(scope, receive, _Reshaped(send, shape))
 
 
-def _wants_ours(scope: Scope) -> bool:
-    return any(name == b"accept" and OURS.encode() in value for name, value in scope["headers"])
+def wants_old_shape(scope: Scope) -> bool:
+    """Whether a request is one of that tool's clients', which look for its answers: ours say which form they want."""
+    return not any(name == b"accept" and OURS.encode() in value for name, value in scope["headers"])
 
 
 def _with_failure(answer: Response) -> Response:

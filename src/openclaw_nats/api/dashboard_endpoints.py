@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from openclaw_nats.api.json_answers import json_body, json_response
 from openclaw_nats.api.problems import Malformed, problem
+from openclaw_nats.contract.checking import check
+from openclaw_nats.contract.views import Session, Sessions, SignInLinks, SignInRequest
 from openclaw_nats.dashboard.sign_in import CODE_SECONDS, SignIn
 from openclaw_nats.errors import NotFound
 from openclaw_nats.events.envelope import format_time
@@ -33,14 +34,12 @@ class DashboardEndpoints:
         pages = await self._pages()
         code = self._sign_in.new_code()
         links = [f"{page}#/sign-in/{code}" for page in pages]
-        return json_response({"links": links, "seconds": CODE_SECONDS}, 201)
+        return json_response(SignInLinks(links, CODE_SECONDS), 201)
 
     async def sign_in(self, request: Request) -> Response:
         """Turn a one-time code into a session: its token comes as a cookie that no script can read."""
-        body = await json_body(request, 4096)
-        if not isinstance(body, dict) or set(body) != {"code"} or not isinstance(body["code"], str):
-            raise Malformed('the body must be {"code": "<the code of a one-time link>"}')
-        redeemed = await self._sign_in.redeem(body["code"], _browser(request.headers.get("user-agent", "")))
+        asked = check(await json_body(request, 4096), SignInRequest, "the body", Malformed)
+        redeemed = await self._sign_in.redeem(asked.code, _browser(request.headers.get("user-agent", "")))
         if redeemed is None:
             return problem(
                 "link-used-up",
@@ -71,7 +70,7 @@ class DashboardEndpoints:
     async def sessions(self, request: Request) -> Response:
         """All browsers that are signed in."""
         current = request.scope.get("session", "")
-        return json_response({"sessions": [_view(row, current) for row in self._sign_in.every()]})
+        return json_response(Sessions([_view(row, current) for row in self._sign_in.every()]))
 
     async def session(self, request: Request) -> Response:
         """Sign one browser out."""
@@ -80,15 +79,15 @@ class DashboardEndpoints:
         return Response(status_code=204)
 
 
-def _view(row: SessionRow, current: str) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "browser": row.browser,
-        "madeAt": _time(row.made_at),
-        "seenAt": _time(row.seen_at),
-        "endsAt": _time(row.ends_at),
-        "current": row.id == current,
-    }
+def _view(row: SessionRow, current: str) -> Session:
+    return Session(
+        id=row.id,
+        browser=row.browser,
+        made_at=_time(row.made_at),
+        seen_at=_time(row.seen_at),
+        ends_at=_time(row.ends_at),
+        current=row.id == current,
+    )
 
 
 def _time(seconds: float) -> str:

@@ -11,6 +11,21 @@ from starlette.responses import Response
 from openclaw_nats.api.json_answers import json_body, json_response
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.api.queries import filters_of, limit_of, number_of, parameters
+from openclaw_nats.contract.checking import check
+from openclaw_nats.contract.deliveries import (
+    BulkFilters,
+    Carried,
+    Change,
+    Deliveries,
+    Delivery,
+    DeliveryDetail,
+    Dropped,
+    Receipt,
+    ReceiptDetail,
+    Receipts,
+    Redriven,
+    Retried,
+)
 from openclaw_nats.events.envelope import format_past, format_time
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.storage.rows import OPEN, STATES
@@ -55,23 +70,23 @@ class DeliveryEndpoints:
     async def retry(self, request: Request) -> Response:
         """Try a failed delivery again now."""
         await self._inbox.retry(_number(request))
-        return json_response({"retried": 1})
+        return json_response(Retried(1))
 
     async def drop(self, request: Request) -> Response:
         """Drop a delivery that waits, or a dead letter."""
-        return json_response({"dropped": await self._inbox.drop(_number(request))})
+        return json_response(Dropped(await self._inbox.drop(_number(request))))
 
     async def redrive_one(self, request: Request) -> Response:
         """Make one dead letter wait again."""
-        return json_response({"redriven": await self._inbox.redrive({}, _number(request))})
+        return json_response(Redriven(await self._inbox.redrive({}, _number(request))))
 
     async def redrive(self, request: Request) -> Response:
         """Make dead letters wait again, by route, subject, session, search or time; at most 10,000 at once."""
-        return json_response({"redriven": await self._inbox.redrive(await _bulk(request))})
+        return json_response(Redriven(await self._inbox.redrive(await _bulk(request))))
 
     async def drop_dead(self, request: Request) -> Response:
         """Drop dead letters, by route, subject, session, search or time; at most 10,000 at once."""
-        return json_response({"dropped": await self._inbox.drop_dead(await _bulk(request))})
+        return json_response(Dropped(await self._inbox.drop_dead(await _bulk(request))))
 
     async def receipts(self, request: Request) -> Response:
         """What was delivered: a receipt a dispatch."""
@@ -82,17 +97,14 @@ class DeliveryEndpoints:
             raise Malformed("cursor must be one that an answer held")
         rows = await self._inbox.receipts(filters_of(query), cursor, limit)
         following = rows[-1]["id"] if len(rows) == limit else None
-        return json_response({"receipts": [_receipt(row) for row in rows], "cursor": following})
+        return json_response(Receipts([Receipt(**_receipt(row)) for row in rows], following))
 
     async def one_receipt(self, request: Request) -> Response:
         """One receipt with its text and what it carried."""
         row = await self._inbox.receipt(request.path_params["id"])
-        carried = [
-            {"delivery": one["id"], "event": one["event_id"], "subject": one["subject"]} for one in row["deliveries"]
-        ]
-        return json_response(
-            {**_receipt(row), "text": row["body"], "deliveries": carried, "history": _history(row["changes"])}
-        )
+        carried = [Carried(one["id"], one["event_id"], one["subject"]) for one in row["deliveries"]]
+        history = _history(row["changes"])
+        return json_response(ReceiptDetail(**_receipt(row), text=row["body"], deliveries=carried, history=history))
 
     async def _list(self, query: dict[str, str], states: tuple[str, ...]) -> Response:
         limit = limit_of(query)
@@ -101,7 +113,7 @@ class DeliveryEndpoints:
         rows = await self._inbox.deliveries(filters, cursor, limit)
         following = str(rows[-1]["id"]) if len(rows) == limit else None
         total = await self._inbox.total(filters)
-        return json_response({"deliveries": [_delivery(row) for row in rows], "cursor": following, "total": total})
+        return json_response(Deliveries([Delivery(**_delivery(row)) for row in rows], following, total))
 
 
 def _states(query: dict[str, str], known: tuple[str, ...]) -> tuple[str, ...]:
@@ -117,12 +129,8 @@ def _number(request: Request) -> int:
 
 
 async def _bulk(request: Request) -> dict[str, Any]:
-    body = await json_body(request)
-    if not isinstance(body, dict) or set(body) - set(_FILTERS):
-        raise Malformed(f"the body must be an object with {', '.join(_FILTERS)} (an empty one means all)")
-    if any(not isinstance(value, str) for value in body.values()):
-        raise Malformed("every filter must be text")
-    return filters_of(body)
+    filters = check(await json_body(request), BulkFilters, "the body (an empty object means all)", Malformed)
+    return filters_of(msgspec.to_builtins(filters))
 
 
 def _time(seconds: float | None) -> str | None:
@@ -134,6 +142,7 @@ def _past(seconds: float | None) -> str | None:
 
 
 def _delivery(row: dict[str, Any]) -> dict[str, Any]:
+    """The fields of Delivery."""
     return {
         "id": row["id"],
         "event": row["event_id"],
@@ -145,44 +154,45 @@ def _delivery(row: dict[str, Any]) -> dict[str, Any]:
         "until": _time(row.get("until")),
         "priority": row["priority"],
         "hops": row["hops"],
-        "storedAt": _past(row["stored_at"]),
-        "arrivedAt": _past(row["arrived_at"]),
-        "changedAt": _past(row["changed_at"]),
+        "stored_at": _past(row["stored_at"]),
+        "arrived_at": _past(row["arrived_at"]),
+        "changed_at": _past(row["changed_at"]),
         "dispatch": row["dispatch_id"],
     }
 
 
-def _history(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"at": _past(one["at"]), "state": one["state"], "reason": one["reason"]} for one in changes]
+def _history(changes: list[dict[str, Any]]) -> list[Change]:
+    return [Change(_past(one["at"]), one["state"], one["reason"]) for one in changes]
 
 
-def _detail(row: dict[str, Any]) -> dict[str, Any]:
-    first = {"at": _past(row["arrived_at"]), "state": "pending", "reason": "taken into the inbox"}
+def _detail(row: dict[str, Any]) -> DeliveryDetail:
+    first = Change(_past(row["arrived_at"]), "pending", "taken into the inbox")
     history = _history(row["changes"])
-    born_dead = bool(history) and row["changes"][0]["at"] == row["arrived_at"] and history[0]["state"] != "sending"
+    born_dead = bool(history) and row["changes"][0]["at"] == row["arrived_at"] and history[0].state != "sending"
     dispatch = row["dispatch"]
-    return {
+    return DeliveryDetail(
         **_delivery(row),
-        "document": msgspec.Raw(row["document"]) if row["document"] else None,
-        "history": history if born_dead else [first, *history],
-        "text": dispatch["body"] if dispatch else None,
-        "attempts": dispatch["attempts"] if dispatch else 0,
-    }
+        document=msgspec.Raw(row["document"]) if row["document"] else None,
+        history=history if born_dead else [first, *history],
+        text=dispatch["body"] if dispatch else None,
+        attempts=dispatch["attempts"] if dispatch else 0,
+    )
 
 
 def _receipt(row: dict[str, Any]) -> dict[str, Any]:
+    """The fields of Receipt."""
     return {
         "id": row["id"],
         "route": row["route"],
         "state": row["state"],
         "outcome": row["outcome"],
         "way": row["way"],
-        "runId": row["run_id"],
+        "run_id": row["run_id"],
         "reply": row["reply"],
         "events": row["events"],
         "attempts": row["attempts"],
         "runs": row["runs"],
         "hops": row["hops"],
-        "createdAt": _past(row["created_at"]),
-        "endedAt": _past(row["changed_at"]),
+        "created_at": _past(row["created_at"]),
+        "ended_at": _past(row["changed_at"]),
     }

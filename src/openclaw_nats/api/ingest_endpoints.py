@@ -11,18 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
 from openclaw_nats.api.bodies import decode_json, media_type, read_body
+from openclaw_nats.api.json_answers import json_response
 from openclaw_nats.api.problems import name_of
 from openclaw_nats.api.queries import parameters
+from openclaw_nats.contract import events as shapes
 from openclaw_nats.errors import Filtered, InvalidEvent
 from openclaw_nats.events import content, envelope, json_text, modes, trace
 from openclaw_nats.events.envelope import MAX_EVENT_BYTES, parse_time
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.subjects import check_subject
-from openclaw_nats.outbound.ingest import BatchOutcome, Ingest, PublishRequest
+from openclaw_nats.outbound.ingest import BatchOutcome, Ingest
 from openclaw_nats.outbound.meters import IngestMeters
 
 MAX_BATCH_BYTES = 8 * 1024 * 1024
@@ -32,7 +35,7 @@ JSON = "application/json"
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 BATCH_TYPES = (*NDJSON, JSON, modes.BATCH, *modes.STRUCTURED)
 
-_publish_decoder = msgspec.json.Decoder(PublishRequest)
+_publish_decoder = msgspec.json.Decoder(shapes.PublishRequest)
 _array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -65,9 +68,9 @@ class IngestEndpoints:
                 done = await self._ingest.publish(wanted, traceparent)
             else:
                 done = await self._ingest.take(*_one_event(request, body))
-        answer = {"id": done.id, "subject": done.subject, "sequence": done.sequence, "duplicate": done.duplicate}
         asked = request.query_params.get("routes") == "true"
-        return _json({**answer, "routes": self._taken_by(done.subject)} if asked else answer)
+        routes = self._taken_by(done.subject) if asked else UNSET
+        return json_response(shapes.Published(done.id, done.subject, done.sequence, done.duplicate, routes))
 
     async def events(self, request: Request) -> Response:
         """Store CloudEvents: one, NDJSON or an array → `{"accepted", "duplicates", "rejected", "filtered"}`.
@@ -93,11 +96,11 @@ class IngestEndpoints:
             raise outcome.rejected[0][1]
         for _, error in outcome.rejected:
             self._meters.rejected(name_of(error))
-        return _json(_answer(outcome, lines=list(lines)))
+        return json_response(_answer(outcome, lines=list(lines)))
 
     async def _one(self, request: Request, body: bytes, retry_since: float | None) -> Response:
         event, document = _one_event(request, body)
-        return _json(_answer(await self._ingest.ingest([document], retry_since), event))
+        return json_response(_answer(await self._ingest.ingest([document], retry_since), event))
 
 
 def _is_one_event(request: Request) -> bool:
@@ -210,23 +213,22 @@ def _array(body: bytes) -> list[bytes]:
     return [bytes(raw) for raw in decode_json(_array_decoder, body)]
 
 
-def _answer(outcome: BatchOutcome, event: envelope.Event | None = None, lines: Sequence[int] = ()) -> dict[str, Any]:
+def _answer(outcome: BatchOutcome, event: envelope.Event | None = None, lines: Sequence[int] = ()) -> shapes.Ingested:
     """The counts; for one event also which it is, and its error raised. `lines` are those on which the events stood."""
     if event is not None and outcome.rejected:
         raise outcome.rejected[0][1]
     if event is not None and outcome.filtered:
         raise Filtered(f"the operator's filter keeps {event.subject} out")
-    one = {} if event is None else {"id": event.id, "subject": event.subject}
-    return {
-        "accepted": outcome.accepted,
-        "duplicates": outcome.duplicates,
-        "rejected": [
-            {"index": index, **({"line": lines[index]} if lines else {}), "error": str(error)}
-            for index, error in outcome.rejected
+    return shapes.Ingested(
+        accepted=outcome.accepted,
+        duplicates=outcome.duplicates,
+        rejected=[
+            shapes.Rejected(index, str(error), lines[index] if lines else UNSET) for index, error in outcome.rejected
         ],
-        "filtered": outcome.filtered,
-        **one,
-    }
+        filtered=outcome.filtered,
+        id=UNSET if event is None else event.id,
+        subject=UNSET if event is None else event.subject,
+    )
 
 
 def _lines(body: bytes) -> dict[int, bytes]:
@@ -242,7 +244,3 @@ def _retry_since(request: Request) -> float | None:
         return parse_time(given).timestamp()
     except (ValueError, OverflowError):
         raise InvalidEvent(f"the header {RETRY_HEADER} must be an RFC 3339 time") from None
-
-
-def _json(value: object) -> Response:
-    return Response(msgspec.json.encode(value), media_type=JSON)

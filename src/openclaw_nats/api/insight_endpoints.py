@@ -14,9 +14,11 @@ from openclaw_nats import __version__
 from openclaw_nats.api.json_answers import json_response
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.api.queries import filters_of, limit_of, moment_of, number_of, parameters
+from openclaw_nats.contract import views
+from openclaw_nats.contract.deliveries import DeliveryCounts, DeliveryLog, DeliveryRef, FireLine, FireLog, LogLine
+from openclaw_nats.contract.views import LiveEvent
 from openclaw_nats.dashboard import sidecar_log
 from openclaw_nats.dashboard.activity import WINDOWS, Activity
-from openclaw_nats.dashboard.live import LiveEvent
 from openclaw_nats.dashboard.stream_views import StreamViews
 from openclaw_nats.events import json_text
 from openclaw_nats.events.envelope import format_time
@@ -38,7 +40,7 @@ class InsightEndpoints:
         activity: Activity,
         views: StreamViews,
         inbox: InboxService,
-        fires: Callable[[int], Awaitable[list[dict[str, Any]]]],
+        fires: Callable[[int], Awaitable[list[FireLine]]],
         versions: Callable[[], dict[str, str]],
     ) -> None:
         self._settings = settings
@@ -51,9 +53,10 @@ class InsightEndpoints:
 
     async def activity(self, request: Request) -> Response:
         """Events a second and turns an hour over the last `window`: hour or day."""
-        window = parameters(request, ("window",)).get("window", "hour")
-        if window not in WINDOWS:
-            raise Malformed(f"window must be one of {', '.join(WINDOWS)}")
+        given = parameters(request, ("window",)).get("window", "hour")
+        window = next((one for one in WINDOWS if one == given), None)
+        if window is None:
+            raise Malformed(f"window must be one of {', '.join(WINDOWS)}", field="window")
         return json_response(await self._activity.window(window))
 
     async def event(self, request: Request) -> Response:
@@ -67,10 +70,10 @@ class InsightEndpoints:
         around = moment_of(query["around"], "around") if "around" in query else None
         events, complete = await self._views.run(request.path_params["id"], around)
         ids = [one["id"] for one in map(_identity, events) if one["id"]]
-        deliveries: dict[str, Any] = {}
+        deliveries: dict[str, list[DeliveryRef]] = {}
         for start in range(0, len(ids), 500):
             deliveries |= await self._inbox.of_events(ids[start : start + 500])
-        return json_response({"events": events, "complete": complete, "deliveries": deliveries})
+        return json_response(views.Run(events, complete, deliveries))
 
     async def usage(self, request: Request) -> Response:
         """Tokens by agent and model since a time ago (`24h`), where events carry them."""
@@ -87,18 +90,18 @@ class InsightEndpoints:
         found = await self._views.subjects()
         deliveries = await self._inbox.by_subject()
         rows = []
-        for subject in sorted({*found["stored"], *found["hour"], *deliveries}):
-            newest = found["newest"].get(subject)
+        for subject in sorted({*found.stored, *found.hour, *deliveries}):
+            newest = found.newest.get(subject)
             rows.append(
-                {
-                    "subject": subject,
-                    "stored": found["stored"].get(subject, 0),
-                    "lastHour": found["hour"].get(subject, 0),
-                    "newest": format_time(newest) if newest else None,
-                    "deliveries": {state: deliveries.get(subject, {}).get(state, 0) for state in STATES},
-                }
+                views.SubjectRow(
+                    subject=subject,
+                    stored=found.stored.get(subject, 0),
+                    last_hour=found.hour.get(subject, 0),
+                    newest=format_time(newest) if newest else None,
+                    deliveries=DeliveryCounts.of(deliveries.get(subject, {})),
+                )
             )
-        return json_response({"subjects": rows, "complete": found["complete"]})
+        return json_response(views.Subjects(rows, found.complete))
 
     async def log_deliveries(self, request: Request) -> Response:
         """Every change of a delivery, newest first."""
@@ -111,16 +114,16 @@ class InsightEndpoints:
                 raise Malformed(f"state must be one of {', '.join(STATES)}")
             filters["state"] = query["state"]
         rows = await self._inbox.changes(filters, cursor, limit)
-        lines = [{**row, "at": _time(row["at"])} for row in rows]
-        return json_response({"lines": lines, "cursor": str(rows[-1]["number"]) if len(rows) == limit else None})
+        lines = [LogLine(**{**row, "at": _time(row["at"])}) for row in rows]
+        return json_response(DeliveryLog(lines, str(rows[-1]["number"]) if len(rows) == limit else None))
 
     async def log_fires(self, request: Request) -> Response:
         """What cron jobs and timers fired or skipped, newest first."""
         query = parameters(request, ("limit", "search"))
         rows = await self._fires(limit_of(query) if "search" not in query else 1000)
         search = query.get("search", "").lower()
-        lines = [{**row, "at": _time(row["at"])} for row in rows if search in f"{row['name']} {row['subject']}".lower()]
-        return json_response({"lines": lines[: limit_of(query)]})
+        lines = [row for row in rows if search in f"{row.name} {row.subject}".lower()]
+        return json_response(FireLog(lines[: limit_of(query)]))
 
     async def log_sidecar(self, request: Request) -> Response:
         """The sidecar's own log, newest first: warnings and errors, with `level=info` the rest too."""
@@ -131,7 +134,7 @@ class InsightEndpoints:
         file = self._settings.home / "logs" / "sidecar.log"
         async with self._log_reader:  # one at a time: a reader is a thread, and reads megabytes
             found = await asyncio.to_thread(sidecar_log.lines, file, level, query.get("search", ""), limit_of(query))
-        return json_response({"lines": found})
+        return json_response(views.SidecarLog(found))
 
     async def settings(self, request: Request) -> Response:
         """Every setting with its value, where that came from and what it is for; and what runs in which version."""
@@ -140,17 +143,17 @@ class InsightEndpoints:
         for one in REGISTRY:
             value = shown(self._settings, one.name)
             rows.append(
-                {
-                    "name": one.name,
-                    "value": _masked(one.name, value),
-                    "from": self._settings.origins[one.name],
-                    "variable": one.variable,
-                    "applies": one.applies,
-                    "help": one.help,
-                }
+                views.SettingRow(
+                    name=one.name,
+                    value=_masked(one.name, value),
+                    origin=self._settings.origins[one.name],
+                    variable=one.variable,
+                    applies=one.applies,
+                    help=one.help,
+                )
             )
         versions = {"openclaw-nats": __version__, "python": platform.python_version(), **self._versions()}
-        return json_response({"settings": rows, "versions": versions, "home": str(self._settings.home)})
+        return json_response(views.SettingsView(rows, versions, str(self._settings.home)))
 
 
 def _identity(event: LiveEvent) -> dict[str, Any]:

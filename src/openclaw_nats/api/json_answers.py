@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,8 +15,8 @@ MAX_BODY = 256 * 1024
 _any = msgspec.json.Decoder()
 
 
-def json_response(value: Any, status: int = 200) -> Response:
-    """A JSON answer."""
+def json_response(value: Struct, status: int = 200) -> Response:
+    """A JSON answer: one of the contract's structs."""
     return Response(msgspec.json.encode(value), status, media_type="application/json")
 
 

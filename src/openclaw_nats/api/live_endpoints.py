@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -14,7 +13,8 @@ from openclaw_nats.api.endless import EndlessResponse
 from openclaw_nats.api.json_answers import json_response
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.api.queries import number_of, parameters
-from openclaw_nats.dashboard.live import GROUP_SECONDS, Listener, Live, LiveEvent
+from openclaw_nats.contract.views import LiveEvent, LiveGroup, LiveState, Recent
+from openclaw_nats.dashboard.live import GROUP_SECONDS, Listener, Live
 
 MAX_LISTENERS = 32
 SILENCE_SECONDS = 10.0
@@ -25,9 +25,7 @@ _encode = msgspec.json.Encoder().encode
 class LiveEndpoints:
     """The handlers. `lasts` tells whether a session is still there: a stream ends with it."""
 
-    def __init__(
-        self, live: Live, state: Callable[[], Awaitable[dict[str, Any]]], lasts: Callable[[str], bool]
-    ) -> None:
+    def __init__(self, live: Live, state: Callable[[], Awaitable[LiveState]], lasts: Callable[[str], bool]) -> None:
         self._live = live
         self._state = state
         self._lasts = lasts
@@ -52,7 +50,7 @@ class LiveEndpoints:
         """The same for a client that polls: events after a sequence, and the state."""
         after = _sequence(parameters(request, ("after",)).get("after", ""))
         events = await self._live.recent(after, FIRST_EVENTS)
-        return json_response({"events": events, "state": await self._state()})
+        return json_response(Recent(events, await self._state()))
 
     async def _messages(self, after: int, session: str) -> AsyncIterator[bytes]:
         self._open += 1
@@ -90,10 +88,10 @@ class LiveEndpoints:
 
 
 def _group(events: list[LiveEvent], skipped: int, last: int) -> bytes:
-    return b"id: %d\n" % last + _message("events", {"events": events, "skipped": skipped})
+    return b"id: %d\n" % last + _message("events", LiveGroup(events, skipped))
 
 
-def _message(kind: str, value: Any) -> bytes:
+def _message(kind: str, value: msgspec.Struct) -> bytes:
     return f"event: {kind}\ndata: ".encode() + _encode(value) + b"\n\n"
 
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from openclaw_nats.api.openapi_answers import LOG_LEVELS, ref
-from openclaw_nats.api.openapi_inbound import ROUTE
-from openclaw_nats.api.openapi_schedules import JOB
+from msgspec import Struct
+
+from openclaw_nats.contract import deliveries, routes, schedules, views
+from openclaw_nats.contract.schemas import Schema, ref
 from openclaw_nats.dashboard.activity import WINDOWS
+from openclaw_nats.dashboard.sidecar_log import LEVELS
 from openclaw_nats.storage.rows import STATES
 
 _TEXT = {"type": "string", "maxLength": 512}
 _DURATION = {"type": "string", "pattern": r"^\d{1,4}(ms|s|m|h|d)$"}
 _BODY = (400, 408, 413, 415, 422, 503)
+
+
+def _body(schema: Schema) -> dict[str, Any]:
+    return {"application/json": schema}
 
 
 def paths(
@@ -23,7 +29,7 @@ def paths(
 ) -> dict[str, Any]:
     """The paths, made with the helpers of openapi.py."""
 
-    def answer(summary: str, shape: str, *problems: int, **more: Any) -> dict[str, Any]:
+    def answer(summary: str, shape: type[Struct], *problems: int, **more: Any) -> dict[str, Any]:
         return operation(summary, answer=json(ref(shape)), problems=problems, **more)
 
     def one_of(name: str, schema: dict[str, Any], **methods: dict[str, Any]) -> dict[str, Any]:
@@ -39,18 +45,26 @@ def paths(
     times = [parameter(name, "query", _DURATION) for name in ("since", "until")]
     sign_in = operation(
         "Turn a one-time code into a session cookie",
-        body={"application/json": {"type": "object", "required": ["code"], "properties": {"code": {"type": "string"}}}},
-        answer=json(ref("Session")),
+        body=_body(ref(views.SignInRequest)),
+        answer=json(ref(views.Session)),
         status="201",
         problems=(400, 403, 408, 413, 415, 503),
     )
     return {
         "/api/checks/route": {
-            "post": answer("What is wrong with a route", "RouteCheck", *_BODY, body={"application/json": ROUTE})
+            "post": answer(
+                "What is wrong with a route",
+                routes.RouteCheck,
+                *_BODY,
+                body=_body(ref(routes.RouteDocument)),
+            )
         },
         "/api/checks/cron": {
             "post": answer(
-                "What is wrong with a cron job, and its next runs", "CronCheck", *_BODY, body={"application/json": JOB}
+                "What is wrong with a cron job, and its next runs",
+                schedules.CronCheck,
+                *_BODY,
+                body=_body(ref(schedules.JobDocument)),
             )
         },
         "/api/live": {
@@ -62,11 +76,17 @@ def paths(
             )
         },
         "/api/live/recent": {
-            "get": answer("The newest events after a sequence, and the state", "Recent", 400, 503, parameters=[after])
+            "get": answer(
+                "The newest events after a sequence, and the state", views.Recent, 400, 503, parameters=[after]
+            )
         },
         "/api/activity": {
             "get": answer(
-                "Events a second and turns an hour", "Activity", 400, 503, parameters=[enum("window", list(WINDOWS))]
+                "Events a second and turns an hour",
+                views.Activity,
+                400,
+                503,
+                parameters=[enum("window", list(WINDOWS))],
             )
         },
         "/api/events/{sequence}": one_of(
@@ -83,19 +103,19 @@ def paths(
             {"type": "string", "minLength": 1, "maxLength": 256},
             get=answer(
                 "The events of one agent run, and the deliveries they led to",
-                "Run",
+                views.Run,
                 400,
                 503,
                 parameters=[parameter("around", "query", {"type": "string", "format": "date-time"})],
             ),
         ),
-        "/api/usage": {"get": answer("Tokens by agent and model", "Usage", 400, 503, parameters=times[:1])},
-        "/api/subjects": {"get": answer("What each subject brings", "Subjects", 400, 503)},
-        "/api/settings": {"get": answer("All settings, and versions", "SettingsView", 400)},
+        "/api/usage": {"get": answer("Tokens by agent and model", views.Usage, 400, 503, parameters=times[:1])},
+        "/api/subjects": {"get": answer("What each subject brings", views.Subjects, 400, 503)},
+        "/api/settings": {"get": answer("All settings, and versions", views.SettingsView, 400)},
         "/api/logs/deliveries": {
             "get": answer(
                 "Every change of a delivery, newest first",
-                "DeliveryLog",
+                deliveries.DeliveryLog,
                 400,
                 503,
                 parameters=[
@@ -109,27 +129,29 @@ def paths(
             )
         },
         "/api/logs/fires": {
-            "get": answer("What cron jobs and timers fired", "FireLog", 400, 501, 503, parameters=[search, limit])
+            "get": answer(
+                "What cron jobs and timers fired", deliveries.FireLog, 400, 501, 503, parameters=[search, limit]
+            )
         },
         "/api/logs/sidecar": {
             "get": answer(
                 "The sidecar's own log, newest first",
-                "SidecarLog",
+                views.SidecarLog,
                 400,
-                parameters=[enum("level", LOG_LEVELS), search, limit],
+                parameters=[enum("level", list(LEVELS)), search, limit],
             )
         },
         "/api/sign-in-links": {
             "post": operation(
-                "A one-time link into the dashboard", answer=json(ref("SignInLinks")), status="201", problems=(503,)
+                "A one-time link into the dashboard", answer=json(ref(views.SignInLinks)), status="201", problems=(503,)
             )
         },
         "/api/session": {
-            "get": answer("Who is signed in (through the dashboard only)", "Session"),
+            "get": answer("Who is signed in (through the dashboard only)", views.Session),
             "post": sign_in,
             "delete": operation("Sign out (through the dashboard only)", status="204", problems=(503,)),
         },
-        "/api/sessions": {"get": answer("All browsers that are signed in", "Sessions")},
+        "/api/sessions": {"get": answer("All browsers that are signed in", views.Sessions)},
         "/api/sessions/{id}": one_of(
             "id",
             {"type": "string", "minLength": 1, "maxLength": 64},

@@ -12,12 +12,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from openclaw_nats.api.bodies import decode_json, media_type, read_body
+from openclaw_nats.api.json_answers import json_response
+from openclaw_nats.contract.health import Health
+from openclaw_nats.contract.plugin import PluginReport
 from openclaw_nats.events.agents import Agents
-from openclaw_nats.outbound.plugin_reports import PluginReport, PluginReports
+from openclaw_nats.outbound.plugin_reports import PluginReports
 
 MAX_REPORT_BYTES = 64 * 1024
 
-HealthCheck = Callable[[bool], Awaitable[dict[str, Any]]]
+HealthCheck = Callable[[bool], Awaitable[Health]]
 
 _report_decoder = msgspec.json.Decoder(PluginReport)
 
@@ -43,8 +46,7 @@ class OperationEndpoints:
     async def health(self, request: Request) -> Response:
         """200 up or 503 down for everybody; with the key every part with its last error."""
         report = await self._health(bool(request.scope.get("authorized")))
-        status = 200 if report["status"] == "up" else 503
-        return Response(msgspec.json.encode(report), status, media_type="application/json")
+        return json_response(report, 200 if report.status == "up" else 503)
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus text format."""

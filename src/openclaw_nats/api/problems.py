@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 import msgspec
+from msgspec import UNSET
 from starlette.responses import Response
 
+from openclaw_nats.contract.problems import Problem
 from openclaw_nats.errors import (
     Conflict,
     Filtered,
@@ -76,16 +78,19 @@ def name_of(error: OpenClawNatsError) -> str:
     return next((name for kind, name in _BY_CLASS if isinstance(error, kind)), "internal")
 
 
-def body_of(name: str, detail: str, hint: str = "") -> bytes:
+def body_of(name: str, detail: str, hint: str = "", field: str = "") -> bytes:
     """The problem document as JSON bytes."""
     status, title = PROBLEMS[name]
-    document = {"type": f"urn:openclaw-nats:problem:{name}", "title": title, "status": status, "detail": detail}
-    return msgspec.json.encode(document | ({"hint": hint} if hint else {}))
+    return msgspec.json.encode(
+        Problem(f"urn:openclaw-nats:problem:{name}", title, status, detail, hint or UNSET, field or UNSET)
+    )
 
 
-def problem(name: str, detail: str, *, hint: str = "", headers: dict[str, str] | None = None) -> Response:
-    """A response that carries the problem `name`."""
-    return Response(body_of(name, detail, hint), PROBLEMS[name][0], headers, CONTENT_TYPE)
+def problem(
+    name: str, detail: str, *, hint: str = "", field: str = "", headers: dict[str, str] | None = None
+) -> Response:
+    """A response that carries the problem `name`; `field` is the field of the request that is wrong."""
+    return Response(body_of(name, detail, hint, field), PROBLEMS[name][0], headers, CONTENT_TYPE)
 
 
 def problem_for(error: OpenClawNatsError) -> Response:
@@ -93,4 +98,5 @@ def problem_for(error: OpenClawNatsError) -> Response:
     headers = {"Retry-After": str(math.ceil(error.retry_after))} if isinstance(error, Unavailable) else None
     if isinstance(error, StreamConflict):
         headers = {"Retry-After": "30"}
-    return problem(name_of(error), str(error), hint=error.hint, headers=headers)
+    field = error.field if isinstance(error, InvalidInput) else ""
+    return problem(name_of(error), str(error), hint=error.hint, field=field, headers=headers)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
+from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
 from openclaw_nats.api.json_answers import json_body, json_response
 from openclaw_nats.api.problems import Malformed
+from openclaw_nats.contract import routes as shapes
+from openclaw_nats.contract.checking import check
+from openclaw_nats.contract.fields import Unreadable
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.dry_run import DryRun, draft
 from openclaw_nats.inbound.inbox_service import InboxService
-from openclaw_nats.inbound.route import Route, to_document
+from openclaw_nats.inbound.route import Route
 from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.settings import parse_duration
 from openclaw_nats.storage.routes import StoredRoute
-from openclaw_nats.storage.rows import ENDED, OPEN
+from openclaw_nats.storage.rows import STATES
 from openclaw_nats.url_secrets import MASK, masked
+
+T = TypeVar("T")
 
 
 class RouteEndpoints:
@@ -42,8 +48,8 @@ class RouteEndpoints:
             view(route, stored, counts.get(route.id, {}), self._book.target_note(route))
             for route, stored in self._book.every()
         ]
-        unusable = [{"name": stored.name, "reason": reason} for stored, reason in self._book.unusable()]
-        return json_response({"routes": found, **({"unreadable": unusable} if unusable else {})})
+        unusable = [Unreadable(stored.name, reason) for stored, reason in self._book.unusable()]
+        return json_response(shapes.Routes(found, unusable or UNSET))
 
     async def route(self, request: Request) -> Response:
         """GET, PATCH, DELETE one route."""
@@ -57,57 +63,77 @@ class RouteEndpoints:
 
     async def test(self, request: Request) -> Response:
         """Dry run. Body: `{"event": {…}}` or `{"since": "2h"}`, and optionally `route`, one that is not saved."""
-        body = await json_body(request)
-        if (
-            not isinstance(body, dict)
-            or set(body) - {"event", "since", "route"}
-            or ("event" in body) == ("since" in body)
-        ):
+        asked = check(await json_body(request), shapes.RouteTest, "the body", Malformed)
+        if (asked.event is None) == (asked.since is None):
             raise Malformed('the body must hold either "event" or "since", and may hold "route"')
-        route = draft(body["route"]) if "route" in body else self._book.named(request.path_params["name"])[0]
-        if "event" in body:
-            return json_response(await self._dry_run.event(route, body["event"]))
+        saved = asked.route is None
+        route = self._book.named(request.path_params["name"])[0] if saved else draft(asked.route)
+        if asked.event is not None:
+            return json_response(await self._dry_run.event(route, asked.event))
         try:
-            seconds = parse_duration(body["since"])
+            seconds = parse_duration(asked.since)
         except ValueError as error:
-            raise Malformed(f"since must be {error}") from None
+            raise Malformed(f"since must be {error}", field="since") from None
         return json_response(await self._dry_run.replay(route, seconds))
 
-    async def _one(self, name: str) -> dict[str, Any]:
+    async def _one(self, name: str) -> shapes.Route:
         route, stored = self._book.named(name)
         counts = await self._inbox.counts(route.id)
         return view(route, stored, counts.get(route.id, {}), self._book.target_note(route))
 
 
-def view(route: Route, stored: StoredRoute, counts: dict[str, Any], note: str = "") -> dict[str, Any]:
+def view(route: Route, stored: StoredRoute, counts: dict[str, Any], note: str = "") -> shapes.Route:
     """A route as people see it: secrets masked, the conditions as CEL, what became of its events.
 
     `note` says that nothing can answer its target, or that this could not be checked.
     """
-    found = to_document(route.document)
-    if isinstance(found["target"], dict):
-        secrets = {"secret": MASK} if route.target.secret else {}
-        secrets |= {"url": masked(route.target.url)} if route.target.url else {}
-        found["target"] = {**found["target"], **secrets}
-    states = {state: counts.get(state, 0) for state in OPEN + ENDED}
-    turns = counts.get("runs", 0) if route.target.is_turn else 0
-    carried = sum(counts.get(state, 0) for state in ("delivered", "sending", "failed"))
-    return {
-        **found,
-        "enabled": route.document.enabled,
-        "trusted": route.document.trusted,
-        "conditions": [condition.source for condition in route.conditions],
-        "resolvedTarget": route.target.shown(),
-        **({"targetNote": note} if note else {}),
-        "madeBy": stored.made_by,
-        "createdAt": format_time(int(stored.created_at * 1000)),
-        "updatedAt": format_time(int(stored.updated_at * 1000)),
-        "waitingSince": format_time(int(counts["oldest"] * 1000)) if counts.get("oldest") else None,
-        "counts": {
-            "matched": sum(states.values()),
-            "absorbed": max(0, carried - counts.get("dispatches", 0)),
-            "turns": turns,
-            "turnsAvoided": max(0, carried - counts.get("dispatches", 0)) if route.target.is_turn else 0,
-            **states,
-        },
-    }
+    document = route.document
+    return shapes.Route(
+        name=document.name,
+        pattern=document.pattern,
+        target=_masked(document.target),
+        when=_given(document.when),
+        filter=_given(document.filter),
+        template=_given(document.template),
+        payload=_given(document.payload),
+        priority=_given(document.priority),
+        flow=_given(document.flow),
+        retry=_given(document.retry),
+        confirm=document.confirm if document.confirm != "ok" else UNSET,
+        expires_after=_given(document.expires_after),
+        until=_given(document.until),
+        enabled=document.enabled,
+        trusted=document.trusted,
+        conditions=[condition.source for condition in route.conditions],
+        resolved_target=route.target.shown(),
+        target_note=note or UNSET,
+        made_by=stored.made_by,
+        created_at=format_time(int(stored.created_at * 1000)),
+        updated_at=format_time(int(stored.updated_at * 1000)),
+        waiting_since=format_time(int(counts["oldest"] * 1000)) if counts.get("oldest") else None,
+        counts=_counts(route, counts),
+    )
+
+
+def _counts(route: Route, counts: dict[str, Any]) -> shapes.RouteCounts:
+    states = {state: counts.get(state, 0) for state in STATES}
+    carried = sum(states[state] for state in ("delivered", "sending", "failed"))
+    absorbed = max(0, carried - counts.get("dispatches", 0))
+    return shapes.RouteCounts(
+        **states,
+        matched=sum(states.values()),
+        absorbed=absorbed,
+        turns=counts.get("runs", 0) if route.target.is_turn else 0,
+        turns_avoided=absorbed if route.target.is_turn else 0,
+    )
+
+
+def _masked(target: shapes.Target | str) -> shapes.Target | str:
+    if not isinstance(target, shapes.WebhookTarget):
+        return target
+    return shapes.WebhookTarget(masked(target.url), MASK if target.secret else None)
+
+
+def _given(value: T | None) -> T | UnsetType:
+    """A field that was given; what has its default is left out."""
+    return UNSET if value is None else value

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
 from openclaw_nats.api.json_answers import json_body, json_response
 from openclaw_nats.api.names_in_paths import name_of
 from openclaw_nats.api.queries import limit_of, parameters
+from openclaw_nats.contract import fields
+from openclaw_nats.contract import schedules as shapes
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.schedules.cron import next_runs
@@ -37,7 +40,7 @@ class CronEndpoints:
         jobs, unreadable = await self._book.all()
         last = await self._book.last_runs(jobs)
         found = [job_view(job, run) for job, run in zip(jobs, last, strict=True)]
-        return json_response({"jobs": found, **_unreadable(unreadable)})
+        return json_response(shapes.Jobs(found, _unreadable(unreadable)))
 
     async def job(self, request: Request) -> Response:
         """GET, PATCH, DELETE one job."""
@@ -52,7 +55,7 @@ class CronEndpoints:
     async def run(self, request: Request) -> Response:
         """Fire a job now."""
         fire = await self._book.run(name_of(request))
-        return json_response({"id": fire.event_id, "firedAt": _time(fire.at)})
+        return json_response(shapes.Fired(fire.event_id, _time(fire.at)))
 
     async def pause(self, request: Request) -> Response:
         """Disable a job: it does not fire until it is resumed."""
@@ -67,10 +70,10 @@ class CronEndpoints:
         limit = min(limit_of(parameters(request, ("limit",))), 150)
         fires = await self._book.history(name_of(request), limit)
         deliveries = await self._inbox.of_events([fire.event_id for fire in fires if fire.event_id])
-        runs = [{**fire_view(fire), "deliveries": deliveries.get(fire.event_id, [])} for fire in fires]
-        return json_response({"runs": runs})
+        runs = [shapes.HistoryRun(**_fire(fire), deliveries=deliveries.get(fire.event_id, [])) for fire in fires]
+        return json_response(shapes.History(runs))
 
-    async def _view(self, job: Job) -> dict[str, Any]:
+    async def _view(self, job: Job) -> shapes.Job:
         return job_view(job, (await self._book.last_runs([job]))[0])
 
 
@@ -86,7 +89,7 @@ class TimerEndpoints:
             timer, new = await self._book.set(await json_body(request, MAX_BODY))
             return json_response(timer_view(timer), 201 if new else 200)
         timers, unreadable = await self._book.all()
-        return json_response({"timers": [timer_view(one) for one in timers], **_unreadable(unreadable)})
+        return json_response(shapes.Timers([timer_view(one) for one in timers], _unreadable(unreadable)))
 
     async def timer(self, request: Request) -> Response:
         """GET or DELETE one timer."""
@@ -96,56 +99,56 @@ class TimerEndpoints:
         return json_response(timer_view(await self._book.named(name_of(request))))
 
 
-def _unreadable(found: list[Unreadable]) -> dict[str, Any]:
+def _unreadable(found: list[Unreadable]) -> list[fields.Unreadable] | UnsetType:
     """What a list adds when there are some that this version can't read."""
-    return {"unreadable": [{"name": one.name, "reason": one.reason} for one in found]} if found else {}
+    return [fields.Unreadable(one.name, one.reason) for one in found] or UNSET
 
 
-def job_view(job: Job, last: Fire | None) -> dict[str, Any]:
+def job_view(job: Job, last: Fire | None) -> shapes.Job:
     """A job as people see it. `nextRuns` are in UTC; it is empty for a job that is paused."""
     stored, document = job.stored, job.stored.document
     coming = next_runs(job.cron, datetime.now().timestamp(), SHOWN_RUNS) if document.enabled else []
-    return {
-        "name": document.name,
-        "cron": document.cron,
-        "timezone": stored.timezone,
-        "subject": job.subject,
-        "payload": document.payload,
-        "priority": document.priority,
-        "enabled": document.enabled,
-        "missed": document.missed,
-        "nextRuns": [_time(tick) for tick in coming],
-        "lastRun": fire_view(last) if last is not None else None,
-        "madeBy": stored.origin.by,
-        "madeIn": stored.origin.session,
-        "createdAt": _time(stored.created),
-        "updatedAt": _time(stored.updated),
-    }
+    return shapes.Job(
+        name=document.name,
+        cron=document.cron,
+        timezone=stored.timezone,
+        subject=job.subject,
+        payload=document.payload,
+        priority=document.priority,
+        enabled=document.enabled,
+        missed=document.missed,
+        next_runs=[_time(tick) for tick in coming],
+        last_run=shapes.Fire(**_fire(last)) if last is not None else None,
+        made_by=stored.origin.by,
+        made_in=stored.origin.session,
+        created_at=_time(stored.created),
+        updated_at=_time(stored.updated),
+    )
 
 
-def fire_view(fire: Fire) -> dict[str, Any]:
-    """One run as people see it."""
+def _fire(fire: Fire) -> dict[str, Any]:
+    """The fields of one run."""
     return {
         "outcome": fire.outcome,
-        "scheduledFor": _time(fire.scheduled),
+        "scheduled_for": _time(fire.scheduled),
         "at": _time(fire.at),
         "manual": fire.manual,
         "event": fire.event_id or None,
     }
 
 
-def timer_view(timer: Timer) -> dict[str, Any]:
+def timer_view(timer: Timer) -> shapes.Timer:
     """A timer as people see it."""
-    return {
-        "name": timer.name,
-        "at": _time(timer.at),
-        "subject": timer.subject,
-        "payload": timer.payload,
-        "priority": timer.priority,
-        "madeBy": timer.made_by,
-        "madeIn": timer.session,
-        "createdAt": _time(timer.created),
-    }
+    return shapes.Timer(
+        name=timer.name,
+        at=_time(timer.at),
+        subject=timer.subject,
+        payload=timer.payload,
+        priority=timer.priority,
+        made_by=timer.made_by,
+        made_in=timer.session,
+        created_at=_time(timer.created),
+    )
 
 
 def _time(seconds: float) -> str:

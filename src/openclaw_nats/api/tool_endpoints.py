@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,17 +10,17 @@ from openclaw_nats.agent_tools.caller import Caller
 from openclaw_nats.agent_tools.toolbox import Toolbox
 from openclaw_nats.api.bodies import decode_json, media_type, read_body
 from openclaw_nats.api.json_answers import json_response
+from openclaw_nats.contract.plugin import ToolAnswer, ToolCall
 from openclaw_nats.events.envelope import MAX_EVENT_BYTES
 
 
-class ToolCall(msgspec.Struct):
-    """The body: who calls, and with which parameters."""
+class Call(ToolCall):
+    """The body, with the caller checked."""
 
     caller: Caller
-    parameters: Any = None
 
 
-_calls = msgspec.json.Decoder(ToolCall)
+_calls = msgspec.json.Decoder(Call)
 
 
 class ToolEndpoints:
@@ -36,5 +34,4 @@ class ToolEndpoints:
         media_type(request, ("application/json",))
         call = decode_json(_calls, await read_body(request, MAX_EVENT_BYTES))
         answer = await self._toolbox.call(str(request.path_params["name"]), call.caller, call.parameters or {})
-        outside = {} if answer.outside is None else {"outside": answer.outside}
-        return json_response({"result": answer.result, **outside})
+        return json_response(ToolAnswer(answer.result, answer.outside))

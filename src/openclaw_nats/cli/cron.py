@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from openclaw_nats.cli import flags
 from openclaw_nats.cli.deliveries import client
 from openclaw_nats.cli.event_lines import short_subject
 from openclaw_nats.cli.group import Group
@@ -82,7 +83,7 @@ def add_command(as_json: bool, name: str, expression: str, paused: bool, **given
     EXPRESSION is cron's five fields, or six with seconds first: '30 8 * * MON-FRI', '@daily'.
     """
     body = {"name": name, "cron": expression, **_fields(given), **({"enabled": False} if paused else {})}
-    job = client().call("POST", "/api/cron", body)
+    job = client().call("POST", "/api/cron", body, flags=flags.JOB)
     tell(job, f"job {name} publishes {job['subject']}; {_next(job)}", as_json=as_json)
 
 
@@ -96,7 +97,7 @@ def edit_command(as_json: bool, name: str, expression: str | None, **given: Any)
     changes = {**_fields(given), **({"cron": expression} if expression else {})}
     if not changes:
         raise click.UsageError("Nothing to change was given.")
-    job = client().call("PATCH", path_of("cron", name), changes)
+    job = client().call("PATCH", path_of("cron", name), changes, flags=flags.JOB)
     tell(job, f"changed job {name}; {_next(job)}", as_json=as_json)
 
 

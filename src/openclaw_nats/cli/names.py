@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,11 +26,18 @@ class NamingClient(SidecarClient):
     """The sidecar; an answer that something does not exist names what is nearest to it."""
 
     def call(
-        self, method: str, path: str, body: Any = None, *, timeout: float = 30.0, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        timeout: float = 30.0,
+        headers: dict[str, str] | None = None,
+        flags: Mapping[str, str] = MappingProxyType({}),
     ) -> Any:
         """As SidecarClient.call."""
         try:
-            return super().call(method, path, body, timeout=timeout, headers=headers)
+            return super().call(method, path, body, timeout=timeout, headers=headers, flags=flags)
         except SidecarRefusal as error:
             named = _NAMED.match(path)
             if error.status == 404 and named is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from openclaw_nats.cli import flags
 from openclaw_nats.cli.deliveries import client
 from openclaw_nats.cli.event_lines import full_subject, short_subject
 from openclaw_nats.cli.group import Group
@@ -88,7 +89,7 @@ def add_command(as_json: bool, name: str, pattern: str, target: str, **given: An
     TARGET is main, a session key, agent:ID (an isolated turn), wake[:ID], a https:// address, subject:SUBJECT, or JSON.
     """
     body = {"name": name, "pattern": full_subject(pattern), "target": _target(target), **_given_only(_fields(given))}
-    route = client().call("POST", "/api/routes", body)
+    route = client().call("POST", "/api/routes", body, flags=flags.ROUTE)
     tell(route, f"route {name}: {pattern} → {_shown(route)}", as_json=as_json)
     _warn(route, as_json=as_json)
 
@@ -110,7 +111,7 @@ def edit_command(as_json: bool, name: str, pattern: str | None, target: str | No
     changes |= {"target": _target(target)} if target is not None else {}
     if not changes:
         raise click.UsageError("Nothing to change was given.")
-    route = sidecar.call("PATCH", _path(name), changes)
+    route = sidecar.call("PATCH", _path(name), changes, flags=flags.ROUTE)
     tell(route, f"changed route {name}", as_json=as_json)
     _warn(route, as_json=as_json)
 

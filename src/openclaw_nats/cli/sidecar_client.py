@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from openclaw_nats import peer_proof
+from openclaw_nats.cli.flags import in_flags
 from openclaw_nats.errors import OpenClawNatsError, words_for
 from openclaw_nats.events.json_text import lenient
 from openclaw_nats.settings import Settings
@@ -47,15 +49,22 @@ class SidecarClient:
         self._parts = urlsplit(settings.sidecar.url)
 
     def call(
-        self, method: str, path: str, body: Any = None, *, timeout: float = 30.0, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        timeout: float = 30.0,
+        headers: dict[str, str] | None = None,
+        flags: Mapping[str, str] = MappingProxyType({}),
     ) -> Any:
-        """Send one request and return the decoded answer; raise SidecarError."""
+        """Send one request and return the decoded answer; raise SidecarError, which names fields by these flags."""
         response = self._send(method, path, body, timeout, headers)
         data = self._read(response)
         if path == "/api/health" and response.status in (200, 503):
             return _health(data)
         if response.status >= 400:
-            raise _refusal(response.status, data)
+            raise _refusal(response.status, data, flags)
         try:
             return lenient(data) if data else None
         except ValueError:
@@ -153,10 +162,11 @@ def _health(data: bytes) -> Any:
     return report
 
 
-def _refusal(status: int, body: bytes) -> SidecarRefusal:
+def _refusal(status: int, body: bytes, flags: Mapping[str, str] = MappingProxyType({})) -> SidecarRefusal:
     try:
         problem = json.loads(body)
         detail, hint = str(problem["detail"]), str(problem.get("hint", ""))
+        detail = in_flags(detail, str(problem.get("field", "")), flags)
     except (ValueError, KeyError, TypeError):
         detail, hint = f"the sidecar answered {status}", "Does another program listen on its port?"
     if status == 401:

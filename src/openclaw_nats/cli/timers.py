@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from openclaw_nats.cli import flags
 from openclaw_nats.cli.deliveries import client
 from openclaw_nats.cli.event_lines import short_subject
 from openclaw_nats.cli.group import Group
@@ -46,7 +47,8 @@ def set_command(as_json: bool, name: str, when: str, **given: Any) -> None:
     body = {"name": name, **{key: value for key, value in given.items() if value is not None}}
     if "payload" in body:
         body["payload"] = json_of(body["payload"], "--payload")
-    timer = client().call("POST", "/api/timers", {**body, ("at" if "T" in when.upper() else "delay"): when})
+    body |= {("at" if "T" in when.upper() else "delay"): when}
+    timer = client().call("POST", "/api/timers", body, flags=flags.TIMER)
     tell(timer, f"timer {name} publishes {timer['subject']} at {moment(timer['at'])}", as_json=as_json)
 
 

@@ -7,8 +7,9 @@ import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
 
+from openclaw_nats.contract import views
+from openclaw_nats.contract.fields import Window
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.storage import activity as rows
@@ -18,7 +19,7 @@ SAMPLE_SECONDS = 10.0
 HOUR = 3600
 _MINUTE = 60 + SAMPLE_SECONDS / 2  # the sample that is nearest to a minute ago
 KEPT_MINUTES = 25 * 60
-WINDOWS = {"hour": (HOUR, 60), "day": (24 * HOUR, 900)}
+WINDOWS: dict[Window, tuple[int, int]] = {"hour": (HOUR, 60), "day": (24 * HOUR, 900)}
 
 
 class Activity:
@@ -79,7 +80,7 @@ class Activity:
         began, first = recent[0] if len(recent) > 1 else (began, first)
         return (last - first) / (ended - began) if ended > began else None
 
-    async def window(self, name: str) -> dict[str, Any]:
+    async def window(self, name: Window) -> views.Activity:
         """The last `hour` or `day`: events a second (None: not counted) and turns in the hour up to each point."""
         seconds, step = WINDOWS[name]
         end = int(self._clock() // step + 1) * step
@@ -93,13 +94,13 @@ class Activity:
                 counted[minute] = (last - first, at - self._began)
         turns = await self._database.read(lambda db: rows.turns(db, begin - HOUR))
         times = list(range(begin, end, step))
-        return {
-            "window": name,
-            "step": step,
-            "begin": format_time(begin * 1000),
-            "eventsPerSecond": [_rate(counted, at, step) for at in times],
-            "turnsPerHour": [_turns_until(turns, at + step) for at in times],
-        }
+        return views.Activity(
+            window=name,
+            step=step,
+            begin=format_time(begin * 1000),
+            events_per_second=[_rate(counted, at, step) for at in times],
+            turns_per_hour=[_turns_until(turns, at + step) for at in times],
+        )
 
 
 def _rate(counted: dict[int, tuple[int, float]], at: int, step: int) -> float | None:

@@ -7,11 +7,11 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 import structlog
 
+from openclaw_nats.contract.views import LiveEvent, LiveState
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.decoding import document_of
 from openclaw_nats.events.envelope import format_time
@@ -28,23 +28,13 @@ GROUP_SECONDS = 0.1
 STATE_SECONDS = 2.0
 
 
-class LiveEvent(msgspec.Struct, rename="camel"):
-    """One event as the dashboard lists it. A large one comes without its data, which `/api/events/<sequence>` has."""
-
-    sequence: int
-    stored_at: str
-    bytes: int
-    whole: bool
-    event: msgspec.Raw
-
-
 @dataclass(eq=False)
 class Listener:
     """One browser's part: what it has not got yet, and how many events it missed since it is too slow."""
 
     waiting: deque[LiveEvent] = field(default_factory=deque)
     skipped: int = 0
-    state: dict[str, Any] | None = None
+    state: LiveState | None = None
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def give(self, event: LiveEvent) -> None:
@@ -55,7 +45,7 @@ class Listener:
         self.waiting.append(event)
         self.woken.set()
 
-    def take(self) -> tuple[list[LiveEvent], int, dict[str, Any] | None]:
+    def take(self) -> tuple[list[LiveEvent], int, LiveState | None]:
         """What waits: events, how many were skipped, the state if there is a new one."""
         found = list(self.waiting), self.skipped, self.state
         self.waiting.clear()
@@ -67,7 +57,7 @@ class Listener:
 class Live:
     """Reads the stream for all listeners. `state` tells how everything is; it is asked while somebody listens."""
 
-    def __init__(self, log: EventLog, state: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+    def __init__(self, log: EventLog, state: Callable[[], Awaitable[LiveState]]) -> None:
         self._log = log
         self._state = state
         self._listeners: set[Listener] = set()

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from openclaw_nats.contract.views import SidecarLine
+
 LEVELS = ("error", "warning", "info")
 MAX_READ = 4 * 1024 * 1024  # bytes of each of the two files, at most
 _PIECE = 64 * 1024
 _USUAL = ("timestamp", "level", "logger", "event")
 
 
-def lines(file: Path, level: str, search: str, limit: int) -> list[dict[str, Any]]:
+def lines(file: Path, level: str, search: str, limit: int) -> list[SidecarLine]:
     """The newest lines of at least this level that hold `search`: time, level, what, details. Never raises.
 
     Files are read backwards, and no further than `limit` lines need. Lines of a level that is not wanted are passed
@@ -22,7 +24,7 @@ def lines(file: Path, level: str, search: str, limit: int) -> list[dict[str, Any
     wanted = {*LEVELS[: LEVELS.index(level) + 1], "critical"}
     marks = [f'"{one}"'.encode() for one in wanted]
     sought = search.lower()
-    found: list[dict[str, Any]] = []
+    found: list[SidecarLine] = []
     for path in (file, file.with_name(file.name + ".1")):
         for text in backwards(path, MAX_READ):
             if not any(mark in text for mark in marks):
@@ -33,12 +35,12 @@ def lines(file: Path, level: str, search: str, limit: int) -> list[dict[str, Any
             if line is None or line.get("level") not in wanted:
                 continue
             found.append(
-                {
-                    "at": str(line.get("timestamp", "")),
-                    "level": line["level"],
-                    "what": str(line.get("event", "")),
-                    "details": {key: value for key, value in line.items() if key not in _USUAL},
-                }
+                SidecarLine(
+                    at=str(line.get("timestamp", "")),
+                    level=line["level"],
+                    what=str(line.get("event", "")),
+                    details={key: value for key, value in line.items() if key not in _USUAL},
+                )
             )
             if len(found) >= limit:
                 return found

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 
-from openclaw_nats.dashboard.live import LiveEvent, live_event
+from openclaw_nats.contract import views
+from openclaw_nats.contract.views import LiveEvent
+from openclaw_nats.dashboard.live import live_event
 from openclaw_nats.errors import NotFound
 from openclaw_nats.events import json_text
 from openclaw_nats.events.decoding import document_of
@@ -16,6 +19,7 @@ from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.ports import EventLog
 
+T = TypeVar("T")
 LLM_OUTPUT = "agent.events.llm.output"
 AROUND_SECONDS = 3600.0
 MAX_SCANNED = 50_000
@@ -61,6 +65,16 @@ class _Usage(msgspec.Struct):
     cost: Any = None
 
 
+@dataclass(frozen=True)
+class SubjectFigures:
+    """By subject: events stored, events of the last hour, and when the newest came (milliseconds since the epoch)."""
+
+    stored: dict[str, int]
+    hour: dict[str, int]
+    newest: dict[str, int]
+    complete: bool
+
+
 class StreamViews:
     """Answers questions about the stream by reading it; what is asked again within seconds is not read again."""
 
@@ -68,7 +82,7 @@ class StreamViews:
         self._log = log
         self._subjects = subject_log
         self._clock = clock
-        self._cache: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._cache: dict[str, tuple[float, object]] = {}
 
     async def event(self, sequence: int) -> bytes:
         """One event whole, as a CloudEvents document; raise NotFound."""
@@ -112,12 +126,12 @@ class StreamViews:
         mine.sort(key=lambda one: one.sequence)
         return [live_event(one) for one in mine], scanned < MAX_SCANNED
 
-    async def usage(self, seconds: float) -> dict[str, Any]:
+    async def usage(self, seconds: float) -> views.Usage:
         """Tokens by agent and model, from what models answered in the last `seconds`."""
         return await self._cached(f"usage {seconds}", lambda: self._usage(seconds))
 
-    async def _usage(self, seconds: float) -> dict[str, Any]:
-        rows: dict[tuple[str, str, str, str], dict[str, Any]] = {}
+    async def _usage(self, seconds: float) -> views.Usage:
+        rows: dict[tuple[str, str, str, str], views.UsageRow] = {}
         since = self._clock() - seconds
         calls = 0
         async for message in self._log.read(subject=LLM_OUTPUT, since=since, limit=MAX_SCANNED, follow=False):
@@ -135,26 +149,22 @@ class StreamViews:
                 _name(data.provider),
                 _name(data.model),
             )
-            row = rows.setdefault(
-                names, {"calls": 0, "input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0, "cost": 0.0}
-            )
-            row["calls"] += 1
+            row = rows.setdefault(names, views.UsageRow(*names, 0, 0, 0, 0, 0, 0.0))
+            row.calls += 1
             used = data.usage if isinstance(data.usage, dict) else {}
-            for name in ("input", "output", "cacheRead", "cacheWrite"):
-                row[name] += _number(used.get(name))
-            row["cost"] += _number(data.cost)
-        listed = [
-            {"gateway": gateway, "agent": agent, "provider": provider, "model": model, **row}
-            for (gateway, agent, provider, model), row in rows.items()
-        ]
-        listed.sort(key=lambda row: -(row["input"] + row["output"]))
-        return {"seconds": seconds, "calls": calls, "complete": calls < MAX_SCANNED, "rows": listed}
+            row.input += _number(used.get("input"))
+            row.output += _number(used.get("output"))
+            row.cache_read += _number(used.get("cacheRead"))
+            row.cache_write += _number(used.get("cacheWrite"))
+            row.cost += _number(data.cost)
+        listed = sorted(rows.values(), key=lambda row: -(row.input + row.output))
+        return views.Usage(seconds, calls, calls < MAX_SCANNED, listed)
 
-    async def subjects(self) -> dict[str, Any]:
+    async def subjects(self) -> SubjectFigures:
         """For each subject: how many events the stream holds, how many came in the last hour, when the last one did."""
         return await self._cached("subjects", self._by_subject)
 
-    async def _by_subject(self) -> dict[str, Any]:
+    async def _by_subject(self) -> SubjectFigures:
         stored = await self._subjects.subject_counts()
         hour: dict[str, int] = {}
         newest: dict[str, int] = {}
@@ -167,15 +177,16 @@ class StreamViews:
                 scanned += 1
                 hour[message.subject] = hour.get(message.subject, 0) + 1
                 newest[message.subject] = message.time // 1_000_000
-        return {"stored": stored, "hour": hour, "newest": newest, "complete": scanned < MAX_SCANNED}
+        return SubjectFigures(stored, hour, newest, scanned < MAX_SCANNED)
 
-    async def _cached(self, name: str, read: Callable[[], Any]) -> dict[str, Any]:
+    async def _cached(self, name: str, read: Callable[[], Awaitable[T]]) -> T:
         now = self._clock()
-        at, value = self._cache.get(name, (0.0, {}))
-        if now - at > _CACHE_SECONDS or at > now:
-            value = await read()
-            self._cache = {key: kept for key, kept in self._cache.items() if now - kept[0] <= _CACHE_SECONDS}
-            self._cache[name] = (now, value)
+        at, known = self._cache.get(name, (0.0, None))
+        if known is not None and 0 <= now - at <= _CACHE_SECONDS:
+            return cast("T", known)  # what `read` gave under this name
+        value = await read()
+        self._cache = {key: kept for key, kept in self._cache.items() if now - kept[0] <= _CACHE_SECONDS}
+        self._cache[name] = (now, value)
         return value
 
 

@@ -15,11 +15,11 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import structlog
 
+from openclaw_nats.contract.health import Holder, IdentityHealth
 from openclaw_nats.errors import Conflict, StreamConflict, Unavailable
 from openclaw_nats.fleet.place import Place
 from openclaw_nats.ports import LeaseStore
@@ -113,16 +113,16 @@ class Lease:
             return f"the lease of gateway.id {self._gateway_id!r} is not taken yet: {self.error or 'asking NATS'}"
         return "" if self.allowed else "this sidecar stood still, and asks whether it is still the one of its name"
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> IdentityHealth:
         """The part of `/api/health` about it."""
         other = self._other if self.state == REFUSED else None
-        return {
-            "gatewayId": self._gateway_id,
-            "state": self.state,
-            "epoch": self.epoch,
-            "lastError": self.problem if not self.allowed else self.error,
-            "holder": {"host": other.place.host, "folder": other.place.folder} if other is not None else None,
-        }
+        return IdentityHealth(
+            gateway_id=self._gateway_id,
+            state=self.state,
+            epoch=self.epoch,
+            last_error=self.problem if not self.allowed else self.error,
+            holder=Holder(other.place.host, other.place.folder) if other is not None else None,
+        )
 
     async def run(self) -> None:
         """Take, keep or wait for the lease until cancelled."""

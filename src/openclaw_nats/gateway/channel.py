@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from openclaw_nats.contract.plugin import RunResult
 from openclaw_nats.errors import DeliveryError, GiveUp, RetryLater
 from openclaw_nats.ports import Parcel, Receipt
 
@@ -27,20 +28,6 @@ ACCEPT_SECONDS = 60.0
 WAY = "plugin"
 
 _encode = msgspec.json.Encoder().encode
-
-
-class RunResult(msgspec.Struct, rename="camel"):
-    """What the plugin says of a run.
-
-    `status`: queued (a wake-up that waits for its turn), accepted, ok, error, refused, or timeout (it did not end).
-    """
-
-    instance: str
-    key: str
-    status: str
-    run_id: str = ""
-    error: str = ""
-    reply: str = ""
 
 
 @dataclass

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from openclaw_nats.contract.health import Budget
 
 
 @dataclass(frozen=True)
@@ -78,15 +81,15 @@ class Budgets:
                 worst, name = free, window.limit.name
         return worst, name
 
-    def report(self, now: float) -> list[dict[str, Any]]:
+    def report(self, now: float) -> list[Budget]:
         """Each limit for all, and each route's and agents' share that is spent: how much is used, when there is room
         again (0: now).
         """
         found = [_state(window, now) for window in self._overall]
-        found += [{**_state(window, now), "agents": True} for window in self._shares if window.free_at(now) > now]
+        found += [_state(window, now, agents=True) for window in self._shares if window.free_at(now) > now]
         for route_id, window in self._routes.items():
             if window.free_at(now) > now:
-                found.append({**_state(window, now), "routeId": route_id})
+                found.append(_state(window, now, route_id=route_id))
         return found
 
     def _windows(self, route_id: int) -> Iterator[_Window]:
@@ -108,11 +111,15 @@ def share_of(limits: tuple[Limit, ...], share: float) -> tuple[Limit, ...]:
     )
 
 
-def _state(window: _Window, now: float) -> dict[str, Any]:
+def _state(
+    window: _Window, now: float, *, route_id: int | UnsetType = UNSET, agents: bool | UnsetType = UNSET
+) -> Budget:
     free = window.free_at(now)
-    return {
-        "name": window.limit.name,
-        "limit": window.limit.count,
-        "used": len(window.times),
-        "freeAt": free if free > now else 0.0,
-    }
+    return Budget(
+        name=window.limit.name,
+        limit=window.limit.count,
+        used=len(window.times),
+        free_at=free if free > now else 0.0,
+        route_id=route_id,
+        agents=agents,
+    )

@@ -28,8 +28,9 @@ from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.parcels import parcel_of, target_document, with_target
 from openclaw_nats.inbound.render_process import TooLong
 from openclaw_nats.inbound.rendering import Renderer
-from openclaw_nats.inbound.route import TURN_KINDS, Route, target_from
+from openclaw_nats.inbound.route import Route
 from openclaw_nats.inbound.route_book import RouteBook
+from openclaw_nats.inbound.target import TURN_KINDS, target_from
 from openclaw_nats.ports import Gate, OpenGate, Receipt, Sender
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.clock import put_right

@@ -6,11 +6,12 @@ Time is simulated: events come when they were stored, a turn takes TURN_SECONDS,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
+from openclaw_nats.contract import routes as shapes
 from openclaw_nats.errors import InvalidInput, Poison
 from openclaw_nats.events import json_text
 from openclaw_nats.events.decoding import decode_message
@@ -25,6 +26,7 @@ from openclaw_nats.inbound.rendering import Renderer
 from openclaw_nats.inbound.route import Route, compile_route, parse
 from openclaw_nats.ports import EventLog
 from openclaw_nats.storage.rows import Waiting
+from openclaw_nats.url_secrets import MASK
 
 TURN_SECONDS = 10.0
 MAX_EVENTS = 20_000
@@ -50,10 +52,11 @@ class DryRun:
         self._limits = limits
         self._clock = clock
 
-    async def event(self, route: Route, event: Any) -> dict[str, Any]:
+    async def event(self, route: Route, event: Mapping[str, object]) -> shapes.DryRun:
         """What would become of one event, as JSON or a whole CloudEvent with `subject`."""
-        if not isinstance(event, dict) or "subject" not in event:
-            raise InvalidInput("event must be an object with a subject, and its data as data")
+        subject = event.get("subject")
+        if not isinstance(subject, str):
+            raise InvalidInput("event must be an object with a subject, and its data as data", field="event")
         now = self._clock()
         document = {
             "specversion": "1.0",
@@ -63,12 +66,10 @@ class DryRun:
             "time": format_time(int(now * 1000)),
             **event,
         }
-        message = StoredMessage(
-            1, check_subject(event["subject"]), {}, msgspec.json.encode(document), int(now * 1e9), 0
-        )
+        message = StoredMessage(1, check_subject(subject), {}, msgspec.json.encode(document), int(now * 1e9), 0)
         return await self._report(route, [message])
 
-    async def replay(self, route: Route, seconds: float) -> dict[str, Any]:
+    async def replay(self, route: Route, seconds: float) -> shapes.DryRun:
         """What the route would have done with what was stored in the last `seconds`."""
         messages = []
         found = self._log.read(subject=route.pattern, since=self._clock() - seconds, limit=MAX_EVENTS, follow=False)
@@ -77,31 +78,31 @@ class DryRun:
                 messages.append(message)
         return await self._report(route, messages)
 
-    async def _report(self, route: Route, messages: list[StoredMessage]) -> dict[str, Any]:
+    async def _report(self, route: Route, messages: list[StoredMessage]) -> shapes.DryRun:
         judged, documents, arrivals = await self._judge_all(route, messages)
         turns = self._simulate(route, arrivals)
         shown = []
         for at, members in turns[:MAX_TEXTS]:
             texts = [documents[one.order] for one in members]
             shown.append(
-                {
-                    "at": format_time(int(at * 1000)),
-                    "events": [one.event_id for one in members],
-                    "text": await self._text(route, texts),
-                }
+                shapes.PlannedTurn(
+                    at=format_time(int(at * 1000)),
+                    events=[one.event_id for one in members],
+                    text=await self._text(route, texts),
+                )
             )
-        matched = sum(one["matched"] for one in judged)
-        return {
-            "route": route.name,
-            "target": route.target.document() | ({"secret": "***"} if route.target.secret else {}),
-            "events": len(messages),
-            "matched": matched,
-            "turns": len(turns),
-            "avoided": matched - len(turns) if matched else 0,
-            "firstTurns": shown,
-            "judged": judged[-MAX_SHOWN:],
-            "assumes": f"a turn takes {TURN_SECONDS:g} s, and no other route uses the budgets",
-        }
+        matched = sum(one.matched for one in judged)
+        return shapes.DryRun(
+            route=route.name,
+            target=route.target.shown(secret=MASK),
+            events=len(messages),
+            matched=matched,
+            turns=len(turns),
+            avoided=matched - len(turns) if matched else 0,
+            first_turns=shown,
+            judged=judged[-MAX_SHOWN:],
+            assumes=f"a turn takes {TURN_SECONDS:g} s, and no other route uses the budgets",
+        )
 
     async def _text(self, route: Route, documents: list[dict[str, Any]]) -> str:
         try:
@@ -142,7 +143,7 @@ class DryRun:
 
     async def _judge_all(
         self, route: Route, messages: list[StoredMessage]
-    ) -> tuple[list[dict[str, Any]], dict[int, dict[str, Any]], list[tuple[str, Waiting]]]:
+    ) -> tuple[list[shapes.Judged], dict[int, dict[str, Any]], list[tuple[str, Waiting]]]:
         """(each event with the verdict, the documents of those that match by sequence, those as they arrive)."""
         judged, documents, arrivals = [], {}, []
         for message in messages:
@@ -157,7 +158,7 @@ class DryRun:
                     reason = "" if key is not None else "a condition does not hold"
                 except Poison as error:
                     reason = f"dead letter: {error}"
-            judged.append({"id": decoded.id, "subject": message.subject, "matched": key is not None, "reason": reason})
+            judged.append(shapes.Judged(decoded.id, message.subject, key is not None, reason))
             if key is not None:
                 documents[message.sequence] = document
                 at = message.time / 1e9

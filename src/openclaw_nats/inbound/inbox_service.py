@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from openclaw_nats.contract.deliveries import DeliveryRef
 from openclaw_nats.errors import InvalidInput, NotFound
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.meters import InboundMeters
@@ -88,9 +89,10 @@ class InboxService:
         if row["state"] == "pending":
             row["reason"], row["until"] = self._flow.explain(row["route_id"], row["flow_key"], self._clock())
 
-    async def of_events(self, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-        """For each event id (at most 500) its deliveries: id, route, state."""
-        return await self._database.read(lambda db: listing.of_events(db, ids))
+    async def of_events(self, ids: Sequence[str]) -> dict[str, list[DeliveryRef]]:
+        """For each event id (at most 500) its deliveries."""
+        found = await self._database.read(lambda db: listing.of_events(db, ids))
+        return {event: [DeliveryRef(**row) for row in rows] for event, rows in found.items()}
 
     async def receipts(self, filters: dict[str, Any], cursor: str | None, limit: int) -> list[dict[str, Any]]:
         """Receipts, newest first."""

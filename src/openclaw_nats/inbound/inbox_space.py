@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from openclaw_nats.contract.health import InboxHealth
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.settings import format_size
@@ -52,9 +53,9 @@ class InboxSpace:
     _old_contents_gone: bool = False
     _tried_to_convert: bool = False
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> InboxHealth:
         """For `/api/health`."""
-        return {"bytes": self.room.on_disk, "maxBytes": self.max_bytes, "lastError": self.problem}
+        return InboxHealth(self.room.on_disk, self.max_bytes, self.problem)
 
     @property
     def _limit(self) -> int:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 import structlog
 
+from openclaw_nats.contract.health import LoopStop
+
 log = structlog.get_logger(__name__)
 
 _REMEMBERED = 10_000
@@ -25,7 +27,7 @@ class LoopGuard:
     def __init__(self, max_hops: int, clock: Callable[[], float] = time.time) -> None:
         self.max_hops = max_hops
         self.stopped = 0
-        self.last: dict[str, object] | None = None
+        self.last: LoopStop | None = None
         self._clock = clock
         self._runs: OrderedDict[str, int] = OrderedDict()
         self._told: dict[str, float] = {}
@@ -46,7 +48,7 @@ class LoopGuard:
         self.stopped += 1
         now = self._clock()
         reason = f"loop guard: the event is {hops} deliveries deep, the limit is {self.max_hops}"
-        self.last = {"route": route, "subject": subject, "hops": hops, "at": now}
+        self.last = LoopStop(route, subject, hops, now)
         if not 0 <= now - self._told.get(route, 0.0) <= _TELL_SECONDS:
             self._told[route] = now
             log.warning("loop_guard.stopped", route=route, subject=subject, hops=hops, max_hops=self.max_hops)

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from openclaw_nats.contract.health import Missed
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.envelope import Event, encode, format_time, type_of
 from openclaw_nats.events.messages import Message
@@ -96,12 +97,12 @@ class Losses:
         """Events have come into the inbox, oldest first."""
         self._taken += sequences[-1:]
 
-    def report(self) -> dict[str, Any] | None:
+    def report(self) -> Missed | None:
         """The part of the health report about it; None when nothing was ever missed."""
         kept = self._kept
         if not kept.total:
             return None
-        return {"total": kept.total, "last": kept.count, "lastAt": format_time(int(kept.at * 1000))}
+        return Missed(kept.total, kept.count, format_time(int(kept.at * 1000)))
 
     async def look(self, *, back: bool = False) -> None:
         """Account for what there is now. `back`: nothing was taken since the last look, so that gaps can be counted."""

@@ -9,7 +9,9 @@ from typing import Any
 
 import msgspec
 import structlog
+from msgspec import UNSET, UnsetType
 
+from openclaw_nats.contract.health import Budget
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.envelope import Event, encode, format_time, type_of
 from openclaw_nats.events.identity import BUS, Identity
@@ -47,8 +49,8 @@ class Notices:
         self._identity = identity
         self._clock = clock
         self._waiting: list[Message] = []
-        self._spent: set[tuple[Any, Any]] = set()
-        self.budgets: list[dict[str, Any]] = []
+        self._spent: set[tuple[str, int | UnsetType]] = set()
+        self.budgets: list[Budget] = []
 
     async def run(self) -> None:
         """Look and tell until cancelled."""
@@ -67,9 +69,9 @@ class Notices:
         now = self._clock()
         self.budgets = self._flow.budgets.report(now)
         for budget in self.budgets:
-            if "routeId" not in budget and "agents" not in budget:
-                self._meters.budget.labels(budget["name"]).set(budget["used"])
-        spent = {(one["name"], one.get("routeId")): one for one in self.budgets if one["freeAt"]}
+            if budget.route_id is UNSET and budget.agents is UNSET:
+                self._meters.budget.labels(budget.name).set(budget.used)
+        spent = {(one.name, one.route_id): one for one in self.budgets if one.free_at}
         self._spent &= spent.keys()
         if not self._flow.waiting:
             return
@@ -77,15 +79,15 @@ class Notices:
             self._spent.add(key)
             self._budget_reached(spent[key])
 
-    def _budget_reached(self, budget: dict[str, Any]) -> None:
+    def _budget_reached(self, budget: Budget) -> None:
         data = {
-            "budget": budget["name"],
-            "limit": budget["limit"],
-            "freeAt": format_time(int(budget["freeAt"] * 1000)),
+            "budget": budget.name,
+            "limit": budget.limit,
+            "freeAt": format_time(int(budget.free_at * 1000)),
             "waiting": self._flow.waiting,
         }
-        if "routeId" in budget:
-            data["route"] = self._route_name(budget["routeId"])
+        if isinstance(budget.route_id, int):
+            data["route"] = self._route_name(budget.route_id)
         log.warning("budget.reached", **data)
         self.tell(BUDGET_REACHED, data)
 

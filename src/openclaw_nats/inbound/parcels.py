@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from openclaw_nats.inbound.route import Route, target_from
+from openclaw_nats.inbound.route import Route
+from openclaw_nats.inbound.target import target_from
 from openclaw_nats.ports import Parcel
 from openclaw_nats.storage.rows import Dispatch
 

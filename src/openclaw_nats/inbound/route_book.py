@@ -12,13 +12,15 @@ from typing import Any
 import msgspec
 import structlog
 
+from openclaw_nats.contract.routes import RouteDocument, WebhookTarget
 from openclaw_nats.errors import InvalidRoute, NotFound, OpenClawNatsError
 from openclaw_nats.events.agents import Agents
 from openclaw_nats.events.makers import maker_of
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.positions import Takeover
-from openclaw_nats.inbound.route import Route, RouteDocument, compile_route, parse, target_problem, to_document
+from openclaw_nats.inbound.route import Route, compile_route, parse, to_document
 from openclaw_nats.inbound.routing import RouteIndex, reduce_patterns
+from openclaw_nats.inbound.target import target_problem, without_mask
 from openclaw_nats.inbound.trial import check_possible
 from openclaw_nats.ports import EventSource
 from openclaw_nats.storage import inbox, routes
@@ -143,13 +145,13 @@ class RouteBook:
 
     async def _check_target(self, document: RouteDocument) -> None:
         """Raise InvalidRoute when the Gateway, asked now, has nobody who could answer the route's target."""
-        document = _without_mask(document)
-        if self.agents.known and not target_problem(document, self.agents)[0]:
+        target = without_mask(document.target)
+        if self.agents.known and not target_problem(target, self.agents)[0]:
             return
         if await self.ask_gateway():
-            problem, hint = target_problem(document, self.agents)
+            problem, hint = target_problem(target, self.agents)
             if problem:
-                raise InvalidRoute(problem, hint=hint)
+                raise InvalidRoute(problem, hint=hint, field="target")
 
     def target_note(self, route: Route) -> str:
         """What is to be said of a route's target: nothing can answer it, or that could not be checked."""
@@ -157,7 +159,7 @@ class RouteBook:
             return ""
         if not self.agents.known:
             return "not checked: the Gateway has not said yet which agents it has"
-        return ": ".join(filter(None, target_problem(_without_mask(route.document), self.agents)))
+        return ": ".join(filter(None, target_problem(without_mask(route.document.target), self.agents)))
 
     async def follow_gateway(self, agents: Agents) -> None:
         """Take over who is there: targets that name no agent, or a main session, may lead elsewhere now."""
@@ -256,24 +258,25 @@ class RouteBook:
     def _with_secret(document: RouteDocument, old: Route | None) -> RouteDocument:
         """A route that was read and comes back has its secrets masked: it keeps those that it has."""
         target = document.target
-        if not isinstance(target, dict):
+        if not isinstance(target, WebhookTarget):
             return document
-        kept = dict(target)
-        if target.get("secret") == MASK:
+        if target.secret == MASK:
             if old is None or not old.target.secret:
                 raise InvalidRoute(
-                    f"target.secret is {MASK!r}, which stands for a secret that this route does not have"
+                    f"target.secret is {MASK!r}, which stands for a secret that this route does not have",
+                    field="target.secret",
                 )
-            kept["secret"] = old.target.secret
-        if MASK in str(target.get("url", "")):
-            url = unmasked(target["url"], old.target.url if old is not None else "")
+            target = msgspec.structs.replace(target, secret=old.target.secret)
+        if MASK in target.url:
+            url = unmasked(target.url, old.target.url if old is not None else "")
             if url is None:
                 raise InvalidRoute(
                     f"target.url holds {MASK}, which stands for a secret that this route does not have in that place",
                     hint="Write the address with its secret; it is kept only for the same scheme, host and port.",
+                    field="target.url",
                 )
-            kept["url"] = url
-        return msgspec.structs.replace(document, target=kept)
+            target = msgspec.structs.replace(target, url=url)
+        return msgspec.structs.replace(document, target=target)
 
     def _put(self, stored: StoredRoute) -> Route:
         route = compile_route(
@@ -307,9 +310,4 @@ async def _nobody_answers() -> bool:
 
 
 def _without_mask(document: RouteDocument) -> RouteDocument:
-    target = document.target
-    if isinstance(target, dict) and target.get("secret") == MASK:
-        return msgspec.structs.replace(
-            document, target={key: value for key, value in target.items() if key != "secret"}
-        )
-    return document
+    return msgspec.structs.replace(document, target=without_mask(document.target))

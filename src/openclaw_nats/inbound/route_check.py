@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.contract.problems import Trouble
+from openclaw_nats.errors import InvalidInput, OpenClawNatsError
 from openclaw_nats.events.agents import Agents
 from openclaw_nats.events.conditions import condition_of, filter_to_cel
 from openclaw_nats.events.subjects import check_pattern
-from openclaw_nats.inbound.route import compile_route, parse, parse_target, target_problem
+from openclaw_nats.inbound.route import compile_route, parse
+from openclaw_nats.inbound.target import parse_target, target_problem
 from openclaw_nats.inbound.template_check import check_template
 from openclaw_nats.inbound.trial import check_possible
 
-_CHECKS: dict[str, Callable[[Any], object]] = {
-    "pattern": check_pattern,
+
+def _text(check: Callable[[str], object]) -> Callable[[object], object]:
+    """A check of text; what is none is told below, with the others of the wrong type."""
+    return lambda value: check(value) if isinstance(value, str) else None
+
+
+_CHECKS: dict[str, Callable[[object], object]] = {
+    "pattern": _text(check_pattern),
     "target": parse_target,
-    "when": condition_of,
+    "when": _text(condition_of),
     "filter": lambda value: condition_of(filter_to_cel(value), "filter"),
-    "template": check_template,
+    "template": _text(check_template),
 }
 
 
-def check_route(value: object, agents: Agents) -> list[dict[str, str]]:
+def check_route(value: object, agents: Agents) -> list[Trouble]:
     """The problems of a route that is not saved, each with its field ("" for the rest), message and hint."""
     problems = []
     fields = value if isinstance(value, dict) else {}
@@ -30,24 +37,18 @@ def check_route(value: object, agents: Agents) -> list[dict[str, str]]:
         if fields.get(name) is None:
             continue
         try:
-            if name in ("pattern", "when", "template") and not isinstance(fields[name], str):
-                continue  # told below, with the others of the wrong type
             check(fields[name])
         except OpenClawNatsError as error:
-            problems.append({"field": name, "message": str(error), "hint": error.hint})
+            problems.append(Trouble(name, str(error), error.hint))
     if problems:
         return problems
     try:
         document = parse(value)
         check_possible(compile_route(document))
-        problem, hint = target_problem(document, agents)
+        problem, hint = target_problem(document.target, agents)
         if problem:
-            problems.append({"field": "target", "message": problem, "hint": hint})
+            problems.append(Trouble("target", problem, hint))
     except OpenClawNatsError as error:
-        problems.append({"field": _field(str(error)), "message": str(error), "hint": error.hint})
+        field = error.field.partition(".")[0] if isinstance(error, InvalidInput) else ""
+        problems.append(Trouble(field, str(error), error.hint))
     return problems
-
-
-def _field(message: str) -> str:
-    first = message.split(" ", 1)[0].partition(".")[0]
-    return first if first in ("name", "flow", "retry", "payload", "priority", "until", "expiresAfter") else ""

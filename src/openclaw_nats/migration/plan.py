@@ -11,8 +11,8 @@ from typing import Any
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.events.agents import Agents
 from openclaw_nats.events.subjects import PREFIX, check_subject
-from openclaw_nats.inbound.route import parse_target
 from openclaw_nats.inbound.route_check import check_route
+from openclaw_nats.inbound.target import parse_target
 from openclaw_nats.schedules.cron import Cron
 from openclaw_nats.schedules.document import parse_job
 from openclaw_nats.storage.older_database import OlderState
@@ -75,7 +75,7 @@ def _route(row: dict[str, Any], known: dict[str, Any]) -> Item:
     if isinstance(row.get("custom_payload"), dict) and row["custom_payload"]:
         document["payload"] = row["custom_payload"]
     if problems := check_route(document, Agents()):
-        return Item("route", name, "skip", document, problems[0]["message"])
+        return Item("route", name, "skip", document, problems[0].message)
     return _against("route", name, document, known, ("pattern", "target", "filter", "payload", "enabled"), notes)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 import structlog
 
+from openclaw_nats.contract.events import PublishRequest
 from openclaw_nats.errors import Filtered, InvalidEvent, InvalidInput, InvalidSubject, Mistake, TooLarge, Unavailable
 from openclaw_nats.events import envelope, json_text, modes
 from openclaw_nats.events.envelope import Event
@@ -26,26 +26,6 @@ from openclaw_nats.ports import EventLog
 log = structlog.get_logger(__name__)
 
 _RAW_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-class Meta(msgspec.Struct, rename="camel"):
-    """Optional tracing fields of a publish request."""
-
-    priority: Any = None
-    trace_id: str = ""
-    correlation_id: str = ""
-
-
-class PublishRequest(msgspec.Struct, rename="camel"):
-    """The body of `POST /api/publish`."""
-
-    subject: str
-    payload: msgspec.Raw
-    id: str | None = None
-    type: str | None = None
-    priority: Any = None
-    session_key: str = ""
-    meta: Meta = msgspec.field(default_factory=Meta)
 
 
 @dataclass(frozen=True)

@@ -5,43 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
-import msgspec
-
-from openclaw_nats.events.agents import Agents
+from openclaw_nats.contract.plugin import PluginReport
 from openclaw_nats.outbound.meters import SpoolMeters
 
 STALE_SECONDS = 45.0
-
-
-class SpoolReport(msgspec.Struct, rename="camel"):
-    """The spool: waiting events and bytes, age in seconds of the oldest, events dropped and rejected since start."""
-
-    events: int = 0
-    bytes: int = 0
-    oldest_seconds: float = 0.0
-    dropped: int = 0
-    rejected: int = 0
-
-
-class PluginReport(msgspec.Struct, rename="camel"):
-    """One report. `problems` are sentences for the operator, such as a permission that hooks lack; `notes` are what
-    this Gateway can't give; `dashboard` is the path below which the Gateway serves the dashboard.
-    """
-
-    plugin_version: str
-    gateway_version: str = ""
-    gateway_id: str = ""
-    pid: int = 0
-    started_at: str = ""
-    conversation_access: bool | None = None
-    events: int = 0
-    handler_errors: int = 0
-    last_error: str = ""
-    dashboard: str = ""
-    problems: list[str] = msgspec.field(default_factory=list)
-    notes: list[str] = msgspec.field(default_factory=list)
-    agents: Agents = Agents()
-    spool: SpoolReport = msgspec.field(default_factory=SpoolReport)
 
 
 class PluginReports:

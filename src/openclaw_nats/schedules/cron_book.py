@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
+from openclaw_nats.contract.schedules import JobDocument
 from openclaw_nats.errors import Conflict, InvalidInput, InvalidSchedule, NotFound
 from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import Event
@@ -18,7 +19,6 @@ from openclaw_nats.ports import Record, ScheduleLog
 from openclaw_nats.schedules import names
 from openclaw_nats.schedules.document import (
     Job,
-    JobDocument,
     Origin,
     StoredJob,
     Unreadable,

@@ -9,44 +9,21 @@ from typing import Any
 
 import msgspec
 
-from openclaw_nats.errors import InvalidEvent, InvalidSchedule
+from openclaw_nats.contract.checking import check, within
+from openclaw_nats.contract.schedules import JobDocument, TimerDocument
+from openclaw_nats.errors import InvalidSchedule
 from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import Event, format_time
 from openclaw_nats.events.makers import Maker
 from openclaw_nats.events.subjects import check_subject
 from openclaw_nats.schedules.cron import Cron, cron
 from openclaw_nats.schedules.names import check_name, default_subject, key_of
-from openclaw_nats.schedules.policy import DEFAULT, MissedPolicy, parse_missed
+from openclaw_nats.schedules.policy import MissedPolicy, parse_missed
 from openclaw_nats.settings import parse_duration
 
 MAX_PAYLOAD = 256 * 1024
 MAX_DELAY = 100 * 366 * 86400.0
 _DURATIONS = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d)\s*)+")
-
-
-class JobDocument(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
-    """A cron job as the API takes it; what is left out has its default."""
-
-    name: str
-    cron: str
-    timezone: str | None = None
-    subject: str | None = None
-    payload: Any = None
-    priority: int | None = None
-    enabled: bool = True
-    missed: str = DEFAULT
-
-
-class TimerDocument(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
-    """A timer as the API takes it: `delay` (a duration), `delayMs` (milliseconds) or `at` (RFC 3339)."""
-
-    name: str
-    delay: Any = None
-    delay_ms: Any = None
-    at: Any = None
-    subject: str | None = None
-    payload: Any = None
-    priority: int | None = None
 
 
 class Origin(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -116,26 +93,32 @@ class Unreadable:
 
 def parse_job(value: object) -> JobDocument:
     """Check the shape of a job; raise InvalidSchedule that names the field."""
-    document: JobDocument = _convert(value, JobDocument, "a cron job")
-    return document
+    return check(value, JobDocument, "a cron job", InvalidSchedule)
 
 
 def compile_job(stored: StoredJob, revision: int, key: str) -> Job:
     """Check everything in a job; raise InvalidSchedule or InvalidSubject."""
     document = stored.document
-    check_name(document.name)
-    compiled = cron(document.cron, stored.timezone) if isinstance(document.cron, str) else Cron(document.cron)
-    subject = check_subject(document.subject or default_subject("cron", document.name))
-    _check_rest(document.payload, document.priority)
-    return Job(key, stored.gateway, stored, revision, compiled, parse_missed(document.missed), subject)
+    with within("name"):
+        check_name(document.name)
+    with within("cron"):
+        compiled = cron(document.cron, stored.timezone)
+    with within("subject"):
+        subject = check_subject(document.subject or default_subject("cron", document.name))
+    _check_payload(document.payload)
+    with within("missed"):
+        missed = parse_missed(document.missed)
+    return Job(key, stored.gateway, stored, revision, compiled, missed, subject)
 
 
 def parse_timer(value: object) -> TimerDocument:
     """Check the shape of a timer; raise InvalidSchedule that names the field."""
-    document: TimerDocument = _convert(value, TimerDocument, "a timer")
-    check_name(document.name)
-    check_subject(document.subject or default_subject("timer", document.name))
-    _check_rest(document.payload, document.priority)
+    document = check(value, TimerDocument, "a timer", InvalidSchedule)
+    with within("name"):
+        check_name(document.name)
+    with within("subject"):
+        check_subject(document.subject or default_subject("timer", document.name))
+    _check_payload(document.payload)
     return document
 
 
@@ -148,7 +131,9 @@ def moment_of(document: TimerDocument, now: float) -> float:
         at = _time(document.at)
         if at < now - 1:
             late = describe_duration(now - at)
-            raise InvalidSchedule(f"at is {late} ago: it would never come", hint='Use "delay" to count from now.')
+            raise InvalidSchedule(
+                f"at is {late} ago: it would never come", hint='Use "delay" to count from now.', field="at"
+            )
     else:
         at = now + (_milliseconds(document.delay_ms) if document.delay is None else _delay(document.delay))
     if at > now + MAX_DELAY:
@@ -190,7 +175,7 @@ def _event(
     gateway_id: str,
     subject: str,
     at: float,
-    payload: Any,
+    payload: object,
     priority: int | None,
     origin: Origin,
     **notes: Any,
@@ -214,28 +199,14 @@ def _event(
     )
 
 
-def _convert(value: object, kind: type[Any], what: str) -> Any:
-    if not isinstance(value, dict):
-        raise InvalidSchedule(f"{what} must be a JSON object")
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        names = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
-        raise InvalidSchedule(str(error).replace("`$.", "`"), hint=f"Fields: {names}.") from None
-
-
-def _check_rest(payload: Any, priority: int | None) -> None:
-    try:
-        size = len(msgspec.json.encode(payload))
-    except (UnicodeEncodeError, RecursionError):
-        raise InvalidSchedule("payload is not valid JSON") from None
-    if size > MAX_PAYLOAD:
-        raise InvalidSchedule(f"payload is {size} bytes long; the limit is {MAX_PAYLOAD}")
-    if priority is not None:
+def _check_payload(payload: object) -> None:
+    with within("payload"):
         try:
-            envelope.check_priority(priority)
-        except InvalidEvent as error:
-            raise InvalidSchedule(str(error)) from None
+            size = len(msgspec.json.encode(payload))
+        except (UnicodeEncodeError, RecursionError):
+            raise InvalidSchedule("payload is not valid JSON") from None
+        if size > MAX_PAYLOAD:
+            raise InvalidSchedule(f"payload is {size} bytes long; the limit is {MAX_PAYLOAD}")
 
 
 def _delay(value: object) -> float:
@@ -244,13 +215,17 @@ def _delay(value: object) -> float:
         return sum(parse_duration(part) for part in re.findall(r"[\d.]+(?:ms|s|m|h|d)", text))
     near = f'Use "{value}s" or "{value}m", or delayMs.' if re.fullmatch(r"\d+", str(value)) else ""
     raise InvalidSchedule(
-        f"delay must be a duration such as 30s, 5m, 2h or 7d, not {str(value)[:40]!r}", hint=near or 'Use "5m".'
+        f"delay must be a duration such as 30s, 5m, 2h or 7d, not {str(value)[:40]!r}",
+        hint=near or 'Use "5m".',
+        field="delay",
     )
 
 
 def _milliseconds(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise InvalidSchedule(f"delayMs must be a number of milliseconds, 0 or more, not {str(value)[:40]!r}")
+        raise InvalidSchedule(
+            f"delayMs must be a number of milliseconds, 0 or more, not {str(value)[:40]!r}", field="delayMs"
+        )
     return value / 1000
 
 
@@ -263,6 +238,7 @@ def _time(value: object) -> float:
         raise InvalidSchedule(
             f"at must be an RFC 3339 time with a zone, not {str(value)[:40]!r}",
             hint="For example 2027-01-31T08:00:00+01:00.",
+            field="at",
         ) from None
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, Literal
 
+from openclaw_nats.contract.deliveries import FireLine
 from openclaw_nats.errors import InvalidInput
 from openclaw_nats.events import json_text
+from openclaw_nats.events.envelope import format_time
 from openclaw_nats.events.lateness import too_late
 from openclaw_nats.ports import Record, ScheduleLog
 from openclaw_nats.schedules import names
 from openclaw_nats.schedules.keeper import job_of
 
-_KINDS = {"cron": "cron", "manual": "cron", "timer": "timer"}
+_KINDS: dict[str, Literal["cron", "timer"]] = {"cron": "cron", "manual": "cron", "timer": "timer"}
 
 
-async def fires(log: ScheduleLog, limit: int, gateway_id: str) -> list[dict[str, Any]]:
-    """The newest runs of a Gateway's jobs and timers, newest first; `at` is seconds since the Unix epoch."""
+async def fires(log: ScheduleLog, limit: int, gateway_id: str) -> list[FireLine]:
+    """The newest runs of a Gateway's jobs and timers, newest first."""
     jobs: dict[str, str] = {}
     for record in await log.read(names.JOBS):
         with contextlib.suppress(InvalidInput):  # its runs are listed under its key
@@ -29,11 +31,11 @@ async def fires(log: ScheduleLog, limit: int, gateway_id: str) -> list[dict[str,
             if not names.may_be_of(gateway_id, key):
                 continue
             if kind in _KINDS and (fire := _fire(record, outcome, kind, jobs.get(key, key), gateway_id)) is not None:
-                found.append(fire)
-    return sorted(found, key=lambda one: -one["at"])[:limit]
+                found.append((record.time, fire))
+    return [fire for _, fire in sorted(found, key=lambda one: -one[0])[:limit]]
 
 
-def _fire(record: Record, outcome: str, kind: str, name: str, gateway_id: str) -> dict[str, Any] | None:
+def _fire(record: Record, outcome: str, kind: str, name: str, gateway_id: str) -> FireLine | None:
     event: Any = {}
     if outcome == "fired":
         try:
@@ -46,12 +48,12 @@ def _fire(record: Record, outcome: str, kind: str, name: str, gateway_id: str) -
             return None
         if too_late(record.headers, record.time) is not None:
             outcome = "skipped"
-    return {
-        "kind": _KINDS[kind],
-        "name": name,
-        "outcome": outcome,
-        "manual": kind == "manual",
-        "at": record.time,
-        "subject": event.get("subject", ""),
-        "event": event.get("id"),
-    }
+    return FireLine(
+        kind=_KINDS[kind],
+        name=name,
+        outcome=outcome,
+        manual=kind == "manual",
+        at=format_time(round(record.time * 1000)),
+        subject=str(event.get("subject", "")),
+        event=None if event.get("id") is None else str(event["id"]),
+    )

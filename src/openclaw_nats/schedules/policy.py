@@ -9,7 +9,6 @@ from openclaw_nats.errors import InvalidSchedule
 from openclaw_nats.settings import parse_duration
 
 SKIP_SECONDS = 60.0
-DEFAULT = "run_once"
 
 
 @dataclass(frozen=True)

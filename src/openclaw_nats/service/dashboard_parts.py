@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from openclaw_nats.api.dashboard_endpoints import DashboardEndpoints
 from openclaw_nats.api.dashboard_files import DashboardFiles
 from openclaw_nats.api.insight_endpoints import InsightEndpoints
 from openclaw_nats.api.live_endpoints import LiveEndpoints
+from openclaw_nats.contract.health import Health
+from openclaw_nats.contract.views import LiveState
 from openclaw_nats.dashboard.activity import Activity
 from openclaw_nats.dashboard.live import Live
 from openclaw_nats.dashboard.sign_in import SignIn
@@ -57,7 +58,7 @@ def build_dashboard(
     reports: PluginReports,
     inbound: Inbound,
     schedules: Schedules,
-    health: Callable[[], Awaitable[dict[str, Any]]],
+    health: Callable[[], Awaitable[Health]],
     gateway_is_up: Callable[[], Awaitable[bool]],
 ) -> Dashboard:
     """Wire the dashboard; its sessions are read from the database."""
@@ -83,8 +84,8 @@ def build_dashboard(
             "OpenClaw": report.gateway_version if report is not None else "",
         }
 
-    async def state() -> dict[str, Any]:
-        return {"health": await health(), "eventsPerSecond": activity.events_per_second()}
+    async def state() -> LiveState:
+        return LiveState(await health(), activity.events_per_second())
 
     activity = Activity(inbound.database, last_sequence)
     sign_in = SignIn(inbound.database, settings.dashboard.session_expires)

@@ -6,10 +6,10 @@ import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from openclaw_nats.contract.health import DiskHealth
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.settings import Settings
 
@@ -40,12 +40,9 @@ def disks(settings: Settings) -> list[Disk]:
     return found
 
 
-def report(settings: Settings) -> list[dict[str, Any]]:
+def report(settings: Settings) -> list[DiskHealth]:
     """For `/api/health`."""
-    return [
-        {"folder": str(one.folder), "freeBytes": one.free, "low": one.low, "lastError": one.text if one.low else ""}
-        for one in disks(settings)
-    ]
+    return [DiskHealth(str(one.folder), one.free, one.low, one.text if one.low else "") for one in disks(settings)]
 
 
 class DiskMeters:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Literal
 from urllib.parse import urlsplit
 
 from openclaw_nats import __version__
+from openclaw_nats.contract import health as shapes
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.envelope import format_past
 from openclaw_nats.fleet.lease import Lease
@@ -87,8 +88,8 @@ class Health:
         reports: PluginReports,
         meters: IngestMeters,
         plugin_connected: Callable[[], bool],
-        inbound: Callable[[], Awaitable[dict[str, Any]]],
-        schedules: Callable[[], Awaitable[dict[str, Any]]],
+        inbound: Callable[[], Awaitable[shapes.DeliveryHealth]],
+        schedules: Callable[[], Awaitable[shapes.SchedulesHealth]],
     ) -> None:
         self._settings = settings
         self._connection = connection
@@ -107,79 +108,83 @@ class Health:
         self.task_errors: dict[str, str] = {}
         self.last_minute: Callable[[int | None], int | None] = lambda last: None
 
-    async def report(self, full: bool = True) -> dict[str, Any]:
+    async def report(self, full: bool = True) -> shapes.Health:
         """The whole report, or only its `status`, which is up when events can be stored."""
         nats = await self._nats()
-        up = nats["reachable"]
+        status: Literal["up", "down"] = "up" if nats.reachable else "down"
         if not full:
-            return {"status": "up" if up else "down"}
+            return shapes.Health(status)
         if not self._gateway.reachable and self._reports.fresh:
             await self._gateway.refresh()  # the plugin speaks, so the Gateway has come back since it was last asked
-        return {
-            "status": "up" if up else "down",
-            "nats": nats,
-            "identity": self._lease.report(),
-            "sidecar": {
-                "reachable": True,
-                "since": format_past(self._started),
-                "lastError": "; ".join(f"{task}: {error}" for task, error in self.task_errors.items()),
-                "version": __version__,
-                "eventsLastMinute": self._last_minute(nats["stream"]),
-                "capture": self._settings.capture.default,
-                "disks": disk_space.report(self._settings),
-            },
-            "gateway": self._gateway_part(),
-            "plugin": self._plugin(),
-            "delivery": await self._delivery(),
-            "schedules": await self._schedules(),
-        }
+        return shapes.Health(
+            status=status,
+            nats=nats,
+            identity=self._lease.report(),
+            sidecar=self._sidecar(nats.stream),
+            gateway=self._gateway_part(),
+            plugin=self._plugin(),
+            delivery=await self._delivery(),
+            schedules=await self._schedules(),
+        )
 
     async def gateway_is_up(self) -> bool:
         """Whether the Gateway answers at this moment, or its plugin holds its connection."""
         await self._gateway.refresh()
-        return bool(self._gateway_part()["reachable"])
+        return self._gateway_part().reachable
 
-    def _gateway_part(self) -> dict[str, Any]:
+    def _sidecar(self, stream: shapes.StreamSize | None) -> shapes.SidecarHealth:
+        return shapes.SidecarHealth(
+            reachable=True,
+            since=format_past(self._started),
+            last_error="; ".join(f"{task}: {error}" for task, error in self.task_errors.items()),
+            version=__version__,
+            events_last_minute=self._last_minute(stream),
+            capture=self._settings.capture.default,
+            disks=disk_space.report(self._settings),
+        )
+
+    def _gateway_part(self) -> shapes.GatewayHealth:
         """A Gateway that can't be reached from here (from a container, say) runs if its plugin holds its connection."""
         probe, reports = self._gateway, self._reports
         by_plugin = not probe.reachable and self._plugin_connected() and reports.fresh
-        return {
-            "reachable": probe.reachable or by_plugin,
-            "since": format_past(reports.since if by_plugin else probe.since),
-            "lastError": "" if by_plugin else probe.last_error,
-            "version": reports.last.gateway_version if reports.last else "",
-            "url": masked(self._settings.gateway_page),
-        }
+        return shapes.GatewayHealth(
+            reachable=probe.reachable or by_plugin,
+            since=format_past(reports.since if by_plugin else probe.since),
+            last_error="" if by_plugin else probe.last_error,
+            version=reports.last.gateway_version if reports.last else "",
+            url=masked(self._settings.gateway_page),
+        )
 
-    def _last_minute(self, stream: dict[str, Any] | None) -> int:
+    def _last_minute(self, stream: shapes.StreamSize | None) -> int:
         """What the stream grew by, whoever stored it; at least what passed here, as long as that is not known."""
-        found = self.last_minute(stream["last_seq"] if stream else None)
+        found = self.last_minute(stream.last_seq if stream else None)
         return max(found or 0, self._meters.last_minute())
 
-    async def _delivery(self) -> dict[str, Any]:
+    async def _delivery(self) -> shapes.DeliveryHealth:
         """Deliveries are down as long as the Gateway is, unless no route needs it."""
         try:
             found = await self._inbound()
         except Unavailable as error:
-            found = {"reachable": False, "lastError": str(error)}
+            found = shapes.DeliveryHealth(reachable=False, last_error=str(error), since="")
         gateway = self._gateway_part()
-        if found["reachable"] and found.get("needsGateway", True) and not gateway["reachable"]:
-            text = f"the Gateway can't be reached, so that no agent is woken: {gateway['lastError']}"
-            found = {**found, "reachable": False, "lastError": text}
-        if found["reachable"] != self._delivers:
+        if found.reachable and found.needs_gateway is not False and not gateway.reachable:
+            found.reachable = False
+            found.last_error = f"the Gateway can't be reached, so that no agent is woken: {gateway.last_error}"
+        if found.reachable != self._delivers:
             if self._delivers is not None:
                 self._delivers_since = time.time()
-            self._delivers = found["reachable"]
-        return {**found, "since": format_past(self._delivers_since)}
+            self._delivers = found.reachable
+        found.since = format_past(self._delivers_since)
+        return found
 
-    async def _nats(self) -> dict[str, Any]:
+    async def _nats(self) -> shapes.NatsHealth:
         connection = self._connection
         stream, error = None, self._streams.problem or connection.problem
         if connection.ready:
             try:
                 async with asyncio.timeout(_STATE_SECONDS):
                     state = await self._streams.state()
-                stream = {key: state[key] for key in ("messages", "bytes", "first_seq", "last_seq")}
+                stream = shapes.StreamSize(*(state[key] for key in shapes.StreamSize.__struct_fields__))
             except Unavailable as problem:
                 error = str(problem)
             except TimeoutError:
@@ -187,46 +192,44 @@ class Health:
         failed = self._event_log.problem or self._lease.write_error
         if failed and not error:  # otherwise the error is why
             error = f"events can't be stored: {failed}"
-        version = connection.server_version
-        return {
-            "reachable": connection.connected and stream is not None and not failed,
-            "since": format_past(connection.since),
-            "lastError": error,
-            "version": version,
-            "url": self._settings.nats.url.rpartition("@")[2],
-            "stream": stream,
-            "atomicBatches": self._streams.atomic,
-            "notes": self._streams.notes,
-        }
+        return shapes.NatsHealth(
+            reachable=connection.connected and stream is not None and not failed,
+            since=format_past(connection.since),
+            last_error=error,
+            version=connection.server_version,
+            url=self._settings.nats.url.rpartition("@")[2],
+            stream=stream,
+            atomic_batches=self._streams.atomic,
+            notes=self._streams.notes,
+        )
 
-    def _plugin(self) -> dict[str, Any]:
-        report, reports = self._reports.last, self._reports
-        if report is None:
-            error = "no report since the sidecar started: is the plugin installed and the Gateway running?"
-            return {
-                "reachable": False,
-                "since": format_past(self._started),
-                "lastError": error,
-                "version": "",
-                "problems": [],
-                "notes": [],
-            }
-        return {
-            "reachable": reports.fresh,
-            "since": format_past(reports.since if reports.fresh else reports.received_at),
-            "lastError": report.last_error if reports.fresh else "it stopped reporting",
-            "version": report.plugin_version,
-            "gatewayVersion": report.gateway_version,
-            "conversationAccess": report.conversation_access,
-            "problems": report.problems,
-            "notes": report.notes,
-            "events": report.events,
-            "handlerErrors": report.handler_errors,
-            "spool": {
-                "events": report.spool.events,
-                "bytes": report.spool.bytes,
-                "oldestSeconds": report.spool.oldest_seconds,
-                "dropped": report.spool.dropped,
-                "rejected": report.spool.rejected,
-            },
-        }
+    def _plugin(self) -> shapes.PluginHealth:
+        last, reports = self._reports.last, self._reports
+        if last is None:
+            return shapes.PluginHealth(
+                reachable=False,
+                since=format_past(self._started),
+                last_error="no report since the sidecar started: is the plugin installed and the Gateway running?",
+                version="",
+                problems=[],
+                notes=[],
+            )
+        return shapes.PluginHealth(
+            reachable=reports.fresh,
+            since=format_past(reports.since if reports.fresh else reports.received_at),
+            last_error=last.last_error if reports.fresh else "it stopped reporting",
+            version=last.plugin_version,
+            problems=last.problems,
+            notes=last.notes,
+            gateway_version=last.gateway_version,
+            conversation_access=last.conversation_access,
+            events=last.events,
+            handler_errors=last.handler_errors,
+            spool=shapes.SpoolHealth(
+                events=last.spool.events,
+                bytes=last.spool.bytes,
+                oldest_seconds=last.spool.oldest_seconds,
+                dropped=last.spool.dropped,
+                rejected=last.spool.rejected,
+            ),
+        )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 import structlog
 from prometheus_client import CollectorRegistry
 
+from openclaw_nats.contract import health as shapes
+from openclaw_nats.contract.deliveries import DeliveryCounts
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.identity import Identity
 from openclaw_nats.gateway.channel import PluginChannel
@@ -35,10 +36,10 @@ from openclaw_nats.inbound.positions import SavedPositions, Takeover
 from openclaw_nats.inbound.render_process import RenderProcesses
 from openclaw_nats.inbound.rendering import Renderer
 from openclaw_nats.inbound.republish import Republisher
-from openclaw_nats.inbound.route import TURN_KINDS
 from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.inbound.sealed_ticks import SealedTicks
 from openclaw_nats.inbound.stream_contents import StreamContents
+from openclaw_nats.inbound.target import TURN_KINDS
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.consumer import JetStreamSource
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
@@ -101,43 +102,41 @@ class Inbound:
         await self.judge.close()
         await asyncio.to_thread(self.database.close)
 
-    async def report(self) -> dict[str, Any]:
-        """The part of `/api/health` that tells of deliveries."""
-        states = await self.inbox.states()
-        open_breakers = [
-            {"target": masked(lane.name), "lastError": lane.breaker.last_error}
-            for lane in self.flow.lanes()
-            if lane.breaker.open
-        ]
-        way = self.sender.way()
+    async def report(self) -> shapes.DeliveryHealth:
+        """The part of `/api/health` about deliveries."""
         error = self._error()
-        return {
-            "reachable": not error,
-            "lastError": error,
-            "way": way,
-            "routes": len(self.book.every()),
-            "needsGateway": self._needs_gateway(),
-            "unanswerable": [
-                {"route": route.name, "problem": note}
+        return shapes.DeliveryHealth(
+            reachable=not error,
+            last_error=error,
+            since="",  # Health knows
+            way=self.sender.way(),
+            routes=len(self.book.every()),
+            needs_gateway=self._needs_gateway(),
+            unanswerable=[
+                shapes.Unanswerable(route.name, note)
                 for route, _ in self.book.every()
                 if self.book.agents.known and route.document.enabled and (note := self.book.target_note(route))
             ][:100],
-            "counts": states,
-            "waiting": self.flow.waiting,
-            "sending": self.deliveries.sending,
-            "openBreakers": open_breakers,
-            "missed": self.losses.report(),
-            "inbox": self.space.report(),
-            "notes": [note for note in (self.takeover.note, self.space.note) if note],
-            "budgets": self.notices.budgets,
-            "loopGuard": {"maxHops": self.guard.max_hops, "stopped": self.guard.stopped, "last": self.guard.last},
-            "plugin": {
-                "connected": self.channel.connected,
-                "canRun": self.channel.can_run,
-                "canWake": self.channel.can_wake,
-                "wrapping": self.channel.wraps,
-            },
-        }
+            counts=DeliveryCounts.of(await self.inbox.states()),
+            waiting=self.flow.waiting,
+            sending=self.deliveries.sending,
+            open_breakers=[
+                shapes.OpenBreaker(masked(lane.name), lane.breaker.last_error)
+                for lane in self.flow.lanes()
+                if lane.breaker.open
+            ],
+            missed=self.losses.report(),
+            inbox=self.space.report(),
+            notes=[note for note in (self.takeover.note, self.space.note) if note],
+            budgets=self.notices.budgets,
+            loop_guard=shapes.LoopGuardHealth(self.guard.max_hops, self.guard.stopped, self.guard.last),
+            plugin=shapes.ChannelHealth(
+                connected=self.channel.connected,
+                can_run=self.channel.can_run,
+                can_wake=self.channel.can_wake,
+                wrapping=self.channel.wraps,
+            ),
+        )
 
     def _error(self) -> str:
         if not self.gate.allowed:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from openclaw_nats.contract.health import SchedulesHealth
 from openclaw_nats.errors import Unavailable, Unsupported
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.identity import SEAL, Identity
@@ -37,7 +38,7 @@ class Schedules:
         """Every task, by name."""
         return {"schedules": self.keeper.run}
 
-    async def report(self) -> dict[str, Any]:
+    async def report(self) -> SchedulesHealth:
         """The part of `/api/health` that tells of schedules."""
         try:
             async with asyncio.timeout(_REPORT_SECONDS):
@@ -45,15 +46,15 @@ class Schedules:
                 sources = (await self.streams.state())["sources"]
         except (Unavailable, Unsupported, TimeoutError) as error:
             text = str(error) or f"JetStream did not answer within {_REPORT_SECONDS:g} s"
-            return {"available": False, "lastError": text, "jobs": self.keeper.jobs, "timers": None}
+            return SchedulesHealth(False, text, self.keeper.jobs, None)
         source: dict[str, Any] = next((one for one in sources if one["name"] == SCHEDULES), {})
-        return {
-            "available": True,
-            "lastError": self.keeper.problem or source.get("error", {}).get("description", ""),
-            "jobs": self.keeper.jobs,
-            "timers": timers,
-            "lag": source.get("lag", 0),
-        }
+        return SchedulesHealth(
+            available=True,
+            last_error=self.keeper.problem or source.get("error", {}).get("description", ""),
+            jobs=self.keeper.jobs,
+            timers=timers,
+            lag=source.get("lag", 0),
+        )
 
 
 def build_schedules(

@@ -20,7 +20,6 @@ from types import FrameType
 import structlog
 import uvicorn
 from prometheus_client import CollectorRegistry, ProcessCollector
-from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from openclaw_nats import __version__
@@ -33,6 +32,7 @@ from openclaw_nats.api.dashboard_gate import DashboardGate
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
 from openclaw_nats.api.endless import end_all
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
+from openclaw_nats.api.hot_path import HotPath
 from openclaw_nats.api.http_protocol import limited
 from openclaw_nats.api.ingest_endpoints import IngestEndpoints
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
@@ -79,7 +79,7 @@ _REPORT_SECONDS = 3.0
 class Sidecar:
     """The parts that have a life of their own; `app` answers, `tasks` run beside it."""
 
-    app: Starlette
+    app: HotPath
     connection: Connection
     streams: Streams
     event_log: JetStreamEventLog
@@ -272,7 +272,7 @@ class _Server(uvicorn.Server):
     patience ends; and the signal is not raised once more, which would end the process before its tasks and database.
     """
 
-    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+    def __init__(self, config: uvicorn.Config, app: HotPath) -> None:
         super().__init__(config)
         self._app = app
 
@@ -281,7 +281,7 @@ class _Server(uvicorn.Server):
         self._captured_signals.clear()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        end_all(self._app)
+        end_all(self._app.app)
         await super().shutdown(sockets)
 
 

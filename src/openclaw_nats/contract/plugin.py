@@ -1,0 +1,97 @@
+"""What the plugin and the sidecar say to each other."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from openclaw_nats.contract.fields import Answer, Json, JsonObject
+from openclaw_nats.events.agents import Agents
+
+
+class RunResult(Struct, rename="camel"):
+    """What the plugin says of a run.
+
+    `status`: queued (a wake-up that waits for its turn), accepted, ok, error, refused, or timeout (it did not end).
+    """
+
+    instance: str
+    key: str
+    status: str
+    run_id: str = ""
+    error: str = ""
+    reply: str = ""
+
+
+class SpoolReport(Struct, rename="camel"):
+    """The spool: waiting events and bytes, age in seconds of the oldest, events dropped and rejected since start."""
+
+    events: int = 0
+    bytes: int = 0
+    oldest_seconds: float = 0.0
+    dropped: int = 0
+    rejected: int = 0
+
+
+class PluginReport(Struct, rename="camel"):
+    """One report. `problems` are sentences for the operator, such as a permission that hooks lack; `notes` are what
+    this Gateway can't give; `dashboard` is the path below which the Gateway serves the dashboard.
+    """
+
+    plugin_version: str
+    gateway_version: str = ""
+    gateway_id: str = ""
+    pid: int = 0
+    started_at: str = ""
+    conversation_access: bool | None = None
+    events: int = 0
+    handler_errors: int = 0
+    last_error: str = ""
+    dashboard: str = ""
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    agents: Agents = Agents()
+    spool: SpoolReport = field(default_factory=SpoolReport)
+
+
+class CallerFields(Struct, rename="camel"):
+    """The agent's run that calls a tool, as the plugin reports it.
+
+    `hops` and `cause` say which delivery has led to it (the loop guard's), `traceparent` whose trace it is in.
+    """
+
+    agent_id: Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"})] = "main"
+    session_key: str = ""
+    session_id: str = ""
+    hops: Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": 1000})] = 0
+    cause: str = ""
+    traceparent: str = ""
+
+
+class ToolCall(Struct):
+    """A call of an agent's tool: who calls, and with which parameters."""
+
+    caller: CallerFields
+    parameters: Json = None
+
+
+class ToolAnswer(Answer, omit_defaults=True):
+    """What a tool gives back: `result` is ours, `outside` what others wrote, which the agent gets marked as such."""
+
+    result: JsonObject
+    outside: Json = None
+
+
+class Probe(Answer):
+    """The number that the plugin's test event will carry."""
+
+    probe: str
+
+
+class Proof(Answer):
+    """That the sidecar knows the API key (peer_proof.py)."""
+
+    nonce: str
+    address: str
+    proof: str
