@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from openclaw_nats.api.dashboard_gate import OPEN_TO_BROWSERS
@@ -130,6 +131,18 @@ def test_requests_of_other_sites_are_refused(operator: Visitor, headers: dict[st
     assert operator.call("GET", "/api/routes")[1]["routes"] == []
     if "Sec-Fetch-Site" in headers:
         assert operator.call("GET", "/api/routes", headers=headers)[0] == 403
+
+
+@pytest.mark.parametrize("value", ['"' + "\\" * 30_000 + '"', '"' + r"\"" * 15_000 + '"', "; a" * 10_000])
+def test_no_cookie_takes_long_to_read(bus: Sidecar, value: str) -> None:
+    """Anybody may send one: http.cookies of older Pythons took 2 s of the event loop for 30 KB."""
+    visitor = Visitor(f"{bus.url}/dashboard")
+    assert bus.process is not None
+    used = psutil.Process(bus.process.pid).cpu_times().user
+    for _ in range(5):
+        visitor.cookie = f"a={value}"
+        assert visitor.call("GET", "/api/session")[0] == 401
+    assert psutil.Process(bus.process.pid).cpu_times().user - used < 1
 
 
 def test_signing_out_ends_the_session_and_only_that_one(bus: Sidecar) -> None:

@@ -90,6 +90,20 @@ def test_an_offer_hides_no_body_of_two_lengths(bus: Sidecar) -> None:
     assert answers(bus, [connect], 1)[0][0] == 405
 
 
+def test_trailers_are_no_headers_and_have_a_limit(bus: Sidecar) -> None:
+    chunked, end = "Transfer-Encoding: chunked\r\n", CHUNKED.removesuffix(b"\r\n")
+    before = len(bus.events())
+    both = head(chunked) + end + b"Authorization: Bearer x\r\nContent-Encoding: br\r\n\r\n"
+    assert [status for status, _ in answers(bus, [both, head(LENGTH) + BODY], 2)] == [200, 200]
+    assert len(bus.events()) == before + 2
+    pieces = [head(chunked) + end, *[b"X: " + b"y" * 20_000] * 3]
+    assert answers(bus, pieces, 1)[0][0] == 431
+    pieces = [head(chunked) + end, *[b"X: y\r\n" * 4000] * 3]
+    assert answers(bus, pieces, 1)[0][0] == 431
+    one_by_one = b"".join(b"1\r\n%c\r\n" % byte for byte in BODY) + b"0\r\n\r\n"
+    assert answers(bus, [head(chunked) + one_by_one], 1)[0][0] == 200
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_curl_with_http2(bus: Sidecar, tmp_path: Path) -> None:
     headers = ["-H", f"Authorization: Bearer {API_KEY}", "-H", "Content-Type: application/json"]

@@ -3,6 +3,7 @@
 uvicorn's httptools protocol reads headers of any size for as long as the client likes, so a few hundred slow clients
 (slowloris) could hold every connection. Here a request's head must be complete within HEAD_SECONDS and HEAD_BYTES,
 and its body within BODY_SECONDS. A timer is only set for a request that did not arrive in one piece, as nearly all do.
+Trailers, of which uvicorn makes headers, are dropped, and limited as heads are.
 
 Connections are scarce, so who has shown a credential goes first: when all are taken, a new one closes the oldest of
 those that have shown none, of the peer that holds most of them. Strangers therefore push out strangers only.
@@ -42,6 +43,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head = True
         self._in_body = False
+        self._stray = 0  # bytes since the last ones of a body: chunk extensions, and trailers
         self._refused = False
         self._offered = False
         self._timer: asyncio.TimerHandle | None = None
@@ -88,7 +90,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             if self._head_bytes > HEAD_BYTES and (end < 0 or self._head_bytes - len(data) + end > HEAD_BYTES):
                 self._refuse("headers-too-large", f"the limit is {HEAD_BYTES} bytes")
                 return
+        self._stray += len(data)
         self._parse(data)
+        if self._in_body and self._stray > HEAD_BYTES:
+            self._refuse("headers-too-large", f"the limit for chunk extensions and trailers is {HEAD_BYTES} bytes")
+            return
         if self._timer is None and (self._in_head or self._in_body) and not self.transport.is_closing():
             part, seconds = ("body", BODY_SECONDS) if self._in_body else ("head", HEAD_SECONDS)
             self._timer = self.loop.call_later(seconds, self._is_late, part, seconds)
@@ -129,6 +135,16 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._head_bytes = 0
         super().on_message_begin()
         self.scope[CONNECTION] = self  # type: ignore[literal-required]
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; what comes behind the body (a trailer) is none, and does not become one (RFC 9110, 6.5.1)."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._stray = 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """The head is complete; the body's size is the endpoint's limit."""

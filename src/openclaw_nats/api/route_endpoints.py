@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from openclaw_nats.api.json_answers import json_body, json_response
+from openclaw_nats.api.names_in_paths import name_of
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.contract import routes as shapes
 from openclaw_nats.contract.checking import check
@@ -53,7 +54,7 @@ class RouteEndpoints:
 
     async def route(self, request: Request) -> Response:
         """GET, PATCH, DELETE one route."""
-        name = request.path_params["name"]
+        name = name_of(request)
         if request.method == "PATCH":
             await self._book.change(name, await json_body(request))
         elif request.method == "DELETE":
@@ -67,7 +68,7 @@ class RouteEndpoints:
         if (asked.event is None) == (asked.since is None):
             raise Malformed('the body must hold either "event" or "since", and may hold "route"')
         saved = asked.route is None
-        route = self._book.named(request.path_params["name"])[0] if saved else draft(asked.route)
+        route = self._book.named(name_of(request))[0] if saved else draft(asked.route)
         if asked.event is not None:
             return json_response(await self._dry_run.event(route, asked.event))
         try:
