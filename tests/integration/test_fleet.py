@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -220,3 +221,29 @@ def test_without_a_route_nothing_is_missed(fleet: Fleet) -> None:
     publish(other, 1)
     wait_until(lambda: outcome(sidecar, "out") == [1], what="delivered")
     assert sidecar.get("/api/health")[1]["delivery"]["missed"] is None
+
+
+def test_a_holder_that_stood_still_beyond_its_lease_takes_and_delivers_nothing_that_another_has(fleet: Fleet) -> None:
+    first = fleet.sidecar("a", "kitchen")
+    state(first, "held")
+    route(first, "r", "out")
+    publish(first, *range(5))
+    wait_until(lambda: outcome(first, "out") == list(range(5)), what="all at the first")
+    second = fleet.sidecar("b", "kitchen")
+    state(second, "refused")
+    route(second, "r", "out")
+    first.signal(signal.SIGSTOP)
+    for number in range(5, 25):  # they lie in the first one's socket, while it sleeps
+        data = json.dumps({"n": number}).encode()
+        jetstream.publish(fleet.nats, "agent.events.custom.in.x", data)
+    state(second, "held", 40)
+    wait_until(lambda: set(outcome(second, "out")) == set(range(25)), 40, "what the first was given and did not take")
+    first.signal(signal.SIGCONT)
+    state(first, "refused")
+    publish(second, *range(25, 30))
+    wait_until(lambda: set(outcome(second, "out")) == set(range(30)), what="new ones at the second")
+    second.close()  # for good: the first follows, with nothing in its inbox that the second has delivered
+    state(first, "held", 40)
+    publish(first, 30)
+    wait_until(lambda: 30 in outcome(first, "out"), what="one at the first again")
+    assert outcome(first, "out") == list(range(31))

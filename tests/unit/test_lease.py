@@ -22,6 +22,7 @@ class Store:
 
     def __init__(self) -> None:
         self.record: tuple[int, bytes] | None = None
+        self.stops = 0.0  # seconds for which the process stands still between a write and its answer
         self.error: Exception | None = None
         self.lost = 0
         self.now = 1000.0
@@ -37,6 +38,7 @@ class Store:
         if revision != (self.record[0] if self.record else 0):
             raise Conflict("another")
         self.record = ((self.record[0] if self.record else 0) + 1, body)
+        self.now, self.stops = self.now + self.stops, 0.0
         if self.lost:
             self.lost -= 1
             raise Unavailable("no answer")
@@ -202,6 +204,20 @@ async def test_a_holder_that_wakes_up_after_somebody_took_over_is_refused(store:
     await step(first)
     assert first.state == REFUSED
     assert second.allowed
+
+
+async def test_an_answer_from_before_the_process_stood_still_allows_nothing(store: Store) -> None:
+    first, second = lease(store, HERE), lease(store, OTHER)
+    await step(first, second)
+    store.stops = LEASE_SECONDS + 1
+    await step(first)
+    assert not first.allowed
+    await step(second)
+    store.now += LEASE_SECONDS
+    await step(second)
+    assert second.allowed
+    await step(first)
+    assert (first.state, first.allowed) == (REFUSED, False)
 
 
 async def test_without_nats_nothing_is_delivered_before_the_first_answer(store: Store) -> None:

@@ -128,11 +128,13 @@ class Lease:
         """Take, keep or wait for the lease until cancelled."""
         while True:
             await self.look()
-            await asyncio.sleep(_PAUSES[self.state])
+            stood_still = self.state == HELD and not self.allowed
+            await asyncio.sleep(0 if stood_still else _PAUSES[self.state])
 
     async def look(self) -> None:
         """Take, keep or look at the lease once."""
         before = (self.state, self.problem)
+        asked = self._ticks()  # before the answer, which may be old news to a process that stood still meanwhile
         try:
             await self._step()
             self.error = ""
@@ -140,7 +142,7 @@ class Lease:
             self.error = str(error)
         except StreamConflict as error:
             self._unguarded(str(error))
-        self._asked = self._ticks()
+        self._asked = asked
         if (self.state, self.problem) != before:
             self.on_change()
 

@@ -114,7 +114,7 @@ class Intake:
                     await asyncio.sleep(_PAUSE)
                     continue
                 batch = await self._source.next()
-                if batch:
+                if batch and self._gate.allowed:  # else they come again, to whoever has the name then
                     await self.take(batch)
                 self.last_error, failures = "", 0
             except Unavailable as error:
