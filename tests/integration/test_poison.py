@@ -268,6 +268,36 @@ def test_a_job_that_this_version_cannot_read_keeps_its_ticks_and_is_listed_and_r
     assert left == {one for one in ticks if "=mine." in one}
 
 
+def test_foreign_records_among_the_ticks_of_a_job_cost_the_job_nothing(bus: Bus) -> None:
+    assert bus.call("POST", "/api/cron", {"name": "mine", "cron": "* * * * * *"})[0] == 201
+
+    def armed() -> list[str]:
+        request = {"subjects_filter": "agent.schedules.armed.cron.>"}
+        return list(jetstream.api(bus.nats, "STREAM.INFO.agent_schedules", request)["state"].get("subjects") or {})
+
+    key, revision = wait_until(armed, what="armed ticks")[0].split(".")[4::2]
+    armed_at = f"agent.schedules.armed.cron.{key}"
+    foreign = [
+        *(f"{armed_at}.{tick}.{revision}" for tick in ("notanumber", "9" * 40, "-5", "\u0663", "=")),
+        *(f"{armed_at}.1", f"{armed_at}.1.{revision}.more", f"{armed_at}.2.other"),
+        *(f"agent.schedules.{kind}.cron.{key}.{tick}.x" for kind in ("fired", "skipped") for tick in ("9" * 40, "zz")),
+        *("agent.schedules.job", "agent.schedules.job.=.=", "agent.schedules.armed.cron.a", "agent.leases.x.y"),
+    ]
+    for number, subject in enumerate(foreign):
+        body = (b"", b"\x00\xff", b"[]", b"null", b"{" * 5000, b"9" * 1_900_000)[number % 6]
+        assert "error" not in jetstream.publish(bus.nats, subject, body), subject
+
+    def ticks() -> int:
+        return len(bus.sidecar.events("?subject=agent.events.cron.mine"))
+
+    wait_until(lambda: not [one for one in armed() if one in foreign[:5]], 30, "that the job was looked at")
+    before = ticks()
+    wait_until(lambda: ticks() >= before + 15, 40, "ticks that go on")
+    assert [job["name"] for job in bus.call("GET", "/api/cron")[1]["jobs"]] == ["mine"]
+    assert bus.call("GET", "/api/cron/mine/history")[0] == 200
+    assert bus.sidecar.get("/api/health")[1]["schedules"]["lastError"] == ""
+
+
 def test_a_route_that_no_longer_compiles_is_listed_and_removed(bus: Bus) -> None:
     bus.route("good", "agent.events.custom.>", "main")
     bus.route("bad", "agent.events.custom.>", "main")

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 import heapq
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import pairwise
@@ -42,6 +43,7 @@ _SHORTEST_CHECK = 4.0
 _UNUSABLE_SECONDS = 60.0
 _SURELY_AHEAD = 86400.0  # other machines' clocks may be minutes off; a day is a clock that was wrong
 
+_TICK = re.compile(r"[0-9]{1,12}")
 _decoder = msgspec.json.Decoder(StoredJob)
 
 
@@ -71,13 +73,15 @@ class Keeper:
         self._checks: dict[str, float] = {}
         self._queue: list[tuple[float, str]] = []
         self._gone: set[str] = set()
+        self._unusable: dict[str, str] = {}
         self._without_future: set[str] = set()  # jobs of which nothing has fired that is yet to come
         self.last_error = ""
 
     @property
     def problem(self) -> str:
         """Why jobs are not kept armed; empty when they are."""
-        return self._gate.problem or self.last_error
+        unusable = next((f"cron job {key} can't be kept armed: {why}" for key, why in self._unusable.items()), "")
+        return self._gate.problem or self.last_error or unusable
 
     @property
     def jobs(self) -> int:
@@ -169,10 +173,12 @@ class Keeper:
             try:
                 async with self._lock:
                     await self._settle(key)
+                self._unusable.pop(key, None)
             except (Unavailable, Unsupported):
                 heapq.heappush(self._queue, (at, key))
                 raise
             except Exception as error:  # one job that can't be kept armed does not cost the others
+                self._unusable[key] = str(error)
                 log.error("cron.unusable", job=key, error=str(error), exc_info=not isinstance(error, InvalidInput))
                 self._check_at(key, self._clock() + _UNUSABLE_SECONDS)
 
@@ -221,10 +227,10 @@ class Keeper:
         """The ticks that are armed for the job as it is now; those of an earlier form of it are taken away."""
         found = set()
         for subject in await self._log.subjects(names.all_armed(job.key)):
-            tick, revision = subject.split(".")[5:7]
-            if revision == str(job.revision):
+            tick, *rest = subject.split(".")[5:]
+            if rest == [str(job.revision)] and _TICK.fullmatch(tick):
                 found.add(int(tick))
-            else:
+            else:  # or somebody else's, which is no tick
                 await self._log.purge(subject)
         return found
 
@@ -298,7 +304,7 @@ class Keeper:
 
     def _forget(self, key: str) -> None:
         self._without_future.discard(key)
-        for table in (self._revisions, self._settled, self._checks):
+        for table in (self._revisions, self._settled, self._checks, self._unusable):
             table.pop(key, None)
 
 
