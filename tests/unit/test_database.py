@@ -85,6 +85,53 @@ async def test_what_is_no_database_is_told(tmp_path: Path) -> None:
         Database(path)
 
 
+@pytest.mark.parametrize("what", ["cut in half", "a page", "the last page", "the first page"])
+async def test_a_damaged_file_is_named_as_that_and_left_as_it_is(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "sidecar.db"
+    database = Database(path)
+    for number in range(200):
+        await database.write(lambda db, number=number: inbox.add(db, [delivery(f"e{number}", size=2000)], 1.0))
+    await asyncio.to_thread(database.close)
+    good = path.read_bytes()
+    pages = len(good) // 4096
+    damaged = {
+        "cut in half": good[: pages // 2 * 4096],
+        "a page": good[: pages // 2 * 4096] + b"\xff" * 4096 + good[(pages // 2 + 1) * 4096 :],
+        "the last page": good[:-4096] + b"\xff" * 4096,
+        "the first page": b"\xff" * 4096 + good[4096:],
+    }[what]
+    path.write_bytes(damaged)
+    with pytest.raises(SettingsError, match=r"can't be opened: .*(malformed|not a database)") as told:
+        Database(path)
+    assert "openclaw-nats restore" in told.value.hint
+    assert path.read_bytes() == damaged
+    path.write_bytes(good)
+    again = Database(path)
+    assert len(await again.read(inbox.waiting)) == 200
+    await asyncio.to_thread(again.close)
+
+
+async def test_a_file_that_another_program_holds_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openclaw_nats.storage.database._BUSY_SECONDS", 0.1)
+    path = tmp_path / "sidecar.db"
+    await asyncio.to_thread(Database(path).close)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(SettingsError, match="locked") as told:
+        Database(path)
+    other.close()
+    assert "Another program has it open" in told.value.hint
+    assert "moved away" not in told.value.hint.lower()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(SettingsError, match="unable to open") as told:
+        Database(path)
+    assert "moved away" not in told.value.hint.lower()
+
+
 def test_migrations_are_numbered_without_gaps() -> None:
     numbers = [int(path.name.split("_")[0]) for path in migrations()]
     assert numbers == list(range(1, len(numbers) + 1))

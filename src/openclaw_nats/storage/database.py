@@ -32,6 +32,7 @@ _GROUP = 512
 _BUSY_SECONDS = 5.0
 
 _SHORT_WAIT = 200  # milliseconds
+_CHECKED_AT_START = 128 << 20  # bytes: about half a second
 _CONVERTED_AT_START = 64 << 20  # bytes: less than a second of VACUUM
 
 _Job = tuple[Callable[[sqlite3.Connection], object], "asyncio.Future[object]", bool]
@@ -52,13 +53,11 @@ class Database:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         try:
             self._connection = _open(path)
+            _check_small(self._connection, path)
             _migrate(self._connection, path)
             _convert_small(self._connection, path)
         except sqlite3.DatabaseError as error:
-            raise SettingsError(
-                f"the database {path} can't be opened: {error}",
-                hint="Is its disk full, or the file damaged? Moved away, it is made anew; waiting deliveries are lost.",
-            ) from None
+            raise SettingsError(f"the database {path} can't be opened: {error}", hint=_hint(error)) from None
         self._thread = threading.Thread(target=self._write_loop, name="sqlite-writer", daemon=True)
         self._thread.start()
 
@@ -223,6 +222,33 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA {pragma}")
     connection.create_function("on_pattern", 2, matches, deterministic=True)  # on_pattern(pattern, subject)
     return connection
+
+
+def _check_small(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise DatabaseError for a file with damaged pages: it would answer until somebody needs what was on them.
+
+    A large one is not read through at the start; what is damaged there is said when it is met.
+    """
+    if path.stat().st_size > _CHECKED_AT_START:
+        return
+    said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if said != "ok":
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+
+def _hint(error: sqlite3.Error) -> str:
+    """What helps. To move the file away is never said of one that is whole: what waits in it would be lost."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return "Another program has it open (`fuser` names it): end that one, then start again. The file is whole."
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return "May this user write there, and is it a file? The file is not damaged: leave it where it is."
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        return "Is its disk full, or broken? Nothing in the file was changed."
+    return (
+        "The file is damaged, and was left as it is. `openclaw-nats restore` brings a backup; moved away, it is made "
+        "anew, without its routes and what waits in it. Events stay in the stream and in the spool meanwhile."
+    )
 
 
 def _convert(connection: sqlite3.Connection) -> None:
