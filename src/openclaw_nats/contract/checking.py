@@ -18,7 +18,8 @@ from openclaw_nats.suggestions import did_you_mean
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-_AT = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
+_AT = re.compile(r" - at `\$\.?([^`]*)`$")
+_LONGEST = 4000  # characters of a message: it quotes what was sent
 _WORDS = {
     "str": "text",
     "int": "a whole number",
@@ -39,6 +40,8 @@ def check(value: object, shape: type[T], what: str, error: type[InvalidInput]) -
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as problem:
         text = str(problem)
+        if len(text) > _LONGEST:
+            text = text[: _LONGEST // 2] + text[-_LONGEST // 2 :]  # its end says where
     except RecursionError:
         raise error(f"{what} is nested too deeply") from None
     path = (found[1] if (found := _AT.search(text)) else "").replace("[...]", "")

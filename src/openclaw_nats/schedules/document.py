@@ -23,6 +23,7 @@ from openclaw_nats.settings import parse_duration
 
 MAX_PAYLOAD = 256 * 1024
 MAX_DELAY = 100 * 366 * 86400.0
+_LONGEST_DELAY = 100  # characters
 _DURATIONS = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d)\s*)+")
 
 
@@ -211,7 +212,7 @@ def _check_payload(payload: object) -> None:
 
 def _delay(value: object) -> float:
     text = value.strip() if isinstance(value, str) else value
-    if isinstance(text, str) and _DURATIONS.fullmatch(text):
+    if isinstance(text, str) and len(text) <= _LONGEST_DELAY and _DURATIONS.fullmatch(text):
         return sum(parse_duration(part) for part in re.findall(r"[\d.]+(?:ms|s|m|h|d)", text))
     near = f'Use "{value}s" or "{value}m", or delayMs.' if re.fullmatch(r"\d+", str(value)) else ""
     raise InvalidSchedule(
