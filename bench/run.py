@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Benchmarks: ingest beside nats-py awaiting each publish on the same server, the hook's cost, memory, idle CPU.
+"""Benchmarks: ingest next to nats-py awaiting each publish on the same server, the hook's cost, memory, idle CPU.
 
-Every figure stands beside a reference that was measured in the same run, on the same machine, in turns. Run with
+Every figure stands next to a reference that was measured in the same run, on the same machine, in turns. Run with
 `python3 dev.py bench` (about two minutes); `--gateway` adds a real Gateway's turns,
 `--write` writes docs/benchmarks.md, `--against REF` compares ingest with another commit's instead.
 """
@@ -100,7 +100,7 @@ def ingest(folder: Path) -> tuple[list[list[str]], dict[str, str]]:
 
 
 def hook_cost(folder: Path) -> list[list[str]]:
-    """Microseconds on the Gateway's event loop per hook call, beside an empty handler."""
+    """Microseconds on the Gateway's event loop per hook call, next to an empty handler."""
     node = provision_node(cache_dir(), lambda what, seconds: None) / "bin" / "node"
     done = subprocess.run(
         [str(node), str(ROOT / "bench" / "hook_cost.mjs"), str(folder / "hook")],

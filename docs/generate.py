@@ -219,7 +219,7 @@ PARTS = {
 
 
 def generated(text: str) -> str:
-    """The text with every marked part made anew."""
+    """The text with every marked part made again."""
 
     def fill(match: re.Match[str]) -> str:
         return f"<!-- {match[1]} -->\n{PARTS[match[1]]()}\n<!-- /{match[1]} -->"

@@ -208,7 +208,7 @@ export class Bus {
         this.uploader.kick();
         return this.sendReport();
       })
-      .catch(() => {}); // the uploader tells of an unreachable sidecar; the next report comes in REPORT_MS
+      .catch(() => {}); // the uploader reports an unreachable sidecar; the next report comes in REPORT_MS
   }
 
   sendReport() {

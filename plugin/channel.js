@@ -128,7 +128,7 @@ export class Channel {
   }
 
   /**
-   * Tell the sidecar what became of a run. If it can't be told now, it asks again by sending the order once more.
+   * Report to the sidecar how a run ended. If that fails now, it asks again by sending the order once more.
    * @param {RunResult & { key: string }} result
    */
   async tell(result) {

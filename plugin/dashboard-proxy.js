@@ -102,7 +102,7 @@ function send(bus, url, rest, request, response, body) {
       response,
       502,
       "unavailable",
-      "There is no API key, by which the sidecar could be told from another program.",
+      "There is no API key, so the sidecar could not be distinguished from another program.",
     );
   const upstream = (secure ? https : http).request({
     hostname: url.hostname.replace(/^\[|\]$/g, ""),

@@ -67,10 +67,10 @@ function exitOf(details) {
 /** @param {Loose} event @param {Loose | undefined} ctx @param {Memory} memory @returns {Made | undefined} */
 function tool(event, ctx, memory) {
   const { toolName = "", toolCallId } = event;
-  // 2026.3 tells each call twice; the one without a duration comes first and is the poorer.
+  // 2026.3 reports each call twice; the one without a duration comes first and is the poorer.
   if (memory.old && event.durationMs === undefined) return undefined;
   const error = toolFailure(event);
-  // Tool Search wraps a call: the inner, real tool is told too, with the outer call's id inside its own. The outer
+  // Tool Search wraps a call: the inner, real tool is reported too, with the outer call's id inside its own. The outer
   // one counts only when it failed before any inner tool ran.
   const inner = /^tool_search_code:([^:]+):/.exec(toolCallId ?? "");
   if (inner) memory.innerCalls.add(inner[1]);
@@ -231,7 +231,7 @@ function cron(event, ctx, memory) {
 }
 
 /**
- * The table. Not here, because another row tells the story: tool_result_persist (after_tool_call), internal
+ * The table. Not here, because another row has it: tool_result_persist (after_tool_call), internal
  * `message:*` (message_*), internal `command:new|reset` (before_reset, which RPC resets fire too), message_sending
  * (message_sent, which knows the outcome), agent_end (lifecycle agent events, but for 2026.3).
  * No hook exists for approvals.
@@ -292,7 +292,7 @@ export const HOOKS = {
       error: short(event.error),
     });
   },
-  // Not the same story as spawned and ended: it tells when the child's run itself began and ended; spawned is the
+  // Not the same as spawned and ended: it says when the child's run itself began and ended; spawned is the
   // acceptance by its parent, and ended comes after the result was handed over.
   subagent_progress: (event, ctx, memory) =>
     subagent("subagent.progress", event, ctx, memory, { phase: event.phase, outcome: event.outcome }),
@@ -301,7 +301,7 @@ export const HOOKS = {
   message_sent: (event, ctx, memory) => message("sent", event, ctx, memory),
   before_compaction: (event, ctx, memory) => {
     const facts = common(event, ctx, memory);
-    if (isInternal(facts.sessionKey)) return undefined; // a copy that the Gateway works on; the session itself tells it
+    if (isInternal(facts.sessionKey)) return undefined; // a copy that the Gateway works on; the session itself reports it
     if (!memory.compactionStarts(facts.sessionKey ?? facts.sessionId)) return undefined; // may come twice
     return {
       ...facts,
@@ -399,7 +399,7 @@ export const HOOKS = {
 };
 
 /**
- * Agent events (2026.6 and later). They come twice on 2026.6: told apart by run and number.
+ * Agent events (2026.6 and later). They come twice on 2026.6: distinguished by run and number.
  * @param {Loose} event
  * @param {Memory} memory
  * @returns {Recorded}

@@ -64,7 +64,7 @@ export class Memory {
     /** @type {BoundedMap<string, Facts>} */
     this.runs = new BoundedMap(); // run id → facts
     this.agentEvents = new BoundedSet();
-    this.innerCalls = new BoundedSet(); // outer Tool Search calls whose inner tool was told
+    this.innerCalls = new BoundedSet(); // outer Tool Search calls whose inner tool was reported
     /** @type {BoundedMap<string, Loose>} */
     this.toolTraces = new BoundedMap(); // tool call id → trace
     /** @type {{toolName: string, params: string | undefined, facts: Facts}[]} */

@@ -1,6 +1,6 @@
 // Connections to the sidecar on which it has proven that it knows the API key, before anything is said on them: while
 // it is away, another program may listen on its port. The key itself is never sent; each request carries a token that
-// is worth something on its own connection only. peer_proof.py, beside the sidecar, says how and why.
+// is worth something on its own connection only. peer_proof.py, next to the sidecar, says how and why.
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import http from "node:http";
 import net from "node:net";

@@ -57,7 +57,7 @@ export class Runs {
       const { config } = this.runtime ?? {};
       return config?.current?.() ?? config?.loadConfig?.();
     } catch {
-      return undefined; // between two configurations, say: the next report tells
+      return undefined; // between two configurations, say: the next report has it
     }
   }
 
@@ -93,8 +93,8 @@ export class Runs {
   }
 
   /**
-   * What the agent is told: our own line, and the events as outside data unless the operator trusts the route. The line
-   * holds generated ids only: a route's name may be another's words, and is told among the data.
+   * What the agent gets: our own line, and the events as outside data unless the operator trusts the route. The line
+   * holds generated ids only: a route's name may be another's words, and is shown among the data.
    * @param {Pick<Order, "dispatch" | "events" | "text" | "trusted">} order
    */
   messageOf({ dispatch, events, text, trusted }) {
@@ -104,7 +104,7 @@ export class Runs {
   }
 
   /**
-   * Do an order. Returns when its end was told.
+   * Do an order. Returns when its end was reported.
    * @param {Order} order
    */
   async take(order) {
@@ -117,7 +117,7 @@ export class Runs {
     // A run is confirmed and known by its key; the queue is lossy, and its turn has an id that nobody tells.
     const queue = order.op === "wake" && !this.canRun;
     if (queue) {
-      // The run that it leads to is the Gateway's own, with an id that nobody tells: the session has to do.
+      // The run that it leads to is the Gateway's own, with an id that nothing reports: the session has to do.
       this.causes.announce({ ...order, session: order.sessionKey, seconds: WAKE_SECONDS });
     } else this.causes.begin(order);
     const result = queue ? await this.wake(order) : await this.run(order);
@@ -157,7 +157,7 @@ export class Runs {
       // Not ended yet, or the question itself was lost: asked again, but never in a tight circle.
       await new Promise((resolve) => setTimeout(resolve, Math.max(0, PAUSE_MS - (Date.now() - asked))));
     }
-    return { status: "timeout", runId, error: "no end was told" };
+    return { status: "timeout", runId, error: "its end was not reported" };
   }
 
   /**

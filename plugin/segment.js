@@ -23,7 +23,7 @@ export class Segment {
     this.acked = acked; // bytes
     this.events = 0;
     this.ackedEvents = 0;
-    // The losses that overflow events in it tell of, less one each: when such an event is lost itself, what it told is
+    // The losses that overflow events in it report, less one each: when such an event is lost itself, what it reported is
     // lost with it, but the event is no loss of its own.
     this.carried = 0;
     this.ackedCarried = 0;

@@ -54,7 +54,7 @@ export function readSettings(home) {
 }
 
 /**
- * The API key, read anew each time: setup may have changed it. Empty when there is none.
+ * The API key, read again each time: setup may have changed it. Empty when there is none.
  * @param {string} home
  */
 export function readApiKey(home) {

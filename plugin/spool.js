@@ -15,7 +15,7 @@ const CANT_WRITE = "the spool can't be written";
 const CANT_READ = "the spool can't be read";
 
 export class Spool {
-  /** `makeOverflow(dropped, reason)` returns the line of an event that tells how many events were lost, and why. */
+  /** `makeOverflow(dropped, reason)` returns the line of an event that says how many events were lost, and why. */
   /** @param {{dir: string, maxBytes: number, makeOverflow: (dropped: number, reason: string) => string, now?: () => number}} options */
   constructor({ dir, maxBytes, makeOverflow, now = Date.now }) {
     this.dir = dir;
@@ -34,7 +34,7 @@ export class Spool {
     this.lastError = "";
     /** @type {Segment | null} */
     this.inUse = null; // the segment that the uploader is reading
-    this.unwritten = 0; // events that could not be written (disk full), not yet told
+    this.unwritten = 0; // events that could not be written (disk full), not yet reported
     /** @type {number | null} */
     this.counterFd = null;
     this.onAppend = () => {};
@@ -206,7 +206,7 @@ export class Spool {
 
   /**
    * Somebody may have deleted the folder while this process runs (`uninstall --purge` and setup again, or by hand): what
-   * is written then goes into files that nobody will ever read. Begin anew; what was not acknowledged is lost, and told.
+   * is written then goes into files that nobody will ever read. Begin again; what was not acknowledged is lost, and reported.
    */
   renew() {
     if (this.prefix === null || (this.isThere() && !(this.active && !this.active.exists))) return;

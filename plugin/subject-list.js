@@ -5,7 +5,12 @@ export const SUBJECTS = [
   { subject: "gateway.stopped", when: "the Gateway is stopping or restarting", data: "reason", since: "2026.3" },
   { subject: "session.started", when: "a session began", data: "resumedFrom", since: "2026.3" },
   { subject: "session.ended", when: "a session ended", data: "reason, nextSessionId", since: "2026.3" },
-  { subject: "session.new", when: "`/new`, or a reset that begins anew", data: "reason, messages", since: "2026.6" },
+  {
+    subject: "session.new",
+    when: "`/new`, or a reset that begins a new session",
+    data: "reason, messages",
+    since: "2026.6",
+  },
   { subject: "session.reset", when: "`/reset`, also over RPC", data: "reason, messages", since: "2026.6" },
   { subject: "session.stop", when: "`/stop`, or a run was aborted", data: "reason", since: "2026.3" },
   {

@@ -56,7 +56,7 @@ export const TOOLS = [
         },
         "limit": {
           "type": "integer",
-          "description": "Newest so many, 1 to 100; default 20"
+          "description": "At most this many, the newest; 1 to 100, default 20"
         }
       },
       "required": [],
@@ -129,11 +129,11 @@ export const TOOLS = [
         },
         "debounce": {
           "type": "string",
-          "description": "Wait until nothing has come for so long (30s, 5m), then one turn with everything"
+          "description": "Wait until no event has come for this long (30s, 5m), then one turn with everything"
         },
         "batch": {
           "type": "integer",
-          "description": "Up to so many events in one turn"
+          "description": "At most this many events in one turn"
         },
         "maxPerHour": {
           "type": "integer",
@@ -141,7 +141,7 @@ export const TOOLS = [
         },
         "expiresIn": {
           "type": "string",
-          "description": "End after so long (7d)"
+          "description": "Ends after this time (7d)"
         }
       },
       "required": [
@@ -225,11 +225,11 @@ export const TOOLS = [
         },
         "debounce": {
           "type": "string",
-          "description": "Wait until nothing has come for so long (30s, 5m), then one turn with everything"
+          "description": "Wait until no event has come for this long (30s, 5m), then one turn with everything"
         },
         "batch": {
           "type": "integer",
-          "description": "Up to so many events in one turn"
+          "description": "At most this many events in one turn"
         },
         "maxPerHour": {
           "type": "integer",
@@ -237,7 +237,7 @@ export const TOOLS = [
         },
         "expiresIn": {
           "type": "string",
-          "description": "End after so long (7d)"
+          "description": "Ends after this time (7d)"
         }
       },
       "required": [

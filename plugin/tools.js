@@ -72,19 +72,19 @@ function resultOf({ status, body }, wrap) {
     return failure("the plugin's key is not the sidecar's", "Tell the operator to run `openclaw-nats setup`.");
   if (status >= 400)
     return failure(answer.detail ?? `the sidecar answered ${status}`, answer.hint || (status >= 500 ? LATER : ""));
-  const told = { ok: true, ...answer.result };
+  const shown = { ok: true, ...answer.result };
   if (answer.outside !== undefined) {
     const outside = typeof answer.outside === "string" ? answer.outside : JSON.stringify(answer.outside, null, 1);
-    told.outsideData = wrap(outside);
+    shown.outsideData = wrap(outside);
   }
-  return { content: [{ type: "text", text: JSON.stringify(told, null, 1) }], details: { status: "ok" } };
+  return { content: [{ type: "text", text: JSON.stringify(shown, null, 1) }], details: { status: "ok" } };
 }
 
 /** @param {string} error @param {string} hint */
 function failure(error, hint) {
-  const told = { ok: false, error, ...(hint ? { hint } : {}) };
+  const shown = { ok: false, error, ...(hint ? { hint } : {}) };
   return {
-    content: [{ type: "text", text: JSON.stringify(told) }],
+    content: [{ type: "text", text: JSON.stringify(shown) }],
     isError: true,
     details: { status: "error", error: cut(String(error), 300) },
   };

@@ -242,8 +242,8 @@ function checkedOutcome(body, count) {
   } catch {
     throw new Error("the sidecar's answer is no JSON");
   }
-  const told = outcome?.accepted + outcome?.duplicates + (outcome?.filtered ?? 0) + outcome?.rejected?.length;
-  if (told !== count) throw new Error(`the sidecar's answer tells of ${told} events, but ${count} were sent`);
+  const answered = outcome?.accepted + outcome?.duplicates + (outcome?.filtered ?? 0) + outcome?.rejected?.length;
+  if (answered !== count) throw new Error(`the sidecar answered for ${answered} events, but ${count} were sent`);
   return outcome;
 }
 

@@ -17,6 +17,10 @@ import tempfile
 import tomllib
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import base_image
+
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
 
@@ -35,6 +39,9 @@ def disagreements(tag: str, root: Path = ROOT) -> list[str]:
         rf"^## {re.escape(version)} \(\d{{4}}-\d\d-\d\d\)$", (root / "CHANGELOG.md").read_text(), re.MULTILINE
     ):
         wrong.append(f"CHANGELOG.md has no heading `## {version} (date)`")
+    dockerfile = root / "src" / "openclaw_nats" / "installer" / "container" / "Dockerfile"
+    if base_image.base(dockerfile.read_text())["digest"] is None:
+        wrong.append("the container's base image has no digest: run python release/base_image.py")
     return wrong
 
 

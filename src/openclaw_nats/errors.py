@@ -192,4 +192,4 @@ def words_for(error: BaseException) -> str:
     if text:
         return text
     words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in type(error).__name__)
-    return words.strip().removesuffix(" error") + " (it says no more)"
+    return words.strip().removesuffix(" error") + " (no further detail)"

@@ -9,7 +9,7 @@ _CHECKOUT = _HERE.parent.parent
 
 
 def plugin_dir() -> Path:
-    """The plugin's folder: inside the installed package, or beside `src` in a checkout."""
+    """The plugin's folder: inside the installed package, or next to `src` in a checkout."""
     for folder in (_HERE / "plugin", _CHECKOUT / "plugin"):
         if (folder / "openclaw.plugin.json").is_file():
             return folder

@@ -85,3 +85,8 @@ def _json_escaped(character: str) -> str:
         return f"\\u{number:04x}"
     number -= 0x10000
     return f"\\u{0xD800 + (number >> 10):04x}\\u{0xDC00 + (number & 0x3FF):04x}"
+
+
+def plural(count: int, word: str, many: str = "") -> str:
+    """`1 timer`, `2 timers`; `many` for a word that does not just take an s."""
+    return f"{count} {word if count == 1 else many or word + 's'}"

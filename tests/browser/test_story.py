@@ -133,7 +133,7 @@ def test_when_the_gateway_breaks_the_delivery_waits_is_shown_and_goes_out_when_i
     expect(page.get_by_role("button", name="Retry now")).to_be_visible()
     world.gateway.start()
     wait_until(lambda: any("smoke in the cellar" in text for text in world.prompts()), 120, "the turn")
-    expect(page.get_by_text("Nothing waits: every event has gone out.")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Nothing waits: every event was sent.")).to_be_visible(timeout=60_000)
     world.call("DELETE", "/api/routes/alarms")
     page.close()
 

@@ -140,7 +140,7 @@ def test_a_wrong_nats_password_is_named(patient: Patient) -> None:
     right = seed.read_text()
     seed.write_text(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER).decode())
     try:
-        assert "refuses us" in patient.problem("nats")["text"]
+        assert "refuses our sign-in" in patient.problem("nats")["text"]
     finally:
         seed.write_text(right)
     path = patient.home / "nats-password"

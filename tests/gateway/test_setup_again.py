@@ -90,7 +90,7 @@ def test_access_that_the_gateway_has_not_taken_over_is_told_and_mended(install: 
     install.openclaw("config", "set", "plugins.entries.openclaw-nats", json.dumps(entry), "--strict-json")
     turn.join()
     found = {one["check"]: one for one in install.json("doctor", code=3)["findings"] if one["state"] == "problem"}
-    assert "has not taken that over" in found["conversation access"]["text"], found
+    assert "has not applied it" in found["conversation access"]["text"], found
     assert "plugins reload" in found["conversation access"]["fix"]
     wait_until(lambda: _mended(install), 60, "the Gateway to let go of the turn's plugin")
 

@@ -131,7 +131,7 @@ def test_publish(world: Gateway) -> None:
     assert (event["agentid"], event["sessionkey"], event["priority"]) == ("main", MAIN, 7)
     assert event["data"] == {"a": 1}
     for wrong, part in (
-        ({"subject": "agent.events.tool.exec.failed", "payload": {}}, "what the Gateway itself tells"),
+        ({"subject": "agent.events.tool.exec.failed", "payload": {}}, "for events of the Gateway itself"),
         ({"subject": "agent.events.custom..x", "payload": {}}, "empty token"),
         ({"subject": "agent.events.custom.x", "priority": 11}, "priority"),
     ):

@@ -131,7 +131,7 @@ def test_a_backup_that_is_damaged_cut_off_or_from_the_future_changes_nothing(
     changed = repack(
         file, tmp_path, lambda folder: (folder / "config.toml").write_bytes(same_size(folder / "config.toml"))
     )
-    assert "config.toml is not what it was" in house.run("restore", str(changed), "--yes", code=2)["error"]
+    assert "config.toml does not match its hash" in house.run("restore", str(changed), "--yes", code=2)["error"]
 
     def age(folder: Path) -> None:
         with closing(sqlite3.connect(folder / "sidecar.db")) as db, db:

@@ -211,7 +211,7 @@ def test_poison_is_dead_with_its_reason_and_all_others_flow(bus: Bus) -> None:
     assert ("text", "plain") not in dead  # text is an event; the condition and the template can't use it
     assert "data.n % 2 == 0" in dead["text", "picky"]
     zero = next(reason for (_, route), reason in dead.items() if route == "raises" and "ivision" in reason)
-    assert "its text can't be made" in zero
+    assert "its text can't be rendered" in zero
     assert states["delivered"] == 3 + 1 + 1
     assert any("just text" in text for text in bus.messages())
 

@@ -243,7 +243,7 @@ def test_a_step_that_fails_leaves_nothing_behind(machine: Machine, failure: str)
     before = machine.files()
     out = machine.setup(code=1, **FAILURES[failure])
     assert "the disk said no" in out
-    assert "what it did is undone" in out
+    assert "undoing what it did" in out
     assert "not undone" not in out
     untouched(machine, before)
     assert DONE in machine.setup()  # and it works once that is put right
@@ -276,10 +276,10 @@ def test_a_setup_that_is_ended_is_undone(machine: Machine, number: int, at: str)
     if number == signal.SIGKILL:
         assert machine.home.exists()
         out = machine.run("uninstall", "--yes") if at == "config set" else machine.setup(code=1, STUB_FAIL="plugins")
-        assert f"an earlier one (process {process.pid}) was cut off" in out
+        assert f"an earlier one (process {process.pid}) was interrupted" in out
     else:
         assert process.returncode == 128 + number, err
-        assert "what it did is undone" in err
+        assert "undoing what it did" in err
     untouched(machine, before)
 
 
@@ -330,7 +330,7 @@ def test_two_setups_at_once_do_not_meet(machine: Machine) -> None:
     process = machine.start("setup", "--yes", *machine.options, STUB_SLOW="plugins install")
     wait_until(lambda: machine.calls.exists() and _called(machine, "plugins install"), 60, "plugins install")
     for words in (("setup", "--yes"), ("uninstall", "--yes")):
-        assert f"is under way (process {process.pid})" in machine.run(*words, code=1)
+        assert f"is running (process {process.pid})" in machine.run(*words, code=1)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
 

@@ -184,7 +184,7 @@ def test_a_setting_that_the_environment_beats_is_not_called_set(up: Up) -> None:
     del up.environment["OPENCLAW_NATS_LOG_LEVEL"]  # the service has it, whoever calls `config set` has not
     code, out = up.run("config", "set", "log.level", "debug")
     assert code == 1
-    assert "OPENCLAW_NATS_LOG_LEVEL in the environment beats config.toml" in out
+    assert "OPENCLAW_NATS_LOG_LEVEL in the environment overrides config.toml" in out
 
 
 def test_config_says_when_a_setting_applies_and_what_the_stream_refused(up: Up) -> None:

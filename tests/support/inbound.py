@@ -83,7 +83,7 @@ class Bus(Routed):
         return list(self.call("GET", "/api/dead?limit=1000")[1]["deliveries"])
 
     def pending(self) -> list[dict[str, Any]]:
-        """What is under way."""
+        """Deliveries in progress."""
         return list(self.call("GET", "/api/pending?limit=1000")[1]["deliveries"])
 
     def receipts(self) -> list[dict[str, Any]]:

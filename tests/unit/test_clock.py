@@ -1,4 +1,4 @@
-"""A clock that was ahead and is put right: noticed while running, and found in what was stored."""
+"""A clock that was ahead and is corrected: noticed while running, and found in what was stored."""
 
 from __future__ import annotations
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import re
 import subprocess
 import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,6 +24,8 @@ assert spec is not None
 assert spec.loader is not None
 packages = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(packages)
+base_image = packages.base_image
+DIGEST = f"sha256:{'0' * 64}"
 
 
 @pytest.fixture
@@ -28,7 +35,75 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "plugin").mkdir()
     (tmp_path / "plugin" / "package.json").write_text(json.dumps({"version": "1.2.3"}))
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 1.2.3 (2026-12-01)\n\n- Something.\n")
+    docker = tmp_path / "src" / "openclaw_nats" / "installer" / "container"
+    docker.mkdir(parents=True)
+    (docker / "Dockerfile").write_text(f"FROM python:3.13-slim@{DIGEST}\nWORKDIR /app\n")
     return tmp_path
+
+
+def test_a_container_whose_base_has_no_digest_is_not_released(project: Path) -> None:
+    (project / base_image.DOCKERFILE.relative_to(ROOT)).write_text("FROM python:3.13-slim\n")
+    assert "base image has no digest" in " ".join(packages.disagreements("v1.2.3", project))
+
+
+class Registry(BaseHTTPRequestHandler):
+    """Answers as Docker Hub does: a token, and the manifest of one image to who has the token."""
+
+    manifest = json.dumps({"manifests": [{"platform": {"architecture": "amd64"}}]}).encode()
+
+    def do_GET(self) -> None:
+        """The token, or the manifest."""
+        given = self.headers.get("Authorization")
+        token = self.path == "/token?scope=repository%3Alibrary/python%3Apull"
+        right = self.path == "/v2/library/python/manifests/3.13-slim" and given == "Bearer secret"
+        body = b'{"token": "secret"}' if token else self.manifest
+        self.send_response(200 if token or right else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on stderr."""
+
+
+@pytest.fixture
+def registry() -> Iterator[str]:
+    """A registry's address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_base_image_gets_the_digest_that_its_tag_has(
+    registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "Dockerfile"
+    file.write_text("# about\nFROM python:3.13-slim\nWORKDIR /app\n")
+    monkeypatch.setattr(base_image, "DOCKERFILE", file)
+    monkeypatch.setattr(base_image.digest_of, "__defaults__", (registry, f"{registry}/token?scope="))
+    monkeypatch.setattr(sys, "argv", ["base_image.py", "--check"])
+    assert base_image.main() == 1
+    monkeypatch.setattr(sys, "argv", ["base_image.py"])
+    assert base_image.main() == 0
+    digest = f"sha256:{hashlib.sha256(Registry.manifest).hexdigest()}"
+    assert file.read_text() == f"# about\nFROM python:3.13-slim@{digest}\nWORKDIR /app\n"
+    monkeypatch.setattr(sys, "argv", ["base_image.py", "--check"])
+    assert base_image.main() == 0
+    monkeypatch.setattr(base_image.digest_of, "__defaults__", (f"{registry}/nowhere", f"{registry}/token?scope="))
+    monkeypatch.setattr(sys, "argv", ["base_image.py"])
+    assert base_image.main() == 1
+    assert "can't be had" in capsys.readouterr().err
+    assert digest in file.read_text()
+
+
+def test_what_builds_is_pinned() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    locked = (ROOT / "requirements-dev.lock").read_text()
+    assert all(re.fullmatch(r"[\w-]+==[\w.]+", one) and f"\n{one} " in locked for one in build), build
+    assert base_image.base(base_image.DOCKERFILE.read_text())["tag"]
+    assert "--require-hashes -r requirements.lock" in base_image.DOCKERFILE.read_text()
 
 
 def test_a_tag_that_fits_everything_is_released(project: Path) -> None:
@@ -76,5 +151,5 @@ def test_commits_are_checked_by_the_same_command() -> None:
 def test_the_help_names_every_command() -> None:
     done = subprocess.run([sys.executable, str(ROOT / "dev.py")], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    for name in ("demo", "test", "check", "bench", "docs", "packages"):
+    for name in ("demo", "test", "check", "format", "bench", "docs", "packages"):
         assert f"dev.py {name} " in done.stderr

@@ -153,7 +153,7 @@ async def test_a_template_that_kills_its_process_twice_is_poison(
         return await exchange(process, request)
 
     monkeypatch.setattr(process_module, "_exchange", killing)
-    with pytest.raises(Poison, match="died of it"):
+    with pytest.raises(Poison, match="its process died"):
         await renderer.render(route("deadly {{ data }}"), [event(1)])
     assert len(set(killed)) == 2
     assert await renderer.render(route("a {{ data }}"), [event(1, 1)]) == "a 1"

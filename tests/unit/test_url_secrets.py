@@ -21,7 +21,7 @@ PLAIN = [
     "http://127.0.0.1:8080/hook",
     "http://[::1]:3/x?key=",
     "https://h/my-long-name-of-a-hook-2026-01-01/v2/x?since=2026-01-01T00:00:00Z&keyboard=us",
-    "no address",
+    "not an address",
     "",
 ]
 

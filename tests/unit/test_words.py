@@ -26,7 +26,7 @@ from openclaw_nats.errors import words_for
         (EOFError(), "the connection was closed"),
         (NoServersError(), "nats: no servers available for connection"),
         (ValueError("a  b"), "a b"),
-        (KeyError(), "key (it says no more)"),
+        (KeyError(), "key (no further detail)"),
     ],
 )
 def test_errors_speak_in_words(error: BaseException, words: str) -> None:

@@ -48,7 +48,7 @@ function gateway({ gateway: found }: Health): Part | null {
     error: found.reachable ? "" : found.lastError,
     advice: found.reachable
       ? ""
-      : "Start OpenClaw, or set gateway.url if it listens elsewhere. What waits goes out when it is back.",
+      : "Start OpenClaw, or set gateway.url if it listens elsewhere. Waiting events are sent when it is back.",
     since: found.since,
   };
 }
@@ -59,11 +59,11 @@ function plugin({ plugin: found }: Health): Part | null {
   const state = !found.reachable ? "down" : problems.length ? "warning" : "up";
   let advice = "";
   if (state === "down")
-    advice = "Is the Gateway running with the plugin? `openclaw-nats setup` puts it in. Its events wait in the spool.";
+    advice = "Is the Gateway running with the plugin? `openclaw-nats setup` installs it. Its events wait in the spool.";
   else if (found.conversationAccess === false)
     advice = "`openclaw-nats setup` gives the plugin the access that its hooks need.";
   else if (state === "warning")
-    advice = "`openclaw-nats status` shows the same; `openclaw-nats setup` mends what it can.";
+    advice = "`openclaw-nats status` shows the same; `openclaw-nats setup` fixes what it can.";
   return { name: "Plugin", state, detail: found.version, error: problems.join("; "), advice, since: found.since };
 }
 
@@ -75,7 +75,7 @@ function sidecar({ sidecar: found }: Health): Part | null {
     detail: `${found.version} · capture: ${found.capture}`,
     error: found.lastError,
     advice: found.lastError
-      ? "It goes on by itself; Logs → Sidecar says more. `openclaw-nats restart` if it does not."
+      ? "It recovers by itself; Logs → Sidecar says more. If it does not: `openclaw-nats restart`."
       : "",
     since: found.since,
   };
@@ -91,7 +91,7 @@ function nats({ nats: found, status }: Health): Part | null {
     error: up ? found.notes.join("; ") : found.lastError,
     advice: up
       ? ""
-      : "Is nats-server running, and has its disk room? `openclaw-nats status`, then `openclaw-nats restart`. Nothing is lost meanwhile: events wait in the spool.",
+      : "Is nats-server running, and does its disk have room? `openclaw-nats status`, then `openclaw-nats restart`. Nothing is lost meanwhile: events wait in the spool.",
     since: found.since,
   };
 }
@@ -106,7 +106,7 @@ function delivery({ delivery: found }: Health): Part | null {
     detail: found.way ? `by ${found.way === "hooks" ? "the Gateway's hooks" : "the plugin"}` : "",
     error: problems.join("; "),
     advice: problems.length
-      ? "Events wait and are tried again; nothing has to be done once the target is back. Pending shows them."
+      ? "Events wait and are tried again; nothing to do once the target is back. Pending shows them."
       : "",
   };
 }

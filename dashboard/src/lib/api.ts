@@ -39,7 +39,7 @@ export async function call<T>(
       status: 0,
       name: "unreachable",
       message: "The sidecar does not answer.",
-      hint: "Does it run? `openclaw-nats status` tells.",
+      hint: "`openclaw-nats status` shows whether it runs.",
     });
   }
   if (!response.ok) throw new ApiError(await problemOf(response));
@@ -47,7 +47,7 @@ export async function call<T>(
   try {
     return (await response.json()) as T;
   } catch {
-    throw new ApiError({ status: 502, name: "broken", message: "The answer broke off.", hint: "Try it again." });
+    throw new ApiError({ status: 502, name: "broken", message: "The answer was cut off.", hint: "Try it again." });
   }
 }
 
@@ -81,5 +81,5 @@ async function problemOf(response: Response): Promise<Problem> {
 /** Any error as a problem. */
 export function problemFrom(error: unknown): Problem {
   if (error instanceof ApiError) return error.problem;
-  return { status: 0, name: "bug", message: String(error), hint: "This is a mistake of the dashboard: reload it." };
+  return { status: 0, name: "bug", message: String(error), hint: "This is a fault of the dashboard: reload it." };
 }

@@ -13,7 +13,7 @@ export function attribute(event: LiveEvent, name: string): string {
   return typeof value === "string" || typeof value === "number" ? String(value) : "";
 }
 
-/** What a row says beside the subject: the tool, the model, an error, how long it took. */
+/** What a row says besides the subject: the tool, the model, an error, how long it took. */
 export function summary(event: LiveEvent): string {
   const data = event.event.data;
   if (data === null || typeof data !== "object" || Array.isArray(data)) {
@@ -30,7 +30,7 @@ export function summary(event: LiveEvent): string {
   return parts.join(" · ").slice(0, 160);
 }
 
-/** Whether it tells of something that went wrong. */
+/** Whether it reports something that went wrong. */
 export function failed(event: LiveEvent): boolean {
   const data = event.event.data as { success?: unknown; error?: unknown } | undefined;
   return /\.(failed|overflow)$/.test(attribute(event, "subject")) || data?.success === false || Boolean(data?.error);

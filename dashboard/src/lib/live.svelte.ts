@@ -12,7 +12,7 @@ const SILENCE_MS = 25_000;
 class Live {
   mode = $state<Mode>("off");
   state = $state.raw<State | null>(null);
-  /** When the state was told, in milliseconds since the Unix epoch. */
+  /** When the state was reported, in milliseconds since the Unix epoch. */
   stateAt = $state(0);
   /** Whether the last question was not answered: what stands here is of `stateAt`. */
   lost = $state(false);
@@ -26,7 +26,7 @@ class Live {
   private poller: ReturnType<typeof setTimeout> | undefined;
   private seen = "";
 
-  /** Begin, or begin anew. */
+  /** Begin, or begin again. */
   start(): void {
     this.stop();
     this.mode = "connecting";
@@ -100,7 +100,7 @@ class Live {
     if (group.skipped) this.skipped += group.skipped;
     if (group.events.length === 0) return;
     const newest = group.events.at(-1)?.sequence ?? 0;
-    if (newest < this.last && group.events.length > 0) this.events = []; // a new stream: its numbers begin anew
+    if (newest < this.last && group.events.length > 0) this.events = []; // a new stream: its numbers begin again
     this.events = merged(this.events, group.events, KEPT);
   }
 

@@ -469,7 +469,7 @@ export interface components {
             stopped: number;
             last: components["schemas"]["LoopStop"] | null;
         };
-        /** @description The newest event that woke nobody because it was too many deliveries deep. `at`: seconds since the Unix epoch. */
+        /** @description The newest event that woke nobody because it was too many dispatches deep. `at`: seconds since the Unix epoch. */
         LoopStop: {
             route: string;
             subject: string;

@@ -10,6 +10,6 @@ export async function mayReplace(kind: string, name: string, path: string): Prom
     if (error instanceof ApiError && error.problem.status === 404) return true;
     throw error;
   }
-  const text = "It is overwritten with what stands in this form. This can't be taken back.";
+  const text = "This form overwrites it. This can't be undone.";
   return confirmed({ title: `Replace the ${kind} ${name}?`, text, yes: "Replace it", danger: true });
 }

@@ -16,12 +16,12 @@ export type Timeline = { begin: number; end: number; bars: Bar[] };
 type Data = Record<string, unknown>;
 
 const timeOf = (event: LiveEvent): number => {
-  const told = Date.parse(attribute(event, "time"));
-  return Number.isNaN(told) ? Date.parse(event.storedAt) : told;
+  const stated = Date.parse(attribute(event, "time"));
+  return Number.isNaN(stated) ? Date.parse(event.storedAt) : stated;
 };
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
 
-/** The bars of a run, by when they begin. Durations come from the events; a bar ends when its event was told. */
+/** The bars of a run, by when they begin. Durations come from the events; a bar ends when its event was reported. */
 export function timeline(events: readonly LiveEvent[]): Timeline {
   const bars: Bar[] = [];
   const subagents = new Map<string, Bar>();

@@ -74,7 +74,7 @@ class Limits:
         checked = check_subject(subject)
         if matches_any(GATEWAY_OWN, checked):
             raise NotAllowed(
-                f"{checked} is for what the Gateway itself tells", hint="Use agent.events.custom.<your.name>."
+                f"{checked} is for events of the Gateway itself", hint="Use agent.events.custom.<your.name>."
             )
         own = f"{AGENTS}{agent}."
         if matches_any(SCHEDULED, checked) or checked in await self.scheduled_subjects():

@@ -43,7 +43,7 @@ class ChannelEndpoints:
         return EndlessResponse(orders, media_type="application/x-ndjson")
 
     async def probe(self, request: Request) -> Response:
-        """Let the plugin make a test event, `agent.events.plugin.probe` with the number in the answer."""
+        """Ask the plugin for a test event, `agent.events.plugin.probe` with the number in the answer."""
         number = uuid7(int(time.time() * 1000))
         if not self._channel.probe(number):
             raise Unavailable("the plugin is not connected", hint="Is the Gateway running, with the plugin?")

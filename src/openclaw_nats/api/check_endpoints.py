@@ -24,7 +24,7 @@ SHOWN_RUNS = 5
 
 
 class CheckEndpoints:
-    """The handlers. `timezone` is that of jobs that name none; `agents` tells who is on the Gateway."""
+    """The handlers. `timezone` is that of jobs that name none; `agents` says who is on the Gateway."""
 
     def __init__(self, timezone: str, agents: Callable[[], Agents]) -> None:
         self._timezone = timezone

@@ -1,4 +1,4 @@
-"""Scripts for the tool that this one replaces go on working: its answers beside ours, and the paths that only it has.
+"""Scripts for the tool that this one replaces go on working: its answers next to ours, and the paths that only it has.
 
 With the setting `compat` (on by default) answers of the endpoints that both have also hold `success` and `result`, as
 that tool's did; errors hold `success: false` and `error`, with our status. Whoever asks for our form alone, by

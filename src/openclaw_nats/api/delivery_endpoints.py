@@ -51,7 +51,7 @@ class DeliveryEndpoints:
         return json_response(_detail(await self._inbox.delivery(_number(request), STATES)))
 
     async def pending(self, request: Request) -> Response:
-        """What is under way: pending, sending, failed (will be tried again). `state` picks one of them."""
+        """Deliveries in progress: pending, sending, failed (will be tried again). `state` picks one of them."""
         query = parameters(request, (*_LIST, "state"))
         return await self._list(query, _states(query, OPEN))
 
@@ -60,7 +60,7 @@ class DeliveryEndpoints:
         return await self._list(parameters(request, _LIST), _DEAD)
 
     async def one_pending(self, request: Request) -> Response:
-        """One delivery that is under way, with its event and its history."""
+        """One delivery in progress, with its event and its history."""
         return json_response(_detail(await self._inbox.delivery(_number(request), OPEN)))
 
     async def one_dead(self, request: Request) -> Response:

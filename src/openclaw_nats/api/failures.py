@@ -45,4 +45,4 @@ class Failures:
     async def bug(self, request: Request, error: Exception) -> Response:
         """A mistake of ours."""
         log.error("api.bug", path=request.url.path, error=repr(error), exc_info=error)
-        return problem("internal", "The sidecar made a mistake; its log says more.")
+        return problem("internal", "The sidecar failed; its log says why.")

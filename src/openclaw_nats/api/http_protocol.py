@@ -107,7 +107,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as offer:
                 if not self._offered:  # CONNECT, which no header asks for
-                    self._refuse("method-not-allowed", "this is no proxy")
+                    self._refuse("method-not-allowed", "this is not a proxy")
                     return
                 self._offered = False
                 data = self._without_offer() + data[offer.args[0] :]

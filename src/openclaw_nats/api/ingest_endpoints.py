@@ -163,7 +163,7 @@ def _is_event(kind: str, body: bytes) -> bool:
 
 
 def _headers(request: Request) -> dict[str, str]:
-    """The headers by their names in lower case; an attribute that is there twice is noted as modes.TWICE."""
+    """The headers by their names in lower case; an attribute that appears twice is noted as modes.TWICE."""
     given = {name: request.headers.getlist(name) for name in request.headers}
     twice = [name for name, values in given.items() if name.startswith("ce-") and len(values) > 1]
     found = {name: _whole(", ".join(values)) for name, values in given.items()}

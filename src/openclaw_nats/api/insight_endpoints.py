@@ -1,4 +1,4 @@
-"""What the dashboard asks beside lists: activity, runs, tokens, subjects, logs, settings."""
+"""What the dashboard asks besides lists: activity, runs, tokens, subjects, logs, settings."""
 
 from __future__ import annotations
 

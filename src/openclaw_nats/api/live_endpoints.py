@@ -23,7 +23,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class LiveEndpoints:
-    """The handlers. `lasts` tells whether a session is still there: a stream ends with it."""
+    """The handlers. `lasts` says whether a session is still there: a stream ends with it."""
 
     def __init__(self, live: Live, state: Callable[[], Awaitable[LiveState]], lasts: Callable[[str], bool]) -> None:
         self._live = live

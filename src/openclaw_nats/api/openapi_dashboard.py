@@ -93,7 +93,7 @@ def paths(
             "sequence",
             {"type": "string", "pattern": r"^\d{1,18}$"},
             get=operation(
-                "One event, whole",
+                "One event in full",
                 answer={"application/cloudevents+json": {"schema": {"type": "object"}}},
                 problems=(400, 503),
             ),

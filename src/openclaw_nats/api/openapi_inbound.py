@@ -1,4 +1,4 @@
-"""The part of the OpenAPI document that tells of routes, deliveries and the plugin's channel."""
+"""The part of the OpenAPI document that describes routes, deliveries and the plugin's channel."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def paths(
             name,
             get=answer("One route", routes.Route, 503),
             patch=answer(
-                "Change fields; null takes one back to its default",
+                "Change fields; null resets one to its default",
                 routes.Route,
                 *body,
                 body=_body(changes(routes.RouteDocument)),
@@ -86,7 +86,9 @@ def paths(
             "id", number, get=answer("One of them, with its history", deliveries.DeliveryDetail, 400, 503)
         ),
         "/api/pending": {
-            "get": answer("What is under way", deliveries.Deliveries, 400, 503, parameters=[*filters, *page, state])
+            "get": answer(
+                "Deliveries in progress", deliveries.Deliveries, 400, 503, parameters=[*filters, *page, state]
+            )
         },
         "/api/pending/{id}": one_of(
             "id", number, get=answer("One of them, with its history", deliveries.DeliveryDetail, 400, 503)
@@ -98,7 +100,7 @@ def paths(
         "/api/dead": {"get": answer("The dead letters", deliveries.Deliveries, 400, 503, parameters=[*filters, *page])},
         "/api/dead/redrive": {
             "post": answer(
-                "Let many wait again",
+                "Redrive many",
                 deliveries.Redriven,
                 *body,
                 body=_body(ref(deliveries.BulkFilters)),
@@ -110,7 +112,7 @@ def paths(
         "/api/dead/{id}": one_of(
             "id", number, get=answer("One of them, with its history", deliveries.DeliveryDetail, 400, 503)
         ),
-        "/api/dead/{id}/redrive": one_of("id", number, post=answer("Let it wait again", deliveries.Redriven, 400, 503)),
+        "/api/dead/{id}/redrive": one_of("id", number, post=answer("Redrive it", deliveries.Redriven, 400, 503)),
         "/api/dead/{id}/drop": one_of("id", number, post=answer("Drop it", deliveries.Dropped, 400, 503)),
         "/api/receipts": {
             "get": answer("What was delivered", deliveries.Receipts, 400, 503, parameters=[*receipts, *page])
@@ -120,7 +122,7 @@ def paths(
         ),
         "/api/plugin/channel": {
             "get": operation(
-                "The plugin's orders, as long as it listens",
+                "The plugin's connection: orders for it, as they come",
                 answer={"application/x-ndjson": {"schema": {"type": "string"}}},
                 problems=(400,),
                 parameters=[
@@ -134,12 +136,12 @@ def paths(
         },
         "/api/plugin/probe": {
             "post": operation(
-                "Let the plugin make a test event", answer=json(ref(plugin.Probe)), status="202", problems=(503,)
+                "Ask the plugin for a test event", answer=json(ref(plugin.Probe)), status="202", problems=(503,)
             )
         },
         "/api/plugin/results": {
             "post": operation(
-                "What became of a run",
+                "The outcome of a run",
                 body=_body(ref(plugin.RunResult)),
                 status="204",
                 problems=(400, 408, 413, 415, 422),

@@ -1,4 +1,4 @@
-"""The part of the OpenAPI document that tells of cron jobs, timers and the agents' tools."""
+"""The part of the OpenAPI document that describes cron jobs, timers and the agents' tools."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def paths(
 
     limit = parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 1000})
     change = operation(
-        "Change fields; null takes one back to its default",
+        "Change fields; null resets one to its default",
         answer=json(ref(schedules.Job)),
         problems=_BODY,
         body=_body(changes(schedules.JobDocument)),
@@ -63,14 +63,14 @@ def paths(
             delete=operation("Remove it; it does not fire any more", status="204", problems=(501, 503)),
         ),
         "/api/cron/{name}/run": named(post=answer("Fire it now", schedules.Fired, 422)),
-        "/api/cron/{name}/pause": named(post=answer("Let it not fire until it is resumed", schedules.Job, 409, 422)),
-        "/api/cron/{name}/resume": named(post=answer("Let it fire again, from now on", schedules.Job, 409, 422)),
+        "/api/cron/{name}/pause": named(post=answer("Pause it until it is resumed", schedules.Job, 409, 422)),
+        "/api/cron/{name}/resume": named(post=answer("Resume it, from now on", schedules.Job, 409, 422)),
         "/api/cron/{name}/history": named(
             get=answer("Its newest runs, and what became of each", schedules.History, 400, parameters=[limit])
         ),
         "/api/timers": {
             "get": answer("All timers that have not fired", schedules.Timers),
-            "post": create("Set a timer, in place of one of that name", ref(schedules.TimerDocument), schedules.Timer),
+            "post": create("Set a timer; it replaces one of that name", ref(schedules.TimerDocument), schedules.Timer),
         },
         "/api/timers/{name}": named(
             get=answer("One timer", schedules.Timer),

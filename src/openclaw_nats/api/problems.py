@@ -47,7 +47,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "invalid-schedule": (422, "The cron job or timer is not valid"),
     "filtered": (422, "The subject is filtered"),
     "headers-too-large": (431, "The request's headers are too large"),
-    "internal": (500, "The sidecar made a mistake"),
+    "internal": (500, "The sidecar failed"),
     "unsupported": (501, "This nats-server is too old for it"),
     "unavailable": (503, "JetStream can't take events now"),
 }

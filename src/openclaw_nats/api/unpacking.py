@@ -47,7 +47,7 @@ class Unpacker:
                 data = self._stream.unused_data
                 self._members += 1
                 if data and (self._encoding != "gzip" or self._members >= _MAX_MEMBERS):
-                    raise Malformed("the body goes on after its compressed data has ended")
+                    raise Malformed("the body continues after its compressed data has ended")
                 self._stream = None if data else self._stream
             else:
                 data = self._stream.unconsumed_tail
@@ -56,7 +56,7 @@ class Unpacker:
     def end(self) -> None:
         """The body is complete; raise Malformed when its compressed data is not."""
         if self._encoding and not (self._began and self._stream is not None and self._stream.eof):
-            raise Malformed(f"the body's {self._encoding} data breaks off")
+            raise Malformed(f"the body's {self._encoding} data is cut off")
 
     def _counted(self, data: bytes) -> bytes:
         self._size += len(data)
@@ -79,7 +79,7 @@ def _encoding_of(given: str) -> str:
 
 
 def _decompressor(encoding: str, head: bytes) -> zlib._Decompress:
-    """`deflate` is zlib's format (RFC 9110, 8.4.1.2), but some clients send the bare data: told by the first byte."""
+    """`deflate` is zlib's format (RFC 9110, 8.4.1.2), but some clients send bare data: the first byte shows which."""
     if encoding == "gzip":
         return zlib.decompressobj(_GZIP)
     return zlib.decompressobj(zlib.MAX_WBITS if head[0] & 0x0F == 8 and head[0] >> 4 <= 7 else -zlib.MAX_WBITS)

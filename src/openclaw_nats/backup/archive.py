@@ -82,7 +82,7 @@ def _head(name: str, size: int) -> tarfile.TarInfo:
 def unpack(source: Path, folder: Path) -> Manifest:
     """Read the file into an empty folder, its files 0600; raise InvalidBackup, which names what is wrong.
 
-    Everything that can be told from the file alone is: names, types, sizes, hashes, and that nothing is missing.
+    Everything that the file alone can show is checked: names, types, sizes, hashes, and that nothing is missing.
     """
     try:
         with _opened(source) as (file, packed):
@@ -95,9 +95,9 @@ def unpack(source: Path, folder: Path) -> Manifest:
             for member in members:
                 room -= _store(member, manifest, found, reader, folder, room)
     except InvalidBackup as error:
-        raise InvalidBackup(f"{source} is no whole backup of openclaw-nats: {error}", hint=error.hint) from None
+        raise InvalidBackup(f"{source} is not a complete backup of openclaw-nats: {error}", hint=error.hint) from None
     if missing := sorted(manifest.hashes.keys() - found):
-        raise InvalidBackup(f"{source} is no whole backup of openclaw-nats: {missing[0]} is missing")
+        raise InvalidBackup(f"{source} is not a complete backup of openclaw-nats: {missing[0]} is missing")
     return manifest
 
 
@@ -115,7 +115,7 @@ def _opened(source: Path) -> Iterator[tuple[Unpacked, int]]:
         if not packed:
             raise InvalidBackup("it is empty")
         if file.read(2) != _GZIP:
-            raise InvalidBackup("it is no gzip file", hint="`openclaw-nats backup FILE` makes one.")
+            raise InvalidBackup("it is not a gzip file", hint="`openclaw-nats backup FILE` makes one.")
         file.seek(0)
         yield Unpacked(file), packed
 
@@ -125,7 +125,7 @@ def _is_file(descriptor: int) -> bool:
 
 
 def _refused(descriptor: int) -> IO[bytes]:
-    what = "a folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "no plain file"
+    what = "a folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "not a regular file"
     os.close(descriptor)
     raise InvalidBackup(f"it is {what}")
 
@@ -156,23 +156,23 @@ def _checked(found: dict[str, Any], *, sizes: bool) -> Manifest:
     try:
         manifest = Manifest(**found)
     except TypeError:
-        raise InvalidBackup("its manifest has fields that none has") from None
+        raise InvalidBackup("its manifest has unknown fields") from None
     texts = (manifest.version, manifest.made_at, manifest.home, manifest.gateway)
     if not all(isinstance(text, str) and len(text) < 4096 and text.isprintable() for text in texts):
-        raise InvalidBackup("its manifest holds texts that none has")
+        raise InvalidBackup("its manifest holds unknown texts")
     if not manifest.home.startswith("/") or not manifest.home.strip("/"):
         raise InvalidBackup("its manifest does not say of which state directory it is")
     if not all(isinstance(table, dict) for table in (manifest.streams, manifest.hashes, manifest.sizes)):
         raise InvalidBackup("its manifest can't be read")
     for name, digest in manifest.hashes.items():
         if name not in UNLIMITED and not _is_known(name):
-            raise InvalidBackup(f"it names the part {name[:80]!r}, which no backup has")
+            raise InvalidBackup(f"it names the part {name[:80]!r}, which is unknown")
         if not isinstance(digest, str):
             raise InvalidBackup(f"its manifest has no hash of {name}")
     if sizes and manifest.sizes.keys() != manifest.hashes.keys():
         raise InvalidBackup("its manifest does not say the size of each part")
     if not all(type(size) is int and 0 <= size < 1 << 62 for size in manifest.sizes.values()):
-        raise InvalidBackup("its manifest holds sizes that none has")
+        raise InvalidBackup("its manifest holds impossible sizes")
     for stream, saved in manifest.streams.items():
         if stream not in STREAMS or stream_file(stream) not in manifest.hashes or not _is_saved(stream, saved):
             raise InvalidBackup(f"its manifest describes the stream {stream[:80]!r} as none is")
@@ -207,7 +207,7 @@ def _store(member: Member, manifest: Manifest, found: set[str], reader: TarReade
     found.add(name)
     limit = limit_of(name)
     if member.size != manifest.sizes.get(name, member.size) or (limit is not None and member.size > limit):
-        raise InvalidBackup(f"{name} has not the size that it should have")
+        raise InvalidBackup(f"{name} does not have the size that the manifest names")
     _check_room(member.size, room)
     digest = hashlib.sha256()
     with os.fdopen(os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as out:
@@ -217,7 +217,7 @@ def _store(member: Member, manifest: Manifest, found: set[str], reader: TarReade
         out.flush()
         os.fsync(out.fileno())
     if digest.hexdigest() != manifest.hashes[name]:
-        raise InvalidBackup(f"{name} is not what it was: the file is damaged", hint="Use another copy.")
+        raise InvalidBackup(f"{name} does not match its hash: the file is damaged", hint="Use another copy.")
     return member.size
 
 

@@ -1,4 +1,4 @@
-"""Putting a backup back: check all of it, build the new state beside the old one, stop, swap, start.
+"""Putting a backup back: check all of it, build the new state next to the old one, stop, swap, start.
 
 What fails before the swap has touched nothing; what fails after it puts the old state back (swap.py).
 """
@@ -44,7 +44,7 @@ class Restore:
         self._manifest = unpack(self._source, self._parts)
         staging.check(self._parts)
         made = self._manifest
-        self._say("Backup", f"of {made.home}, made {made.made_at} by {made.version}: it is whole")
+        self._say("Backup", f"of {made.home}, made {made.made_at} by {made.version}: it is complete")
 
     def build(self) -> None:
         """Build the new state, as far as that disturbs nobody; raise SetupError or Unavailable."""
@@ -129,7 +129,7 @@ def remove_noted(note: Path) -> None:
         _remove(Options.from_settings(staging.settings_in(new, note.parent.parent)), found)
     except Unavailable as error:
         raise SetupError(
-            f"a restore was broken off when NATS had {' and '.join(found)} from it, and can't be asked now: {error}",
+            f"a restore was interrupted after NATS had {' and '.join(found)} from it; NATS can't be asked now: {error}",
             hint="Start NATS, then repeat this.",
         ) from error
 

@@ -1,4 +1,4 @@
-"""Building a state directory out of an unpacked backup, beside the one that is in use.
+"""Building a state directory out of an unpacked backup, next to the one that is in use.
 
 With a NATS of our own its streams are restored by a nats-server that runs for that alone, on a port of its own, so that
 what is in use goes on meanwhile.

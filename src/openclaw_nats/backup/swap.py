@@ -61,7 +61,7 @@ class Staging:
         self.folder.mkdir(exist_ok=True, mode=0o700)
         lock = _lock(self.folder, 0.0)
         if lock is None:
-            raise SetupError(f"another restore is at work on {self.home}", hint="Wait until it is done.")
+            raise SetupError(f"another restore is running for {self.home}", hint="Wait until it is done.")
         try:
             self.new.mkdir(mode=0o700)
             yield

@@ -82,7 +82,7 @@ class TarReader:
                 size = self._extended(member.size)
                 continue
             if kind not in (b"0", b"\0"):
-                raise InvalidBackup(f"it holds {member.name[:80]!r}, which is no plain file")
+                raise InvalidBackup(f"it holds {member.name[:80]!r}, which is not a regular file")
             if size is not None:
                 member, size = Member(member.name, size), None
             self._left, self._padding = member.size, -member.size % BLOCK
@@ -151,9 +151,9 @@ def _parsed(header: bytes) -> tuple[Member, bytes]:
     """(name and size, type) of a header block (POSIX ustar)."""
     total = sum(header) - sum(header[148:156]) + 8 * ord(" ")
     if _octal(header[148:156]) != total:
-        raise InvalidBackup("it is no tar archive, or is damaged", hint="Is the copy complete?")
+        raise InvalidBackup("it is not a tar archive, or it is damaged", hint="Is the copy complete?")
     if header[345:500].strip(b"\0") and header[257:262] == b"ustar":
-        raise InvalidBackup("it holds a file in a folder, which no backup has")
+        raise InvalidBackup("it holds a file in a folder, which a backup never does")
     name = header[:100].split(b"\0")[0]
     kind = header[156:157]
     if kind == b"x":
@@ -167,5 +167,5 @@ def _parsed(header: bytes) -> tuple[Member, bytes]:
 def _octal(field: bytes) -> int:
     digits = field.strip(b" \0")
     if not digits or digits.strip(b"01234567"):
-        raise InvalidBackup("it is no tar archive, or is damaged", hint="Is the copy complete?")
+        raise InvalidBackup("it is not a tar archive, or it is damaged", hint="Is the copy complete?")
     return int(digits, 8)

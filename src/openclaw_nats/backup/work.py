@@ -63,7 +63,7 @@ async def _save_streams(settings: Settings, folder: Path, manifest: Manifest, sa
 def _copy(source: Path, target: Path) -> None:
     limit = limit_of(source.name)
     if limit is not None and source.stat().st_size > limit:
-        raise SetupError(f"{source} is larger than {limit >> 10} KiB, which no restore would take")
+        raise SetupError(f"{source} is larger than {limit >> 10} KiB, which a restore would refuse")
     descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with source.open("rb") as file, os.fdopen(descriptor, "wb") as copy:
         shutil.copyfileobj(file, copy)

@@ -81,7 +81,7 @@ def _restarted(*, as_json: bool) -> dict[str, Any] | None:
     from openclaw_nats.settings import load
 
     if not as_json and sys.stdout.isatty():
-        step("+", "restarting what is concerned")
+        step("+", "restarting what the change affects")
     if not restart_running(everything=False):
         return None
     return wait_until_up(load(), 30)
@@ -99,7 +99,7 @@ def _not_in_effect(name: str, report: dict[str, Any] | None) -> list[str]:
         origin = next((one["from"] for one in shown if one["name"] == name), origin)
     problems = []
     if origin not in (str(settings.home / "config.toml"), "default") and not _inside_container(settings):
-        problems.append(f"{origin} in the environment beats config.toml: {name} stays as it says")
+        problems.append(f"{origin} in the environment overrides config.toml: {name} keeps that value")
     notes = report["nats"].get("notes", []) if report else []
     return problems + [note for note in notes if note.startswith(f"{name} ")]
 

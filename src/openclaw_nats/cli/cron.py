@@ -75,7 +75,7 @@ def _job_options(command: Any) -> Any:
 @click.argument("name")
 @click.argument("expression")
 @_job_options
-@click.option("--paused", is_flag=True, help="Do not let it fire yet.")
+@click.option("--paused", is_flag=True, help="Create it paused.")
 @json_option
 def add_command(as_json: bool, name: str, expression: str, paused: bool, **given: Any) -> None:
     """Create the job NAME, or replace it: at the times of EXPRESSION an event is published.
@@ -93,7 +93,7 @@ def add_command(as_json: bool, name: str, expression: str, paused: bool, **given
 @_job_options
 @json_option
 def edit_command(as_json: bool, name: str, expression: str | None, **given: Any) -> None:
-    """Change fields of the job NAME; what is not named stays."""
+    """Change fields of the job NAME; the others stay."""
     changes = {**_fields(given), **({"cron": expression} if expression else {})}
     if not changes:
         raise click.UsageError("Nothing to change was given.")
@@ -123,7 +123,7 @@ def run_command(as_json: bool, name: str) -> None:
 @click.argument("name", shell_complete=completes("cron"))
 @json_option
 def pause_command(as_json: bool, name: str) -> None:
-    """Let the job NAME not fire until it is resumed."""
+    """Pause the job NAME until it is resumed."""
     tell(client().call("POST", path_of("cron", name, "pause")), f"paused job {name}", as_json=as_json)
 
 
@@ -131,7 +131,7 @@ def pause_command(as_json: bool, name: str) -> None:
 @click.argument("name", shell_complete=completes("cron"))
 @json_option
 def resume_command(as_json: bool, name: str) -> None:
-    """Let the job NAME fire again, from now on."""
+    """Resume the job NAME, from now on."""
     job = client().call("POST", path_of("cron", name, "resume"))
     tell(job, f"resumed job {name}; {_next(job)}", as_json=as_json)
 

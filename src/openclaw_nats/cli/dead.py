@@ -36,7 +36,7 @@ def show_command(as_json: bool, number: int) -> None:
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @json_option
 def redrive_command(as_json: bool, number: int | None, everything: bool, **options: Any) -> None:
-    """Make dead letters wait again: NUMBER, or all that the options let through."""
+    """Make dead letters wait again: NUMBER, or all that the options select."""
     answer = _act("redrive", number, given(**options), everything=everything)
     tell(answer, f"{answer['redriven']} wait again", as_json=as_json)
 
@@ -47,7 +47,7 @@ def redrive_command(as_json: bool, number: int | None, everything: bool, **optio
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @json_option
 def drop_command(as_json: bool, number: int | None, everything: bool, **options: Any) -> None:
-    """Drop dead letters: NUMBER, or all that the options let through."""
+    """Drop dead letters: NUMBER, or all that the options select."""
     answer = _act("drop", number, given(**options), everything=everything)
     tell(answer, f"dropped {answer['dropped']}", as_json=as_json)
 

@@ -31,7 +31,7 @@ def page_options(command: Any) -> Any:
     """How much of a list."""
     for option in (
         click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many."),
-        click.option("--cursor", help="Go on after an earlier list; it says how."),
+        click.option("--cursor", help="Continue after an earlier list, which shows the cursor."),
     ):
         command = option(command)
     return command

@@ -64,7 +64,7 @@ Where to look next (while the demo runs, in another terminal):
   {state} {shown} publish agent.events.custom.door.back '{{"open": true}}'
   {state} {shown} receipts
   {state} {shown} dashboard
-With your own OpenClaw: `openclaw-nats setup`. The README tells the rest.
+With your own OpenClaw: `openclaw-nats setup`. The README explains the rest.
 """,
         indent="",
     )

@@ -19,16 +19,16 @@ _MARKS = {"ok": "✓", "note": "!", "problem": "✗"}
 @click.option("--fix", is_flag=True, help="Fix what can be fixed safely, then look again.")
 @json_option
 def command(as_json: bool, fix: bool) -> None:
-    """Check everything, send a test event each way, and say how to fix what is wrong. Exit code 3: something is."""
+    """Check everything, send a test event each way, and say how to fix each problem. Exit code 3: there is one."""
     findings = _look(quiet=as_json)
-    mended: list[str] = []
+    repaired: list[str] = []
     if fix:
-        mended = _mend(findings, quiet=as_json)
-        if mended:
+        repaired = _repair(findings, quiet=as_json)
+        if repaired:
             findings = _look(quiet=as_json)
     problems = [one for one in findings if one.state == "problem"]
     if as_json:
-        print_json({"ok": not problems, "mended": mended, "findings": [one.document() for one in findings]})
+        print_json({"ok": not problems, "mended": repaired, "findings": [one.document() for one in findings]})
     else:
         _sum_up(findings, problems, fix=fix)
     if problems:
@@ -43,15 +43,15 @@ def _sum_up(findings: list[Any], problems: list[Any], *, fix: bool) -> None:
         for number, one in enumerate(problems, 1):
             line(f"  {number}. {one.text}")
             line(f"     {one.fix}")
-        if any(one.mend for one in problems) and not fix:
+        if any(one.repair for one in problems) and not fix:
             line()
             line("`openclaw-nats doctor --fix` does the safe ones.")
         return
     looked = ", ".join(dict.fromkeys(one.check for one in findings))
     if notes := [one for one in findings if one.state == "note"]:
-        line(f"Nothing is broken; {len(notes)} to know (marked !). Looked at: {looked}.")
+        line(f"Nothing is broken; {len(notes)} to know (marked !). Checked: {looked}.")
     else:
-        line(f"All is well. Looked at: {looked}.")
+        line(f"All is well. Checked: {looked}.")
 
 
 def _look(*, quiet: bool) -> list[Any]:
@@ -83,15 +83,15 @@ def _look(*, quiet: bool) -> list[Any]:
     return findings
 
 
-def _mend(findings: list[Any], *, quiet: bool) -> list[str]:
+def _repair(findings: list[Any], *, quiet: bool) -> list[str]:
     from openclaw_nats.errors import OpenClawNatsError
 
     done = []
     for one in findings:
-        if one.mend is None or one.text in done:
+        if one.repair is None or one.text in done:
             continue
         try:
-            one.mend()
+            one.repair()
         except (OpenClawNatsError, OSError) as error:
             if not quiet:
                 step("✗", "could not fix", f"{one.text}: {error}")

@@ -115,7 +115,7 @@ def _subagent(data: dict[str, Any], subject: str, failed: bool) -> str:
 
 
 def _ticked(data: dict[str, Any], at: str) -> str:
-    """A cron job's or timer's event: which, and for when, as the Gateway's own cron tells it, too."""
+    """A cron job's or timer's event: which, and for when, as the Gateway's own cron gives it, too."""
     for field in ("_cron", "_timer"):
         note = data.get(field)
         if isinstance(note, dict):

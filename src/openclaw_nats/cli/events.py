@@ -36,7 +36,7 @@ class Numbered(msgspec.Struct):
 def command(context: click.Context, as_json: bool, subject: str | None, since: str | None, limit: int | None) -> None:
     """Print the stored events, oldest first, then end. --json prints one CloudEvent a line.
 
-    The first column is the event's number in the stream: `openclaw-nats events show NUMBER` prints it whole.
+    The first column is the event's number in the stream: `openclaw-nats events show NUMBER` prints it in full.
     """
     from openclaw_nats.cli.deliveries import client
 
@@ -58,7 +58,7 @@ def command(context: click.Context, as_json: bool, subject: str | None, since: s
 @click.argument("sequence", type=click.IntRange(1))
 @json_option
 def show_command(as_json: bool, sequence: int) -> None:
-    """Show the event with the number SEQUENCE of the stream, whole, and what became of it."""
+    """Show the event with the number SEQUENCE of the stream in full, and what became of it."""
     from openclaw_nats.cli.deliveries import client
 
     sidecar = client()
@@ -91,7 +91,7 @@ def numbered(lines: Iterator[bytes]) -> Iterator[Numbered]:
         try:
             yield decoder.decode(one)
         except msgspec.DecodeError:
-            raise SidecarDown("the sidecar broke off in the middle of an event") from None
+            raise SidecarDown("the connection to the sidecar broke in the middle of an event") from None
 
 
 def print_event(one: Numbered, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from openclaw_nats.cli.output import step
+from openclaw_nats.terminal_text import plural
 
 _MISSED_SHOWN = timedelta(days=7)
 
@@ -18,6 +19,7 @@ def show_fleet(delivery: dict[str, Any]) -> None:
     if missed and datetime.now(UTC) - datetime.fromisoformat(missed["lastAt"]) < _MISSED_SHOWN:
         step(
             "!",
-            f"{missed['last']} events (on any subject) were gone before they were seen here, {missed['total']} in all",
+            f"{plural(missed['last'], 'event')} (on any subject) left the stream before this sidecar read them, "
+            f"{missed['total']} in all",
             f"last at {missed['lastAt']}; stream.max_age and stream.max_bytes say how long events are kept",
         )

@@ -1,4 +1,4 @@
-"""A setup that does not come to its end leaves nothing behind: what it did is undone, and told."""
+"""A setup that does not finish leaves nothing behind: what it did is undone, and reported."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def undone_on_failure(
             except BaseException:
                 with _handling(signal.SIG_IGN, (signal.SIGINT, *_ENDING)):
                     if (before := undo.read(where)) is not None:
-                        step("!", "Setup", "it did not come to its end: what it did is undone", err=True)
+                        step("!", "Setup", "it did not finish: undoing what it did", err=True)
                         undo_now(where, before, openclaw)
                 raise
 
@@ -54,7 +54,7 @@ def undo_left_behind(where: Locations, openclaw: OpenClaw | None) -> bool:
     before = undo.left_behind(where)
     if before is None:
         return False
-    step("!", "Setup", f"an earlier one (process {before.pid}) was cut off: what it did is undone first", err=True)
+    step("!", "Setup", f"an earlier one (process {before.pid}) was interrupted: undoing what it did first", err=True)
     undo_now(where, before, openclaw, last_try=True)
     return True
 

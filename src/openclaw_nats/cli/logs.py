@@ -19,7 +19,7 @@ FILES = ("up.log", "nats-server.log", "sidecar.log")
 @click.option(
     "--lines", "-n", default=50, show_default=True, type=click.IntRange(0, 100_000), help="Last lines a file."
 )
-@click.option("--follow", "-f", is_flag=True, help="Go on as lines come.")
+@click.option("--follow", "-f", is_flag=True, help="Print new lines as they come.")
 @json_option
 def command(as_json: bool, lines: int, follow: bool) -> None:
     """Show the logs of supervisor, nats-server and sidecar, by time. They never hold payloads. --json: NDJSON."""

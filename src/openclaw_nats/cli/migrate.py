@@ -18,7 +18,7 @@ _MARKS = {"add": "+", "replace": "±", "same": "=", "skip": "✗"}
 )
 @click.option("--events/--no-events", default=True, show_default=True, help="Copy the events of its stream, too.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
-@click.option("--undo", is_flag=True, help="Take back what `migrate` did.")
+@click.option("--undo", is_flag=True, help="Undo what `migrate` did.")
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
 @json_option
 def command(as_json: bool, database: Path | None, events: bool, dry_run: bool, undo: bool, yes: bool) -> None:
@@ -92,7 +92,7 @@ def command(as_json: bool, database: Path | None, events: bool, dry_run: bool, u
         print_json({**report, "copied": copied})
     else:
         line()
-        line("Done. `openclaw-nats routes` shows them; `openclaw-nats migrate --undo` takes it back.")
+        line("Done. `openclaw-nats routes` shows them; `openclaw-nats migrate --undo` undoes it.")
 
 
 def _restart() -> None:

@@ -94,11 +94,6 @@ def block(text: str, *, indent: str = "  ", err: bool = False) -> None:
         click.echo(f"{indent}{one}".rstrip(), err=err, color=use_colours(err=err))
 
 
-def plural(count: int, word: str) -> str:
-    """`1 timer`, `2 timers`."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
 def tell(answer: Any, text: str, *, as_json: bool) -> None:
     """What a command has done: the answer for machines, or a line for people."""
     if as_json:

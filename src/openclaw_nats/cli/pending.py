@@ -43,6 +43,6 @@ def retry_command(as_json: bool, number: int) -> None:
 @click.argument("number", type=int)
 @json_option
 def drop_command(as_json: bool, number: int) -> None:
-    """Drop delivery NUMBER (a failed one with all that go out with it)."""
+    """Drop delivery NUMBER (a failed one with its whole dispatch)."""
     answer = client().call("POST", f"/api/pending/{number}/drop")
     tell(answer, f"dropped {answer['dropped']}", as_json=as_json)

@@ -73,9 +73,9 @@ def wait_for_plugin(setup: Any, say: Any, *, was_running: bool, patience: float 
                 say("+", "Gateway", "restarted, since it did not load the plugin by itself")
         time.sleep(0.5 if done is None else 2.0)
     if waits:
-        say("!", "Gateway", f"it has still not loaded the plugin as it is now ({why}): {_LATER}")
+        say("!", "Gateway", f"it has still not loaded the current plugin ({why}): {_LATER}")
     elif report["plugin"]["reachable"]:
-        say("!", "Gateway", f"it has not taken over the plugin's configuration (no llm.output events): {_LATER}")
+        say("!", "Gateway", f"it has not applied the plugin's configuration (no llm.output events): {_LATER}")
     else:
         say(
             "!",

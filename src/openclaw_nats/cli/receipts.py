@@ -12,6 +12,7 @@ from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.names import completes
 from openclaw_nats.cli.output import block, json_option, line, print_json, table
 from openclaw_nats.cli.times import moment
+from openclaw_nats.terminal_text import plural
 
 _SHORT_ID = 18  # of a UUIDv7: its time to the millisecond, and 12 of its random bits
 
@@ -66,7 +67,7 @@ def show_command(as_json: bool, receipt: str) -> None:
         return
     line(f"receipt {one['id']} of route {one['route']}: {one['state']} {one['outcome']} by {one['way']}")
     times = f"{moment(one['createdAt'])} to {moment(one['endedAt'])}"
-    line(f"run {one['runId'] or '-'}, {one['attempts']} attempts, {times}")
+    line(f"run {one['runId'] or '-'}, {plural(one['attempts'], 'attempt')}, {times}")
     show_history(one["history"])
     for carried in one["deliveries"]:
         line(f"  {carried['delivery']:>6}  {carried['event']}  {carried['subject']}")

@@ -14,7 +14,7 @@ from openclaw_nats.cli.output import json_option, line, print_json, step, waitin
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
 @json_option
 def command(as_json: bool, file: Path, yes: bool) -> None:
-    """Put a backup back. What is there now is moved aside, not deleted."""
+    """Restore a backup. What is there now is moved aside, not deleted."""
     from openclaw_nats.backup.restoring import Restore
     from openclaw_nats.cli.start import start
     from openclaw_nats.cli.stop import stop
@@ -32,7 +32,7 @@ def command(as_json: bool, file: Path, yes: bool) -> None:
             restore.check()
         if used and not yes and not as_json:
             click.confirm(f"Replace what is in {home} by the backup? It is moved aside.", abort=True)
-        with waiting("building the new state beside the old one, which still works"):
+        with waiting("building the new state; the old one still works"):
             restore.build()
         was_running = (home / "config.toml").exists() and stop()
         try:
@@ -42,7 +42,7 @@ def command(as_json: bool, file: Path, yes: bool) -> None:
                 start()
         except BaseException:
             if restore.replaced:
-                step("!", "it does not run with the new state: the old one is put back", err=True)
+                step("!", "it does not run with the new state: putting the old one back", err=True)
                 stop()
                 restore.undo()
             if was_running:

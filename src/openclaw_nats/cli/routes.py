@@ -13,9 +13,9 @@ from openclaw_nats.cli.deliveries import client
 from openclaw_nats.cli.event_lines import full_subject, short_subject
 from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.names import completes
-from openclaw_nats.cli.output import Styled, block, json_option, line, plural, print_json, step, table, tell
+from openclaw_nats.cli.output import Styled, block, json_option, line, print_json, step, table, tell
 from openclaw_nats.cli.times import moment
-from openclaw_nats.terminal_text import to_json
+from openclaw_nats.terminal_text import plural, to_json
 
 _ROUTES_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -40,7 +40,7 @@ def list_command(as_json: bool) -> None:
 @click.argument("name", shell_complete=completes("routes"))
 @json_option
 def show_command(as_json: bool, name: str) -> None:
-    """Show one route, whole."""
+    """Show one route in full."""
     route = client().call("GET", _path(name))
     if as_json:
         print_json(route)
@@ -64,12 +64,12 @@ def _route_options(command: Any) -> Any:
         click.option("--template", metavar="TEXT", help="Jinja2 template of the turn's text (@FILE reads a file)."),
         click.option("--payload", metavar="JSON", help="Object merged into each event's data."),
         click.option("--priority", type=click.IntRange(1, 10), help="1 low … 10 high, instead of the event's own."),
-        click.option("--debounce", metavar="DURATION", help="Wait until nothing has come for so long."),
+        click.option("--debounce", metavar="DURATION", help="Wait until no event has come for this long."),
         click.option("--batch", metavar="SIZE/WAIT", help="Up to SIZE events a turn, waiting WAIT for them: 50/10s."),
         click.option("--rate", metavar="COUNT/PER", help="At most COUNT turns in PER: 20/1h."),
         click.option("--quiet", metavar="FROM-TO[@ZONE]", help="Hold events then: 22:00-07:00@Europe/Amsterdam."),
         click.option("--concurrency", type=click.IntRange(1, 1000), help="Turns at the same time (default 1)."),
-        click.option("--expires-after", metavar="DURATION", help="Older events are not delivered any more."),
+        click.option("--expires-after", metavar="DURATION", help="Do not deliver events that are older."),
         click.option("--trusted/--untrusted", default=None, help="Whether the agent may take events as instructions."),
         click.option("--set", "fields", multiple=True, metavar="FIELD=JSON", help='Any field: --set flow={"key":"…"}'),
     ):
@@ -101,7 +101,7 @@ def add_command(as_json: bool, name: str, pattern: str, target: str, **given: An
 @_route_options
 @json_option
 def edit_command(as_json: bool, name: str, pattern: str | None, target: str | None, **given: Any) -> None:
-    """Change fields of the route NAME; what is not named stays. An empty value (--when "") sets back to the default."""
+    """Change fields of the route NAME; the others stay. An empty value (--when "") resets a field to its default."""
     sidecar = client()
     changes = _fields(given)
     if isinstance(changes.get("flow"), dict):
@@ -156,10 +156,10 @@ def test_command(as_json: bool, name: str, event: str | None, since: str | None,
     if as_json:
         print_json(report)
         return
-    step("✓", f"{report['matched']} of {report['events']} events match, {report['turns']} turns")
+    step("✓", f"{report['matched']} of {plural(report['events'], 'event')} match, {plural(report['turns'], 'turn')}")
     for turn in report["firstTurns"]:
         line()
-        line(Styled(f"{moment(turn['at'])}  {len(turn['events'])} events", bold=True))
+        line(Styled(f"{moment(turn['at'])}  {plural(len(turn['events']), 'event')}", bold=True))
         block(turn["text"])
     failed = [one for one in report["judged"] if one["reason"].startswith("dead letter")]
     for one in failed[:10]:
@@ -365,5 +365,5 @@ def _pair(text: str, option: str, example: str) -> tuple[str, str]:
 
 def _whole(text: str, option: str) -> int:
     if not text.isdigit():
-        raise click.BadParameter(f"{text!r} is no whole number", param_hint=option)
+        raise click.BadParameter(f"{text!r} is not a whole number", param_hint=option)
     return int(text)

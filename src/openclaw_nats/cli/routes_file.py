@@ -52,7 +52,7 @@ def read(path: Path) -> list[dict[str, Any]]:
         if not isinstance(name, str):
             raise SettingsError(f"{path}: a [[route]] has no name")
         if names.count(name) > 1:
-            raise SettingsError(f"{path}: the route {name!r} is there twice")
+            raise SettingsError(f"{path}: the route {name!r} appears twice")
     return routes
 
 

@@ -43,7 +43,7 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
         finish_restore()
         undo_left_behind(where, openclaw)
     elif where.undo.exists():
-        say("!", "Setup", "an earlier one was cut off: what it did is undone first")
+        say("!", "Setup", "an earlier one was interrupted: undoing what it did first")
     with waiting("looking at OpenClaw, the ports and NATS", quiet=as_json):
         setup = Setup(openclaw, Options(**given))
         # Asked before anything changes: a Gateway of 2026.3 restarts itself when it sees a new plugin.
@@ -90,7 +90,7 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
         line()
         line(
             "Done. `openclaw-nats tail` shows events as they come, `openclaw-nats dashboard` opens the dashboard, and"
-            " `openclaw-nats status` tells how everything is."
+            " `openclaw-nats status` shows every part."
         )
 
 

@@ -81,7 +81,7 @@ class SidecarClient:
                     yield line
         except (OSError, http.client.HTTPException) as error:
             raise SidecarDown(
-                f"the sidecar broke off: {words_for(error)}", hint="`openclaw-nats status` shows more."
+                f"the connection to the sidecar broke: {words_for(error)}", hint="`openclaw-nats status` shows more."
             ) from None
 
     def post_lines(self, lines: bytes) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class SidecarClient:
         try:
             return response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise SidecarDown(f"the sidecar broke off: {words_for(error)}") from None
+            raise SidecarDown(f"the connection to the sidecar broke: {words_for(error)}") from None
 
 
 def _health(data: bytes) -> Any:

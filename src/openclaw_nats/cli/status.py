@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from openclaw_nats.cli.fleet_lines import show_fleet
-from openclaw_nats.cli.output import json_option, line, plural, print_json, step, table, waiting
+from openclaw_nats.cli.output import json_option, line, print_json, step, table, waiting
 from openclaw_nats.cli.times import moment
+from openclaw_nats.terminal_text import plural
 
 DOWN = 3
 _SECONDS = 10.0
@@ -106,8 +107,8 @@ def _plugin_problems(report: dict[str, Any]) -> list[str]:
             "plugins.entries.openclaw-nats.hooks.allowConversationAccess is not set: llm.output events are missing. "
             "Run `openclaw-nats setup`."
         )
-    told = report["plugin"].get("problems", [])
-    return [] if any("allowConversationAccess" in text for text in told) else problems
+    reported = report["plugin"].get("problems", [])
+    return [] if any("allowConversationAccess" in text for text in reported) else problems
 
 
 def _show(report: dict[str, Any]) -> None:
@@ -142,7 +143,7 @@ def _show_schedules(schedules: dict[str, Any]) -> None:
     if schedules.get("lastError"):
         step("!", "schedules", schedules["lastError"])
     elif schedules.get("lag"):
-        step("!", f"{schedules['lag']} events that schedules fired are not in the events stream yet")
+        step("!", f"{plural(schedules['lag'], 'fired event')} of schedules not in the events stream yet")
 
 
 def _show_delivery(delivery: dict[str, Any]) -> None:
@@ -159,9 +160,11 @@ def _show_delivery(delivery: dict[str, Any]) -> None:
                 "!", f"{budget['name']} ({budget['limit']}) is spent: events wait", "`openclaw-nats config` changes it"
             )
     for broken in delivery["openBreakers"]:
-        step("!", f"{broken['target']} gets nothing at present", broken["lastError"])
+        step("!", f"deliveries to {broken['target']} are paused", broken["lastError"])
     if stopped := delivery["loopGuard"]["stopped"]:
         last = delivery["loopGuard"]["last"]
         step(
-            "!", f"the loop guard stopped {stopped} deliveries", f"the last of route {last['route']}, {last['subject']}"
+            "!",
+            f"the loop guard stopped {plural(stopped, 'delivery', 'deliveries')}",
+            f"the last of route {last['route']}, {last['subject']}",
         )

@@ -27,7 +27,7 @@ def stop() -> bool:
 
     where = Locations(load().home)
     service = service_for(where, read_record(where).get("service", ""))
-    with waiting("stopping openclaw-nats: first the sidecar, so that what is under way ends, then nats-server"):
+    with waiting("stopping openclaw-nats: first the sidecar, so that what is being sent ends, then nats-server"):
         was_running = service.running()
         service.stop()
     return was_running

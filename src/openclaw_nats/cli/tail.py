@@ -16,7 +16,7 @@ from openclaw_nats.cli.output import json_option, line
 @click.option("--since", metavar="DURATION", default="1s", show_default=True, help="Begin this far back.")
 @json_option
 def command(as_json: bool, subject: str | None, since: str) -> None:
-    """Print events as they come, until Ctrl-C. It waits for a sidecar that is away."""
+    """Print events as they come, until Ctrl-C. While the sidecar is down, it waits."""
     from openclaw_nats.cli.sidecar_client import SidecarClient, SidecarDown, SidecarError
     from openclaw_nats.settings import load, parse_duration
 

@@ -40,7 +40,7 @@ def list_command(as_json: bool) -> None:
 @click.option("--priority", type=click.IntRange(1, 10), help="1 low … 10 high.")
 @json_option
 def set_command(as_json: bool, name: str, when: str, **given: Any) -> None:
-    """Set the timer NAME, in place of one of that name.
+    """Set the timer NAME; it replaces one of that name.
 
     WHEN is a time from now (30s, 5m, 2h, 7d) or an RFC 3339 time with a zone (2027-01-31T08:00:00+01:00).
     """

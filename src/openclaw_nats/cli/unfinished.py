@@ -15,4 +15,4 @@ def finish_restore() -> None:
     from openclaw_nats.cli.output import step
 
     if recover(home, remove_noted):
-        step("!", "a restore that was broken off has been finished", err=True)
+        step("!", "an interrupted restore has been finished", err=True)

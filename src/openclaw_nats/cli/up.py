@@ -19,10 +19,10 @@ from openclaw_nats.cli.times import moment
 
 @click.command("up")
 @connection_options
-@click.option("--quiet", is_flag=True, help="Say nothing but what goes wrong (services use this).")
+@click.option("--quiet", is_flag=True, help="Print errors only (services use this).")
 @json_option
 def command(as_json: bool, quiet: bool, **given: Any) -> None:
-    """Run nats-server and the sidecar in the foreground until Ctrl-C; restart what ends."""
+    """Run nats-server and the sidecar in the foreground until Ctrl-C; restart either when it exits."""
     from openclaw_nats.cli.unfinished import finish_restore
     from openclaw_nats.installer import config_file, nats_server
     from openclaw_nats.installer.foreground import prepare

@@ -151,7 +151,7 @@ class Budget(Answer):
 
 
 class LoopStop(Answer):
-    """The newest event that woke nobody because it was too many deliveries deep. `at`: seconds since the Unix epoch."""
+    """The newest event that woke nobody because it was too many dispatches deep. `at`: seconds since the Unix epoch."""
 
     route: str
     subject: str

@@ -13,18 +13,18 @@ from msgspec import Meta, Struct
 from openclaw_nats.contract.fields import Json
 
 
-def _told(text: str) -> Meta:
+def _doc(text: str) -> Meta:
     """What a model is told of a parameter."""
     return Meta(description=text)
 
 
 # A model may write an object where its schema wants one and text where it does not: both are taken.
 _Object = Annotated[object, Meta(extra_json_schema={"type": "object", "additionalProperties": True})]
-_Subject = Annotated[str, _told("Full subject, such as agent.events.custom.backup.done")]
+_Subject = Annotated[str, _doc("Full subject, such as agent.events.custom.backup.done")]
 _Pattern = Annotated[
-    str, _told("Subject pattern: * is one token, a final > the rest, as in agent.events.custom.backup.>")
+    str, _doc("Subject pattern: * is one token, a final > the rest, as in agent.events.custom.backup.>")
 ]
-_Name = Annotated[str, _told("Its name")]
+_Name = Annotated[str, _doc("Its name")]
 _Id = Annotated[
     str | int,
     Meta(
@@ -32,13 +32,13 @@ _Id = Annotated[
         extra_json_schema={"type": "string"},
     ),
 ]
-_Filter = Annotated[_Object, _told('{"logic":"and|or","conditions":[{"field":"status","op":"eq","value":"bad"}]}')]
-_When = Annotated[str, _told("CEL condition on the event, such as data.status == 'bad'")]
-_Priority = Annotated[int, _told("1 low … 10 high")]
-_Debounce = Annotated[str, _told("Wait until nothing has come for so long (30s, 5m), then one turn with everything")]
-_Batch = Annotated[int, _told("Up to so many events in one turn")]
-_PerHour = Annotated[int, _told("Most turns in an hour")]
-_Expires = Annotated[str, _told("End after so long (7d)")]
+_Filter = Annotated[_Object, _doc('{"logic":"and|or","conditions":[{"field":"status","op":"eq","value":"bad"}]}')]
+_When = Annotated[str, _doc("CEL condition on the event, such as data.status == 'bad'")]
+_Priority = Annotated[int, _doc("1 low … 10 high")]
+_Debounce = Annotated[str, _doc("Wait until no event has come for this long (30s, 5m), then one turn with everything")]
+_Batch = Annotated[int, _doc("At most this many events in one turn")]
+_PerHour = Annotated[int, _doc("Most turns in an hour")]
+_Expires = Annotated[str, _doc("Ends after this time (7d)")]
 _Target = Annotated[
     object,
     Meta(
@@ -46,12 +46,12 @@ _Target = Annotated[
         extra_json_schema={"type": "string"},
     ),
 ]
-_Missed = Annotated[str, _told("What to do with missed runs: run_once (default), skip, within:2h")]
-_Zone = Annotated[str, _told("IANA time zone, such as Europe/Berlin")]
-_Cron = Annotated[str, _told("Five cron fields, such as 30 8 * * MON-FRI, or @daily")]
-_Data = Annotated[_Object, _told("The event's data")]
-_Merged = Annotated[dict[str, Json], _told("Merged into each event's data")]
-_Time = Annotated[str, _told("2h, or an RFC 3339 time; default 1h")]
+_Missed = Annotated[str, _doc("What to do with missed runs: run_once (default), skip, within:2h")]
+_Zone = Annotated[str, _doc("IANA time zone, such as Europe/Berlin")]
+_Cron = Annotated[str, _doc("Five cron fields, such as 30 8 * * MON-FRI, or @daily")]
+_Data = Annotated[_Object, _doc("The event's data")]
+_Merged = Annotated[dict[str, Json], _doc("Merged into each event's data")]
+_Time = Annotated[str, _doc("2h, or an RFC 3339 time; default 1h")]
 
 
 class Parameters(Struct, rename="camel", forbid_unknown_fields=True):
@@ -64,25 +64,25 @@ class Publish(Parameters):
     subject: _Subject
     payload: _Data = None
     priority: _Priority | None = None
-    id: Annotated[str, _told("Makes a repetition harmless")] | None = None
+    id: Annotated[str, _doc("Makes a repetition harmless")] | None = None
 
 
 class Events(Parameters):
     """Look up recent events of the bus instead of waiting: by subject pattern, session and time."""
 
     subject: _Pattern = "agent.events.>"
-    session: Annotated[str, _told("Only events about this session key")] | None = None
+    session: Annotated[str, _doc("Only events about this session key")] | None = None
     since: _Time = "1h"
-    until: Annotated[str, _told("The same")] | None = None
-    limit: Annotated[int, _told("Newest so many, 1 to 100; default 20")] = 20
+    until: Annotated[str, _doc("The same")] | None = None
+    limit: Annotated[int, _doc("At most this many, the newest; 1 to 100, default 20")] = 20
 
 
 class Request(Parameters):
     """Ask a service over NATS and wait for its answer. Only subjects that the operator allows."""
 
-    subject: Annotated[str, _told("The service's subject")]
-    payload: Annotated[_Object, _told("The question")] = None
-    timeout_ms: Annotated[float, _told("Default 5000, at most 30000")] = 5000
+    subject: Annotated[str, _doc("The service's subject")]
+    payload: Annotated[_Object, _doc("The question")] = None
+    timeout_ms: Annotated[float, _doc("Default 5000, at most 30000")] = 5000
 
 
 class Subscribe(Parameters):
@@ -111,7 +111,7 @@ class ListSubscriptions(Parameters):
     """List the subscriptions that wake you."""
 
     pattern: _Pattern | None = None
-    target: Annotated[str, _told('Leave out for this session, "main", or "isolated" for a turn of its own')] | None = (
+    target: Annotated[str, _doc('Leave out for this session, "main", or "isolated" for a turn of its own')] | None = (
         None
     )
 
@@ -183,9 +183,9 @@ class SetTimer(Parameters):
     """Publish an event once, later. Subscribe to the subject in the answer to be woken."""
 
     name: _Name
-    delay_ms: Annotated[float, _told("Milliseconds from now")] | None = None
-    delay: Annotated[str, _told("Or 5m, 2h, 7d from now")] | None = None
-    at: Annotated[str, _told("Or an RFC 3339 time with a zone")] | None = None
+    delay_ms: Annotated[float, _doc("Milliseconds from now")] | None = None
+    delay: Annotated[str, _doc("Or 5m, 2h, 7d from now")] | None = None
+    at: Annotated[str, _doc("Or an RFC 3339 time with a zone")] | None = None
     subject: _Subject | None = None
     payload: _Data = None
     priority: _Priority | None = None

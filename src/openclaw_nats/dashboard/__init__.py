@@ -1,1 +1,1 @@
-"""What the dashboard needs beside the API: who is signed in, what happens now, and how it was before."""
+"""What the dashboard needs besides the API: who is signed in, what happens now, and how it was before."""

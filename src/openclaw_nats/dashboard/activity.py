@@ -61,7 +61,7 @@ class Activity:
             try:
                 await self._database.write(lambda db: rows.record(db, over, last - began, minute - KEPT_MINUTES))
             except Unavailable:
-                return  # a gap in the plot; health tells of the database
+                return  # a gap in the plot; health reports the database
 
     def last_minute(self, last: int | None) -> int | None:
         """Events stored in about the last minute, by whomever, when the stream ends at `last`; None when not known."""

@@ -55,7 +55,7 @@ class Listener:
 
 
 class Live:
-    """Reads the stream for all listeners. `state` tells how everything is; it is asked while somebody listens."""
+    """Reads the stream for all listeners. `state` says how everything is; it is asked while somebody listens."""
 
     def __init__(self, log: EventLog, state: Callable[[], Awaitable[LiveState]]) -> None:
         self._log = log
@@ -80,7 +80,7 @@ class Live:
 
     @contextlib.contextmanager
     def listen(self) -> Iterator[Listener]:
-        """Be told what comes from now on."""
+        """Get what comes from now on."""
         one = Listener()
         self._listeners.add(one)
         self._wanted.set()

@@ -19,7 +19,7 @@ def lines(file: Path, level: str, search: str, limit: int) -> list[SidecarLine]:
     """The newest lines of at least this level that hold `search`: time, level, what, details. Never raises.
 
     Files are read backwards, and no further than `limit` lines need. Lines of a level that is not wanted are passed
-    over without being parsed: what they hold is told apart by their text first.
+    over without being parsed: what they hold is distinguished by their text first.
     """
     wanted = {*LEVELS[: LEVELS.index(level) + 1], "critical"}
     marks = [f'"{one}"'.encode() for one in wanted]

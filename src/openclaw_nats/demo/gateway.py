@@ -153,7 +153,7 @@ class Gateway:
                 return
             time.sleep(0.1)
         log = (self.state / "gateway.log").read_text(errors="replace")
-        raise SetupError(f"the Gateway did not get ready: {log[-1500:]}")
+        raise SetupError(f"the Gateway did not become ready: {log[-1500:]}")
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Stop the Gateway and everything that it started."""

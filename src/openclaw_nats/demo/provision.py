@@ -84,6 +84,7 @@ def _install_openclaw(prefix: OpenClawPrefix, version: str, node: Path, progress
         "overrides": _OVERRIDES,
     }
     (prefix.path / "package.json").write_text(json.dumps(manifest))
+    # OpenClaw's own install scripts run, as on a user's machine; everything of ours is installed without scripts.
     arguments = [
         "install",
         "--no-fund",
@@ -133,7 +134,9 @@ def _installer() -> list[str]:
         return [uv, "pip", "install", "--quiet"]
     if pip := shutil.which("pip3") or shutil.which("pip"):
         return [pip, "install", "-qq", "--no-compile"]
-    raise SetupError("neither pip nor uv is here to fetch Node", hint="Install one of them, then run it again.")
+    raise SetupError(
+        "Node can't be downloaded: neither pip nor uv is here", hint="Install one of them, then run it again."
+    )
 
 
 def run_download(command: list[str], what: str, environment: dict[str, str], progress: Progress) -> None:

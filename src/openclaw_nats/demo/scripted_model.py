@@ -1,4 +1,4 @@
-"""A model server that says what the prompt tells it to: OpenAI-compatible chat completions on loopback, no key.
+"""A model server that says what the prompt asks it to: OpenAI-compatible chat completions on loopback, no key.
 
 Lines in the newest user message steer the turn, each on a line of its own:
 

@@ -10,13 +10,13 @@ OK, NOTE, PROBLEM = "ok", "note", "problem"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `fix` is what the operator should do; `mend` does it, where that is safe."""
+    """One thing that was looked at. `fix` is what the operator should do; `repair` does it, where that is safe."""
 
     check: str
     state: str
     text: str
     fix: str = ""
-    mend: Callable[[], None] | None = None
+    repair: Callable[[], None] | None = None
 
     def document(self) -> dict[str, object]:
         """As JSON."""
@@ -25,7 +25,7 @@ class Finding:
             "state": self.state,
             "text": self.text,
             "fix": self.fix,
-            "fixable": self.mend is not None,
+            "fixable": self.repair is not None,
         }
 
 
@@ -39,6 +39,6 @@ def note(check: str, text: str, fix: str = "") -> Finding:
     return Finding(check, NOTE, text, fix)
 
 
-def problem(check: str, text: str, fix: str, mend: Callable[[], None] | None = None) -> Finding:
+def problem(check: str, text: str, fix: str, repair: Callable[[], None] | None = None) -> Finding:
     """It stops something, or will."""
-    return Finding(check, PROBLEM, text, fix, mend)
+    return Finding(check, PROBLEM, text, fix, repair)

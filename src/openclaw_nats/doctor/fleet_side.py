@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
+from openclaw_nats.terminal_text import plural
 
 _OWN_NAME = "`openclaw-nats config set gateway.id <another name>` on one of the two, then restart it."
 _MISSED_SHOWN = timedelta(days=7)
@@ -39,7 +40,7 @@ def _missed(delivery: dict[str, Any]) -> Iterator[Finding]:
     if missed and datetime.now(UTC) - datetime.fromisoformat(missed["lastAt"]) < _MISSED_SHOWN:
         yield problem(
             "missed",
-            f"{missed['last']} events (on any subject) were gone from the stream before they were seen here, last at "
-            f"{missed['lastAt']}; {missed['total']} in all",
+            f"{plural(missed['last'], 'event')} (on any subject) left the stream before this sidecar read them "
+            f"(last: {missed['lastAt']}; {missed['total']} in all)",
             "Keep events for longer than this sidecar is ever away: stream.max_age, stream.max_bytes.",
         )

@@ -39,7 +39,7 @@ async def former_names(connection: Connection, settings: Settings) -> list[Findi
         if jobs or timers:
             text = f"cron jobs: {jobs}, timers: {timers} of {former!r}, the gateway.id that was here before"
             fix = (
-                "They go on firing, and no list shows them. `openclaw-nats config set gateway.id "
+                "They still fire, but no list shows them. `openclaw-nats config set gateway.id "
                 f"{shlex.quote(former)}` brings them back; remove them there, and make them again under the new id."
             )
             found.append(note("gateway.id", text, fix))

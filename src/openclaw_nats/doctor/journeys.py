@@ -11,6 +11,7 @@ from typing import Any
 
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
 from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.terminal_text import plural
 
 Call = Callable[[str, str, Any], Any]
 Read = Callable[[str], list[dict[str, Any]]]
@@ -92,7 +93,7 @@ def _outcome(call: Call, event: str, began: float) -> str:
 
 
 def way_to_agents(delivery: dict[str, Any]) -> Iterator[Finding]:
-    """What the health report tells of deliveries."""
+    """What the health report says about deliveries."""
     if full := delivery.get("inbox", {}).get("lastError"):
         fix = (
             "`openclaw-nats pending` shows what waits; `openclaw-nats config set inbox.max_bytes …` gives it more room."
@@ -112,7 +113,7 @@ def way_to_agents(delivery: dict[str, Any]) -> Iterator[Finding]:
         )
     for one in delivery.get("openBreakers", []):
         fix = "Is it up, and its address right? Events wait (`openclaw-nats pending`) and are tried again."
-        yield problem("delivery", f"{one['target']} gets nothing at present: {one['lastError']}", fix)
+        yield problem("delivery", f"deliveries to {one['target']} are paused: {one['lastError']}", fix)
     for one in delivery.get("unanswerable", []):
         yield problem(
             "targets",
@@ -121,6 +122,6 @@ def way_to_agents(delivery: dict[str, Any]) -> Iterator[Finding]:
         )
     counts = delivery.get("counts", {})
     if dead := counts.get("dead"):
-        text = f"{dead} dead letter{'' if dead == 1 else 's'}: events that were given up"
+        text = f"{plural(dead, 'dead letter')}: deliveries that were given up"
         fix = "`openclaw-nats dead` says why; `dead redrive --all` sends them again, `dead drop --all` ends it."
         yield problem("delivery", text, fix)

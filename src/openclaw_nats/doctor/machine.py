@@ -71,7 +71,7 @@ def files(settings: Settings) -> Iterator[Finding]:
             continue
         if found.st_uid != os.getuid():
             bad += 1
-            yield problem("files", f"{path} belongs to somebody else", f"Run `sudo chown {os.getuid()} {path}`.")
+            yield problem("files", f"{path} belongs to another user", f"Run `sudo chown {os.getuid()} {path}`.")
         elif found.st_mode & 0o077:
             bad += 1
             mode = stat.S_IMODE(found.st_mode)
@@ -155,7 +155,7 @@ def rejected(settings: Settings) -> Iterator[Finding]:
     if count:
         more = " or more" if count == _MOST_REJECTED else ""
         text = f"{count}{more} events were refused, and are only in {path}"
-        yield problem("rejected", text, "Each line says why. Delete the file when you have seen to it.")
+        yield problem("rejected", text, "Each line says why. Delete the file when you have dealt with them.")
 
 
 def clock() -> Iterator[Finding]:

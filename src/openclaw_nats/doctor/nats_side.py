@@ -36,14 +36,14 @@ def nats(settings: Settings) -> Iterator[Finding]:
 
 async def _look(settings: Settings) -> list[Finding]:
     async with connected(Options.from_settings(settings)) as connection:
-        found = [ok("nats", f"nats-server {connection.server_version} at {connection.shown} lets us in")]
+        found = [ok("nats", f"nats-server {connection.server_version} at {connection.shown} accepts our sign-in")]
         servers = Servers(connection)
         await servers.look()
         if text := schedules_problem(servers.oldest):
             found.append(note("nats", text, "Update nats-server; everything but cron and timers works meanwhile."))
         if len(servers.versions) > 1:
-            told = "; ".join(f"{version}: {', '.join(names)}" for version, names in servers.versions.items())
-            found.append(note("nats", f"the servers of this cluster differ ({told})", "Update the older ones."))
+            shown = "; ".join(f"{version}: {', '.join(names)}" for version, names in servers.versions.items())
+            found.append(note("nats", f"the servers of this cluster differ ({shown})", "Update the older ones."))
         found += await _jetstream(connection)
         found += _durability(settings)
         found += await _streams(connection, settings, schedules=not schedules_problem(servers.oldest))
@@ -53,8 +53,8 @@ async def _look(settings: Settings) -> list[Finding]:
 
 def _unreachable(settings: Settings, error: str) -> Finding:
     if "uthorization" in error:
-        return problem("nats", f"NATS refuses us: {error}", _PERMISSIONS)
-    start = "Run `openclaw-nats start`." if settings.nats.managed else "Start it, or run `setup --nats-url` anew."
+        return problem("nats", f"NATS refuses our sign-in: {error}", _PERMISSIONS)
+    start = "Run `openclaw-nats start`." if settings.nats.managed else "Start it, or run `setup --nats-url` again."
     return problem("nats", error, start)
 
 

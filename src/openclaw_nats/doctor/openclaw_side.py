@@ -21,6 +21,7 @@ from openclaw_nats.installer.openclaw import CommandFailed, OpenClaw, gateway_an
 from openclaw_nats.plugin_files import plugin_dir
 from openclaw_nats.service.locations import Locations
 from openclaw_nats.settings import Settings
+from openclaw_nats.terminal_text import plural
 
 TESTED = ((2026, 3), (2026, 9))
 SETUP = "Run `openclaw-nats setup`."
@@ -47,7 +48,7 @@ def openclaw(settings: Settings) -> Iterator[Finding]:
 
 
 def find() -> OpenClaw | None:
-    """The OpenClaw of this environment; None when there is none, which `openclaw` tells."""
+    """The OpenClaw of this environment; None when there is none, which `openclaw` reports."""
     try:
         return OpenClaw.find()
     except SetupError:
@@ -119,7 +120,7 @@ def _hooks(found: OpenClaw, settings: Settings) -> Iterator[Finding]:
     if status in (401, 403):
         yield problem(
             "hook token",
-            "the Gateway does not accept the noted hook token",
+            "the Gateway does not accept the stored hook token",
             "Restart the Gateway if its configuration was changed, then run `openclaw-nats setup`.",
         )
     elif status in (404, 405):
@@ -172,7 +173,7 @@ def _load_again(found: OpenClaw) -> None:
 
 
 def reports(health: dict[str, Any], found: OpenClaw | None) -> Iterator[Finding]:
-    """What the plugin tells the sidecar: that it has the right key at all, its version, its spool."""
+    """What the plugin reports to the sidecar: that it has the right key at all, its version, its spool."""
     plugin = health.get("plugin", {})
     if not plugin.get("reachable"):
         yield problem(
@@ -185,10 +186,10 @@ def reports(health: dict[str, Any], found: OpenClaw | None) -> Iterator[Finding]
     for text in plugin.get("problems", []):
         if "allowConversationAccess" not in text:
             yield problem("plugin", text, SETUP)
-        elif found and found.plugin_entry().get("hooks", {}).get("allowConversationAccess"):  # else it is told already
+        elif found and found.plugin_entry().get("hooks", {}).get("allowConversationAccess"):  # else said already
             yield problem(
                 "conversation access",
-                "OpenClaw's configuration grants it, but the running Gateway has not taken that over: llm.output events"
+                "OpenClaw's configuration grants it, but the running Gateway has not applied it: llm.output events"
                 " are missing",
                 "Run `openclaw plugins reload openclaw-nats` while no turn runs, or restart the Gateway.",
                 partial(_load_again, found),
@@ -198,11 +199,11 @@ def reports(health: dict[str, Any], found: OpenClaw | None) -> Iterator[Finding]
     spool = plugin.get("spool", {})
     waiting, oldest = spool.get("events", 0), spool.get("oldestSeconds", 0.0)
     if waiting and oldest > 60:
-        text = f"{waiting} events wait at the Gateway, the oldest for {oldest:.0f} s"
-        yield problem("spool", text, "Is NATS able to store? The other findings say; they go out by themselves then.")
+        text = f"waiting at the Gateway: {plural(waiting, 'event')}, the oldest for {oldest:.0f} s"
+        yield problem("spool", text, "Is NATS able to store? The other findings say; they are sent by themselves then.")
     else:
-        yield ok("spool", "nothing waits at the Gateway" if not waiting else f"{waiting} events are on their way")
+        yield ok("spool", "nothing waits at the Gateway" if not waiting else f"{plural(waiting, 'event')} on the way")
     if lost := spool.get("dropped", 0):
-        yield note("spool", f"{lost} events were lost since the Gateway started: the spool or its disk was full")
+        yield note("spool", f"{plural(lost, 'event')} lost since the Gateway started: the spool or its disk was full")
     if refused := spool.get("rejected", 0):
-        yield note("spool", f"{refused} events were refused; they are in spool/rejected.ndjson")
+        yield note("spool", f"{plural(refused, 'event')} refused; see spool/rejected.ndjson")

@@ -132,10 +132,10 @@ def _with_fire_time(message: StoredMessage) -> StoredMessage:
     data = _object(fields.get("data", b"")) or {}
     for name in ("_cron", "_timer"):
         if (note := _object(data.get(name, b""))) and "firedAt" in note:
-            told: dict[str, Any] = {**note, "firedAt": envelope.format_time(message.time // 1_000_000)}
+            shown: dict[str, Any] = {**note, "firedAt": envelope.format_time(message.time // 1_000_000)}
             if too_late(message.headers, message.time / 1e9) is not None:
-                told["skipped"] = True
-            data[name] = msgspec.Raw(msgspec.json.encode(told))
+                shown["skipped"] = True
+            data[name] = msgspec.Raw(msgspec.json.encode(shown))
             body = msgspec.json.encode({**fields, "data": msgspec.Raw(msgspec.json.encode(data))})
             return dataclasses.replace(message, body=body)
     return message

@@ -1,6 +1,6 @@
 """Events of a schedule that came too late to be wanted.
 
-A server that was down when a schedule was due fires it when it is back. It is told how long that makes sense (message
+A server that was down when a schedule was due fires it when it is back. It is given how long that makes sense (message
 TTL), but fires and removes overdue messages at the same moment, so that either can come first (seen on nats-server
 2.15.1 and in its source). Such an event says by its headers when it was due and how late it may be.
 """

@@ -20,9 +20,7 @@ from openclaw_nats.events.subjects import PREFIX
 
 STRUCTURED = ("application/cloudevents", "application/cloudevents+json")
 BATCH = "application/cloudevents-batch+json"
-TWICE = (
-    "ce- twice"  # among headers: the name of an attribute's header that is there twice; no client can write this one
-)
+TWICE = "ce- twice"  # among headers: the name of an attribute's header that appears twice; no client can write this one
 PUBLISHERS_SUBJECT = "cesubject"
 _ATTRIBUTE = re.compile(r"[a-z0-9_-]{1,100}")
 _NEEDED = ("specversion", "id", "source", "type")
@@ -90,7 +88,7 @@ def binary(headers: Mapping[str, str], body: bytes, subject: str, made: Mapping[
     Without `ce-specversion` the headers are attributes of a plain message, and none of them is needed.
     """
     if TWICE in headers:
-        raise InvalidEvent(f"the header {headers[TWICE][:40]} is there twice")
+        raise InvalidEvent(f"the header {headers[TWICE][:40]} appears twice")
     given: dict[str, Any] = {}
     for header, text in headers.items():
         name = header.removeprefix("ce-")

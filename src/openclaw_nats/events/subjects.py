@@ -18,7 +18,7 @@ EVERYTHING = "agent.events.>"
 AGENTS = "agent.events.agents."
 # What the operator's jobs and timers tell: not for agents.
 SCHEDULED = ("agent.events.cron.>", "agent.events.timer.>")
-# What the plugin and the sidecar themselves tell (plugin/subject-list.js, inbound/notices.py): not for agents.
+# What the plugin and the sidecar themselves report (plugin/subject-list.js, inbound/notices.py): not for agents.
 GATEWAY_OWN = (
     *(
         f"agent.events.{kind}.>"

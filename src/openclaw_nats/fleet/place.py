@@ -1,4 +1,4 @@
-"""Where a sidecar runs, so that a restart is told from a copy of the machine.
+"""Where a sidecar runs, so that a restart is distinguished from a copy of the machine.
 
 The installation's id lies in a file of the state directory. A copy of the directory has the same id, but another inode;
 a cloned machine has the same inode, but was started on its own (Linux: `boot_id`); another container has another name.

@@ -1,4 +1,4 @@
-"""The plugin's channel: the plugin's service holds a connection to the sidecar, takes runs and tells how they end.
+"""The plugin's channel: the plugin's service holds a connection to the sidecar, takes runs and reports how they end.
 
 The connection is the plugin's: an HTTP answer that never ends, a JSON line an order, an empty line now and then.
 Results come back as requests of their own. A plugin that comes again as the same instance (the sidecar was restarted,

@@ -169,7 +169,7 @@ def _receipt(parcel: Parcel, answer: bytes) -> Receipt:
         completion = found.get("completion") or {}
         status = str(completion.get("status", ""))
     except (msgspec.DecodeError, AttributeError, RecursionError, UnicodeError):
-        raise RetryLater("the Gateway's answer broke off or is no JSON", way=WAY) from None
+        raise RetryLater("the Gateway's answer was cut off or is not JSON", way=WAY) from None
     if not status:
         return Receipt(WAY, run_id, "accepted")
     if status == "ok" or (parcel.confirm != "ok" and status in ("error", "failed")):

@@ -23,7 +23,7 @@ def unchecked() -> ssl.SSLContext:
 def digest_of(file: str) -> bytes:
     """SHA-256 of the first certificate in a PEM file, read each time since the Gateway may renew it.
 
-    Raises RetryLater when there is none: without it the Gateway can't be told from somebody else.
+    Raises RetryLater when there is none: without it the Gateway can't be distinguished from another program.
     """
     try:
         match = _CERTIFICATE.search(Path(file).read_text("ascii", "replace"))

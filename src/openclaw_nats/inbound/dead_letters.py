@@ -26,7 +26,7 @@ _REASON_CHARACTERS = 2000
 
 
 class DeadLetters:
-    """Publishes what has died and marks it as told; a repetition after a crash is a duplicate by its id."""
+    """Publishes what has died and marks it as published; a repetition after a crash is a duplicate by its id."""
 
     def __init__(self, database: Database, log_: EventLog, identity: Identity, gate: Gate | None = None) -> None:
         self._gate = gate or OpenGate()
@@ -38,12 +38,12 @@ class DeadLetters:
         """Publish until cancelled."""
         while True:
             await self._gate.wait()
-            told = 0
+            published = 0
             try:
-                told = await self.publish()
+                published = await self.publish()
             except Unavailable as error:
                 log.debug("dead_letters.wait", error=str(error))
-            if told < _AT_ONCE:
+            if published < _AT_ONCE:
                 await asyncio.sleep(_EVERY_SECONDS)
 
     async def publish(self) -> int:

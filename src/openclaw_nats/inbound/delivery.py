@@ -36,6 +36,7 @@ from openclaw_nats.storage import inbox
 from openclaw_nats.storage.clock import put_right
 from openclaw_nats.storage.database import Database
 from openclaw_nats.storage.rows import Dispatch, Waiting
+from openclaw_nats.terminal_text import plural
 from openclaw_nats.url_secrets import masked
 
 log = structlog.get_logger(__name__)
@@ -138,7 +139,7 @@ class Deliveries:
                 await self._sleep()
 
     async def _look_at_clock(self) -> None:
-        """A clock that was ahead and is put right must not hold anything until the wrong time."""
+        """A clock that was ahead and is corrected must not hold anything until the wrong time."""
         seconds = self._steps.put_back()
         if seconds:
             now = self._clock()
@@ -174,7 +175,7 @@ class Deliveries:
         except Exception as error:
             log.error("delivery.bug", lane=masked(one.lane), error=repr(error), exc_info=True)
             try:
-                await self._after_bug(one, f"a mistake in openclaw-nats: {error!r}")
+                await self._after_bug(one, f"a fault in openclaw-nats: {error!r}")
             except Exception as failure:
                 log.error("delivery.bug_not_recorded", lane=masked(one.lane), error=repr(failure), exc_info=True)
         finally:
@@ -257,7 +258,7 @@ class Deliveries:
 
         def job(db: Any) -> None:
             for place, why in bad.items():
-                inbox.end(db, [members[place][0].delivery], "dead", f"its text can't be made: {why}", now)
+                inbox.end(db, [members[place][0].delivery], "dead", f"its text can't be rendered: {why}", now)
 
         await self._kept(job)
         self._meters.ended(route.name, "dead", len(bad))
@@ -356,7 +357,7 @@ class Deliveries:
             dispatch.failures += 1
             tried_long_enough = own or now - dispatch.created_at >= sum(route.backoff)
             if dispatch.failures > len(route.backoff) and tried_long_enough:
-                await self._bury(dispatch, f"given up after {dispatch.attempts} attempts: {error}")
+                await self._bury(dispatch, f"given up after {plural(dispatch.attempts, 'attempt')}: {error}")
                 return
         wait = 0.0
         if own:

@@ -102,7 +102,7 @@ class Group:
         return min(queue[0].arrived for queue in self.queues.values() if queue)
 
     def last(self) -> float:
-        """When the newest of those that wait arrived: like everything here it can be told from the inbox alone."""
+        """When the newest of those that wait arrived: like everything here it follows from the inbox alone."""
         return max(queue[-1].arrived for queue in self.queues.values() if queue)
 
     def head(self) -> Waiting:

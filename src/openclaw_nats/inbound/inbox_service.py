@@ -70,7 +70,7 @@ class InboxService:
         if found is None or found["state"] not in states:
             where = f"delivery {number} is {found['state']}" if found else f"there is no delivery {number}"
             raise NotFound(
-                where, hint="`pending` shows what is under way, `dead` what was given up, `receipts` the rest."
+                where, hint="`pending` shows deliveries in progress, `dead` the dead letters, `receipts` the rest."
             )
         self._explain(found)
         if found["document"] is None:

@@ -144,7 +144,7 @@ class InboxSpace:
         self._tried_to_convert = True
         if _free(self.database.path.parent) < 2.5 * self.room.used:
             self.note = (
-                f"{self.database.path.name} can't give free room back before it is rewritten, which needs "
+                f"{self.database.path.name} can't return free space to the disk until it is rewritten, which needs "
                 f"{format_mib(int(2.5 * self.room.used))} of free disk at a start"
             )
             return
@@ -162,7 +162,7 @@ class InboxSpace:
         if self.room.used > self._limit:
             problem = (
                 f"what waits takes {format_mib(self.room.used)} by itself, and inbox.max_bytes is "
-                f"{format_size(self.max_bytes)}: new events stay in the stream until some has gone out"
+                f"{format_size(self.max_bytes)}: new events stay in the stream until some of it is sent"
             )
         if problem and not self.problem:
             log.warning("inbox.full", bytes=self.room.used, max_bytes=self.max_bytes)

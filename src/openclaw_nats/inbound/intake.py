@@ -209,7 +209,7 @@ class Intake:
                     log.error(
                         "intake.bug", sequence=message.sequence, route=route.name, error=repr(error), exc_info=True
                     )
-                    judged, reason = "", f"a mistake in openclaw-nats: {error!r}"
+                    judged, reason = "", f"a fault in openclaw-nats: {error!r}"
                 if judged is None:
                     continue
                 key = judged
@@ -223,7 +223,7 @@ class Intake:
             state, reason = "dropped", self._guard.stop(route.name, message.subject, hops)
         late = too_late(message.headers, message.time / 1e9)
         if state == "pending" and late is not None:
-            state, reason = "expired", f"its schedule fired {late:.0f} s late, and its job skips what is so late"
+            state, reason = "expired", f"its schedule fired {late:.0f} s late, and its job skips runs that late"
         return NewDelivery(
             place=self._place_of(message),
             event_id=decoded.id,
@@ -254,4 +254,4 @@ def _decoded(message: StoredMessage) -> tuple[Decoded, str]:
         return decode_message(message)
     except Exception as error:
         log.error("intake.bug", sequence=message.sequence, error=repr(error), exc_info=True)
-        return Decoded(f"agent_events:{message.sequence}", b"{}"), f"a mistake in openclaw-nats: {error!r}"
+        return Decoded(f"agent_events:{message.sequence}", b"{}"), f"a fault in openclaw-nats: {error!r}"

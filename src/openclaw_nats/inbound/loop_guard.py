@@ -1,4 +1,4 @@
-"""The loop guard: an event that deliveries have led to wakes agents only so many deliveries deep.
+"""The loop guard: an event that deliveries have led to wakes agents only so many dispatches deep.
 
 An event carries `hops`: how many deliveries lie between it and the outside. The plugin stamps the events of a run that
 a delivery started with the delivery's id and its hops; the counter travels in the event, so that it holds across
@@ -47,7 +47,7 @@ class LoopGuard:
         """Note that an event does not wake anybody; the reason for the delivery's row. Tells once a minute a route."""
         self.stopped += 1
         now = self._clock()
-        reason = f"loop guard: the event is {hops} deliveries deep, the limit is {self.max_hops}"
+        reason = f"loop guard: the event is {hops} dispatches deep, the limit is {self.max_hops}"
         self.last = LoopStop(route, subject, hops, now)
         if not 0 <= now - self._told.get(route, 0.0) <= _TELL_SECONDS:
             self._told[route] = now

@@ -18,7 +18,7 @@ class InboundMeters:
             prefix + "inbox_duplicates", "Deliveries that the inbox had already", registry=registry
         )
         self.missed = Counter(
-            prefix + "events_missed", "Events gone from the stream before they were seen here", registry=registry
+            prefix + "events_missed", "Events that left the stream before this sidecar read them", registry=registry
         )
         self._matched = Counter(
             prefix + "deliveries", "Deliveries made (an event for a route)", ["route"], registry=registry
@@ -29,7 +29,7 @@ class InboundMeters:
         self.turns = Counter(prefix + "turns", "Agent turns that were asked for", ["route"], registry=registry)
         self.avoided = Counter(
             prefix + "turns_avoided",
-            "Events absorbed: they went out in another event's turn",
+            "Events merged into another event's turn",
             ["route"],
             registry=registry,
         )
@@ -49,7 +49,7 @@ class InboundMeters:
         self.inbox_bytes = Gauge(prefix + "inbox_bytes", "Bytes of the inbox on disk", registry=registry)
         self.inbox_max_bytes = Gauge(prefix + "inbox_max_bytes", "What inbox.max_bytes allows", registry=registry)
         self.inbox_forgotten = Counter(
-            prefix + "inbox_forgotten", "Receipts and dead letters that went for inbox.max_bytes", registry=registry
+            prefix + "inbox_forgotten", "Receipts and dead letters removed to keep inbox.max_bytes", registry=registry
         )
         self._children: dict[tuple[str, str], Counter] = {}
 

@@ -1,4 +1,4 @@
-"""What the bus tells of itself as events: a budget is spent, a loop was stopped. At most one each within its time."""
+"""What the bus reports of itself as events: a budget is spent, a loop was stopped. At most one each within its time."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Notices:
             await asyncio.sleep(_LOOK_SECONDS)
 
     def look(self) -> None:
-        """Take the budgets' state over; a budget that is newly spent while something waits is told."""
+        """Take the budgets' state over; a budget that is newly spent while something waits is reported."""
         now = self._clock()
         self.budgets = self._flow.budgets.report(now)
         for budget in self.budgets:
@@ -92,7 +92,7 @@ class Notices:
         self.tell(BUDGET_REACHED, data)
 
     def loop_stopped(self, route: str, subject: str, hops: int) -> None:
-        """The loop guard has stopped an event. The notice is as deep as the event: it can't begin the loop anew."""
+        """The loop guard has stopped an event. The notice is as deep as the event: it can't begin the loop again."""
         self.tell(LOOP_STOPPED, {"route": route, "subject": subject, "hops": hops}, hops)
 
     def tell(self, subject: str, data: dict[str, Any], hops: int = 0) -> None:

@@ -110,7 +110,7 @@ def answer(line: bytes) -> dict[str, str]:
     except MemoryError:
         return {"error": f"the template needed more than {MEMORY_BYTES >> 20} MiB"}
     except RecursionError:
-        return {"error": "the template calls itself without end"}
+        return {"error": "the template recurses without end"}
     except Exception as error:  # whatever a template does wrong is one line for its author
         return {"error": f"{type(error).__name__}: {str(error)[:300]}"}
 

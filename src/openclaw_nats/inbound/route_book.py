@@ -184,7 +184,7 @@ class RouteBook:
         return (self._routes[number], self._stored[number]) if number in self._routes else None
 
     async def change(self, name: str, changes: object) -> Route:
-        """Change some fields of a route; null takes one back to its default."""
+        """Change some fields of a route; null resets one to its default."""
         if not isinstance(changes, dict):
             raise InvalidRoute("the changes must be a JSON object")
         async with self._lock:

@@ -46,7 +46,7 @@ class SealedTicks:
 
 
 def _moment(message: StoredMessage, name: str) -> float:
-    """A time that a tick tells of itself, in seconds since the Unix epoch; infinity when it does not say."""
+    """A time that a tick gives of itself, in seconds since the Unix epoch; infinity when it does not say."""
     try:
         data: Any = json_text.values(bytes(envelope.decode(message.body).data))
         note = data.get("_cron") or data.get("_timer")

@@ -103,7 +103,7 @@ class DockerCompose:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise SetupError(f"`docker compose {arguments[0]}` did not end: {error}") from None
+            raise SetupError(f"`docker compose {arguments[0]}` did not finish: {error}") from None
         if done.returncode != 0:
             raise SetupError(
                 f"`docker compose {arguments[0]}` failed: {(done.stderr or done.stdout).strip()[-500:]}",
@@ -122,7 +122,7 @@ def requirements() -> Path:
 
 
 def project_name(where: Locations) -> str:
-    """A name for Compose that tells installations apart."""
+    """A name for Compose that distinguishes installations."""
     return "openclaw-nats-" + hashlib.sha256(str(where.home).encode()).hexdigest()[:8]
 
 

@@ -45,7 +45,7 @@ class GatewayHooks:
             parts = [words[name] for name in missing if name in words] or ["let hooks name our sessions"]
             return f"change OpenClaw's configuration: {', '.join(parts)} (this version needs that)"
         if token and self._usable() and token != self._noted():
-            return f"note OpenClaw's hook token in {self._token_file} (only you can read it)"
+            return f"store OpenClaw's hook token in {self._token_file} (only you can read it)"
         return ""
 
     def apply(self) -> None:

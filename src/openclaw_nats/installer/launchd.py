@@ -22,7 +22,7 @@ from openclaw_nats.service.supervisor import running_pid
 
 
 class Launchd:
-    """One launch agent. Its label tells installations in other state directories apart."""
+    """One launch agent. Its label distinguishes installations in other state directories."""
 
     kind = "launchd"
 

@@ -63,7 +63,7 @@ async def _attempt(options: Options) -> tuple[str, str]:
 
 
 def _refusal(error: str, subject: str) -> str:
-    """What the server said against us, in our words: nats-py tells it in small letters, subjects too."""
+    """What the server said against us, in our words: nats-py gives it in small letters, subjects too."""
     lower = error.lower()
     if "permissions violation" not in lower:
         return error

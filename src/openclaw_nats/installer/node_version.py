@@ -29,7 +29,7 @@ def package_of(command: str) -> dict[str, object]:
 
 
 def problem(command: str) -> str:
-    """Why the Node on PATH can't run this `openclaw`; empty when it can, or when that can't be told from outside."""
+    """Why the Node on PATH can't run this `openclaw`; empty when it can, or when that can't be seen from outside."""
     engines = package_of(command).get("engines")
     wanted = str(engines.get("node", "")) if isinstance(engines, dict) else ""
     if not wanted or not _asks_env_for_node(command):

@@ -197,7 +197,7 @@ class OpenClaw:
         values: dict[str, Any] = {}
         if _holds_only(entry, wanted):
             values[path] = wanted
-        else:  # key by key: what the operator wrote beside ours stays as it is written, references and all
+        else:  # key by key: what the operator wrote next to ours stays as it is written, references and all
             for name, value in wanted.items():
                 inner = value if isinstance(value, dict) else None
                 values |= {f"{path}.{name}.{key}": one for key, one in inner.items()} if inner else {}
@@ -284,8 +284,8 @@ class OpenClaw:
         Raises CommandFailed when there is one and it could not be restarted.
         """
         try:
-            told = self.run("gateway", "status", "--json", "--no-probe")
-            service = json.loads(told[told.index("{") :])["service"]  # 2026.3 prints its banner before
+            printed = self.run("gateway", "status", "--json", "--no-probe")
+            service = json.loads(printed[printed.index("{") :])["service"]  # 2026.3 prints its banner before
             if service["loaded"] is not True:
                 return False
         except (SetupError, ValueError, KeyError, TypeError):
@@ -317,7 +317,7 @@ class OpenClaw:
         try:
             done = commands.run([self.command, *arguments], environment, _COMMAND_SECONDS)
         except subprocess.TimeoutExpired:
-            raise SetupError(f"`{shown}` did not end within {_COMMAND_SECONDS} s") from None
+            raise SetupError(f"`{shown}` did not finish within {_COMMAND_SECONDS} s") from None
         except OSError as error:
             raise SetupError(f"`{shown}` can't be run: {error.strerror}") from None
         if done.returncode != 0:

@@ -27,7 +27,7 @@ _REFERENCE = re.compile(r"\$(\$?)\{([A-Z_][A-Z0-9_]*)\}")
 
 @dataclass(frozen=True)
 class OpenClawConfig:
-    """One configuration, read. `files` are all files that it was made of, with what tells a change of each."""
+    """One configuration, read. `files` are all files that it was made of, with what shows a change of each."""
 
     values: dict[str, Any] = field(default_factory=dict)
     authored: dict[str, Any] = field(default_factory=dict)  # the file itself, nothing resolved
@@ -112,7 +112,7 @@ class _Reader:
         if not own:
             return found
         if not isinstance(found, dict):
-            raise SetupError(f"{path}: an {INCLUDE} with other keys beside it must bring an object")
+            raise SetupError(f"{path}: an {INCLUDE} with other keys next to it must name an object")
         return _merge(found, own)
 
     def _included(self, name: object, path: Path, chain: tuple[Path, ...]) -> Any:
@@ -125,7 +125,7 @@ class _Reader:
             hint = "OpenClaw refuses it as well, unless OPENCLAW_INCLUDE_ROOTS names its folder."
             raise SetupError(f"{path}: {INCLUDE} {name!r} leads out of {self._roots[0]}", hint=hint)
         if target in chain or len(chain) > _MAX_DEPTH:
-            raise SetupError(f"{path}: {INCLUDE} {name!r} goes round in a circle or is nested too deep")
+            raise SetupError(f"{path}: {INCLUDE} {name!r} is circular or nested too deeply")
         found = self.file(target, _MAX_INCLUDE_BYTES)
         if found is None:
             raise SetupError(f"{path}: {INCLUDE} names {target}, which does not exist")

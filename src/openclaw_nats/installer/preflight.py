@@ -68,7 +68,7 @@ def _ports(setup: Setup, service_kind: str) -> list[Problem]:
             text = f"port {port} is meant for {who} and for {seen[port]}"
             found.append(Problem(step, text, f"{option} names another one."))
         elif text := _occupied(setup.where, port, service_kind):
-            found.append(Problem(step, f"port {port} for {who} {text}", f"End that, or name another port: {option}."))
+            found.append(Problem(step, f"port {port} for {who} {text}", f"Stop it, or choose another port: {option}."))
         seen[port] = who
     return found
 
@@ -81,7 +81,7 @@ def _occupied(where: Locations, port: int, service_kind: str) -> str:
     except PermissionError:
         return "may only be used by root"
     if service_kind == "docker" and where.setup_record.exists():
-        return ""  # containers: whose they are can't be told from outside
+        return ""  # containers: whose they are can't be seen from outside
     holder = port_holder.holder(port)
     if holder.pid and holder.pid in _ours(where):
         return ""

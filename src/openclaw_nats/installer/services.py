@@ -50,7 +50,7 @@ WantedBy=default.target
 
 
 class SystemdUser:
-    """A unit of the user's systemd. Its name tells installations in other state directories apart."""
+    """A unit of the user's systemd. Its name distinguishes installations in other state directories."""
 
     kind = "systemd"
 
@@ -200,7 +200,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 Service = SystemdUser | Launchd | Detached | DockerCompose
-# How each kind is told to people, with why it is that one.
+# How each kind is named to people, with why it is that one.
 WORDS = {
     "systemd": "a systemd user unit (systemd runs for you here)",
     "launchd": "a launch agent (this is macOS)",

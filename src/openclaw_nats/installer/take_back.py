@@ -1,7 +1,7 @@
 """Undoing a setup that failed or was killed: everything as it was before that run, byte for byte where nobody else
 has written meanwhile.
 
-Each part is undone for itself: what fails is told, and keeps nothing else from being undone.
+Each part is undone for itself: what fails is reported, and keeps nothing else from being undone.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _undo_plugin(where: Locations, before: Before, openclaw: OpenClaw, report: R
         shutil.copytree(copy, installed, symlinks=True)
 
     _or_by_hand(lambda: gateway_plugin.install(openclaw, copy), by_hand)
-    report.done.append("put the plugin back that was installed before")
+    report.done.append("installed the plugin again that was there before")
 
 
 def _has_record(openclaw: OpenClaw) -> bool:
@@ -155,7 +155,7 @@ def _undo_config(where: Locations, before: Before, openclaw: OpenClaw | None, re
         return
     for one in changed:
         _put_back(where, one)
-    report.done.append("put OpenClaw's configuration back as it was")
+    report.done.append("restored OpenClaw's configuration")
 
 
 def _undo_hooks(where: Locations, before: Before, openclaw: OpenClaw) -> None:
@@ -189,7 +189,7 @@ def _undo_files(where: Locations, before: Before, service: Service, report: Repo
     if not before.home_existed:
         report.done.append(f"deleted {where.home}, which was not there before")
     elif changed or new:
-        report.done.append(f"put the files in {where.home} back as they were")
+        report.done.append(f"restored the files in {where.home}")
 
 
 def _differs(where: Locations, one: Saved) -> bool:
@@ -221,7 +221,7 @@ def _wait_for_commands(before: Before) -> None:
 
 
 def _marked(mark: bytes) -> bool:
-    """Whether a process of ours has this in its environment (Linux; elsewhere that can't be told)."""
+    """Whether a process of ours has this in its environment (Linux; elsewhere that can't be seen)."""
     proc = Path("/proc")
     for folder in proc.iterdir() if proc.is_dir() else []:
         if not folder.name.isdecimal() or int(folder.name) == os.getpid():

@@ -60,7 +60,7 @@ def begin(
 ) -> Iterator[None]:
     """Write down how everything is, and lend the lock; what was written goes when the body ends without an error.
 
-    `noted` and `running` tell of the service as it was. Raises SetupError when another setup is under way, OSError when
+    `noted` and `running` tell of the service as it was. Raises SetupError when another setup is running, OSError when
     it can't be written: then nothing is left of it.
     """
     existed = where.home.exists()
@@ -110,7 +110,7 @@ def left_behind(where: Locations) -> Before | None:
 
 
 def read(where: Locations) -> Before | None:
-    """The record, if it is whole."""
+    """The record, if it is complete."""
     try:
         values: dict[str, Any] = json.loads((where.undo / _RECORD).read_text("utf-8", "surrogateescape"))
         return Before(**values | {"files": [Saved(**one) for one in values["files"]]})
@@ -139,7 +139,7 @@ def _lock(where: Locations) -> IO[str]:
         found = read(where)
         who = f" (process {found.pid})" if found else ""
         raise SetupError(
-            f"another setup of {where.home.parent} is under way{who}", hint="Wait until it has ended."
+            f"another setup of {where.home.parent} is running{who}", hint="Wait until it has ended."
         ) from None
     return file
 

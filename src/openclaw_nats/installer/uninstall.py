@@ -34,7 +34,7 @@ def uninstall(openclaw: OpenClaw | None, where: Locations, *, purge: bool) -> li
             gateway_plugin.uninstall(openclaw, plugin_dir())
             done.append("removed the plugin from OpenClaw")
         if gateway_hooks.restore(openclaw, record.get("hooksBefore"), record.get("hooksSet")):
-            done.append("put OpenClaw's hooks back as they were")
+            done.append("restored the hooks settings of OpenClaw")
         done += _restore_config(openclaw, where, record)
     for path in (where.setup_record, where.openclaw_backup, where.plugin_settings, where.hook_token):
         path.unlink(missing_ok=True)

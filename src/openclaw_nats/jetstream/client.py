@@ -24,7 +24,7 @@ class SturdyClient(Client):
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
-        """The headers; of one that is there twice the last counts, and a CloudEvents attribute is noted as TWICE."""
+        """The headers; of one that appears twice the last counts, and a CloudEvents attribute is noted as TWICE."""
         found = Client._parse_header_lines(raw)
         names = [line.partition(b":")[0].strip().lower() for line in raw.split(b"\r\n")]
         attributes = [name for name in names if name.startswith(b"ce-")]

@@ -50,7 +50,7 @@ class Options:
     credentials_file: str = ""
     nkey_seed_file: str = ""
     tls_ca_file: str = ""
-    server_proof: str = ""  # what only our own nats-server knows, beside us (service/nats_config.py)
+    server_proof: str = ""  # what only our own nats-server knows, besides us (service/nats_config.py)
     domain: str = ""
     inbox_prefix: str = "_INBOX"
 
@@ -137,7 +137,7 @@ def server_proof(seed: str) -> str:
 async def _check_server(client: Client, expected: str) -> None:
     """Have the server prove that it is ours before anything is published; raise OSError when it does not.
 
-    An nkey tells it nothing, so a program that has NATS' port could let us in whatever we sign, and take our events.
+    An nkey reveals nothing to it, so a program that has NATS' port could accept whatever we sign, and take our events.
     """
     reply = await client.request("$SYS.REQ.USER.INFO", timeout=5)
     try:
@@ -447,7 +447,7 @@ async def connected(options: Options, seconds: float = 5.0) -> AsyncIterator[Con
         if not connection.connected:
             raise Unavailable(
                 f"NATS at {options.shown} can't be used: {connection.last_error or f'no answer within {seconds:g} s'}",
-                hint="`openclaw-nats doctor` says whether it runs, listens there and lets us in.",
+                hint="`openclaw-nats doctor` says whether it runs, listens there and accepts our sign-in.",
             )
         yield connection
     finally:
@@ -465,7 +465,7 @@ def parse_reply(reply: Msg) -> dict[str, Any]:
 
 
 def checked(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer of JetStream that tells no error; raise Unavailable for one that does."""
+    """An answer of JetStream without an error; raise Unavailable for one that does."""
     if "error" in answer:
         error = answer["error"]
         text = f"JetStream refused: {error.get('description')} (error {error.get('err_code')})"

@@ -3,7 +3,7 @@
 A consumer is only deleted when its position is saved: a process that dies before the new one is there goes on from it.
 Facts (nats-server 2.15.1, JetStream wire API): a pull request is answered by messages and ended by a status message
 (404, 408, 409); with `idle_heartbeat` the server says that it is alive by status 100. A consumer whose filter changes
-goes on from where it was, past messages that only the new filter covers: so it is made anew, from the right sequence.
+goes on from where it was, past messages that only the new filter covers: so it is made again, from the right sequence.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class JetStreamSource:
         if self._broken:
             raise Unavailable(f"the consumer has to be opened again: {self._broken}")
         if time.monotonic() - self._heard > _SILENCE_SECONDS:
-            raise Unavailable("the consumer keeps still: it is opened again")
+            raise Unavailable("the consumer stopped responding: it is opened again")
         await self._ask()
         if not self._buffer:
             self._arrived.clear()

@@ -125,7 +125,7 @@ class JetStreamEventLog:
                 raise _unavailable(answer["error"])
             return None
         if answer.get("count") != last:
-            raise Unavailable("JetStream acknowledged another number of messages than the batch had")
+            raise Unavailable("JetStream acknowledged a different number of messages than the batch had")
         first = answer["seq"] - last + 1
         return [Stored(first + offset, False) for offset in range(last)]
 

@@ -23,7 +23,7 @@ def consumer_name(gateway_id: str) -> str:
 
 
 def older_consumer_name(gateway_id: str) -> str:
-    """The name that its consumer had in 0.1.0 before ids that differ only by signs were told apart."""
+    """The name that its consumer had in 0.1.0 before ids that differ only by signs were distinguished."""
     return _PREFIX + _replaced(gateway_id)
 
 

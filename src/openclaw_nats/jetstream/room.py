@@ -1,7 +1,7 @@
 """What to do when a stream does not fit into the room that NATS, or our account there, has for it.
 
 JetStream reserves `max_bytes` of every stream when it is made, in an account without tiers once for each replica. What
-is left of an account is told by its API (`INFO`); what a server has on its disk, it does not tell.
+is left of an account is in its API (`INFO`); what a server has on its disk, it does not say.
 """
 
 from __future__ import annotations

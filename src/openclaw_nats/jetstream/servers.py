@@ -1,9 +1,9 @@
 """Which nats-servers can lead our streams, and their versions.
 
 Any server of the cluster may become a stream's leader, also one that is older than the one we are connected to: what it
-can't do, then nobody can. A user of an ordinary account can't ask the cluster for its members, but every server tells
+can't do, then nobody can. A user of an ordinary account can't ask the cluster for its members, but every server gives
 its name, version and cluster to whoever connects, before any sign-in (INFO, the first line of the NATS protocol), and a
-stream tells the version of the server that leads it (nats-server 2.11: `_nats.ver` in its metadata).
+stream gives the version of the server that leads it (nats-server 2.11: `_nats.ver` in its metadata).
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ async def save(connection: Connection, stream: str, file: Path) -> dict[str, Any
                 if not chunk.data:
                     if chunk.headers and (status := chunk.headers.get("Status")) and status != "204":
                         raise Unavailable(
-                            f"saving stream {stream} broke off: {chunk.headers.get('Description', status)}"
+                            f"saving stream {stream} was interrupted: {chunk.headers.get('Description', status)}"
                         )
                     break
                 out.write(chunk.data)
@@ -101,7 +101,7 @@ async def restore(connection: Connection, stream: str, file: Path, saved: dict[s
             else:
                 reply = await _watched(connection, connection.client.request(subject, b"", timeout=_SECONDS), what)
     except (NatsError, OSError) as error:
-        raise Unavailable(f"{what} broke off: {words_for(error)}") from error
+        raise Unavailable(f"{what} was interrupted: {words_for(error)}") from error
     done = _right(parse_reply(reply), refused)
     about = _right(await _api(connection, f"STREAM.INFO.{stream}"), refused)
     return int(done["state"]["messages"]), str(about["created"])
@@ -217,7 +217,7 @@ async def _watched(connection: Connection, work: Awaitable[T], what: str) -> T:
             while not (await asyncio.wait([task], timeout=_LOOK_SECONDS))[0]:
                 _check_allowed(connection, what)
     except TimeoutError:
-        raise Unavailable(f"{what} broke off: no answer within {_SECONDS:g} s") from None
+        raise Unavailable(f"{what} was interrupted: no answer within {_SECONDS:g} s") from None
     finally:
         task.cancel()
     try:

@@ -1,4 +1,4 @@
-"""What time it is where the stream is: nats-server tells it with its answers.
+"""What time it is where the stream is: nats-server gives it with its answers.
 
 Schedules fire, and events are stored, by that clock. A machine whose own clock is minutes off would let fresh events
 expire and set timers for the wrong moment, so what is compared with a time of the stream's is asked here.
@@ -35,10 +35,10 @@ class StreamClock:
     def heard(self, answer: dict[str, Any], asked: float) -> None:
         """Note the time in an answer of JetStream's; one that has none, or came late, changes nothing."""
         took = self._monotonic() - asked
-        told = _seconds(str(answer.get("ts", "")))
-        if told is None or took > _SLOW_ANSWER:
+        stated = _seconds(str(answer.get("ts", "")))
+        if stated is None or took > _SLOW_ANSWER:
             return
-        self._server = (told + took / 2, self._monotonic())
+        self._server = (stated + took / 2, self._monotonic())
         self.offset = self._clock() - self._server[0]
 
     @property
@@ -55,8 +55,8 @@ class StreamClock:
         """Seconds since the Unix epoch, now."""
         if not self.apart:
             return self._clock()
-        told, at = self._server
-        return told + self._monotonic() - at
+        stated, at = self._server
+        return stated + self._monotonic() - at
 
     @property
     def correction(self) -> float:

@@ -65,7 +65,7 @@ class StreamSettings:
         """Note which settings the stream does not have."""
         name = wanted["name"]
         if not self._may_change(found, wanted):
-            reason = f"stream {name} was made by somebody else; `stream.change_adopted` allows to change it"
+            reason = f"stream {name} was not made by openclaw-nats; `stream.change_adopted` allows changes to it"
         elif name in self._refused:
             reason = f"refused: {self._refused[name]}"
         else:

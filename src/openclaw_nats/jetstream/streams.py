@@ -57,7 +57,7 @@ def schedules_problem(server: Server) -> str:
 
 
 class Streams:
-    """Keeps both streams as they must be; `atomic` tells whether the events stream takes atomic batches."""
+    """Keeps both streams as they must be; `atomic` says whether the events stream takes atomic batches."""
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
         self._connection = connection
@@ -96,8 +96,8 @@ class Streams:
         if oldest.number != (0, 0, 0) and not supports_atomic(oldest.version):
             found.append(f"nats-server {oldest.version} is older than 2.12: slower")
         if len(versions) > 1:
-            told = "; ".join(f"{version}: {', '.join(names)}" for version, names in versions.items())
-            found.append(f"the servers of this NATS have several versions ({told}): what one can't do, none does")
+            shown = "; ".join(f"{version}: {', '.join(names)}" for version, names in versions.items())
+            found.append(f"the servers of this NATS have several versions ({shown}): what one can't do, none does")
         return [*found, *(text for text in (self._nearly_full, self.clock.note) if text)]
 
     async def state(self) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class Streams:
         return int((await self.state())["last_seq"])
 
     async def subject_counts(self) -> dict[str, int]:
-        """How many messages each subject of the events stream has; the server tells 100,000 subjects at a time."""
+        """How many messages each subject of the events stream has; the server lists 100,000 subjects at a time."""
         found: dict[str, int] = {}
         while True:
             query = {"subjects_filter": EVERYTHING, "offset": len(found)}
@@ -276,7 +276,7 @@ def _widen(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     if found.get("storage") != "file":
         raise StreamConflict(
             f"stream {name} exists, but keeps its messages in memory: they would be lost with the server",
-            hint="Remove it (its events are lost), then restart openclaw-nats, which makes it anew on disk.",
+            hint="Remove it (its events are lost), then restart openclaw-nats, which makes it again on disk.",
         )
     changed = dict(found)
     subject = wanted["subjects"][0]

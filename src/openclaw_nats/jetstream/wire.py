@@ -23,7 +23,7 @@ class Place:
 
 
 def place_of(message: Msg) -> Place | None:
-    """The place that a message's reply subject tells; None for a message that no consumer handed out.
+    """The place that a message's reply subject gives; None for a message that no consumer handed out.
 
     `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<consumer sequence>.<time>.<pending>`, or from a newer server
     with domain and account after ACK and a token at the end (NATS ADR-15).

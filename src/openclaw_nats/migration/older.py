@@ -39,7 +39,7 @@ class Older:
 
 
 def find(state_dir: Path, database: Path | None) -> Older:
-    """The installation beside this OpenClaw; raise SetupError when there is none."""
+    """The installation next to this OpenClaw; raise SetupError when there is none."""
     folder = state_dir / FOLDER
     file = state_dir / ".env"
     environment = read_environment(file)

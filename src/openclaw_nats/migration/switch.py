@@ -79,7 +79,7 @@ class Switch:
         self._adopt()
         for item in plan.of("add", "replace"):
             self._take(item)
-        self._say("✓", "Import", f"{len(plan.of('add', 'replace'))} things are here now")
+        self._say("✓", "Import", f"{len(plan.of('add', 'replace'))} items were migrated")
 
     def _adopt(self) -> None:
         assert self._older is not None  # noqa: S101  (run has looked)

@@ -146,7 +146,7 @@ class Ingest:
                 raise
             except Exception as error:  # a mistake of ours costs this event, not the others
                 log.error("ingest.bug", error=repr(error), exc_info=True)
-                outcome.rejected.append((index, Mistake(f"a mistake in openclaw-nats: {error!r}"[:300])))
+                outcome.rejected.append((index, Mistake(f"a fault in openclaw-nats: {error!r}"[:300])))
                 continue
             if message is None:
                 outcome.filtered += 1

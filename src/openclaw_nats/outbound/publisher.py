@@ -50,13 +50,13 @@ class GroupCommitPublisher:
     async def publish(self, messages: Sequence[Message]) -> list[Result]:
         """Store the messages and return one result each, in their order, after the log's acknowledgement.
 
-        An id that is already under way (also twice in one call) is stored once and told as a duplicate. Raises
+        An id that is already under way (also twice in one call) is stored once and reported as a duplicate. Raises
         Unavailable when the log can't take them; repeat with the same ids. If the caller is cancelled the messages
         are stored all the same.
         """
         size = sum(len(message.body) for message in messages)
         if self._waiting_bytes + size > MAX_WAITING_BYTES:
-            raise Unavailable("more events are waiting for JetStream than memory is set aside for", retry_after=2)
+            raise Unavailable("more events are waiting for JetStream than there is memory for", retry_after=2)
         submission = _Submission([], asyncio.get_running_loop().create_future())
         submission.done.add_done_callback(_retrieve)
         places = [self._place(message, submission) for message in messages]

@@ -32,7 +32,7 @@ class RedactionProcess:
             found = msgspec.json.decode(await self._worker.ask(request), type=str).encode()
         except Poison as error:
             cause = "; is one of redaction.patterns too slow for it?" if redactor.patterns else ""
-            raise InvalidEvent(f"the event can't be stored without a look for secrets, and {error}{cause}") from None
+            raise InvalidEvent(f"the event has to be searched for secrets first, and {error}{cause}") from None
         return data if found == data else found
 
     async def close(self) -> None:

@@ -51,7 +51,7 @@ async def _try(patterns: Sequence[str]) -> None:
         except InvalidEvent:
             raise SettingsError(
                 f"{NAME}: {pattern[:80]!r} takes too long on some texts, such as {text[:40]!r} repeated",
-                hint="Avoid a repetition inside or beside one of the same characters; begin with a fixed text or \\b.",
+                hint="Avoid a repetition inside or next to one of the same characters; begin with a fixed text or \\b.",
             ) from None
         finally:
             await process.close()
@@ -106,7 +106,7 @@ def _units(items: Any) -> list[str]:
 
 
 def _one(items: Any) -> str:
-    """A text that these parts of a pattern match, as far as that can be told."""
+    """A text that these parts of a pattern match, as far as that can be known."""
     text = ""
     for operation, argument in items:
         if operation is _constants.LITERAL:

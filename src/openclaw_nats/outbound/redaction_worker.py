@@ -13,7 +13,7 @@ CPU_SECONDS = 3.0
 
 
 class Request(msgspec.Struct):
-    """JSON data, as text, and what is secret beside the built-in rules."""
+    """JSON data, as text, and what is secret besides the built-in rules."""
 
     data: str
     patterns: tuple[str, ...] = ()

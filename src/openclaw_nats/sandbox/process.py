@@ -51,12 +51,12 @@ class Worker:
                 except TimeoutError:
                     await self._end()
                     raise Poison(f"{self._what} did not end within {WALL_SECONDS:g} s and was stopped") from None
-                except (OSError, RuntimeError, ValueError):  # it may have died before: a fresh one tells
+                except (OSError, RuntimeError, ValueError):  # it may have died before: a fresh one will show
                     await self._end()
                 except asyncio.CancelledError:
                     await self._end()  # its answer would be taken for the next request's
                     raise
-            raise Poison(f"{self._what}: its process died of it: it may have needed too much memory")
+            raise Poison(f"{self._what}: its process died: it may have needed too much memory")
 
     async def close(self) -> None:
         """Stop the process."""

@@ -112,7 +112,7 @@ class CronBook:
         return await self._put(document, old, origin), old is None
 
     async def change(self, name: str, changes: object) -> Job:
-        """Change some fields of a job; null takes one back to its default."""
+        """Change some fields of a job; null resets one to its default."""
         if not isinstance(changes, dict):
             raise InvalidSchedule("the changes must be a JSON object")
         old = await self.named(name)

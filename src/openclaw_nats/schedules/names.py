@@ -48,7 +48,7 @@ def check_name(name: object) -> str:
 
 
 def key_of(name: str) -> str:
-    """A name as one token of a subject: itself when it is plain, else escaped with a number that tells it apart."""
+    """A name as one token of a subject: itself when it is plain, else escaped with a number that distinguishes it."""
     if _PLAIN.fullmatch(name):
         return name
     return f"{token_from_name(name)[:48]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"

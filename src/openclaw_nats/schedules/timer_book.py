@@ -101,7 +101,7 @@ class TimerBook:
         return None
 
     async def set(self, value: object, origin: Origin = OPERATOR) -> tuple[Timer, bool]:
-        """Set a timer, in place of one of that name; (the timer, whether the name is new)."""
+        """Set a timer; it replaces one of that name; (the timer, whether the name is new)."""
         document = parse_timer(value)
         now = self._clock()
         at = moment_of(document, now)

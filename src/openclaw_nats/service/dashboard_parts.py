@@ -71,9 +71,9 @@ def build_dashboard(
 
     async def pages() -> list[str]:
         found = [settings.sidecar.url + DASHBOARD]
-        told = reports.last.dashboard if reports.fresh and reports.last is not None else ""
-        if told and await gateway_is_up():  # a report stays fresh for a while after the Gateway has ended
-            found.insert(0, settings.gateway_page + told)
+        reported = reports.last.dashboard if reports.fresh and reports.last is not None else ""
+        if reported and await gateway_is_up():  # a report stays fresh for a while after the Gateway has ended
+            found.insert(0, settings.gateway_page + reported)
         return found
 
     def versions() -> dict[str, str]:

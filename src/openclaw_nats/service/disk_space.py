@@ -1,4 +1,4 @@
-"""How much room the disks have that we write to: the operator is told before anything stops."""
+"""How much room the disks have that we write to: the operator is warned before anything stops."""
 
 from __future__ import annotations
 

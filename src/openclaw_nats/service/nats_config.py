@@ -64,7 +64,7 @@ def make_nkey(where: Locations) -> None:
 
 def _users(settings: Settings, password: str) -> list[str]:
     """The operator's own programs come with the password; we by our nkey. Its permissions are how the server proves
-    itself to us (jetstream/connection.py): it tells them to that user alone, and we never publish there.
+    itself to us (jetstream/connection.py): it gives them to that user alone, and we never publish there.
     """
     users = [f"{{ user: {quoted(settings.nats.user or USER)}, password: {quoted(password)} }}"]
     seed_file = Locations(settings.home).nats_nkey

@@ -39,7 +39,7 @@ class Schedules:
         return {"schedules": self.keeper.run}
 
     async def report(self) -> SchedulesHealth:
-        """The part of `/api/health` that tells of schedules."""
+        """The part of `/api/health` about schedules."""
         try:
             async with asyncio.timeout(_REPORT_SECONDS):
                 timers = await self.timers.count()

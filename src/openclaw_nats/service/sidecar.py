@@ -77,7 +77,7 @@ _REPORT_SECONDS = 3.0
 
 @dataclass
 class Sidecar:
-    """The parts that have a life of their own; `app` answers, `tasks` run beside it."""
+    """The parts that have a life of their own; `app` answers, `tasks` run next to it."""
 
     app: HotPath
     connection: Connection

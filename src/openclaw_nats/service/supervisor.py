@@ -53,7 +53,7 @@ class Child:
 
 
 class Supervisor:
-    """Runs the children until told to stop. `say` gets a line for the operator on every change."""
+    """Runs the children until asked to stop. `say` gets a line for the operator on every change."""
 
     def __init__(self, settings: Settings, nats_server: Path | None, say: Callable[[str], None]) -> None:
         self._settings = settings
@@ -112,8 +112,8 @@ class Supervisor:
             child.attempt = 0 if loop.time() - started > _HEALTHY_SECONDS else child.attempt + 1
             child.restarts += 1
             wait = _BACKOFF[min(child.attempt, len(_BACKOFF) - 1)]
-            told = [line for line in child.error_lines if line.startswith("Error:")] or child.error_lines
-            reason = f": {told[-1].removeprefix('Error: ')}" if told and code > 0 else ""
+            printed = [line for line in child.error_lines if line.startswith("Error:")] or child.error_lines
+            reason = f": {printed[-1].removeprefix('Error: ')}" if printed and code > 0 else ""
             self._say(f"{child.name} ended ({_describe(code)}){reason}; starting it again in {wait:g} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(child.asked.wait(), wait)

@@ -40,7 +40,7 @@ def apply(raw: Raw, environment: Mapping[str, str], *, nats: str) -> list[str]:
             continue
         value = _nats(text) if name == "nats.url" else _http(text)
         if value is None:
-            notes.append(f"{variable} in the environment is not used: it is no address that {name} could hold")
+            notes.append(f"{variable} in the environment is not used: it is not an address that {name} could hold")
             continue
         raw[name] = (value, variable)
         if name == "nats.url" and find("nats.managed").variable not in environment:

@@ -90,7 +90,7 @@ def _toml(path: Path) -> dict[str, object]:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(
-            f"{path} is not valid TOML: {error}", hint="Mend that line, or move the file away."
+            f"{path} is not valid TOML: {error}", hint="Fix that line, or move the file away."
         ) from None
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror}") from None

@@ -104,7 +104,7 @@ class Settings:
         return _read(Path(path)) if path else ""
 
     def hook_token(self) -> str:
-        """OpenClaw's `hooks.token`, read anew each time, since it may be set right while we run; empty without one."""
+        """OpenClaw's `hooks.token`, read again each time, since it may be set right while we run; empty without one."""
         path = self.gateway.hook_token_file or self.home / "hook-token"
         return os.environ.get(HOOK_TOKEN_VARIABLE, "").strip() or _read(Path(path))
 

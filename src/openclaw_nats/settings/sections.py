@@ -68,7 +68,7 @@ class Gateway:
         also="OPENCLAW_GATEWAY_URL",
     )
     public_url: str = setting(HTTP_URL, "", "Where people's browsers reach it; empty: gateway.url.")
-    hook_token_file: str = setting(TEXT, "", "File with OpenClaw's hooks.token (default: `hook-token` beside).")
+    hook_token_file: str = setting(TEXT, "", "File with OpenClaw's hooks.token (default: `hook-token`).")
     hooks_path: str = setting(URL_PATH, "/hooks", "OpenClaw's hooks.path: below it the Gateway takes turns over HTTP.")
     certificate_file: str = setting(TEXT, "", "PEM file with the Gateway's own certificate; only that one is taken.")
     id: str = setting(TEXT, "", "Name of this Gateway in events; empty means the host's name.")
@@ -158,8 +158,8 @@ class Delivery:
         one_of("auto", "plugin", "hooks"), "auto", "To the Gateway by its plugin, or /hooks/agent."
     )
     run_timeout: float = setting(DURATION, "30m", "How long an agent's turn may take.")
-    max_text: int = setting(SIZE, "100KiB", "Longest text of one turn; what is over it goes into the next.")
-    max_hops: int = setting(WHOLE, 3, "Loop guard: how many deliveries deep an event may still wake agents.")
+    max_text: int = setting(SIZE, "100KiB", "Longest text of one turn; the rest goes into the next.")
+    max_hops: int = setting(WHOLE, 3, "Loop guard: how many dispatches deep an event may still wake agents.")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ T = TypeVar("T")
 NO_OLD_PLACES = "no old places"
 PLAIN_IDS_UNTIL = "plain ids until"
 _INSERT_EVENT = "INSERT INTO events (place, document) VALUES (?, ?) ON CONFLICT DO NOTHING"
-# Redriven deliveries of a version that knew events by their ids have no place that could be told from the message.
+# Redriven deliveries of a version that knew events by their ids have no place that the message would show.
 _KNOWN_OF_OLD = "SELECT 1 FROM deliveries WHERE place = ? AND route_id = ?"
 _NEW = (
     *("place", "event_id", "route_id", "route", "subject", "session", "sequence", "state", "reason", "flow_key"),
@@ -238,7 +238,7 @@ def release_again(db: sqlite3.Connection, dispatch_id: str, reason: str, now: fl
 
 
 def revive(db: sqlite3.Connection, numbers: Iterable[int], reason: str, now: float) -> list[tuple[int, str, Waiting]]:
-    """Dead letters become pending again, arrived now; those whose event is still there, as `waiting` tells them."""
+    """Dead letters become pending again, arrived now; those whose event is still there, as `waiting` lists them."""
     revived = []
     sql = f"""UPDATE deliveries SET state = 'pending', reason = '', dispatch_id = NULL, told = 0,
               arrived_at = ?, stored_at = ?, changed_at = ?

@@ -34,7 +34,7 @@ Send = Callable[[list[Span]], bool]
 
 
 class SpanExporter:
-    """The task. `send` blocks, and tells whether the endpoint has taken the spans."""
+    """The task. `send` blocks, and returns whether the endpoint has taken the spans."""
 
     def __init__(
         self, event_log: EventLog, database: Database, gateway_id: str, end: Callable[[], Awaitable[int]], send: Send
@@ -123,7 +123,7 @@ def otlp(endpoint: str, gateway_id: str) -> Send:
     except ImportError:
         raise SettingsError(
             "otel.endpoint is set, but OpenTelemetry is not installed",
-            hint="`pip install 'openclaw-nats[otel]'`, or take the setting back.",
+            hint="`pip install 'openclaw-nats[otel]'`, or unset otel.endpoint.",
         ) from None
     exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", timeout=10)
     resource = Resource.create({"service.name": "openclaw", "service.instance.id": gateway_id})
@@ -133,7 +133,7 @@ def otlp(endpoint: str, gateway_id: str) -> Send:
         return SpanContext(trace, number, is_remote=is_remote, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 
     def readable(span: Span) -> ReadableSpan:
-        kind = span.error[:50] if span.client else "_OTHER"  # of a model's call the Gateway tells the error's kind only
+        kind = span.error[:50] if span.client else "_OTHER"  # of a model's call the Gateway gives the error's kind only
         attributes = {**span.attributes, **({"error.type": kind} if span.error else {})}
         return ReadableSpan(
             name=span.name,

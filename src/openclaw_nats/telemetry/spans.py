@@ -1,6 +1,6 @@
 """An agent run's events as spans, named by OpenTelemetry's semantic conventions for generative AI (GenAI).
 
-A run is `invoke_agent`, a model's call `chat`, a tool's `execute_tool`; each is made of the one event that tells its
+A run is `invoke_agent`, a model's call `chat`, a tool's `execute_tool`; each is made of the one event that reports its
 end and how long it took. Ids follow from the ids of run and event, so that the same event makes the same span again.
 """
 
@@ -45,13 +45,13 @@ class Span:
 
 
 class SpanMaker:
-    """Turns events into spans; remembers the tokens of a run until its end is told."""
+    """Turns events into spans; remembers the tokens of a run until its end is reported."""
 
     def __init__(self) -> None:
         self._tokens: OrderedDict[str, dict[str, int]] = OrderedDict()
 
     def span_of(self, event: Mapping[str, Any], woken_by: Sequence[str] = ()) -> Span | None:
-        """The span that an event (a decoded CloudEvent) tells the end of; None for all others.
+        """The span that an event (a decoded CloudEvent) reports the end of; None for all others.
 
         `woken_by` are the traceparents of the events that woke the run, the first one being its parent.
         """
