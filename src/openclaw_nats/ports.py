@@ -132,7 +132,8 @@ class EventSource(Protocol):
     async def next(self) -> list[Delivered]:
         """Wait for messages and return them, oldest first. Raises Unavailable when the stream can't be read.
 
-        What was handed out and not acknowledged, by this process or one before it, comes again after ACK_SECONDS.
+        What was handed out and not acknowledged, by this process or one before it, comes again after ACK_SECONDS, and
+        then in any order.
         """
 
     async def acknowledge(self, delivered: Sequence[Delivered]) -> None:

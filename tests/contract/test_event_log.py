@@ -10,38 +10,23 @@ from typing import Any
 
 import pytest
 
+from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.envelope import Event, encode
 from openclaw_nats.events.messages import Message, Stored
-from openclaw_nats.jetstream.connection import Connection, Options
-from openclaw_nats.jetstream.event_log import JetStreamEventLog
-from openclaw_nats.jetstream.streams import Streams
-from openclaw_nats.settings import load
-from tests.support.memory_log import MemoryLog
-from tests.support.processes import NATS_PASSWORD, NatsServer
+from tests.contract.world import World, world_of
 
 A = "agent.events.custom.a"
 
 
 @pytest.fixture(params=["memory", "jetstream", "jetstream-without-batches"])
-async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
-    if request.param == "memory":
-        yield MemoryLog()
-        return
-    server = NatsServer(tmp_path / "nats")
-    server.start()
-    connection = Connection(Options((server.url,), "openclaw-nats", NATS_PASSWORD))
-    streams = Streams(connection, load(tmp_path, {}))
-    connection.on_connect = streams.ensure
-    task = asyncio.create_task(connection.run())
-    while not connection.ready:  # noqa: ASYNC110  (there is nothing to wait on)
-        await asyncio.sleep(0.01)
-    assert streams.atomic
-    if request.param == "jetstream-without-batches":
-        streams.atomic = False  # as on a server older than 2.12
-    yield JetStreamEventLog(connection, streams)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    server.close()
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    async with world_of(request.param, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def log(world: World) -> Any:
+    return world.log
 
 
 def messages(*numbers: int, subject: str = "agent.events.custom.a") -> list[Message]:
@@ -137,3 +122,41 @@ async def test_following_brings_what_comes_later(log: Any) -> None:
     await log.append(messages(3))
     await asyncio.wait_for(task, 10)
     assert seen == [b'{"n":1}', b'{"n":2}', b'{"n":3}']
+
+
+async def test_while_the_server_is_away_nothing_is_said_to_be_stored_and_afterwards_all_goes_on(world: World) -> None:
+    await world.log.append(messages(1))
+    await world.go()
+    with pytest.raises(Unavailable):
+        await world.log.append(messages(2))
+    with pytest.raises(Unavailable):
+        await bodies(world.log)
+    with pytest.raises(Unavailable):
+        await world.log.stored_since(time.time() - 60, messages(1))
+    await world.come()
+    assert await world.log.append(messages(1, 2)) == [Stored(1, True), Stored(2, False)]
+    assert len(await bodies(world.log)) == 2
+
+
+async def test_a_reader_that_follows_learns_that_the_server_is_gone(world: World) -> None:
+    await world.log.append(messages(1))
+
+    async def follow() -> None:
+        async for _ in world.log.read(subject="agent.events.>", since=None, limit=None, follow=True):
+            pass
+
+    task = asyncio.create_task(follow())
+    await asyncio.sleep(0.1)
+    await world.go()
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(task, 30)
+
+
+async def test_closing_leaves_nobody_waiting(world: World) -> None:
+    tasks = [asyncio.create_task(world.log.append(messages(number))) for number in range(50)]
+    await asyncio.sleep(0)
+    await world.close()
+    found = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
+    assert all(isinstance(one, list | Unavailable) for one in found), found
+    with pytest.raises(Unavailable):
+        await world.log.append(messages(99))

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 
-from openclaw_nats.errors import InvalidInput, TooLarge
+from openclaw_nats.errors import InvalidInput, TooLarge, Unavailable
 from openclaw_nats.events import envelope
 from openclaw_nats.events.messages import Message, Stored, StoredMessage
 from openclaw_nats.events.subjects import matches
@@ -21,8 +21,10 @@ class MemoryLog:
         self.messages: list[Message] = []
         self.times: list[float] = []
         self.too_large: set[str] = set()
+        self.away = False
 
     async def append(self, messages: Sequence[Message]) -> list[Stored | InvalidInput]:
+        self._check()
         results: list[Stored | InvalidInput] = []
         for message in messages:
             known = next((at for at, one in enumerate(self.messages, 1) if one.id == message.id), None)
@@ -39,6 +41,7 @@ class MemoryLog:
     async def stored_since(
         self, start_time: float, messages: Sequence[Message], plain_until: float = 0.0
     ) -> dict[str, int]:
+        self._check()
         found = {}
         for at, (one, moment) in enumerate(zip(self.messages, self.times, strict=True), 1):
             for wanted in messages if moment >= start_time else ():
@@ -50,6 +53,7 @@ class MemoryLog:
     async def read(
         self, *, subject: str, since: float | None, limit: int | None, follow: bool, after: int = 0
     ) -> AsyncIterator[StoredMessage | None]:
+        self._check()
         at = 0
         since = None if after else since
         chosen = [n for n, one in enumerate(self.messages) if n >= after and self._fits(n, subject, since)]
@@ -61,8 +65,13 @@ class MemoryLog:
                 if matches(subject, self.messages[at].subject):
                     yield self._stored(at)
                 at += 1
+            self._check()
             yield None
             await asyncio.sleep(0.01)
+
+    def _check(self) -> None:
+        if self.away:
+            raise Unavailable("the server is away")
 
     def _fits(self, at: int, subject: str, since: float | None) -> bool:
         return matches(subject, self.messages[at].subject) and (since is None or self.times[at] >= since)
