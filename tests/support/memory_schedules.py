@@ -19,7 +19,18 @@ class MemorySchedules:
         self._records: dict[str, Record] = {}
         self._armed: dict[str, Arm] = {}
         self._sequence = 0
-        self.away = False
+        self._away = False
+        self._back = 0.0  # since when the server is there
+
+    @property
+    def away(self) -> bool:
+        return self._away
+
+    @away.setter
+    def away(self, away: bool) -> None:
+        if not away and self._away:
+            self._back = self._clock()
+        self._away = away
 
     async def read(self, pattern: str) -> list[Record]:
         self._now()
@@ -79,7 +90,7 @@ class MemorySchedules:
             if one.at <= now:
                 record = self._records.pop(one.subject)
                 del self._armed[one.subject]
-                self._put(one.target, record.body, record.headers, now)
+                self._put(one.target, record.body, record.headers, max(one.at, record.time, self._back))
 
     def _put(self, subject: str, body: bytes, headers: Mapping[str, str], at: float) -> int:
         self._sequence += 1

@@ -73,6 +73,8 @@ class Keeper:
         self._checks: dict[str, float] = {}
         self._queue: list[tuple[float, str]] = []
         self._gone: set[str] = set()
+        self._refreshed = self._cleaned = 0.0
+        self._failures = 0
         self._unusable: dict[str, str] = {}
         self._without_future: set[str] = set()  # jobs of which nothing has fired that is yet to come
         self.last_error = ""
@@ -101,32 +103,32 @@ class Keeper:
 
     async def run(self) -> None:
         """Keep all jobs armed until cancelled."""
-        refreshed = cleaned = 0.0
-        failures = 0
         while True:
-            if not self._gate.allowed:
-                self.last_error = ""  # `problem` asks the gate
-                await self._gate.wait()
-            try:
-                now = self._clock()
-                if self._steps.put_back():
-                    self._clock_put_back(now)
-                if not 0 <= now - refreshed < REFRESH_SECONDS:
-                    await self._refresh()
-                    refreshed = now
-                if not 0 <= now - cleaned < CLEAN_SECONDS:
-                    await self._clean()
-                    cleaned = now
-                await self._look_at_due()
-                self.last_error, failures = "", 0
-                pause = min(
-                    REFRESH_SECONDS, max(0.05, (self._queue[0][0] if self._queue else now + 60) - self._clock())
-                )
-            except (Unavailable, Unsupported) as error:
-                self.last_error, refreshed = str(error), 0.0
-                pause = 10.0 if isinstance(error, Unsupported) else wait_after(failures, 0.2, 5.0)
-                failures += 1
-            await self._pause(pause)
+            await self._pause(await self.step())
+
+    async def step(self) -> float:
+        """Look at what is due once; in how many seconds to look again, at the latest."""
+        if not self._gate.allowed:
+            self.last_error = ""  # `problem` asks the gate
+            await self._gate.wait()
+        try:
+            now = self._clock()
+            if self._steps.put_back():
+                self._clock_put_back(now)
+            if not 0 <= now - self._refreshed < REFRESH_SECONDS:
+                await self._refresh()
+                self._refreshed = now
+            if not 0 <= now - self._cleaned < CLEAN_SECONDS:
+                await self._clean()
+                self._cleaned = now
+            await self._look_at_due()
+        except (Unavailable, Unsupported) as error:
+            self.last_error, self._refreshed = str(error), 0.0
+            self._failures += 1
+            return 10.0 if isinstance(error, Unsupported) else wait_after(self._failures - 1, 0.2, 5.0)
+        self.last_error, self._failures = "", 0
+        due = self._queue[0][0] if self._queue else now + REFRESH_SECONDS
+        return min(REFRESH_SECONDS, max(0.05, due - self._clock()))
 
     def _clock_put_back(self, now: float) -> None:
         """Look at every job again: its next check, and what it was thought to have fired, are of the wrong time."""
@@ -159,11 +161,6 @@ class Keeper:
                 await self._wake.wait()
         except TimeoutError:
             return
-
-    def _until_due(self) -> float:
-        if not self._queue:
-            return REFRESH_SECONDS
-        return min(REFRESH_SECONDS, max(0.05, self._queue[0][0] - self._clock()))
 
     async def _look_at_due(self) -> None:
         while self._queue and self._queue[0][0] <= self._clock():
