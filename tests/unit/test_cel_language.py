@@ -13,6 +13,7 @@ import pytest
 
 from openclaw_nats.errors import InvalidRoute, Poison
 from openclaw_nats.events.conditions import Expression, context_of
+from openclaw_nats.events.decoding import Decoded
 from openclaw_nats.events.makers import Maker
 from openclaw_nats.inbound.judging import SLOW, Judge
 from openclaw_nats.inbound.route import Route, compile_route, parse
@@ -28,6 +29,10 @@ DATA = {
     "b": True,
     "z": None,
 }
+
+
+def decoded(document: bytes) -> Decoded:
+    return Decoded("made", document)
 
 
 def route(**more: Any) -> Route:
@@ -182,12 +187,12 @@ async def judge() -> AsyncIterator[Judge]:
 async def test_a_macro_is_judged_in_a_process(judge: Judge) -> None:
     some = route(when="data.l.exists(x, x == 2)", flow={"key": "string(data.l[0])"})
     assert not some.is_cheap(10)
-    assert await judge.judge(some, msgspec.json.encode({"data": {"l": [1, 2]}})) == "1"
-    assert await judge.judge(some, msgspec.json.encode({"data": {"l": [1, 3]}})) is None
+    assert await judge.judge(some, decoded(msgspec.json.encode({"data": {"l": [1, 2]}}))) == "1"
+    assert await judge.judge(some, decoded(msgspec.json.encode({"data": {"l": [1, 3]}}))) is None
     with pytest.raises(Poison, match="no field"):
-        await judge.judge(some, b'{"data":{}}')
+        await judge.judge(some, decoded(b'{"data":{}}'))
     with pytest.raises(Poison, match="out of range"):
-        await judge.judge(some, b'{"data":{"l":[1e400]}}')
+        await judge.judge(some, decoded(b'{"data":{"l":[1e400]}}'))
 
 
 @pytest.mark.parametrize(
@@ -199,12 +204,12 @@ async def test_a_condition_that_takes_long_is_stopped_and_soon_not_asked(judge: 
     slow = route(when=when)
     for _ in range(SLOW):
         with pytest.raises(Poison, match=r"took too long|memory|died"):
-            await judge.judge(slow, document)
+            await judge.judge(slow, decoded(document))
     began = time.monotonic()
     with pytest.raises(Poison, match="tried again after a minute"):
-        await judge.judge(slow, document)
+        await judge.judge(slow, decoded(document))
     assert time.monotonic() - began < 0.2
-    assert await judge.judge(route(when="data.l.all(x, x > 5)"), document) == ""
+    assert await judge.judge(route(when="data.l.all(x, x > 5)"), decoded(document)) == ""
 
 
 # A route of an agent may be meant to stop the bus: whatever hides a macro from a search is found all the same.
@@ -259,8 +264,8 @@ async def test_a_pattern_that_an_event_brings_is_tried_in_a_process(judge: Judge
     some = route(when="subject.matches(data.p)")
     document = {"subject": "agent.events.custom.a", "data": {"p": r"(?:\p{L}{200}){4}"}}
     with pytest.raises(Poison, match=r"not a valid regex|took too long"):
-        await judge.judge(some, msgspec.json.encode(document))
-    assert await judge.judge(some, msgspec.json.encode({**document, "data": {"p": "custom"}})) == ""
+        await judge.judge(some, decoded(msgspec.json.encode(document)))
+    assert await judge.judge(some, decoded(msgspec.json.encode({**document, "data": {"p": "custom"}}))) == ""
 
 
 async def test_slow_events_between_quick_ones_are_counted_too(judge: Judge) -> None:
@@ -268,12 +273,13 @@ async def test_slow_events_between_quick_ones_are_counted_too(judge: Judge) -> N
     some = route(when="data.l.all(x, x in data.l && !(x + 1000000 in data.l))")
     quick, slow = (msgspec.json.encode({"data": {"l": list(range(n))}}) for n in (1, 100_000))
     for _ in range(SLOW):
-        assert await judge.judge(some, quick) == ""
+        assert await judge.judge(some, decoded(quick)) == ""
         with pytest.raises(Poison, match=r"took too long|memory|died"):
-            await judge.judge(some, slow)
+            await judge.judge(some, decoded(slow))
     with pytest.raises(Poison, match="tried again after a minute"):
-        await judge.judge(some, slow)
-    assert await judge.judge(some, quick) == ""  # three events of somebody's do not take the route from the others
+        await judge.judge(some, decoded(slow))
+    # three events of somebody's do not take the route from the others
+    assert await judge.judge(some, decoded(quick)) == ""
 
 
 async def test_the_conditions_of_one_agent_share_a_share_of_the_time() -> None:
@@ -289,12 +295,12 @@ async def test_the_conditions_of_one_agent_share_a_share_of_the_time() -> None:
         replace(route(when=f"data.l.exists(x, x == {n})"), maker=Maker("guest", f"agent:guest:{n}")) for n in range(20)
     ]
     for one in mine[:5]:
-        assert await judge.judge(one, b"{}") == ""
+        assert await judge.judge(one, decoded(b"{}")) == ""
     with pytest.raises(Poison, match=r"conditions of agent guest took 2\.0 s"):
-        await judge.judge(mine[5], b"{}")
+        await judge.judge(mine[5], decoded(b"{}"))
     operators = route(when="data.l.exists(x, x == 0)")
     for _ in range(20):
-        assert await judge.judge(operators, b"{}") == ""
+        assert await judge.judge(operators, decoded(b"{}")) == ""
     now[0] += 60
-    assert await judge.judge(mine[0], b"{}") == ""
+    assert await judge.judge(mine[0], decoded(b"{}")) == ""
     await judge.close()

@@ -16,6 +16,7 @@ import msgspec
 
 from openclaw_nats.errors import InvalidInput, TooLarge
 from openclaw_nats.events import content, envelope, json_text, modes, trace
+from openclaw_nats.events.conditions import context_of
 from openclaw_nats.events.lateness import too_late
 from openclaw_nats.events.messages import StoredMessage
 
@@ -33,9 +34,9 @@ def document_of(message: StoredMessage) -> bytes:
     return decode_message(message)[0].document
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decoded:
-    """What routing has to know of a message, and the message as a CloudEvents document.
+    """A message on its way in, decoded once: its document, what routing has to know of its envelope, its context.
 
     `owner` holds the attributes by which events.makers decides whose it is.
     """
@@ -47,6 +48,14 @@ class Decoded:
     runid: str = ""
     sessionkey: str = ""
     owner: Mapping[str, str] = field(default_factory=dict)
+    _context: Mapping[str, object] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def context(self) -> Mapping[str, object]:
+        """What conditions see of it, worked out once. Raises Poison for numbers that nothing can read."""
+        if self._context is None:
+            self._context = context_of(json_text.values(self.document))
+        return self._context
 
 
 def decode_message(message: StoredMessage) -> tuple[Decoded, str]:

@@ -154,7 +154,7 @@ class DryRun:
             elif not reason:
                 document = json_text.shown(decoded.document)
                 try:
-                    key = await self._judge.judge(route, decoded.document)
+                    key = await self._judge.judge(route, decoded)
                     reason = "" if key is not None else "a condition does not hold"
                 except Poison as error:
                     reason = f"dead letter: {error}"

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import structlog
 
 from openclaw_nats.backoff import wait_after
 from openclaw_nats.errors import Poison, Unavailable
-from openclaw_nats.events import json_text
-from openclaw_nats.events.conditions import context_of
 from openclaw_nats.events.decoding import Decoded, decode_message
 from openclaw_nats.events.identity import place_of
 from openclaw_nats.events.lateness import too_late
@@ -60,7 +57,7 @@ class Intake:
         wake: Callable[[], None],
         place: Callable[[StoredMessage], str] = lambda message: place_of(message.sequence, message.time),
         fired_at: Callable[[StoredMessage], float | None] = lambda message: None,
-        may_see: Callable[[Maker, Mapping[str, Any]], bool] = lambda maker, event: True,
+        may_see: Callable[[Maker, Mapping[str, str]], bool] = lambda maker, event: True,
         gate: Gate | None = None,
         losses: Losses | None = None,
         full: Callable[[], str] = lambda: "",
@@ -190,7 +187,6 @@ class Intake:
         if not routes:
             return []
         decoded, broken = _decoded(message)
-        context: dict[str, Any] | None = None
         rows = []
         for route in routes:
             if route.maker is not None and not self._may_see(route.maker, decoded.owner):
@@ -198,9 +194,7 @@ class Intake:
             reason, key = broken, ""
             if not broken and route.looks_inside:
                 try:
-                    if context is None and route.is_cheap(len(decoded.document)):
-                        context = context_of(json_text.values(decoded.document))
-                    judged = await self._judge.judge(route, decoded.document, context)
+                    judged = await self._judge.judge(route, decoded)
                 except Poison as error:
                     judged, reason = "", str(error)
                 except Unavailable:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
-from typing import Any
 
 import msgspec
 
 from openclaw_nats.errors import Poison
-from openclaw_nats.events import json_text
 from openclaw_nats.events.condition_worker import Request, Verdict
-from openclaw_nats.events.conditions import context_of
+from openclaw_nats.events.decoding import Decoded
 from openclaw_nats.inbound.route import Route
 from openclaw_nats.sandbox.process import Worker
 
@@ -42,16 +40,16 @@ class Judge:
         self._slow: _Minutes = {}
         self._spent: _Minutes = {}
 
-    async def judge(self, route: Route, document: bytes, context: dict[str, Any] | None = None) -> str | None:
+    async def judge(self, route: Route, event: Decoded) -> str | None:
         """The flow key of an event for a route, None when a condition does not hold.
 
         Raises Poison when one fails on the event or takes too long, Unavailable when no process can be started.
-        `context` is that of the document, if it is known already.
         """
         if not route.looks_inside:
             return ""
+        document = event.document
         if route.is_cheap(len(document)):
-            return route.judge(context or context_of(json_text.values(document)))
+            return route.judge(event.context)
         sources = tuple(one.source for one in route.conditions)
         key = route.key.source if route.key is not None else ""
         agent = route.maker.agent if route.maker is not None else ""
