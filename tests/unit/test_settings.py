@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openclaw_nats.errors import SettingsError
-from openclaw_nats.installer.config_file import set_values
 from openclaw_nats.settings import (
     REGISTRY,
     Settings,
@@ -141,33 +140,6 @@ def test_durations_and_sizes() -> None:
 def test_every_setting_has_one_variable() -> None:
     variables = [setting.variable for setting in REGISTRY]
     assert len(set(variables)) == len(variables)
-
-
-def test_setting_values_keeps_comments_and_order(tmp_path: Path) -> None:
-    path = tmp_path / "config.toml"
-    path.write_text(
-        "# mine\n[sidecar]\nport = 1 # why\n\n[filter]\nblock = [\n  'agent.events.a',\n]\nallow = ['agent.events.>']\n"
-    )
-    assert set_values(path, {"sidecar.port": "4000", "filter.block": '["agent.events.b"]', "stream.max_age": "1d"})
-    text = path.read_text()
-    assert text.startswith("# mine\n[sidecar]\nport = 4000\n")
-    settings = load(tmp_path, {})
-    assert settings.sidecar.port == 4000
-    assert settings.filter.block == ("agent.events.b",)
-    assert settings.filter.allow == ("agent.events.>",)
-    assert settings.stream.max_age == 86400
-    assert not set_values(path, {"sidecar.port": "4000"})
-
-
-def test_a_wrong_value_changes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "config.toml"
-    path.write_text("[sidecar]\nport = 1\n")
-    with pytest.raises(SettingsError):
-        set_values(path, {"sidecar.port": "4000", "capture.default": "everything"})
-    with pytest.raises(SettingsError, match="no setting"):
-        set_values(path, {"sidecar.prot": "4000"})
-    assert path.read_text() == "[sidecar]\nport = 1\n"
-    assert path.stat().st_mode & 0o777 != 0o777
 
 
 @given(st.one_of(st.integers(1, 10_000_000).map(float), st.integers(1, 999).map(lambda n: n / 1000)))

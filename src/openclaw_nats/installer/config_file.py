@@ -1,76 +1,97 @@
-"""`config.toml`: changed line by line, so that an operator's comments and order stay."""
+"""`config.toml` changed in place: an operator's comments, order, dotted keys and line ends stay."""
 
 from __future__ import annotations
 
-import json
-import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import AoT, Array, InlineTable, Item
+from tomlkit.toml_document import TOMLDocument
 
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.service.files import write_private
-from openclaw_nats.settings import check_value
+from openclaw_nats.settings import check_value, read_toml
 
 _HEADER = "# Settings of openclaw-nats. `openclaw-nats config` lists all of them with their meaning.\n"
 
 
-def set_values(path: Path, values: dict[str, str]) -> bool:
+def set_values(path: Path, values: Mapping[str, str]) -> bool:
     """Set settings given as text; True when the file changed. Raises SettingsError before anything is written."""
-    checked = {name: check_value(name, text) for name, text in values.items()}
-    old = path.read_text("utf-8-sig") if path.exists() else _HEADER
-    text = old
-    for name, value in checked.items():
-        text = _set(text, name, _toml_value(value))
-    if text == old and path.exists():
+    wanted = {name: check_value(name, text) for name, text in values.items()}
+    found = read_toml(path)
+    changes = {name: value for name, value in wanted.items() if not _same(_held(found, name), value)}
+    if path.exists() and not changes:
         return False
+    old = path.read_bytes().decode("utf-8-sig") if path.exists() else _HEADER
     try:
-        tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} can't be changed automatically: {error}", hint="Edit it by hand.") from None
+        text = _changed(old, changes)
+        right = tomllib.loads(text)
+    except (TOMLKitError, tomllib.TOMLDecodeError, ValueError, TypeError, KeyError) as error:
+        raise _by_hand(path, str(error)) from None
+    for name, value in changes.items():
+        _put(found, name, value)
+    if right != found:
+        raise _by_hand(path, f"another setting than {', '.join(changes)} would change")
     write_private(path, text)
     return True
 
 
-def _set(text: str, name: str, value: str) -> str:
+def _by_hand(path: Path, reason: str) -> SettingsError:
+    return SettingsError(f"{path} can't be changed automatically: {reason}", hint="Edit it by hand.")
+
+
+def _changed(old: str, changes: Mapping[str, object]) -> str:
+    """The file's text with other values; with the line ends that it has."""
+    windows = old.count("\r\n") == old.count("\n") > 0
+    document = tomlkit.parse(old.replace("\r\n", "\n") if windows else old)
+    for name, value in changes.items():
+        _set(document, name, value)
+    text = tomlkit.dumps(document)
+    return text.replace("\n", "\r\n") if windows else text
+
+
+def _set(document: TOMLDocument, name: str, value: object) -> None:
     section, _, key = name.rpartition(".")
-    lines = text.splitlines()
-    begin = 0
-    if section:
-        header = f"[{section}]"
-        stripped = [line.split("#")[0].strip() for line in lines]
-        if header not in stripped:
-            return text.rstrip("\n") + f"\n\n{header}\n{key} = {value}\n"
-        begin = stripped.index(header) + 1
-    end = next((at for at in range(begin, len(lines)) if lines[at].lstrip().startswith("[")), len(lines))
-    for at in range(begin, end):
-        if re.match(rf"\s*{re.escape(key)}\s*=", lines[at]):
-            while not _complete("\n".join(lines[at:end])[: sum(len(line) + 1 for line in lines[at : at + 1])]):
-                lines[at] += " " + lines.pop(at + 1).strip()
-                end -= 1
-            lines[at] = f"{key} = {value}"
-            return "\n".join(lines) + "\n"
-    while end > begin and not lines[end - 1].strip():
-        end -= 1
-    lines.insert(end, f"{key} = {value}")
-    return "\n".join(lines) + "\n"
+    if section and section not in document:
+        document[section] = tomlkit.table()
+    holder = document[section] if section else document
+    if not isinstance(holder, dict):
+        raise TypeError(f"{section} is no table")
+    if isinstance(holder.get(key), AoT):  # as a value it has to stand before the tables
+        del holder[key]
+    holder[key] = _item(value)
 
 
-def _complete(line: str) -> bool:
-    try:
-        tomllib.loads(line)
-    except tomllib.TOMLDecodeError:
-        return False
-    return True
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + " }"
+def _item(value: object) -> Item:
+    """A value in TOML; tables in a list are inline, so that the list stays on the line of its key."""
     if isinstance(value, list):
-        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
-    if isinstance(value, str):  # JSON's escapes are TOML's, too, except for half a surrogate pair, which is no text
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return json.dumps(value)
+        array: Array = tomlkit.array()
+        for one in value:
+            array.append(_item(one))
+        return array
+    if isinstance(value, dict):
+        table: InlineTable = tomlkit.inline_table()
+        for key, inside in value.items():
+            table.append(key, _item(inside))
+        return table
+    return tomlkit.item(value)
+
+
+def _held(found: Mapping[str, object], name: str) -> object:
+    section, _, key = name.rpartition(".")
+    holder = found.get(section) if section else found
+    return holder.get(key) if isinstance(holder, dict) else None
+
+
+def _put(found: dict[str, object], name: str, value: object) -> None:
+    section, _, key = name.rpartition(".")
+    holder = found.setdefault(section, {}) if section else found
+    if isinstance(holder, dict):
+        holder[key] = value
+
+
+def _same(one: object, other: object) -> bool:
+    return type(one) is type(other) and one == other

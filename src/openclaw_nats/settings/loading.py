@@ -32,7 +32,7 @@ def load(
     home = home or state_dir(environment) / "nats"
     path = home / "config.toml"
     raw: Raw = {setting.name: (setting.default, DEFAULT) for setting in REGISTRY}
-    for name, value in _flatten(_toml(path)).items():
+    for name, value in _flatten(read_toml(path)).items():
         if not exists(name):
             raise SettingsError(f"{path}: there is no setting {name!r}", hint=nearest(name))
         raw[name] = (value, str(path))
@@ -83,7 +83,8 @@ def _parse(name: str, value: object, origin: str) -> object:
         raise SettingsError(f"{name} is {value!r} (from {origin}), but must be {error}") from None
 
 
-def _toml(path: Path) -> dict[str, object]:
+def read_toml(path: Path) -> dict[str, object]:
+    """What `config.toml` says, empty without one; raise SettingsError when it can't be read or is no TOML."""
     try:
         return tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
