@@ -293,6 +293,9 @@ def test_pages_are_served_with_a_strict_policy_and_no_way_out_of_their_folder(bu
     assert "unsafe" not in policy
     assert "http" not in policy
     assert headers["x-frame-options"] == "DENY"
+    status, again, body = visitor.request("GET", "/", headers={"If-None-Match": headers["etag"]})
+    assert (status, body) == (304, b"")
+    assert (again["etag"], again["content-security-policy"]) == (headers["etag"], policy)
     for path in ("/../api-key", "/%2e%2e/api-key", "/assets/../../api-key", "/assets/..%2f..%2fapi-key", "/nothing.js"):
         assert visitor.request("GET", path)[0] == 404, path
     assert visitor.request("POST", "/", {})[0] == 405

@@ -14,8 +14,8 @@ import trustme
 
 from openclaw_nats.errors import RetryLater
 from openclaw_nats.gateway.hooks import Hooks
+from openclaw_nats.gateway.probe import GatewayProbe
 from openclaw_nats.installer.openclaw import gateway_answers
-from openclaw_nats.service.health import GatewayProbe
 from tests.support.parcels import parcel
 
 TOKEN = "token-of-the-hooks"

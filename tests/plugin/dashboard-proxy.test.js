@@ -73,6 +73,17 @@ test("a request goes on as it is, with its body, query and answer", async () => 
   assert.equal(`${one.method} ${one.url} ${one.body}`, "POST /dashboard/api/routes?limit=5 {}");
 });
 
+test("a page that a browser has is not sent again", async () => {
+  answer = (request, response) => {
+    response.writeHead(request.headers["if-none-match"] === '"one"' ? 304 : 200, { etag: '"one"' });
+    response.end(request.headers["if-none-match"] === '"one"' ? "" : "page");
+  };
+  assert.deepEqual((({ status, text }) => [status, text])(await ask(`${PREFIX}/`)), [200, "page"]);
+  const again = await ask(`${PREFIX}/`, { headers: { "if-none-match": '"one"' } });
+  assert.deepEqual([again.status, again.headers.etag, again.text], [304, '"one"', ""]);
+  seen.splice(0);
+});
+
 test("no credential is added, the Gateway's are not passed on, and who asks is", async () => {
   answer = (request, response) => response.end();
   await ask(`${PREFIX}/`, {

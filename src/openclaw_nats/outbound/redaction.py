@@ -85,12 +85,6 @@ class Redactor:
         """Return JSON `data` with its secrets masked; the very same bytes when there are none."""
         return self._masked(data) if self.concerns(data) else data
 
-    def redact_text(self, text: str) -> str:
-        """Return `text` with everything masked that looks like a credential."""
-        for pattern in self._values:
-            text = pattern.sub(MASK, text)
-        return text
-
     def _masked(self, data: bytes) -> bytes:
         parts: list[bytes] = []
         done, depth = 0, 0
@@ -123,7 +117,9 @@ class Redactor:
         if whole:
             return _MASKED if raw and raw != MASK.encode() else None
         text = _text_of(raw)
-        masked = self.redact_text(text)
+        masked = text
+        for pattern in self._values:
+            masked = pattern.sub(MASK, masked)
         return None if masked == text else msgspec.json.encode(masked)
 
 

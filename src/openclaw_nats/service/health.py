@@ -6,14 +6,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Literal
-from urllib.parse import urlsplit
 
 from openclaw_nats import __version__
 from openclaw_nats.contract import health as shapes
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.envelope import format_past
 from openclaw_nats.fleet.lease import Lease
-from openclaw_nats.gateway import tls
+from openclaw_nats.gateway.probe import GatewayProbe
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
 from openclaw_nats.jetstream.streams import Streams
@@ -23,54 +22,7 @@ from openclaw_nats.service import disk_space
 from openclaw_nats.settings import Settings
 from openclaw_nats.url_secrets import masked
 
-PROBE_SECONDS = 10.0
 _STATE_SECONDS = 3.0
-_PROBE_TIMEOUT = 3.0
-
-
-class GatewayProbe:
-    """Asks the Gateway's `/healthz` every PROBE_SECONDS."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self.reachable = False
-        self.since = time.time()
-        self.last_error = "not asked yet"
-
-    async def run(self) -> None:
-        """Probe until cancelled."""
-        while True:
-            await self.refresh()
-            await asyncio.sleep(PROBE_SECONDS if self.reachable else 2.0)
-
-    async def refresh(self) -> None:
-        """Ask once, now."""
-        error = await self._probe()
-        if (not error) != self.reachable:
-            self.reachable, self.since = not error, time.time()
-        self.last_error = error
-
-    async def _probe(self) -> str:
-        parts = urlsplit(self._url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        try:
-            async with asyncio.timeout(_PROBE_TIMEOUT):
-                reader, writer = await asyncio.open_connection(
-                    parts.hostname, port, ssl=tls.unchecked() if parts.scheme == "https" else None
-                )
-                try:
-                    writer.write(f"GET /healthz HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode())
-                    status = (await reader.readline()).split(b" ")
-                finally:
-                    writer.close()
-        except TimeoutError:
-            return f"{self._url} did not answer within {_PROBE_TIMEOUT:g} s"
-        except OSError as error:
-            return f"{self._url}: {error.strerror or error}"
-        except ValueError as error:
-            return f"{self._url}: {error}"
-        code = status[1].decode("ascii", "replace") if len(status) > 1 else "no HTTP"
-        return "" if code[:1] in "24" else f"{self._url}/healthz answered {code}"
 
 
 class Health:

@@ -43,6 +43,7 @@ from openclaw_nats.errors import OpenClawNatsError, SettingsError, StreamConflic
 from openclaw_nats.events.identity import Identity
 from openclaw_nats.fleet.lease import Lease
 from openclaw_nats.fleet.place import place_of
+from openclaw_nats.gateway.probe import GatewayProbe
 from openclaw_nats.jetstream.connection import Connection, Options
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
 from openclaw_nats.jetstream.lease_store import JetStreamLeaseStore
@@ -58,7 +59,7 @@ from openclaw_nats.outbound.redaction_process import RedactionProcess
 from openclaw_nats.service import disk_space, logs
 from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
 from openclaw_nats.service.files import write_private
-from openclaw_nats.service.health import GatewayProbe, Health
+from openclaw_nats.service.health import Health
 from openclaw_nats.service.identity_key import identity_key
 from openclaw_nats.service.inbound_parts import Inbound, build_inbound
 from openclaw_nats.service.schedule_parts import Schedules, build_schedules
