@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -17,19 +18,26 @@ async def server(answer: bytes | None) -> AsyncIterator[tuple[str, list[bytes]]]
     """A server that answers each connection with these bytes, or (None) never; its address, and what it was asked."""
     asked: list[bytes] = []
 
+    connections: list[asyncio.Task[None] | None] = []
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readuntil(b"\r\n\r\n"))
-        if answer is None:
-            await reader.read()
-        else:
-            writer.write(answer)
+        connections.append(asyncio.current_task())
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            if answer is None:
+                await reader.read()
+            else:
+                writer.write(answer)
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         yield f"127.0.0.1:{listening.sockets[0].getsockname()[1]}", asked
     finally:
         listening.close()
+        await asyncio.wait_for(asyncio.gather(*filter(None, connections)), 5)
 
 
 async def looked(url: str) -> GatewayProbe:
