@@ -177,7 +177,7 @@ def _user(permissions: str) -> str:
         ('authorization { user: "me@x", password: "another" }\n', "uthorization"),
         (_user('publish: { deny: ["$JS.API.STREAM.CREATE.>"] }'), "$JS.API.STREAM.CREATE.agent_events"),
         (_user('publish: { deny: ["agent.>"] }'), "agent.events.bus.setup_check"),
-        (_user('subscribe: { deny: ["_INBOX.>"] }'), "may not subscribe to the inbox"),
+        (_user('subscribe: { deny: ["_INBOX.>"] }'), "nats.inbox_prefix"),
     ],
     ids=["nobody", "password", "streams", "publish", "inbox"],
 )
