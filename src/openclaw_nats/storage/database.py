@@ -237,17 +237,17 @@ def _check_small(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _hint(error: sqlite3.Error) -> str:
-    """What helps. To move the file away is never said of one that is whole: what waits in it would be lost."""
+    """What helps. To move the file away is never said of one that is intact: what waits in it would be lost."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return "Another program has it open (`fuser` names it): end that one, then start again. The file is whole."
+        return "Another program has it open (`fuser` names it): stop that one, then start again. The file is intact."
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return "May this user write there, and is it a file? The file is not damaged: leave it where it is."
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return "Is its disk full, or broken? Nothing in the file was changed."
     return (
-        "The file is damaged, and was left as it is. `openclaw-nats restore` brings a backup; moved away, it is made "
-        "anew, without its routes and what waits in it. Events stay in the stream and in the spool meanwhile."
+        "The file is damaged, and was left as it is. `openclaw-nats restore` brings a backup; if you move it away, a "
+        "new one begins without routes and without what waits. Events stay in the stream and in the spool meanwhile."
     )
 
 
