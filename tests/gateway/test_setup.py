@@ -128,7 +128,7 @@ def test_an_event_wakes_the_agent_and_the_commands_tell(install: Install) -> Non
     listed = install.run("routes")
     assert "session agent:main:door" in listed, listed
     assert install.json("pending") == {"deliveries": [], "cursor": None, "total": 0}
-    assert "Nothing here." in install.run("dead")
+    assert "No dead letters." in install.run("dead")
     tried = install.json("routes", "test", "door", "--since", "1h")
     assert (tried["events"], tried["matched"], tried["turns"]) == (2, 1, 1)
     install.run("routes", "remove", "door")

@@ -521,3 +521,17 @@ def test_the_dashboards_link_leads_to_what_answers(bus: Bus) -> None:
         assert all(link.startswith(bus.sidecar.url) for link in links())
     finally:
         bus.stub.start()
+
+
+def test_an_empty_list_says_whether_something_was_asked_for(tmp_path: Path) -> None:
+    with running_bus(tmp_path) as empty:
+        empty.route("door", "agent.events.custom.door.>", "main")
+        for words, all_of_it, some_of_it in (
+            ("pending", "Nothing waits: every delivery has ended.", "No delivery matches."),
+            ("dead", "No dead letters.", "No delivery matches."),
+            ("receipts", "No receipts yet.", "No receipt matches."),
+        ):
+            assert run(empty, words).stdout.strip() == all_of_it
+            assert run(empty, words, "--route", "door").stdout.strip() == some_of_it
+        assert run(empty, "events").stderr.strip() == "No events yet."
+        assert run(empty, "events", "--since", "1h").stderr.strip() == "No event matches."

@@ -50,6 +50,9 @@ def given(**options: Any) -> dict[str, str]:
     return found | ({"subject": full_subject(found["subject"]) or ""} if "subject" in found else {})
 
 
+_EMPTY = {"/api/pending": "Nothing waits: every delivery has ended.", "/api/dead": "No dead letters."}
+
+
 def listed(path: str, options: dict[str, str], *, as_json: bool) -> None:
     """Print a list of deliveries."""
     found = client().call("GET", f"{path}?{urlencode(options)}")
@@ -70,7 +73,7 @@ def listed(path: str, options: dict[str, str], *, as_json: bool) -> None:
         for one in found["deliveries"]
     ]
     if not rows:
-        line("Nothing here.")
+        line(_EMPTY[path] if options.keys() <= {"limit"} else "No delivery matches.")
         return
     table(["ID", "STATE", "ROUTE", "SUBJECT", "SINCE", "WHY"], rows, below=["WHY"])
     if found["cursor"]:

@@ -51,7 +51,7 @@ def command(context: click.Context, as_json: bool, subject: str | None, since: s
         found = True
         print_event(one, as_json=as_json)
     if not found and not as_json:
-        line("No events" + (" on it." if subject else "."), err=True)
+        line("No event matches." if subject or since else "No events yet.", err=True)
 
 
 @command.command("show")

@@ -47,7 +47,7 @@ def command(context: click.Context, /, as_json: bool, **options: Any) -> None:
         for one in found["receipts"]
     ]
     if not rows:
-        line("Nothing here.")
+        line("No receipt matches." if given(**options).keys() - {"limit"} else "No receipts yet.")
         return
     table(["RECEIPT", "ROUTE", "OUTCOME", "BY", "EVENTS", "TRIES", "ENDED"], rows)
     if found["cursor"]:
