@@ -10,6 +10,7 @@ import click
 from openclaw_nats.cli.fleet_lines import show_fleet
 from openclaw_nats.cli.output import json_option, line, print_json, step, table, waiting
 from openclaw_nats.cli.times import moment
+from openclaw_nats.events.envelope import format_time
 from openclaw_nats.terminal_text import plural
 
 DOWN = 3
@@ -146,6 +147,20 @@ def _show_schedules(schedules: dict[str, Any]) -> None:
         step("!", f"{plural(schedules['lag'], 'fired event')} of schedules not in the events stream yet")
 
 
+def spent_budgets(budgets: list[dict[str, Any]]) -> list[str]:
+    """What to say of budgets that are spent: those of single routes in one line, and when the next turn fits."""
+    spent: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for budget in budgets:
+        if budget["freeAt"]:
+            spent.setdefault((budget["name"], budget["limit"]), []).append(budget)
+    said = []
+    for (name, limit), ones in spent.items():
+        whose = f" by {plural(len(ones), 'route')}" if "routeId" in ones[0] else ""
+        until = moment(format_time(int(min(one["freeAt"] for one in ones) * 1000)))
+        said.append(f"{name} ({limit}) is spent{whose}: events wait, until {until} at least")
+    return said
+
+
 def _show_delivery(delivery: dict[str, Any]) -> None:
     if "counts" not in delivery:
         return
@@ -154,11 +169,8 @@ def _show_delivery(delivery: dict[str, Any]) -> None:
     line(f"Deliveries: {plural(delivery['routes'], 'route')}, by {way}; {counts or 'none yet'}")
     if inbox := delivery.get("inbox"):
         line(f"Inbox: {inbox['bytes'] / 1e6:.1f} MB of at most {inbox['maxBytes'] / 1e6:.0f} MB")
-    for budget in delivery["budgets"]:
-        if budget["freeAt"]:
-            step(
-                "!", f"{budget['name']} ({budget['limit']}) is spent: events wait", "`openclaw-nats config` changes it"
-            )
+    for text in spent_budgets(delivery["budgets"]):
+        step("!", text, "`openclaw-nats pending` lists them, `openclaw-nats config` changes it")
     for broken in delivery["openBreakers"]:
         step("!", f"deliveries to {broken['target']} are paused", broken["lastError"])
     if stopped := delivery["loopGuard"]["stopped"]:

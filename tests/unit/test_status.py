@@ -1,0 +1,18 @@
+"""What `status` says."""
+
+from __future__ import annotations
+
+from openclaw_nats.cli.status import spent_budgets
+
+
+def test_a_budget_that_is_spent_says_whose_and_until_when() -> None:
+    budgets = [
+        {"name": "budget.turns_per_hour", "limit": 60, "used": 60, "freeAt": 1795720000.0},
+        {"name": "budget.turns_per_day", "limit": 500, "used": 60, "freeAt": 0.0},
+        {"name": "budget.route_turns_per_hour", "limit": 30, "used": 30, "freeAt": 1795720030.0, "routeId": 1},
+        {"name": "budget.route_turns_per_hour", "limit": 30, "used": 30, "freeAt": 1795720010.0, "routeId": 2},
+    ]
+    first, second = spent_budgets(budgets)
+    assert first.startswith("budget.turns_per_hour (60) is spent: events wait, until 2026-11-26T")
+    assert second.startswith("budget.route_turns_per_hour (30) is spent by 2 routes: events wait, until 2026-11-26T")
+    assert ":06:50" in second
