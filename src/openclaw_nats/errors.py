@@ -27,6 +27,9 @@ OpenClawNatsError            what happened, and what to do next (hint)
 
 from __future__ import annotations
 
+import os
+import re
+
 
 class OpenClawNatsError(Exception):
     """What happened (`str(error)`) and, in `hint`, what the operator can do about it.
@@ -186,6 +189,9 @@ def words_for(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, EOFError) or (isinstance(error, ConnectionError) and not str(error)):
         return "the connection was closed"
+    if type(error) in (OSError, ConnectionRefusedError) and "Connect call failed" in str(error):  # asyncio's own words
+        numbers = {int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))}
+        return ", ".join(os.strerror(number).lower() for number in sorted(numbers)) or "connection refused"
     if isinstance(error, OSError) and error.strerror and type(error).__module__ == "builtins" and not error.filename:
         return error.strerror[:1].lower() + error.strerror[1:]
     text = " ".join(str(error).split())

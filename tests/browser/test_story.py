@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
 
 from tests.browser.world import AWAKE, Gateway, go, open_page, watch
+from tests.support import jetstream
 from tests.support.processes import wait_until
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
@@ -191,6 +193,22 @@ def test_dead_letters_are_searched_redriven_in_bulk_and_dropped_after_a_question
     expect(page.get_by_text("No dead letters")).to_be_visible(timeout=AWAKE)
     assert world.states()["dropped"] == before["dropped"] + 2
     world.call("DELETE", "/api/routes/hook")
+    page.close()
+
+
+def test_a_job_and_a_timer_that_cannot_be_read_are_shown_with_the_reason_and_removed(
+    world: Gateway, context: BrowserContext
+) -> None:
+    with ThreadPoolExecutor() as threads:  # this one has an event loop, Playwright's
+        for place in ("job.damaged", "tick.timer.broken"):
+            threads.submit(jetstream.publish, world.nats, f"agent.schedules.{place}", b"{}").result()
+    page = open_page(context, world, "schedules")
+    for name, kind, yes in (("damaged", "job", "Remove it"), ("broken", "timer", "Cancel the timer")):
+        told = page.get_by_role("listitem").filter(has_text=f"The {kind} {name} can't be used by this version")
+        expect(told).to_contain_text(f".{name}: ")
+        told.get_by_role("button", name=f"Remove {name}").click()
+        page.get_by_role("dialog").get_by_role("button", name=yes).click()
+        expect(told).to_have_count(0)
     page.close()
 
 

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import nats
@@ -227,6 +228,42 @@ def test_a_gateway_that_is_away_or_elsewhere_is_named(patient: Patient) -> None:
     assert "nothing answers" in found_all["gateway"][0]["text"]
     patient.gateway.start()
     patient.well()
+
+
+def test_what_is_asked_often_starts_no_command_of_openclaw(patient: Patient, tmp_path: Path) -> None:
+    """Each takes seconds: without them doctor with the Gateway down, and `config set`, take what our own parts take."""
+    node, started = patient.gateway.prefix.bin / "node", tmp_path / "started"
+    counting = tmp_path / "bin" / "node"
+    counting.parent.mkdir()
+    counting.write_text(f'#!/bin/sh\necho "$@" >> {started}\nexec {node} "$@"\n')
+    counting.chmod(0o755)
+    path = f"{counting.parent}{os.pathsep}{patient.gateway.env()['PATH']}"
+
+    def commands(*words: str) -> list[str]:
+        started.unlink(missing_ok=True)
+        subprocess.run(
+            [sys.executable, "-m", "openclaw_nats", *words],
+            env=patient.gateway.env() | {"PATH": path}, stdin=subprocess.DEVNULL, capture_output=True, timeout=120,
+            check=False,
+        )  # fmt: skip
+        return started.read_text().splitlines() if started.exists() else []
+
+    subprocess.run([str(patient.gateway.prefix.openclaw), "--version"], env=patient.gateway.env() | {"PATH": path})
+    assert started.exists()  # they are counted
+    for words in (
+        ("doctor",),
+        ("status",),
+        ("config", "set", "log.level", "debug"),
+        ("config", "set", "log.level", "info"),
+    ):
+        assert commands(*words) == [], words
+    patient.gateway.stop()
+    try:
+        for words in (("doctor",), ("status",)):
+            assert commands(*words) == [], words
+    finally:
+        patient.gateway.start()
+        patient.well()
 
 
 def test_without_openclaw_or_before_setup_it_says_what_to_do(patient: Patient) -> None:

@@ -298,6 +298,87 @@ def test_foreign_records_among_the_ticks_of_a_job_cost_the_job_nothing(bus: Bus)
     assert bus.sidecar.get("/api/health")[1]["schedules"]["lastError"] == ""
 
 
+def _documents(good: dict[str, Any]) -> dict[str, tuple[str, bytes]]:
+    """Where each unreadable job lies below `agent.schedules.job.`, and what it holds; `good` is a document of ours."""
+    own = "test-gateway"
+    newer = {**good, "document": {**good["document"], "name": "newer", "guard": "ask"}}
+    wrong = {**good, "document": {**good["document"], "name": "wrong", "cron": 5}, "since": "yesterday"}
+    nowhere = {**good, "document": {**good["document"], "name": "elsewhere"}}
+    return {
+        "newer": (f"{own}.newer", json.dumps(newer).encode()),
+        "wrong": (f"{own}.wrong", json.dumps(wrong).encode()),
+        f"{own}=bytes": (f"{own}.bytes", b"\xff\x00\x80"),
+        f"{own}=empty": (f"{own}.empty", b""),
+        f"{own}=null": (f"{own}.null", b"null"),
+        f"{own}=deep": (f"{own}.deep", b"[" * 100_000),
+        f"{own}=number": (f"{own}.number", b'{"since":1e400}'),
+        f"{own}=named": (f"{own}.named", json.dumps(nowhere).encode()),
+        f"{own}=a=b": (f"{own}.a.b", b"{}"),
+        "old": ("old", b"[]"),
+    }
+
+
+def test_unreadable_jobs_and_timers_disarm_nothing_and_every_command_goes_on(bus: Bus) -> None:
+    call = bus.call
+    for name, expression in (("each second", "* * * * * *"), ("yearly", "0 0 1 1 *")):
+        assert call("POST", "/api/cron", {"name": name, "cron": expression})[0] == 201
+    assert call("POST", "/api/timers", {"name": "tea", "delay": "2h"})[0] == 201
+    found = {one["subject"]: one["data"] for one in jetstream.read(bus.nats, "agent_schedules")}
+    own = next(subject for subject in found if subject.endswith(".yearly")).split(".")[3]
+    good = json.loads(found[f"agent.schedules.job.{own}.yearly"])
+    bad = {
+        name.replace("test-gateway", own): (place.replace("test-gateway", own), body)
+        for name, (place, body) in _documents(good).items()
+    }
+    for place, body in bad.values():
+        jetstream.publish(bus.nats, f"agent.schedules.job.{place}", body)
+    timers = {f"{own}=bytes": b"\xff", f"{own}=null": b"null", f"{own}=list": b'{"data":{"_timer":[]}}', "old": b"{}"}
+    for key, body in timers.items():
+        where = "armed" if "=" in key else "tick"
+        jetstream.publish(bus.nats, f"agent.schedules.{where}.timer.{key}", body)
+    for strange in (f"armed.cron.{own}=yearly.soon", f"armed.cron.{own}=yearly.x.y.z", "fired.x", "skipped.x.y"):
+        jetstream.publish(bus.nats, f"agent.schedules.{strange}", b"no event")
+    bus.sidecar.kill()
+    bus.sidecar.start()
+    bus.sidecar.wait_up()
+
+    for kind, listed, remove, names in (
+        ("cron", "jobs", "remove", sorted(bad)),
+        ("timers", "timers", "cancel", sorted(timers)),
+    ):
+        machine = json.loads(cli(bus, kind, "list", "--json").stdout)
+        assert [one["name"] for one in machine["unreadable"]] == names
+        assert len(machine[listed]) == (2 if kind == "cron" else 1)
+        text = cli(bus, kind).stdout
+        for one in machine["unreadable"]:
+            assert f"{one['name']} can't be used by this version: {one['reason']}" in text
+            assert f"`openclaw-nats {kind} {remove} {one['name']}`" in text
+        assert text.index("can't be used") < text.index("NAME")
+    for name in bad:
+        done = cli(bus, "cron", "show", name)
+        assert (done.returncode, "can't be read by this version" in done.stderr) == (2, True), name
+        assert f"openclaw-nats cron remove {name}" in done.stderr
+    done = cli(bus, "cron", "add", "newer", "@daily")
+    assert (done.returncode, "can't be read by this version" in done.stderr) == (2, True)
+    assert cli(bus, "cron", "edit", "yearly", "--payload", '{"a":1}').returncode == 0
+    assert call("GET", "/api/logs/fires")[0] == 200
+    fired = len(call("GET", "/api/cron/each%20second/history")[1]["runs"])
+    wait_until(lambda: len(call("GET", "/api/cron/each%20second/history")[1]["runs"]) > fired + 1, 15, "it to go on")
+    armed = [
+        one["subject"] for one in jetstream.read(bus.nats, "agent_schedules") if f".{own}=yearly." in one["subject"]
+    ]
+    assert len(armed) == 1
+    for name in bad:
+        assert cli(bus, "cron", "remove", name).returncode == 0, name
+    for name in timers:
+        assert cli(bus, "timers", "cancel", name).returncode == 0, name
+    assert "unreadable" not in call("GET", "/api/cron")[1]
+    assert "unreadable" not in call("GET", "/api/timers")[1]
+    left = {one["subject"] for one in jetstream.read(bus.nats, "agent_schedules")}
+    assert set(armed) <= left
+    assert f"agent.schedules.armed.timer.{own}=tea" in left
+
+
 def test_a_route_that_no_longer_compiles_is_listed_and_removed(bus: Bus) -> None:
     bus.route("good", "agent.events.custom.>", "main")
     bus.route("bad", "agent.events.custom.>", "main")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -195,3 +198,89 @@ def test_doctor_names_jobs_of_the_id_that_was_here_before(fleet: Fleet) -> None:
     office.start()
     assert office.call("GET", "/api/cron")[1]["jobs"] == []
     assert said() == ["cron jobs: 1, timers: 1 of 'office', the gateway.id that was here before"]
+
+
+def cli(one: Sidecar, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "openclaw_nats", *arguments]
+    return subprocess.run(command, env=one.environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_jobs_and_timers_of_a_gateway_that_is_gone_are_listed_and_taken(fleet: Fleet) -> None:
+    kitchen, office = fleet.kitchen, fleet.office
+    often, rest = (
+        {"name": "each second", "cron": "* * * * * *", "payload": {"a": 1}},
+        {"name": "dawn", "cron": "@daily"},
+    )
+    for job in (often, rest, {"name": "off", "cron": "@daily", "enabled": False}):
+        assert office.call("POST", "/api/cron", job)[0] == 201
+    assert office.call("POST", "/api/timers", {"name": "tea", "delay": "2h", "payload": {"cup": 2}})[0] == 201
+    assert kitchen.call("POST", "/api/cron", {**rest, "payload": "the kitchen's own"})[0] == 201
+
+    refused = cli(kitchen, "cron", "take", "each second", "--from", "office", "--json")
+    assert refused.returncode == 2
+    assert "'office' runs at" in json.loads(refused.stdout)["error"]
+    wait_until(lambda: office.get("/api/cron/each%20second/history")[1]["runs"], 20, "a run")
+    office.kill()  # not ended by itself: its lease runs out
+    time.sleep(13)
+    listed = cli(kitchen, "cron", "list", "--all")
+    assert [one.split()[0] for one in listed.stdout.splitlines() if "office" in one] == ["office"] * 3
+    found = json.loads(cli(kitchen, "cron", "list", "--all", "--json").stdout)
+    assert [one["name"] for one in found["jobs"]] == ["dawn"]
+    assert [(one["gateway"], one["name"]) for one in found["others"]] == [
+        ("office", "dawn"),
+        ("office", "each second"),
+        ("office", "off"),
+    ]
+    for words, said in (
+        (("cron", "take", "dawn", "--from", "office"), "another cron job 'dawn' here already"),
+        (("cron", "take", "nosuch", "--from", "office"), "'office' has no cron job 'nosuch'"),
+        (("timers", "take", "nosuch", "--from", "office"), "'office' has no timer 'nosuch'"),
+        (("cron", "take", "off", "--from", "garden"), "no sidecar is known to have run as 'garden'"),
+        (("cron", "take", "dawn", "--from", "kitchen"), "'kitchen' is this Gateway"),
+    ):
+        done = cli(kitchen, *words)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    began = time.time()
+    for words in (("cron", "take", "each second"), ("cron", "take", "off"), ("timers", "take", "tea")):
+        done = cli(kitchen, *words, "--from", "office")
+        assert done.returncode == 0, done.stderr
+    jobs = {one["name"]: one for one in kitchen.get("/api/cron")[1]["jobs"]}
+    assert (jobs["off"]["enabled"], jobs["each second"]["enabled"]) == (False, True)
+    assert [one["payload"] for one in kitchen.get("/api/timers")[1]["timers"]] == [{"cup": 2}]
+    count = len(kitchen.get("/api/cron/each%20second/history")[1]["runs"])
+    wait_until(lambda: len(kitchen.get("/api/cron/each%20second/history")[1]["runs"]) > count + 2, 20, "it to go on")
+    ticks = [
+        one["data"]["_cron"]["scheduledFor"]
+        for one in kitchen.events("?subject=agent.events.cron.each_second&limit=1000")
+    ]
+    assert len(ticks) == len(set(ticks))  # none twice
+    at = [one for one in sorted(datetime.fromisoformat(tick).timestamp() for tick in ticks) if one > began - 3]
+    assert [after - before for before, after in pairwise(at)] == [1.0] * (len(at) - 1), at  # and none missing
+    assert [one for one in fleet.subjects() if "office=" in one and ".armed." in one and "=dawn." not in one] == []
+
+
+@pytest.mark.parametrize("step", ["copied", "removed"])
+def test_a_takeover_that_was_cut_off_goes_on_where_it_ended(fleet: Fleet, step: str) -> None:
+    kitchen, office = fleet.kitchen, fleet.office
+    wait_until(lambda: office.get("/api/health")[1]["identity"]["state"] == "held", 20, "the lease")
+    assert office.call("POST", "/api/cron", {"name": "dawn", "cron": "* * * * * *"})[0] == 201
+    [record] = [one for one in jetstream.read(fleet.nats, "agent_schedules") if one["subject"].endswith("office.dawn")]
+    office.signal(signal.SIGTERM)  # it says that it has ended
+    copy = json.loads(record["data"])
+    copy |= {"gateway": "kitchen", "since": time.time()}
+    copy["taken"] = {"gateway": "office", "key": "office=dawn", "enabled": True}
+    copy["document"]["enabled"] = False
+    jetstream.publish(fleet.nats, "agent.schedules.job.kitchen.dawn", json.dumps(copy).encode())
+    if step == "removed":
+        jetstream.api(fleet.nats, "STREAM.PURGE.agent_schedules", {"filter": "agent.schedules.job.office.dawn"})
+    assert [one["enabled"] for one in kitchen.get("/api/cron")[1]["jobs"]] == [False]
+    done = cli(kitchen, "cron", "take", "dawn", "--from", "office")
+    assert done.returncode == 0, done.stderr
+    assert [one["enabled"] for one in kitchen.get("/api/cron")[1]["jobs"]] == [True]
+    assert kitchen.get("/api/schedules/others")[1]["jobs"] == []
+    wait_until(lambda: kitchen.get("/api/cron/dawn/history")[1]["runs"], 20, "a run")
+    ticks = [
+        one["data"]["_cron"]["scheduledFor"] for one in kitchen.events("?subject=agent.events.cron.dawn&limit=1000")
+    ]
+    assert len(ticks) == len(set(ticks))
+    assert not [one for one in fleet.subjects() if "office=" in one and ".armed." in one]

@@ -37,6 +37,14 @@ def test_a_disk_that_is_nearly_full_is_a_problem(small_disk: Path) -> None:
     assert "stream.max_bytes" in finding.fix
 
 
+@pytest.mark.parametrize(("kind", "state"), [("lastError", "problem"), ("note", "note")])
+def test_an_inbox_that_is_full_or_nearly_so_is_a_finding(kind: str, state: str) -> None:
+    inbox = {"bytes": 1, "maxBytes": 2, "lastError": "", "note": "", kind: "what waits takes 15 MiB"}
+    first, *_ = journeys.way_to_agents({"inbox": inbox, "way": "plugin"})
+    assert (first.check, first.state, first.text) == ("inbox", state, "what waits takes 15 MiB")
+    assert "inbox.max_bytes" in first.fix
+
+
 def test_a_clock_of_years_ago_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 1_000_000_000.0)
     (finding,) = machine.clock()

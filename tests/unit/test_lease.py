@@ -7,7 +7,8 @@ import pytest
 
 from openclaw_nats.contract.health import Holder
 from openclaw_nats.errors import Conflict, StreamConflict, Unavailable
-from openclaw_nats.fleet.lease import HELD, LEASE_SECONDS, REFUSED, UNGUARDED, WAITING, Lease
+from openclaw_nats.fleet.lease import HELD, LEASE_SECONDS, REFUSED, UNGUARDED, WAITING, Claim, Lease
+from openclaw_nats.fleet.living import why_not_gone
 from openclaw_nats.fleet.place import Place, place_of
 
 HERE = Place("installation-1", "kitchen", "boot-1", "/state/nats", "1:10")
@@ -260,3 +261,28 @@ def test_an_installation_keeps_its_id_and_a_copy_is_told_from_it(tmp_path: objec
     (home / "installation-id").write_text("")
     assert place_of(home).installation != place.installation
     assert msgspec.json.decode(msgspec.json.encode(place), type=Place) == place
+
+
+@pytest.mark.parametrize(
+    ("place", "ended", "age", "gone"),
+    [
+        (OTHER, False, LEASE_SECONDS - 1, False),
+        (OTHER, False, -600.0, False),
+        (OTHER, False, LEASE_SECONDS + 1, True),
+        (OTHER, True, 0.0, True),
+        (COPY, False, 1.0, False),
+        (HERE, False, 1.0, True),
+    ],
+)
+def test_a_gateway_is_gone_when_its_lease_ended_or_ran_out_or_was_ours(
+    place: Place, ended: bool, age: float, gone: bool
+) -> None:
+    claim = msgspec.json.encode(Claim("office", place, "nonce", 3, 0.0, 0.0, ended))
+    why = why_not_gone("office", (1000.0 - age, claim), HERE, 1000.0)
+    assert (why == "") is gone
+    assert gone or place.shown in why
+
+
+def test_a_gateway_whose_lease_says_nothing_is_not_taken_for_gone() -> None:
+    assert "no sidecar is known" in why_not_gone("office", None, HERE, 1000.0)
+    assert "another version's" in why_not_gone("office", (0.0, b"\xff"), HERE, 1000.0)

@@ -127,6 +127,13 @@ def test_the_key_is_needed_and_must_be_long(tmp_path: Path) -> None:
     (tmp_path / "api-key").write_text("short")
     with pytest.raises(SettingsError, match="shorter"):
         settings.api_key()
+    (tmp_path / "api-key").write_bytes(b"\xff" * 8)
+    with pytest.raises(SettingsError, match="shorter"):
+        settings.api_key()
+    (tmp_path / "api-key").unlink()
+    (tmp_path / "api-key").mkdir()
+    with pytest.raises(SettingsError, match="can't be read: is a directory"):
+        settings.api_key()
 
 
 def test_durations_and_sizes() -> None:

@@ -21,6 +21,11 @@ from openclaw_nats.errors import words_for
         (TimeoutError("timed out"), "no answer in time"),
         (NatsTimeoutError(), "no answer in time"),
         (ConnectionRefusedError(111, "Connection refused"), "connection refused"),
+        (OSError(111, "Connect call failed ('127.0.0.1', 4222)"), "connection refused"),
+        (
+            OSError("Multiple exceptions: [Errno 111] Connect call failed (), [Errno 113] Connect call failed ()"),
+            "connection refused, no route to host",
+        ),
         (ConnectionResetError(), "the connection was closed"),
         (asyncio.IncompleteReadError(b"", 4), "the connection was closed"),
         (EOFError(), "the connection was closed"),

@@ -348,11 +348,13 @@ export interface components {
             lastError: string;
             holder: components["schemas"]["Holder"] | null;
         };
-        /** @description The inbox on disk, and its limit. */
+        /** @description The inbox on disk, and its limit. `note` says that what waits will soon take all of it. */
         InboxHealth: {
             bytes: number;
             maxBytes: number;
             lastError: string;
+            /** @default  */
+            note: string;
         };
         /** @description What became of a batch. For one event alone also which it is. */
         Ingested: {
@@ -505,6 +507,34 @@ export interface components {
         OpenBreaker: {
             target: string;
             lastError: string;
+        };
+        /** @description A cron job of another Gateway on this NATS; its payload is not shown. */
+        OtherJob: {
+            gateway: string;
+            name: string;
+            cron: string;
+            timezone: string;
+            subject: string;
+            enabled: boolean;
+            nextRuns: string[];
+            madeBy: string;
+        };
+        /** @description What other Gateways on this NATS have. */
+        OtherSchedules: {
+            jobs: components["schemas"]["OtherJob"][];
+            timers: components["schemas"]["OtherTimer"][];
+        };
+        /** @description A timer of another Gateway on this NATS; its payload is not shown. */
+        OtherTimer: {
+            gateway: string;
+            name: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            at: string;
+            subject: string;
+            madeBy: string;
         };
         /** @description What would go out, when, and with which events. */
         PlannedTurn: {
@@ -701,7 +731,7 @@ export interface components {
             backoff?: string[] | null;
             attempts?: number | null;
         };
-        /** @description A route as it is shown: secrets masked, conditions as CEL, what became of its events. `madeBy` is empty for the operator's own; `targetNote` says that nothing can answer its target, or that this could not be checked. */
+        /** @description A route as it is shown: secrets masked, conditions as CEL, what became of its events. `madeBy` is empty for the operator's own; `targetNote` says that nothing can answer its target, or that this could not be checked; `trialNote`, only in the answer to saving it, on which events of the stream its conditions fail. */
         Route: {
             name: string;
             pattern: string;
@@ -725,6 +755,7 @@ export interface components {
             conditions: string[];
             resolvedTarget: components["schemas"]["ResolvedTarget"];
             targetNote?: string;
+            trialNote?: string;
             madeBy: string;
             /**
              * Format: date-time
@@ -962,6 +993,13 @@ export interface components {
         Subjects: {
             subjects: components["schemas"]["SubjectRow"][];
             complete: boolean;
+        };
+        /** @description Which job or timer of a Gateway that is gone becomes this Gateway's; `from` is the gateway.id of that one. */
+        TakeOver: {
+            /** @enum {unknown} */
+            kind: "cron" | "timer";
+            name: string;
+            from: string;
         };
         /** @description A timer that has not fired. `madeBy` is empty for the operator's own. */
         Timer: {

@@ -44,6 +44,7 @@ const SHOWN_ONLY = [
   "waitingSince",
   "resolvedTarget",
   "targetNote",
+  "trialNote",
   "madeBy",
   "createdAt",
   "updatedAt",

@@ -19,6 +19,7 @@ from openclaw_nats.api.compat import wants_old_shape
 from openclaw_nats.api.dashboard_endpoints import DashboardEndpoints
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
 from openclaw_nats.api.failures import Failures
+from openclaw_nats.api.handover_endpoints import HandoverEndpoints
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
 from openclaw_nats.api.hot_path import HotPath
 from openclaw_nats.api.ingest_endpoints import IngestEndpoints
@@ -45,6 +46,7 @@ class Endpoints:
     channel: ChannelEndpoints
     cron: CronEndpoints
     timers: TimerEndpoints
+    handover: HandoverEndpoints
     tools: ToolEndpoints
     checks: CheckEndpoints
     insight: InsightEndpoints
@@ -142,6 +144,8 @@ def _schedules(endpoints: Endpoints) -> list[Route]:
         Route("/api/cron/{name}/history", cron.history, methods=["GET"]),
         Route("/api/timers", timers.timers, methods=["GET", "POST"]),
         Route("/api/timers/{name}", timers.timer, methods=["GET", "DELETE"]),
+        Route("/api/schedules/others", endpoints.handover.others, methods=["GET"]),
+        Route("/api/schedules/take", endpoints.handover.take, methods=["POST"]),
         Route("/api/tools/{name}", endpoints.tools.call, methods=["POST"]),
     ]
 

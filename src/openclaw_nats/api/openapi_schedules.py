@@ -68,6 +68,17 @@ def paths(
         "/api/cron/{name}/history": named(
             get=answer("Its newest runs, and what became of each", schedules.History, 400, parameters=[limit])
         ),
+        "/api/schedules/others": {
+            "get": answer("Jobs and timers of other Gateways on this NATS", schedules.OtherSchedules, 400)
+        },
+        "/api/schedules/take": {
+            "post": operation(
+                "Make a job or timer of a Gateway that is gone one of this",
+                answer=json({"anyOf": [ref(schedules.Job), ref(schedules.Timer)]}),
+                problems=_BODY,
+                body=_body(ref(schedules.TakeOver)),
+            )
+        },
         "/api/timers": {
             "get": answer("All timers that have not fired", schedules.Timers),
             "post": create("Set a timer; it replaces one of that name", ref(schedules.TimerDocument), schedules.Timer),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
@@ -43,7 +44,7 @@ class RouteEndpoints:
             if self._compat and isinstance(body, dict) and isinstance(body.get("pattern"), str):
                 body = {"name": body["pattern"], "target": "main", **body}  # there both may be left out
             route, new = await self._book.save(body)
-            return json_response(await self._one(route.name), 201 if new else 200)
+            return json_response(await self._saved(route.name), 201 if new else 200)
         counts = await self._inbox.counts()
         found = [
             view(route, stored, counts.get(route.id, {}), self._book.target_note(route))
@@ -57,7 +58,8 @@ class RouteEndpoints:
         name = name_of(request)
         if request.method == "PATCH":
             await self._book.change(name, await json_body(request))
-        elif request.method == "DELETE":
+            return json_response(await self._saved(name))
+        if request.method == "DELETE":
             await self._book.remove(name)
             return Response(status_code=204)
         return json_response(await self._one(name))
@@ -76,6 +78,10 @@ class RouteEndpoints:
         except ValueError as error:
             raise Malformed(f"since must be {error}", field="since") from None
         return json_response(await self._dry_run.replay(route, seconds))
+
+    async def _saved(self, name: str) -> shapes.Route:
+        note = self._book.trial_note(name)
+        return msgspec.structs.replace(await self._one(name), trial_note=note or UNSET)
 
     async def _one(self, name: str) -> shapes.Route:
         route, stored = self._book.named(name)

@@ -12,8 +12,9 @@ from openclaw_nats.cli.event_lines import short_subject
 from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.names import completes
 from openclaw_nats.cli.output import json_option, line, print_json, table, tell
-from openclaw_nats.cli.schedule_output import json_of, path_of
+from openclaw_nats.cli.schedule_output import every_gateway, from_option, json_of, others_of, path_of, take
 from openclaw_nats.cli.times import moment
+from openclaw_nats.cli.unreadable import tell_unreadable
 from openclaw_nats.terminal_text import to_json
 
 
@@ -27,10 +28,11 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
 
 @command.command("list")
+@every_gateway
 @json_option
-def list_command(as_json: bool) -> None:
+def list_command(as_json: bool, every: bool) -> None:
     """List all jobs with their next three runs."""
-    _list(as_json=as_json)
+    _list(as_json=as_json, every=every)
 
 
 @command.command("show")
@@ -110,6 +112,16 @@ def remove_command(as_json: bool, name: str) -> None:
     tell({"removed": name}, f"removed job {name}", as_json=as_json)
 
 
+@command.command("take")
+@click.argument("name")
+@from_option
+@json_option
+def take_command(as_json: bool, name: str, gateway: str) -> None:
+    """Make the job NAME of a Gateway that is gone one of this Gateway. It fires each time once, whatever happens."""
+    job = take("cron", name, gateway)
+    tell(job, f"took job {name} over from {gateway}; {_next(job)}", as_json=as_json)
+
+
 @command.command("run")
 @click.argument("name", shell_complete=completes("cron"))
 @json_option
@@ -136,14 +148,38 @@ def resume_command(as_json: bool, name: str) -> None:
     tell(job, f"resumed job {name}; {_next(job)}", as_json=as_json)
 
 
-def _list(*, as_json: bool) -> None:
-    jobs = client().call("GET", "/api/cron")["jobs"]
+def _list(*, as_json: bool, every: bool = False) -> None:
+    found = client().call("GET", "/api/cron")
+    others = others_of("jobs") if every else []
+    if every:
+        found["others"] = others
     if as_json:
-        print_json({"jobs": jobs})
+        print_json(found)
         return
+    tell_unreadable(found, "cron job", "cron remove")
+    jobs = found["jobs"]
     if not jobs:
         line("No cron jobs. `openclaw-nats cron add NAME '30 8 * * *'` makes one.")
-        return
+    else:
+        _show_jobs(jobs)
+    if others:
+        line()
+        line("Of other Gateways on this NATS:")
+        rows = [
+            [
+                one["gateway"],
+                one["name"],
+                one["cron"],
+                moment(one["nextRuns"][0], one["timezone"]) if one["nextRuns"] else "paused",
+                one["madeBy"] or "operator",
+                short_subject(one["subject"]),
+            ]
+            for one in others
+        ]
+        table(["GATEWAY", "NAME", "CRON", "NEXT RUN", "MADE BY", "SUBJECT"], rows, below=["SUBJECT", "MADE BY"])
+
+
+def _show_jobs(jobs: list[dict[str, Any]]) -> None:
     rows = []
     for job in jobs:
         zone = job["timezone"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from openclaw_nats.cli.output import json_option, line, print_json, step
+from openclaw_nats.cli.output import Styled, json_option, line, print_json, step, words
 from openclaw_nats.events.json_text import lenient
 
 PROBLEMS = 3
@@ -41,17 +41,17 @@ def _sum_up(findings: list[Any], problems: list[Any], *, fix: bool) -> None:
     if problems:
         line(f"{len(problems)} to fix:")
         for number, one in enumerate(problems, 1):
-            line(f"  {number}. {one.text}")
-            line(f"     {one.fix}")
+            words(Styled(f"  {number}."), one.text, indent="     ")
+            words(Styled("    "), one.fix, indent="     ")
         if any(one.repair for one in problems) and not fix:
             line()
             line("`openclaw-nats doctor --fix` does the safe ones.")
         return
     looked = ", ".join(dict.fromkeys(one.check for one in findings))
     if notes := [one for one in findings if one.state == "note"]:
-        line(f"Nothing is broken; {len(notes)} to know (marked !). Checked: {looked}.")
+        words(Styled("Nothing"), f"is broken; {len(notes)} to know (marked !). Checked: {looked}.", indent="")
     else:
-        line(f"All is well. Checked: {looked}.")
+        words(Styled("All"), f"is well. Checked: {looked}.", indent="")
 
 
 def _look(*, quiet: bool) -> list[Any]:
@@ -71,8 +71,11 @@ def _look(*, quiet: bool) -> list[Any]:
     def call(method: str, path: str, body: Any) -> Any:
         return client.call(method, path, body, timeout=_SECONDS)
 
+    asked: set[str] = set()
+
     def waiting(what: str) -> None:
-        if not quiet:
+        if not quiet and what not in asked:
+            asked.add(what)
             line(f"· asking {what} …", err=True)
 
     findings = []

@@ -16,7 +16,7 @@ import click
 from openclaw_nats.cli.group import UnknownCommand
 from openclaw_nats.cli.guarded import Ended
 from openclaw_nats.cli.output import fail, fail_with
-from openclaw_nats.errors import OpenClawNatsError, words_for
+from openclaw_nats.errors import InvalidInput, OpenClawNatsError, words_for
 from openclaw_nats.suggestions import did_you_mean
 
 DEBUG_VARIABLE = "OPENCLAW_NATS_DEBUG"
@@ -44,6 +44,8 @@ def report(error: BaseException, *, as_json: bool) -> NoReturn:
         fail(error, as_json=as_json)
     if os.environ.get(DEBUG_VARIABLE):
         raise error
+    if isinstance(error, UnicodeEncodeError) and (word := next(filter(_is_no_text, sys.argv[1:]), "")):
+        fail(NoText(word), as_json=as_json)
     if isinstance(error, OSError):
         what, hint = _disk(error)
         fail_with(what, hint, 1, as_json=as_json)
@@ -54,6 +56,30 @@ def report(error: BaseException, *, as_json: bool) -> NoReturn:
     fault = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     hint = f"this is a fault of openclaw-nats: please report it ({DEBUG_VARIABLE}=1 shows where it is)."
     fail_with(f"{fault} ({_place(error)})", hint, 1, as_json=as_json)
+
+
+class NoText(InvalidInput):
+    """A word of the command line is not UTF-8."""
+
+    def __init__(self, word: str) -> None:
+        hint = "is the terminal's encoding UTF-8? `locale` shows it."
+        super().__init__(f"{ascii(word)[:80]} on the command line is not UTF-8", hint=hint)
+
+
+def check_text(words: list[str]) -> None:
+    """Raise NoText for a word that is no text, and no file either: those may have any name."""
+    for word in words:
+        if _is_no_text(word) and "/" not in word and not Path(word).exists():
+            raise NoText(word)
+
+
+def _is_no_text(word: str) -> bool:
+    """Whether a word of the command line holds bytes that are no text."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _message(error: click.ClickException) -> str:

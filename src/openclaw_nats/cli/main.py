@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
+from pathlib import Path
 
 import click
 
 from openclaw_nats import __version__
-from openclaw_nats.cli.errors import report
+from openclaw_nats.cli.errors import check_text, report
 from openclaw_nats.cli.group import Group
 
 COMMANDS = {
@@ -41,6 +43,10 @@ COMMANDS = {
 }
 
 
+class NobodyReadsError(Exception):
+    """Whoever reads our output has read enough: `events | head`."""
+
+
 class LazyGroup(Group):
     """A group whose commands are imported when they are used: a start takes as long as the command needs."""
 
@@ -56,6 +62,13 @@ class LazyGroup(Group):
         command: click.Command = module.command
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; click would take a broken pipe for a failure (exit code 1)."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise NobodyReadsError from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `--help`, without importing them."""
         with formatter.section("Commands"):
@@ -70,18 +83,30 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; exit codes are in `output.EXIT_CODES`."""
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows less than UTF-8
     try:
+        check_text(sys.argv[1:])
         cli.main(prog_name="openclaw-nats", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # `events | head` has read enough
+    except (NobodyReadsError, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else what is left to write complains once more at the end
         sys.exit(0)
     except SystemExit:
         raise
     except BaseException as error:
         report(error, as_json="--json" in sys.argv)
+
+
+def _open_what_is_closed() -> None:
+    """Standard streams that the caller has closed (`>&-`) lead to /dev/null: no file of ours gets their number."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest free one
+        pass
+    os.close(number)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  (as long as the process lives)

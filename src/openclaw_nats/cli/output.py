@@ -103,8 +103,18 @@ def tell(answer: Any, text: str, *, as_json: bool) -> None:
 
 
 def step(mark: str, name: str, detail: str = "", *, err: bool = False) -> None:
-    """One line of progress: a mark, what, and details."""
-    line(Styled(mark, fg=_COLOURS.get(mark)), f" {name}" + (f": {detail}" if detail else ""), err=err)
+    """One line of progress: a mark, what, and details; folded at blanks where it is too long for the terminal."""
+    words(Styled(mark, fg=_COLOURS.get(mark)), name + (f": {detail}" if detail else ""), err=err)
+
+
+def words(head: Styled, text: str, *, indent: str = "  ", err: bool = False) -> None:
+    """A head and a text, which goes on below itself where it is too long for the terminal."""
+    from openclaw_nats.cli.tables import folded_words, room
+
+    first, *rest = folded_words(plain(text), max(20, room() - max(len(head.text) + 1, len(indent))))
+    line(head, f" {first}", err=err)
+    for more in rest:
+        line(f"{indent}{more}", err=err)
 
 
 def use_colours(*, err: bool = False) -> bool:
@@ -128,9 +138,9 @@ def fail(error: OpenClawNatsError, *, as_json: bool = False) -> NoReturn:
 
 def fail_with(message: str, hint: str, code: int, *, as_json: bool = False) -> NoReturn:
     """Print what went wrong and what to do, a line each, and end with `code`."""
-    line(Styled("Error: ", fg="red"), message, err=True)
+    words(Styled("Error:", fg="red"), message, err=True)
     if hint:
-        line(f"Try: {hint}", err=True)
+        words(Styled("Try:"), hint, err=True)
     if as_json:
         with contextlib.suppress(OSError):  # what can't be written may be just that output
             print_json({"error": message, "hint": hint})

@@ -15,6 +15,7 @@ from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.names import completes
 from openclaw_nats.cli.output import Styled, block, json_option, line, print_json, step, table, tell
 from openclaw_nats.cli.times import moment
+from openclaw_nats.cli.unreadable import tell_unreadable
 from openclaw_nats.terminal_text import plural, to_json
 
 _ROUTES_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
@@ -201,7 +202,7 @@ def apply_command(as_json: bool, file: Path, prune: bool, yes: bool, dry_run: bo
             if change.mark == "-":
                 sidecar.call("DELETE", _path(change.name))
             else:
-                sidecar.call("POST", "/api/routes", change.route)
+                _warn(sidecar.call("POST", "/api/routes", change.route), as_json=as_json, name=change.name)
         for route in hidden:  # only the sidecar knows whether they are the same
             sidecar.call("POST", "/api/routes", route)
     if hidden and not as_json:
@@ -239,8 +240,7 @@ def _list(*, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    for one in found.get("unreadable", []):
-        step("!", f"route {one['name']} can't be used", one["reason"])
+    tell_unreadable(found, "route", "routes remove")
     if not routes:
         line("No routes yet. `openclaw-nats routes add NAME PATTERN TARGET` adds one.")
         return
@@ -256,10 +256,11 @@ def _list(*, as_json: bool) -> None:
     table(head, rows, below=["PATTERN", "TARGET", "MADE BY"])
 
 
-def _warn(route: dict[str, Any], *, as_json: bool) -> None:
-    """What is to be said of its target, on stderr."""
-    if not as_json and (note := route.get("targetNote")):
-        step("!", "target", note, err=True)
+def _warn(route: dict[str, Any], *, as_json: bool, name: str = "") -> None:
+    """What is to be said of its target and conditions, on stderr."""
+    for what in ("target", "trial"):
+        if not as_json and (note := route.get(f"{what}Note")):
+            step("!", f"{name}: {what}" if name else what, note, err=True)
 
 
 def _shown(route: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -11,11 +12,15 @@ from urllib.parse import urlencode, urlsplit
 
 from openclaw_nats import peer_proof
 from openclaw_nats.cli.flags import in_flags
+from openclaw_nats.cli.output import waiting
 from openclaw_nats.errors import OpenClawNatsError, words_for
 from openclaw_nats.events.json_text import lenient
 from openclaw_nats.settings import Settings
 
 _KEY_HINT = "`openclaw-nats restart` makes it read the key; is NATS_PLUGIN_API_KEY set here, or where it runs?"
+_DOWN_HINT = "`openclaw-nats start` starts it; `openclaw-nats status` shows what is down."
+_SLOW_HINT = "It is there, but stands still: `openclaw-nats restart` ends what hangs; `openclaw-nats doctor` says more."
+_PROOF_SECONDS = 10.0  # a sidecar that works proves itself at once
 _PORT_HINT = "Does another program have the port? A sidecar of an older version: `openclaw-nats restart` helps."
 
 
@@ -98,15 +103,20 @@ class SidecarClient:
     ) -> http.client.HTTPResponse:
         secure = self._parts.scheme == "https"
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        connection = kind(self._parts.hostname or "127.0.0.1", self._parts.port, timeout=timeout)
+        proof = min(timeout or _PROOF_SECONDS, _PROOF_SECONDS)
+        connection = kind(self._parts.hostname or "127.0.0.1", self._parts.port, timeout=proof)
         headers = {"Accept": "application/json; version=1, */*", "Connection": "close", **(more or {})}
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         if body is not None:
             headers["Content-Type"] = "application/x-ndjson" if data is body else "application/json"
         try:
-            headers["Authorization"] = self._authorization(connection)
-            connection.request(method, path, data, headers)
-            return connection.getresponse()
+            with waiting(f"asking the sidecar at {self._settings.sidecar.url}", quiet=not sys.stderr.isatty()):
+                headers["Authorization"] = self._authorization(connection)
+                if connection.sock is not None:
+                    connection.sock.settimeout(timeout)
+                connection.timeout = timeout
+                connection.request(method, path, data, headers)
+                return connection.getresponse()
         except SidecarRefusal:
             connection.close()
             raise
@@ -114,7 +124,7 @@ class SidecarClient:
             connection.close()
             raise SidecarDown(
                 f"the sidecar at {self._settings.sidecar.url} does not answer: {words_for(error)}",
-                hint="`openclaw-nats start` starts it; `openclaw-nats status` shows what is down.",
+                hint=_SLOW_HINT if isinstance(error, TimeoutError) else _DOWN_HINT,
             ) from None
 
     def _authorization(self, connection: http.client.HTTPConnection) -> str:

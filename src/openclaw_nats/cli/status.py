@@ -134,7 +134,14 @@ def _show(report: dict[str, Any]) -> None:
     show_fleet(report["delivery"])
     _show_schedules(report.get("schedules") or {})
     low = [disk["lastError"] for disk in sidecar.get("disks", []) if disk["low"]]
-    for text in [*low, *nats.get("notes", []), *plugin.get("problems", []), *plugin.get("notes", [])]:
+    near = [report["delivery"].get("inbox", {}).get("note", ""), *report["delivery"].get("notes", [])]
+    for text in [
+        *low,
+        *filter(None, near),
+        *nats.get("notes", []),
+        *plugin.get("problems", []),
+        *plugin.get("notes", []),
+    ]:
         step("!", text)
 
 

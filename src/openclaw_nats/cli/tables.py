@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import unicodedata
@@ -20,6 +21,7 @@ _UNLIMITED = 100_000
 _JOINER = "\u200d"
 _LONGEST_SIGN = 12  # characters a column: a family of four with their skin tones is 11
 _UNREMARKABLE = ("", "-", "operator", "default", "(empty)")  # not worth a line under a row
+_WORDS = re.compile(r"\S*`[^`]*`\S*|\S+")
 _BREAKS = " .-/:,_"
 
 
@@ -28,6 +30,19 @@ def room() -> int:
     if os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty():
         return max(20, shutil.get_terminal_size((80, 24)).columns)
     return _UNLIMITED
+
+
+def folded_words(text: str, width: int) -> list[str]:
+    """`text` in lines of at most `width` columns, broken at blanks only: words and `commands` are to be copied."""
+    if cell_len(text) <= width:
+        return [text]
+    lines: list[str] = []
+    for word in _WORDS.findall(text):
+        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines or [text]
 
 
 def shortened(text: str, width: int) -> str:

@@ -12,8 +12,9 @@ from openclaw_nats.cli.event_lines import short_subject
 from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.names import completes
 from openclaw_nats.cli.output import json_option, line, print_json, table, tell
-from openclaw_nats.cli.schedule_output import json_of, path_of
+from openclaw_nats.cli.schedule_output import every_gateway, from_option, json_of, others_of, path_of, take
 from openclaw_nats.cli.times import moment
+from openclaw_nats.cli.unreadable import tell_unreadable
 
 
 @click.group("timers", cls=Group, invoke_without_command=True)
@@ -26,10 +27,11 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
 
 @command.command("list")
+@every_gateway
 @json_option
-def list_command(as_json: bool) -> None:
+def list_command(as_json: bool, every: bool) -> None:
     """List all timers that have not fired."""
-    _list(as_json=as_json)
+    _list(as_json=as_json, every=every)
 
 
 @command.command("set")
@@ -61,15 +63,36 @@ def cancel_command(as_json: bool, name: str) -> None:
     tell({"cancelled": name}, f"cancelled timer {name}", as_json=as_json)
 
 
-def _list(*, as_json: bool) -> None:
-    timers = client().call("GET", "/api/timers")["timers"]
+@command.command("take")
+@click.argument("name")
+@from_option
+@json_option
+def take_command(as_json: bool, name: str, gateway: str) -> None:
+    """Make the timer NAME of a Gateway that is gone one of this Gateway."""
+    timer = take("timer", name, gateway)
+    tell(timer, f"took timer {name} over from {gateway}; it fires at {moment(timer['at'])}", as_json=as_json)
+
+
+def _list(*, as_json: bool, every: bool = False) -> None:
+    found = client().call("GET", "/api/timers")
+    others = others_of("timers") if every else []
+    if every:
+        found["others"] = others
     if as_json:
-        print_json({"timers": timers})
+        print_json(found)
         return
+    tell_unreadable(found, "timer", "timers cancel")
+    timers = found["timers"]
     if not timers:
         line("No timers. `openclaw-nats timers set NAME 5m` sets one.")
-        return
-    rows = [
-        [one["name"], moment(one["at"]), one["madeBy"] or "operator", short_subject(one["subject"])] for one in timers
-    ]
-    table(["NAME", "AT", "MADE BY", "SUBJECT"], rows, below=["MADE BY"])
+    else:
+        table(["NAME", "AT", "MADE BY", "SUBJECT"], [_row(one) for one in timers], below=["MADE BY"])
+    if others:
+        line()
+        line("Of other Gateways on this NATS:")
+        rows = [[one["gateway"], *_row(one)] for one in others]
+        table(["GATEWAY", "NAME", "AT", "MADE BY", "SUBJECT"], rows, below=["SUBJECT", "MADE BY"])
+
+
+def _row(one: dict[str, Any]) -> list[str]:
+    return [one["name"], moment(one["at"]), one["madeBy"] or "operator", short_subject(one["subject"])]

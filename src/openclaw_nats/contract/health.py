@@ -121,11 +121,12 @@ class Unanswerable(Answer):
 
 
 class InboxHealth(Answer):
-    """The inbox on disk, and its limit."""
+    """The inbox on disk, and its limit. `note` says that what waits will soon take all of it."""
 
     bytes: int
     max_bytes: int
     last_error: str
+    note: str = ""
 
 
 class Missed(Answer):

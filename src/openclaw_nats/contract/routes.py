@@ -155,7 +155,8 @@ class ResolvedTarget(Answer, omit_defaults=True):
 
 class Route(Answer, kw_only=True):
     """A route as it is shown: secrets masked, conditions as CEL, what became of its events. `madeBy` is empty for the
-    operator's own; `targetNote` says that nothing can answer its target, or that this could not be checked.
+    operator's own; `targetNote` says that nothing can answer its target, or that this could not be checked;
+    `trialNote`, only in the answer to saving it, on which events of the stream its conditions fail.
     """
 
     name: str
@@ -176,6 +177,7 @@ class Route(Answer, kw_only=True):
     conditions: list[str]
     resolved_target: ResolvedTarget
     target_note: str | UnsetType = UNSET
+    trial_note: str | UnsetType = UNSET
     made_by: str
     created_at: Time
     updated_at: Time

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from openclaw_nats.contract.deliveries import DeliveryRef
 from openclaw_nats.contract.fields import Answer, Json, Name, Priority, Time, Unreadable
@@ -118,6 +118,44 @@ class Timers(Answer):
 
     timers: list[Timer]
     unreadable: list[Unreadable] | UnsetType = UNSET
+
+
+class OtherJob(Answer):
+    """A cron job of another Gateway on this NATS; its payload is not shown."""
+
+    gateway: str
+    name: str
+    cron: str
+    timezone: str
+    subject: str
+    enabled: bool
+    next_runs: list[Time]
+    made_by: str
+
+
+class OtherTimer(Answer):
+    """A timer of another Gateway on this NATS; its payload is not shown."""
+
+    gateway: str
+    name: str
+    at: Time
+    subject: str
+    made_by: str
+
+
+class OtherSchedules(Answer):
+    """What other Gateways on this NATS have."""
+
+    jobs: list[OtherJob]
+    timers: list[OtherTimer]
+
+
+class TakeOver(Struct, forbid_unknown_fields=True):
+    """Which job or timer of a Gateway that is gone becomes this Gateway's; `from` is the gateway.id of that one."""
+
+    kind: Literal["cron", "timer"]
+    name: Name
+    gateway: str = field(name="from")
 
 
 class CronCheck(Answer):

@@ -31,6 +31,7 @@ class Check:
     what: str
     look: Callable[[], Iterable[Finding]]
     seconds: float = SECONDS
+    fix: str = "Is it stopped (SIGSTOP), or the machine overloaded? `openclaw-nats restart` ends what hangs."
     _found: queue.SimpleQueue[Finding | BaseException | None] = field(default_factory=queue.SimpleQueue)
     _began: float = 0.0
 
@@ -54,8 +55,7 @@ class Check:
             except queue.Empty:
                 if left <= _PATIENCE:
                     text = f"{self.what} did not answer within {self.seconds:.0f} s"
-                    fix = "Is it stopped (SIGSTOP), or the machine overloaded? `openclaw-nats restart` ends what hangs."
-                    yield problem(self.name, text, fix)
+                    yield problem(self.name, text, self.fix)
                     return
                 waiting(self.what)
                 continue

@@ -13,6 +13,7 @@ from openclaw_nats.doctor.bounded import Check, Waiting
 from openclaw_nats.doctor.finding import PROBLEM, Finding, note, problem
 from openclaw_nats.doctor.journeys import Call, Read
 from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.installer import commands
 from openclaw_nats.settings import Settings
 from openclaw_nats.url_secrets import masked
 
@@ -24,17 +25,36 @@ _SIDECAR = "the sidecar's report"
 def examine(settings: Settings, call: Call, read: Read, waiting: Waiting = lambda what: None) -> Iterator[Finding]:
     """Yield every finding as soon as it is known. `call` and `read` ask the sidecar; they raise OpenClawNatsError.
 
-    What does not rest on something else is looked at at the same time; `waiting` hears what takes long.
+    What does not rest on something else is looked at at the same time; `waiting` hears what takes long. Commands that
+    still run at the end are ended.
     """
+    try:
+        yield from _examine(settings, call, read, waiting)
+    finally:
+        commands.end_all()
+
+
+def _examine(settings: Settings, call: Call, read: Read, waiting: Waiting) -> Iterator[Finding]:
     report: dict[str, Any] = {}
     looks = [
         Check("versions", "this machine (versions, files, disk)", lambda: _machine(settings)),
         Check("service", "the service manager", lambda: machine.service(settings)),
         Check("ports", "what listens on our ports", lambda: machine.ports(settings)),
         Check("nats", f"NATS at {masked(settings.nats.url)}", lambda: nats_side.nats(settings)),
-        Check("openclaw", "OpenClaw (its command and the Gateway)", lambda: openclaw_side.openclaw(settings)),
+        Check(
+            "openclaw",
+            "OpenClaw (its command and the Gateway)",
+            lambda: openclaw_side.openclaw(settings),
+            fix="Does `openclaw --version` end when you run it? Look at its disk, and at what else this machine does.",
+        ),
     ]
     sidecar = Check("sidecar", f"the sidecar at {settings.sidecar.url}", lambda: _sidecar(call, report), 13.0)
+    if not settings.home.is_dir():  # nothing of ours can be there yet
+        looks = [one for one in looks if one.name in ("versions", "openclaw")]
+        for one in looks:
+            yield from one.findings(waiting)
+        yield note("sidecar", "not looked at, before `openclaw-nats setup`: service, ports, NATS, the sidecar")
+        return
     for one in (*looks, sidecar):
         one.start()
     runs = True

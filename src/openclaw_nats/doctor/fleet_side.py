@@ -18,7 +18,9 @@ def fleet(health: dict[str, Any]) -> Iterator[Finding]:
     nats = health["nats"]
     if health["status"] != "up" and nats["lastError"] and nats["version"]:  # else it can't be reached: said elsewhere
         yield problem(
-            "nats", f"the sidecar can't store events: {nats['lastError']}", "Then run `openclaw-nats doctor`."
+            "nats",
+            f"the sidecar can't store events: {nats['lastError']}",
+            "First what is found about NATS above; if that is nothing, `openclaw-nats restart`.",
         )
     yield from _missed(health.get("delivery", {}))
     identity = health.get("identity")

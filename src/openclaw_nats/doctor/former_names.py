@@ -1,4 +1,4 @@
-"""Jobs and timers of a gateway.id that this installation had before: no list shows them, and they go on firing."""
+"""Jobs and timers of a gateway.id that this installation had before: they go on firing, and only `--all` lists them."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ async def former_names(connection: Connection, settings: Settings) -> list[Findi
         if jobs or timers:
             text = f"cron jobs: {jobs}, timers: {timers} of {former!r}, the gateway.id that was here before"
             fix = (
-                "They still fire, but no list shows them. `openclaw-nats config set gateway.id "
-                f"{shlex.quote(former)}` brings them back; remove them there, and make them again under the new id."
+                "They still fire. `openclaw-nats cron list --all` shows them; `openclaw-nats cron take NAME --from "
+                f"{shlex.quote(former)}` (or `timers take`) makes one of them yours."
             )
             found.append(note("gateway.id", text, fix))
     return found

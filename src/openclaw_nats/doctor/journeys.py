@@ -94,11 +94,11 @@ def _outcome(call: Call, event: str, began: float) -> str:
 
 def way_to_agents(delivery: dict[str, Any]) -> Iterator[Finding]:
     """What the health report says about deliveries."""
+    room = "`openclaw-nats pending` shows what waits; `openclaw-nats config set inbox.max_bytes …` gives it more room."
+    if near := delivery.get("inbox", {}).get("note"):
+        yield note("inbox", near, room)
     if full := delivery.get("inbox", {}).get("lastError"):
-        fix = (
-            "`openclaw-nats pending` shows what waits; `openclaw-nats config set inbox.max_bytes …` gives it more room."
-        )
-        yield problem("inbox", full, fix)
+        yield problem("inbox", full, room)
     elif error := delivery.get("lastError"):
         yield problem(
             "delivery", f"agents can't be woken: {error}", "Start the Gateway; `openclaw-nats setup` fixes the rest."

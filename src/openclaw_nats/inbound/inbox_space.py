@@ -30,6 +30,7 @@ _AGED_EVERY = 600.0
 _AGED_AT_ONCE = 5000
 _AT_MOST = 2.0  # seconds of one turn of housekeeping
 _ROOMY = 0.95  # of the limit: how far it is emptied
+_NEAR = 0.8  # of the limit: when what waits takes so much by itself, that is told
 # Free pages that stay in the file for what comes next: a share of the used bytes, none near the limit.
 _FREE_SHARE, _FREE_LEAST = 0.25, 1 << 20
 _PAGES = 1024
@@ -48,6 +49,7 @@ class InboxSpace:
     room: Room = field(default_factory=lambda: Room(0, 0, 0, True))
     problem: str = ""
     note: str = ""
+    nearly: str = ""
     forgotten: int = 0
     _aged: float = 0.0
     _old_contents_gone: bool = False
@@ -55,7 +57,7 @@ class InboxSpace:
 
     def report(self) -> InboxHealth:
         """For `/api/health`."""
-        return InboxHealth(self.room.on_disk, self.max_bytes, self.problem)
+        return InboxHealth(self.room.on_disk, self.max_bytes, self.problem, "" if self.problem else self.nearly)
 
     @property
     def _limit(self) -> int:
@@ -72,6 +74,20 @@ class InboxSpace:
             await self._look()
         await self._give_back(until)
         self._judge()
+        near = self.room.used > self._limit * _NEAR
+        self._warn(await self.database.read(space.waiting_bytes) if near else 0)
+
+    def _warn(self, waiting: int) -> None:
+        """Receipts fill it up to the limit in the long run, which is as it should be; what waits does not go."""
+        nearly = ""
+        if waiting > self._limit * _NEAR:
+            nearly = (
+                f"what waits takes {format_mib(waiting)} of the {format_size(self.max_bytes)} of inbox.max_bytes: "
+                "beyond that, new events stay in the stream until some has gone out"
+            )
+        if nearly and not self.nearly:
+            log.warning("inbox.nearly_full", bytes=waiting, max_bytes=self.max_bytes)
+        self.nearly = nearly
 
     async def _look(self) -> None:
         self.room = await self.database.read(lambda db: space.room(db, self.database.path))

@@ -20,6 +20,7 @@ from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.positions import Takeover
 from openclaw_nats.inbound.route import Route, compile_route, parse, to_document
 from openclaw_nats.inbound.routing import RouteIndex, reduce_patterns
+from openclaw_nats.inbound.stream_trial import StreamTrial
 from openclaw_nats.inbound.target import target_problem, without_mask
 from openclaw_nats.inbound.trial import check_possible
 from openclaw_nats.ports import EventSource
@@ -31,6 +32,7 @@ from openclaw_nats.url_secrets import MASK, unmasked
 log = structlog.get_logger(__name__)
 
 MAX_ROUTES = 5000
+_TRIED = {"pattern", "when", "filter", "flow"}  # what a route's conditions depend on
 _AGENTS = "the gateway's agents"
 
 
@@ -58,6 +60,8 @@ class RouteBook:
         # Asks the plugin who is there now; whether it has answered: only then a target is refused.
         self.ask_gateway: Callable[[], Awaitable[bool]] = _nobody_answers
         self.takeover: Takeover | None = None
+        self.trial: StreamTrial | None = None
+        self._trial_notes: dict[str, str] = {}
 
     @property
     def index(self) -> RouteIndex:
@@ -138,10 +142,23 @@ class RouteBook:
         A new route is for what is stored from now on, which needs the stream's end: raises Unavailable without NATS.
         """
         document = parse(value)
-        check_possible(compile_route(_without_mask(document), agents=self.agents))
+        await self._try(document, made_by)
         await self._check_target(document)
         async with self._lock:
             return await self._save(document, made_by)
+
+    async def _try(self, document: RouteDocument, made_by: str) -> None:
+        """Raise InvalidRoute when its conditions can never work; what else there is to say, `trial_note` has."""
+        route = compile_route(_without_mask(document), agents=self.agents)
+        self._trial_notes.pop(route.name, None)
+        if self.trial is None or made_by:
+            check_possible(route)
+        elif note := await self.trial.check(route):
+            self._trial_notes[route.name] = note
+
+    def trial_note(self, name: str) -> str:
+        """What was found when a route was tried on events as it was saved, told once; empty for nothing."""
+        return self._trial_notes.pop(name, "")
 
     async def _check_target(self, document: RouteDocument) -> None:
         """Raise InvalidRoute when the Gateway, asked now, has nobody who could answer the route's target."""
@@ -191,7 +208,8 @@ class RouteBook:
             route, _ = self.named(name)
             merged = {**to_document(route.document), **changes}
             document = parse({key: value for key, value in merged.items() if value is not None})
-            check_possible(compile_route(_without_mask(document), agents=self.agents))
+            if _TRIED & changes.keys():
+                await self._try(document, self._stored[route.id].made_by)
             if "target" in changes:
                 await self._check_target(document)
             if document.name != name:

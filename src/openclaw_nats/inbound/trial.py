@@ -1,7 +1,8 @@
 """A condition is tried on made events when its route is saved: one that fails on all of them can never work.
 
 The fields that it names get values of every type, its own literals among them. It is refused only when each try failed
-for a reason of types; a field or index that the made events lack proves nothing.
+for a reason of types; a field or index that the made events lack proves nothing. Events of the stream, on which it is
+tried as well (stream_trial.py), say more than made ones: one on which it works is enough.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from openclaw_nats.errors import InvalidRoute, Poison
@@ -23,11 +25,29 @@ _PATH = re.compile(r"\bdata((?:\.[A-Za-z_]\w*(?!\w*\s*\()|\[\s*'[^']*'\s*\]|\[\s
 _STEP = re.compile(r"\.([A-Za-z_]\w*)|\[\s*['\"]([^'\"]*)['\"]\s*\]")
 _LITERAL = re.compile(r"'([^'\\]*)'|\"([^\"\\]*)\"|\b(\d+(?:\.\d+)?)\b")
 _SCALARS: tuple[Any, ...] = ("text", "true", "7", "2026-11-26T05:00:00Z", "90s", 7, -1, 2.5, True, False, None)
+HINT = "docs/conditions.md lists what there is."
 _INCONCLUSIVE = ("has no field", "index", "out of bounds")
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An expression of a route that failed on all made events; `proven` when that shows that it can never work."""
+
+    field: str
+    reason: str
+    proven: bool
+
+
 def check_possible(route: Route) -> None:
-    """Raise InvalidRoute when a condition of the route or its flow key fails on every event that can be made for it."""
+    """Raise InvalidRoute when a condition of the route or its flow key can never work, as made events show."""
+    failure = failure_on_made(route)
+    if failure is not None and failure.proven:
+        raise InvalidRoute(f"{failure.field} fails on every event: {failure.reason}", hint=HINT)
+
+
+def failure_on_made(route: Route) -> Failure | None:
+    """The first expression that fails on every event that can be made for it; None when each worked on one."""
+    found: Failure | None = None
     for field, source, work in [
         *(("when", one.source, one.holds) for one in route.conditions if one.costly_patterns < 2),
         *([("flow.key", route.key.source, route.key.evaluate)] if route.key and route.key.costly_patterns < 2 else []),
@@ -40,13 +60,17 @@ def check_possible(route: Route) -> None:
                 break
             except Poison as error:
                 reasons.append(str(error))
-                if any(words in reasons[-1] for words in _INCONCLUSIVE) or time.thread_time() - began > SECONDS:
+                if not proves(reasons[-1]) or time.thread_time() - began > SECONDS:
+                    found = found or Failure(field, reasons[-1], proven=False)
                     break
         else:
-            reason = max(set(reasons), key=reasons.count)
-            raise InvalidRoute(
-                f"{field} fails on every event: {reason}", hint="docs/conditions.md lists what there is."
-            )
+            return Failure(field, max(set(reasons), key=reasons.count), proven=True)
+    return found
+
+
+def proves(reason: str) -> bool:
+    """Whether a failure for this reason says something about other events: not when this one only lacked a field."""
+    return not any(words in reason for words in _INCONCLUSIVE)
 
 
 def _document(route: Route, data: Any) -> dict[str, Any]:

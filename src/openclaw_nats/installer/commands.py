@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 _END_SECONDS = 3.0
+_running: set[subprocess.Popen[str]] = set()
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], seconds: float) -> subprocess.CompletedProcess[str]:
@@ -26,13 +27,24 @@ def run(command: Sequence[str], environment: Mapping[str, str], seconds: float) 
         errors="replace",
         start_new_session=True,
     )
-    with process:
-        try:
-            out, err = process.communicate(timeout=seconds)
-        except BaseException:
-            _end(process)
-            raise
+    _running.add(process)
+    try:
+        with process:
+            try:
+                out, err = process.communicate(timeout=seconds)
+            except BaseException:
+                _end(process)
+                raise
+    finally:
+        _running.discard(process)
     return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def end_all() -> None:
+    """End what other threads still wait for: nobody wants its answer any more."""
+    for process in list(_running):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

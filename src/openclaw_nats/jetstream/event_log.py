@@ -22,7 +22,7 @@ from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message, Stored, StoredMessage
 from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.jetstream.connection import Connection, parse_reply
-from openclaw_nats.jetstream.reading import read_stream
+from openclaw_nats.jetstream.reading import newest_on, read_stream
 from openclaw_nats.jetstream.streams import EVENTS, Streams
 
 MAX_BATCH = 1000
@@ -193,6 +193,10 @@ class JetStreamEventLog:
         )
         async for message in messages:
             yield message
+
+    def newest(self, subject: str, count: int) -> AsyncIterator[StoredMessage]:
+        """Up to `count` of the newest messages on a subject pattern, oldest first. Raises Unavailable."""
+        return newest_on(self._connection, EVENTS, subject, count)
 
     async def subject_counts(self) -> dict[str, int]:
         """How many messages each subject of the stream has."""

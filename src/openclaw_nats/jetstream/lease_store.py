@@ -34,6 +34,12 @@ class JetStreamLeaseStore:
             raise Conflict("somebody else wrote the lease at the same moment")
         return int(checked(answer)["seq"])
 
+    async def of(self, gateway_id: str) -> tuple[float, bytes] | None:
+        """The lease of another gateway.id: when it was written (the stream's clock, seconds), and what it says."""
+        self._check()
+        found = await last_on(self._connection, LEASES, f"agent.leases.{token_of(gateway_id)}")
+        return (found.time, found.body) if found is not None else None
+
     def _check(self) -> None:
         if not self._connection.ready:
             raise self._connection.not_ready(self._streams.problem)

@@ -22,6 +22,7 @@ from openclaw_nats.jetstream.connection import Connection, checked
 from openclaw_nats.jetstream.reader import BATCH, SILENCE_SECONDS, Lost, Reader
 
 _NO_MESSAGE = 10037
+_NEAR = 100  # sequences of the stream that are looked at for one message
 _PAUSE = 0.1
 _MOST_REOPENED = 5
 
@@ -50,6 +51,20 @@ async def last_on(connection: Connection, stream: str, subject: str) -> Last | N
         headers=base64.b64decode(message.get("hdrs", "")),
         body=base64.b64decode(message.get("data", "")),
     )
+
+
+async def newest_on(connection: Connection, stream: str, subject: str, count: int) -> AsyncIterator[StoredMessage]:
+    """Up to `count` of the newest messages on a subject pattern, oldest first: those that lie near the newest one.
+
+    It costs the same in a stream of any length, and so does not find all of them where few messages are on the pattern.
+    """
+    last = await last_on(connection, stream, subject)
+    if last is None:
+        return
+    after = max(0, last.sequence - count * _NEAR)
+    async for message in read_stream(connection, stream, subject, limit=count, after=after):
+        if message is not None:
+            yield message
 
 
 async def read_stream(

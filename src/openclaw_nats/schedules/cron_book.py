@@ -25,6 +25,7 @@ from openclaw_nats.schedules.document import (
     compile_job,
     job_event,
     parse_job,
+    unreadable,
 )
 from openclaw_nats.schedules.keeper import Keeper, job_of
 
@@ -74,7 +75,7 @@ class CronBook:
     async def all(self) -> tuple[list[Job], list[Unreadable]]:
         """All jobs by name, and those that this version can't read."""
         jobs: list[Job] = []
-        unreadable: list[Unreadable] = []
+        others: list[Unreadable] = []
         for record in await self._log.read(names.JOBS):
             if not names.may_be_of(self._gateway_id, names.key_of_job(record.subject)):
                 continue
@@ -83,21 +84,30 @@ class CronBook:
                 if job.gateway == self._gateway_id:
                     jobs.append(job)
             except InvalidInput as error:
-                unreadable.append(Unreadable(_name_of(record), str(error)))
-        return sorted(jobs, key=lambda job: job.name), sorted(unreadable, key=lambda one: one.name)
+                others.append(Unreadable(_name_of(record), str(error)))
+        return sorted(jobs, key=lambda job: job.name), sorted(others, key=lambda one: one.name)
 
     async def named(self, name: str) -> Job:
-        """One job; raise NotFound."""
-        job = await self._find(name)
+        """One job; raise NotFound, or InvalidSchedule for one that this version can't read."""
+        job = await self.find(name)
         if job is None:
-            raise _unknown(name)
+            raise await self._why_missing(name)
         return job
 
-    async def _find(self, name: str) -> Job | None:
+    async def _why_missing(self, name: str) -> InvalidInput:
+        """There is none, or one that can't be read is listed under that name: its key."""
+        reason = next((one.reason for one in (await self.all())[1] if one.name == name), "")
+        return unreadable("cron job", name, reason, "cron remove") if reason else _unknown(name)
+
+    async def find(self, name: str) -> Job | None:
+        """This Gateway's job of a name, if there is one; raise InvalidSchedule for one that can't be read."""
         for key in (names.key_in(self._gateway_id, name), names.key_of(name)):
             record = await self._log.last(names.job_subject(key))
             if record is not None:
-                job = await self._keeper.owned(job_of(record))
+                try:
+                    job = await self._keeper.owned(job_of(record))
+                except InvalidInput as error:
+                    raise unreadable("cron job", name, str(error), "cron remove") from None
                 if job.gateway == self._gateway_id:
                     return job
         return None
@@ -106,7 +116,7 @@ class CronBook:
         """Create the job, or replace the one of that name; (the job, whether it is new)."""
         document = parse_job(value)
         names.check_name(document.name)
-        old = await self._find(document.name)
+        old = await self.find(document.name)
         if old is None and len(await self._log.subjects(names.JOBS)) >= MAX_JOBS:
             raise InvalidSchedule(f"there are {MAX_JOBS} cron jobs already")
         return await self._put(document, old, origin), old is None
@@ -124,19 +134,21 @@ class CronBook:
 
     async def remove(self, name: str) -> None:
         """Remove a job, be it one that this version can't read; what was armed does not fire."""
-        key = await self._key_of(name)
-        await self._log.purge(names.job_subject(key))
-        await self._keeper.settle(key)
+        record = await self._record_of(name)
+        await self._log.purge(record.subject)
+        await self._keeper.settle(names.key_of_job(record.subject))
         log.info("cron.removed", job=name)
 
-    async def _key_of(self, name: str) -> str:
-        """The key of a stored job. One that can't be read may have no name but its key."""
-        for key in (names.key_in(self._gateway_id, name), names.key_of(name), name):
-            if not names.is_key(key) or not names.may_be_of(self._gateway_id, key):
-                continue
+    async def _record_of(self, name: str) -> Record:
+        """The message of a stored job. One that can't be read may have no name but its key."""
+        for key in (names.key_in(self._gateway_id, name), names.key_of(name)):
             record = await self._log.last(names.job_subject(key))
             if record is not None and await self._is_mine(record):
-                return key
+                return record
+        for record in await self._log.read(names.JOBS):  # its subject may be of a form that no version of ours writes
+            may_be = names.may_be_of(self._gateway_id, names.key_of_job(record.subject)) and _name_of(record) == name
+            if may_be and await self._is_mine(record):
+                return record
         raise _unknown(name)
 
     async def _is_mine(self, record: Record) -> bool:
@@ -187,7 +199,12 @@ class CronBook:
             origin=origin,
             gateway=self._gateway_id,
         )
-        key = old.key if old is not None else names.key_in(self._gateway_id, document.name)
+        return await self.store(stored, old)
+
+    async def store(self, stored: StoredJob, old: Job | None) -> Job:
+        """Store a job of this Gateway in place of `old`, and arm it; raise Conflict when `old` is not what is there."""
+        now, name = self._clock(), stored.document.name
+        key = old.key if old is not None else names.key_in(self._gateway_id, name)
         job = compile_job(stored, 0, key)
         await self._prepare(job_event(job, now, now))  # refused now rather than at its first tick
         body = msgspec.json.encode(stored)

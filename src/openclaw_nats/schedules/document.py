@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +47,19 @@ class Origin(msgspec.Struct, rename="camel", omit_defaults=True):
         return Maker(self.agent, self.session) if self.agent else None
 
 
+class Taken(msgspec.Struct, rename="camel"):
+    """That a job is being taken over from another Gateway: its key there, and whether it fired there."""
+
+    gateway: str
+    key: str
+    enabled: bool
+
+
 class StoredJob(msgspec.Struct, rename="camel", omit_defaults=True):
-    """A job as it lies in the stream. Times are seconds; ticks up to `since` are not its own."""
+    """A job as it lies in the stream. Times are seconds; ticks up to `since` are not its own.
+
+    One with `taken` is paused until the one that it is a copy of is surely gone (handover.py).
+    """
 
     document: JobDocument
     timezone: str
@@ -56,6 +68,7 @@ class StoredJob(msgspec.Struct, rename="camel", omit_defaults=True):
     updated: float
     origin: Origin = msgspec.field(default_factory=Origin)
     gateway: str = ""
+    taken: Taken | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,14 @@ class Unreadable:
 
     name: str
     reason: str
+
+
+def unreadable(kind: str, name: str, reason: str, command: str) -> InvalidSchedule:
+    """The error for a job or timer that this version can't read; `command` is what removes it."""
+    return InvalidSchedule(
+        f"the {kind} {name[:80]!r} can't be read by this version: {reason}",
+        hint=f"Is it a newer version's? Then update this one. Else: `openclaw-nats {command} {shlex.quote(name)}`.",
+    )
 
 
 def parse_job(value: object) -> JobDocument:

@@ -27,7 +27,7 @@ async def fires(log: ScheduleLog, limit: int, gateway_id: str) -> list[FireLine]
     found = []
     for outcome in ("fired", "skipped"):
         for record in await log.read(f"agent.schedules.{outcome}.>"):
-            _, _, _, kind, key, *_ = record.subject.split(".")
+            _, _, _, kind, key, *_ = [*record.subject.split("."), ""]
             if not names.may_be_of(gateway_id, key):
                 continue
             if kind in _KINDS and (fire := _fire(record, outcome, kind, jobs.get(key, key), gateway_id)) is not None:

@@ -307,12 +307,15 @@ class Keeper:
 
 def job_of(record: Record) -> Job:
     """A job from its message; raise InvalidSchedule or another InvalidInput when this version can't read it."""
+    key = names.key_of_job(record.subject)
     try:
-        return compile_job(_decoder.decode(record.body), record.sequence, names.key_of_job(record.subject))
+        job = compile_job(_decoder.decode(record.body), record.sequence, key)
+        names.check_place(job.name, key)
+        return job
     except InvalidInput:
         raise
     except Exception as error:  # whatever another version or program wrote there
-        raise InvalidSchedule(f"{record.subject} can't be read: {error}") from None
+        raise InvalidSchedule(f"{record.subject}: {error}") from None
 
 
 def _note(job: Job, tick: int, now: float) -> bytes:

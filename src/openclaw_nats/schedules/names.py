@@ -65,6 +65,12 @@ def may_be_of(gateway_id: str, key: str) -> bool:
     return not separator or gateway == key_of(gateway_id)
 
 
+def check_place(name: str, key: str) -> None:
+    """Raise InvalidSchedule for a name that does not lead to the key under which it was found."""
+    if key_of(name) != key.rpartition("=")[2]:
+        raise InvalidSchedule(f"it is named {name[:80]!r}, which does not lie there")
+
+
 def key_of_job(subject: str) -> str:
     """The key of the job whose document lies at a subject."""
     return "=".join(subject.split(".")[3:])

@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 import structlog
 
-from openclaw_nats.errors import InvalidSchedule, NotFound
+from openclaw_nats.errors import Conflict, InvalidSchedule, NotFound
 from openclaw_nats.events import envelope
-from openclaw_nats.events.envelope import Event
+from openclaw_nats.events.envelope import Event, format_time
 from openclaw_nats.events.makers import Maker, maker_of
 from openclaw_nats.ports import Arm, Record, ScheduleLog
 from openclaw_nats.schedules import names
 from openclaw_nats.schedules.cron_book import OPERATOR
-from openclaw_nats.schedules.document import Origin, Unreadable, moment_of, parse_timer, timer_event
+from openclaw_nats.schedules.document import Origin, Unreadable, moment_of, parse_timer, timer_event, unreadable
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +70,7 @@ class TimerBook:
     async def all(self) -> tuple[list[Timer], list[Unreadable]]:
         """All timers, the next one first, and those that this version can't read."""
         timers: list[Timer] = []
-        unreadable: list[Unreadable] = []
+        others: list[Unreadable] = []
         for record in [one for pattern in names.TIMERS for one in await self._log.read(pattern)]:
             key = record.subject.rpartition(".")[2]
             try:
@@ -79,14 +79,15 @@ class TimerBook:
                     timers.append(timer)
             except InvalidSchedule as error:
                 if names.may_be_of(self._gateway_id, key):
-                    unreadable.append(Unreadable(key, str(error)))
-        return sorted(timers, key=lambda one: one.at), sorted(unreadable, key=lambda one: one.name)
+                    others.append(Unreadable(key, str(error)))
+        return sorted(timers, key=lambda one: one.at), sorted(others, key=lambda one: one.name)
 
     async def named(self, name: str) -> Timer:
-        """One timer; raise NotFound."""
+        """One timer; raise NotFound, or InvalidSchedule for one that this version can't read."""
         found = await self._find(name)
         if found is None:
-            raise _unknown(name)
+            reason = next((one.reason for one in (await self.all())[1] if one.name == name), "")
+            raise unreadable("timer", name, reason, "timers cancel") if reason else _unknown(name)
         return _timer(found)
 
     def _is_mine(self, timer: Timer) -> bool:
@@ -96,9 +97,47 @@ class TimerBook:
         """This Gateway's timer of a name; one of another Gateway's that 0.1.0 set under the same name is left alone."""
         for key in (names.key_in(self._gateway_id, name), names.key_of(name)):
             record = await self._log.last(names.timer_subject(key))
-            if record is not None and self._is_mine(_timer(record)):
-                return record
+            try:
+                if record is not None and self._is_mine(_timer(record)):
+                    return record
+            except InvalidSchedule as error:
+                raise unreadable("timer", name, str(error), "timers cancel") from None
         return None
+
+    async def others(self) -> list[tuple[Timer, Record]]:
+        """The timers of other Gateways on this NATS, the next one first, each with its message."""
+        found = []
+        for record in [one for pattern in names.TIMERS for one in await self._log.read(pattern)]:
+            with contextlib.suppress(InvalidSchedule):
+                if not self._is_mine(timer := _timer(record)):
+                    found.append((timer, record))
+        return sorted(found, key=lambda one: one[0].at)
+
+    async def take(self, timer: Timer, record: Record) -> Timer:
+        """Set another Gateway's timer here, and remove it there; raise Conflict, or NotFound when it has just fired.
+
+        Between the two both are there: whoever is interrupted there repeats it, and only the second step is left.
+        """
+        mine = await self._find(timer.name)
+        if mine is None:
+            event = envelope.decode(record.body)
+            document: dict[str, Any] = {
+                "name": timer.name,
+                "at": format_time(int(timer.at * 1000)),
+                "subject": timer.subject,
+            }
+            document |= {"payload": timer.payload, "priority": timer.priority}
+            origin = Origin(event.agentid, event.sessionkey, event.hops, event.causationid)
+            await self.set(document, origin)
+        elif _what(_timer(mine)) != _what(timer):
+            raise Conflict(
+                f"there is another timer {timer.name!r} here already", hint="Cancel that one first, or wait for it."
+            )
+        if not await self._log.purge(record.subject):
+            await self.cancel(timer.name)
+            raise NotFound(f"the timer {timer.name!r} of {timer.gateway} has just fired, or was cancelled")
+        log.info("timer.taken", timer=timer.name, gateway=timer.gateway)
+        return await self.named(timer.name)
 
     async def set(self, value: object, origin: Origin = OPERATOR) -> tuple[Timer, bool]:
         """Set a timer; it replaces one of that name; (the timer, whether the name is new)."""
@@ -138,6 +177,10 @@ class TimerBook:
         return sum([len(await self._log.subjects(pattern)) for pattern in names.TIMERS])
 
 
+def _what(timer: Timer) -> tuple[Any, ...]:
+    return timer.at, timer.subject, timer.payload, timer.made_by, timer.session
+
+
 def _unknown(name: str) -> NotFound:
     return NotFound(
         f"there is no timer {name[:80]!r}: it was never set, was cancelled, or has fired",
@@ -150,13 +193,14 @@ def _timer(record: Record) -> Timer:
     try:
         return _read_timer(record)
     except Exception as error:  # whatever another version or program wrote there
-        raise InvalidSchedule(f"{record.subject} can't be read: {error}") from None
+        raise InvalidSchedule(f"{record.subject}: {error}") from None
 
 
 def _read_timer(record: Record) -> Timer:
     event = envelope.decode(record.body)
     data = msgspec.json.decode(event.data)
     note = data.pop("_timer")
+    names.check_place(names.check_name(note["name"]), record.subject.rpartition(".")[2])
     return Timer(
         name=note["name"],
         at=envelope.parse_time(note["scheduledFor"]).timestamp(),

@@ -39,6 +39,7 @@ from openclaw_nats.inbound.republish import Republisher
 from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.inbound.sealed_ticks import SealedTicks
 from openclaw_nats.inbound.stream_contents import StreamContents
+from openclaw_nats.inbound.stream_trial import StreamTrial
 from openclaw_nats.inbound.target import TURN_KINDS
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.consumer import JetStreamSource
@@ -80,6 +81,7 @@ class Inbound:
     meters: InboundMeters
     processes: RenderProcesses
     judge: Judge
+    trial_judge: Judge
     space: InboxSpace
     session: aiohttp.ClientSession
 
@@ -100,6 +102,7 @@ class Inbound:
         await self.session.close()
         await self.processes.close()
         await self.judge.close()
+        await self.trial_judge.close()
         await asyncio.to_thread(self.database.close)
 
     async def report(self) -> shapes.DeliveryHealth:
@@ -200,6 +203,8 @@ def build_inbound(
     source = JetStreamSource(connection, settings.gateway_id, SavedPositions(database))
     book = RouteBook(database, source, flow)
     book.takeover = takeover = Takeover(database, source)
+    trial_judge = Judge()  # not the one of what comes in: a slow condition that is saved must not hold that up
+    book.trial = StreamTrial(event_log.newest, trial_judge)
     book.load()
     documents = Documents(database)
     processes = RenderProcesses()
@@ -303,6 +308,7 @@ def build_inbound(
         meters=meters,
         processes=processes,
         judge=judge,
+        trial_judge=trial_judge,
         space=space,
         session=session,
     )

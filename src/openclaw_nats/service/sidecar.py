@@ -31,6 +31,7 @@ from openclaw_nats.api.compat import Compat, OnlyThere
 from openclaw_nats.api.dashboard_gate import DashboardGate
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
 from openclaw_nats.api.endless import end_all
+from openclaw_nats.api.handover_endpoints import HandoverEndpoints
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
 from openclaw_nats.api.hot_path import HotPath
 from openclaw_nats.api.http_protocol import limited
@@ -220,6 +221,7 @@ async def build(settings: Settings) -> Sidecar:
         channel=ChannelEndpoints(inbound.channel),
         cron=CronEndpoints(schedules.cron, inbound.inbox),
         timers=TimerEndpoints(schedules.timers),
+        handover=HandoverEndpoints(schedules.handover),
         tools=ToolEndpoints(build_toolbox(settings, connection, event_log, ingest, inbound.book, schedules)),
         checks=CheckEndpoints(settings.schedules.timezone, lambda: inbound.book.agents),
         insight=dashboard.insight,

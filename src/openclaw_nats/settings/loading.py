@@ -89,12 +89,19 @@ def read_toml(path: Path) -> dict[str, object]:
         return tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(
             f"{path} is not valid TOML: {error}", hint="Fix that line, or move the file away."
         ) from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"{path} is not UTF-8 text (at byte {error.start + 1})", hint="Save it as UTF-8, or move the file away."
+        ) from None
     except OSError as error:
-        raise SettingsError(f"{path} can't be read: {error.strerror}") from None
+        raise SettingsError(
+            f"{path} can't be read: {(error.strerror or str(error)).lower()}",
+            hint="Who owns it, and is it a file? `ls -ld` shows it; run this as the user of the Gateway.",
+        ) from None
 
 
 def _flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:

@@ -90,13 +90,23 @@ class Settings:
 
     def api_key(self) -> str:
         """The API key; raise SettingsError if there is none, so that nothing ever runs without one."""
-        key = os.environ.get(API_KEY_VARIABLE, "").strip() or _read(self.api_key_file)
-        if len(key) < 16:
+        given = os.environ.get(API_KEY_VARIABLE, "").strip()
+        key = given or _read(self.api_key_file)
+        if len(key) >= 16:
+            return key
+        if given or key:
+            where = API_KEY_VARIABLE if given else self.api_key_file
             raise NotSetUp(
-                f"no API key: {self.api_key_file} is missing or its key is shorter than 16 characters",
-                hint="Run `openclaw-nats setup`, which makes one.",
+                f"no API key: the one in {where} is shorter than 16 characters",
+                hint="Put the whole key there. Without it, `openclaw-nats setup` makes one.",
             )
-        return key
+        if problem := _why_unreadable(self.api_key_file):
+            hint = "Who owns it? `ls -ld` shows it; run this as the user of the Gateway."
+            raise NotSetUp(f"no API key: {self.api_key_file} can't be read: {problem}", hint=hint)
+        raise NotSetUp(
+            f"no API key: {self.api_key_file} is missing or empty",
+            hint="Run `openclaw-nats setup`, which makes one. Was it set up for another OPENCLAW_STATE_DIR or user?",
+        )
 
     def nats_password(self) -> str:
         """The password for `nats.user`, from its file; empty if none is set."""
@@ -124,6 +134,17 @@ class Settings:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return path.read_text("utf-8", "replace").strip()
     except OSError:
         return ""
+
+
+def _why_unreadable(path: Path) -> str:
+    """What keeps a file that is there from being read; empty when nothing does, or when there is none."""
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return ""

@@ -51,6 +51,15 @@ def room(db: sqlite3.Connection, path: Path) -> Room:
     return Room(on_disk, (count - free) * page, free * page, mode == INCREMENTAL)
 
 
+def waiting_bytes(db: sqlite3.Connection) -> int:
+    """About how many bytes what waits takes: contents, each once, and texts that are under way."""
+    states = "('pending', 'sending', 'failed')"
+    contents = f"SELECT place, max(size) AS size FROM deliveries WHERE state IN {states} GROUP BY place"  # noqa: S608
+    bodies = f"SELECT coalesce(sum(length(body)), 0) FROM dispatches WHERE state IN {states}"  # noqa: S608
+    total = db.execute(f"SELECT coalesce(sum(size), 0) FROM ({contents})").fetchone()[0]  # noqa: S608
+    return int(total) + int(db.execute(bodies).fetchone()[0])
+
+
 def oldest_receipts(db: sqlite3.Connection, limit: int = AT_ONCE) -> list[int]:
     """The deliveries that came first of those that ended well, or that nobody wanted."""
     parts = " UNION ALL ".join(
