@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -14,9 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openclaw_nats.errors import InvalidSchedule
-from openclaw_nats.schedules.cron import SHORTCUTS, Cron, describe_zone, next_runs
+from openclaw_nats.schedules.cron import SHORTCUTS, Cron, next_runs
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia"]
+
+
+def describe_zone(zone: tzinfo, moment: float) -> str:
+    """A moment as people of that zone write it: `2026-11-25 08:00 CET`."""
+    return datetime.fromtimestamp(moment, UTC).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z").replace(":00 ", " ")
 
 
 def shown(expression: str, zone: str, start: str, count: int) -> list[str]:

@@ -50,7 +50,6 @@ class InboxSpace:
     problem: str = ""
     note: str = ""
     nearly: str = ""
-    forgotten: int = 0
     _aged: float = 0.0
     _old_contents_gone: bool = False
     _tried_to_convert: bool = False
@@ -104,7 +103,6 @@ class InboxSpace:
                 return True
             numbers = await self.database.read(space.oldest_letters)
         gone = await self.database.write(lambda db: space.forget(db, numbers)) if numbers else 0
-        self.forgotten += gone
         self.meters.inbox_forgotten.inc(gone)
         return gone > 0
 

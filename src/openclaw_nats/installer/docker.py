@@ -67,10 +67,6 @@ class DockerCompose:
         """Build the image if need be, and start both containers."""
         self._compose("up", "--detach", "--build", "--remove-orphans")
 
-    def start_nats(self) -> None:
-        """Start only the container of nats-server, and wait until it is well."""
-        self._compose("up", "--detach", "--build", "nats")
-
     def stop(self) -> None:
         """Stop both containers."""
         if self.file.exists():

@@ -7,11 +7,11 @@ them, as the Gateway's environment is the operator's word: so they have to be tr
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from openclaw_nats.installer import config_file
+from openclaw_nats.installer.dotenv import comment_out
 from openclaw_nats.migration.older import Older
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.locations import Locations
@@ -46,8 +46,10 @@ def adopt(older: Older, settings: Settings, changes: dict[str, Any]) -> dict[str
         before["port"] = settings.sidecar.port
         _set_port(where, changes["port"])
     if changes.get("comment_out"):
-        before["environment"] = older.environment_file.read_text()
-        _comment_out(older.environment_file, changes["comment_out"])
+        text = older.environment_file.read_bytes().decode("utf-8", "surrogateescape")
+        before["environment"] = text
+        names = set(changes["comment_out"])
+        write_private(older.environment_file, comment_out(text, names, "by openclaw-nats migrate"))
     return before
 
 
@@ -63,16 +65,6 @@ def restore(older: Older | None, where: Locations, before: dict[str, Any]) -> No
 
 def _set_port(where: Locations, port: int) -> None:
     config_file.set_values(where.config, {"sidecar.port": str(port), "sidecar.url": f"http://127.0.0.1:{port}"})
-
-
-def _comment_out(file: Path, names: list[str]) -> None:
-    lines = [
-        f"# {line}  (by openclaw-nats migrate)"
-        if line.strip().startswith(tuple(f"{name}=" for name in names))
-        else line
-        for line in file.read_text().splitlines()
-    ]
-    write_private(file, "\n".join(lines) + "\n")
 
 
 def _is_free(port: int) -> bool:

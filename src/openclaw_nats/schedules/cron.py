@@ -12,7 +12,7 @@ import contextlib
 import difflib
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -48,7 +48,6 @@ class Cron:
 
     def __init__(self, expression: object, zone: object = "UTC") -> None:
         self.zone = _zone(zone)
-        self.zone_name = str(zone)
         self.expression = _text(expression)
         fields = SHORTCUTS.get(self.expression.lower(), self.expression).split()
         _check_fields(self.expression, fields)
@@ -86,11 +85,6 @@ class Cron:
             if found is not None or begin <= after:
                 return found
             window *= 2
-
-
-def describe_zone(zone: tzinfo, moment: float) -> str:
-    """A moment as people of that zone write it: `2026-11-25 08:00 CET`."""
-    return datetime.fromtimestamp(moment, UTC).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z").replace(":00 ", " ")
 
 
 @lru_cache(maxsize=1024)

@@ -4,7 +4,7 @@
 """
 
 from openclaw_nats.openclaw_paths import state_dir
-from openclaw_nats.settings.loading import check_value, load, parsed_value, read_toml
+from openclaw_nats.settings.loading import check_value, load, read_toml
 from openclaw_nats.settings.model import API_KEY_VARIABLE, HOOK_TOKEN_VARIABLE, NATS_NKEY, Settings
 from openclaw_nats.settings.registry import REGISTRY, changed, find, shown, value_of
 from openclaw_nats.settings.units import format_duration, format_size, parse_duration, parse_size
@@ -23,7 +23,6 @@ __all__ = [
     "load",
     "parse_duration",
     "parse_size",
-    "parsed_value",
     "read_toml",
     "shown",
     "state_dir",

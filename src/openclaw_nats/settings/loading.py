@@ -71,11 +71,6 @@ def check_value(name: str, text: str) -> object:
     return value
 
 
-def parsed_value(name: str, text: str) -> object:
-    """The value of one setting given as text, as `load` would have it; raise SettingsError."""
-    return _parse(name, check_value(name, text), "the command line")
-
-
 def _parse(name: str, value: object, origin: str) -> object:
     try:
         return find(name).parse(value)
