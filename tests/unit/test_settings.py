@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openclaw_nats.cli.main import cli
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.settings import (
     REGISTRY,
@@ -110,6 +112,9 @@ def test_settings_can_be_looked_at_before_they_are_saved(tmp_path: Path) -> None
         ('[filter]\nallow = ["agent.>"]', "subject patterns"),
         ('[redaction]\npatterns = ["("]', "regular expressions"),
         ("[nats]\nurl = 'ftp://x'", "nats://"),
+        ("[nats]\nurl = 'nats://h:4222x'", "from 1 to 65535"),
+        ("[nats]\nurl = 'nats://h:1,nats://[::1]:70000'", "from 1 to 65535"),
+        ("[nats]\nurl = 'nats://h:1/ x'", "without spaces"),
         ("= broken", "not valid TOML"),
     ],
 )
@@ -118,6 +123,16 @@ def test_a_wrong_setting_names_the_field_and_what_would_be_right(tmp_path: Path,
     with pytest.raises(SettingsError) as caught:
         load(tmp_path, {})
     assert words in f"{caught.value} {caught.value.hint}"
+
+
+def test_a_password_in_an_address_is_shown_by_config_get_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENCLAW_STATE_DIR", str(tmp_path))
+    (tmp_path / "nats").mkdir()
+    (tmp_path / "nats" / "config.toml").write_text("[nats]\nurl = 'nats://a:1,nats://u:PASS@b:2'\n")
+    for words in ("config", "config --json", "config set nats.url nats://v:PASS@h:1x"):
+        done = CliRunner().invoke(cli, words.split())
+        assert "PASS" not in done.output + str(done.exception), words
+    assert "PASS" in CliRunner().invoke(cli, ["config", "get", "nats.url"]).output
 
 
 def test_the_key_is_needed_and_must_be_long(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import click
 from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.names import complete_setting
 from openclaw_nats.cli.output import json_option, line, print_json, step, table
+from openclaw_nats.url_secrets import masked
 
 if TYPE_CHECKING:
     from openclaw_nats.settings import Settings
@@ -48,7 +49,7 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
         check_patterns(load(settings.home, {}, {name: value}).redaction.patterns)
     changed = config_file.set_values(settings.home / "config.toml", values)
     if not as_json:
-        step("✓", f"{name} is {value}" + ("" if changed else " already"))
+        step("✓", f"{name} is {_without_secrets(value)}" + ("" if changed else " already"))
     report = _restarted(as_json=as_json) if changed else None
     problems = _not_in_effect(name, report)
     if as_json:
@@ -137,7 +138,7 @@ def _show(*, as_json: bool) -> None:
     if as_json:
         found = {
             one.name: {
-                "value": value_of(settings, one.name),
+                "value": _without_secrets(value_of(settings, one.name)),
                 "from": settings.origins[one.name],
                 "applies": one.applies,
             }
@@ -145,13 +146,20 @@ def _show(*, as_json: bool) -> None:
         }
         print_json(found)
         return
-    rows = [
-        [one.name, _text(shown(settings, one.name)), settings.origins[one.name], one.help, one.applies]
-        for one in REGISTRY
-    ]
+    rows = []
+    for one in REGISTRY:
+        value = _text(_without_secrets(shown(settings, one.name)))
+        rows.append([one.name, value, settings.origins[one.name], one.help, one.applies])
     table(
         ["setting", "value", "from", "meaning", "a change applies"], rows, below=["from", "meaning", "a change applies"]
     )
+
+
+def _without_secrets(value: Any) -> Any:
+    """A setting's value for people's eyes: a password may stand in an address. `config get` gives it as it is."""
+    if isinstance(value, str) and "://" in value:
+        return ",".join(masked(one) for one in value.split(","))
+    return value
 
 
 def _text(value: Any) -> str:

@@ -48,8 +48,12 @@ def url(*schemes: str) -> Kind[str]:
     def parse(value: object) -> str:
         text = _text(value)
         for part in text.split(",") if text else []:
-            if not re.fullmatch(rf"({'|'.join(schemes)})://[^\s/]+(/.*)?", part.strip()):
-                raise ValueError(f"an address that begins with {schemes[0]}://")
+            if not re.fullmatch(rf"({'|'.join(schemes)})://[^\s/]+(/\S*)?", part.strip()):
+                raise ValueError(f"an address that begins with {schemes[0]}://, without spaces")
+            port = part.strip().partition("://")[2].partition("/")[0].rpartition("@")[2].rpartition("]")[2]
+            number = port.partition(":")[2]
+            if ":" in port and not (number.isascii() and number.isdigit() and 1 <= int(number[:6]) <= 65535):
+                raise ValueError("an address whose port is a number from 1 to 65535")
         return text.rstrip("/")
 
     return Kind(parse)

@@ -18,6 +18,7 @@ from openclaw_nats.settings import foreign_variables
 from openclaw_nats.settings.foreign_variables import Raw
 from openclaw_nats.settings.model import DEFAULT, Settings
 from openclaw_nats.settings.registry import REGISTRY, changed, exists, find, nearest
+from openclaw_nats.url_secrets import masked_in
 
 
 def load(
@@ -75,7 +76,8 @@ def _parse(name: str, value: object, origin: str) -> object:
     try:
         return find(name).parse(value)
     except (ValueError, TypeError) as error:
-        raise SettingsError(f"{name} is {value!r} (from {origin}), but must be {error}") from None
+        given = masked_in(repr(value))  # a password may stand in an address
+        raise SettingsError(f"{name} is {given} (from {origin}), but must be {error}") from None
 
 
 def read_toml(path: Path) -> dict[str, object]:
