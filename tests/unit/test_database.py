@@ -177,8 +177,8 @@ async def test_one_id_may_name_several_events_each_with_its_own_content(database
     assert first is not None
     assert second is not None
     found = await database.read(lambda db: [listing.delivery(db, number) for number in (first, second)])
-    assert [one["document"] for one in found if one] == [b"A", b"x" * 10]
-    assert [one["id"] for one in (await database.read(lambda db: listing.of_events(db, ["1"])))["1"]] == [first, second]
+    assert [one.document for one in found if one] == [b"A", b"x" * 10]
+    assert [one.id for one in (await database.read(lambda db: listing.of_events(db, ["1"])))["1"]] == [first, second]
 
 
 async def test_the_same_sequence_in_a_stream_made_again_is_another_event(database: Database) -> None:
@@ -222,7 +222,9 @@ async def test_what_a_version_that_knew_events_by_id_left_is_kept_and_known_agai
     assert [one.event_id for _, _, one in waiting] == ["cron:a:1", "redriven"]
     found = await database.read(lambda db: inbox.documents(db, [one.place for _, _, one in waiting]))
     assert sorted(found.values()) == [b"cron:a:1", b"redriven"]
-    assert (await database.read(lambda db: listing.delivery(db, 2)) or {})["document"] == b"order-1"
+    found = await database.read(lambda db: listing.delivery(db, 2))
+    assert found is not None
+    assert found.document == b"order-1"
     again = [
         replace(delivery(event, place=place_of(sequence, round(stored * 1e9))), sequence=sequence)
         for event, sequence, stored, _, _ in OLD_EVENTS

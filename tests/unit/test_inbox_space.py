@@ -18,6 +18,7 @@ from openclaw_nats.ports import Receipt
 from openclaw_nats.settings import load
 from openclaw_nats.storage import inbox, listing
 from openclaw_nats.storage.database import Database, migrations
+from openclaw_nats.storage.listed import Filters
 from openclaw_nats.storage.rows import Dispatch, NewDelivery
 
 MIB = 1 << 20
@@ -109,8 +110,8 @@ async def test_an_event_that_comes_once_more_after_its_receipt_leaves_no_content
 async def test_what_was_sent_is_found_by_its_words_when_the_content_has_gone(database: Database) -> None:
     await database.write(lambda db: fill(db, ["delivered", "dead", "delivered"]))
     for words, found in (("BODY of 1", [1]), ("text of 2", [2]), ("of 3", [3])):
-        filters = {"states": ENDS, "search": words}
-        assert await database.read(lambda db, one=filters: listing.numbers(db, one, 9)) == found  # type: ignore[misc]
+        filters = Filters(states=ENDS, search=words)
+        assert await database.read(lambda db, one=filters: listing.numbers(db, one, 9)) == found
 
 
 async def test_the_oldest_receipts_go_first_dead_letters_last_and_never_what_waits(database: Database) -> None:

@@ -28,6 +28,7 @@ from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.schedules.cron_book import CronBook
 from openclaw_nats.schedules.timer_book import TimerBook
+from openclaw_nats.storage.listed import Filters, RouteFigures
 from openclaw_nats.storage.rows import OPEN
 
 OURS = "version=1"
@@ -91,19 +92,19 @@ class OnlyThere:
         counts = await self._inbox.counts()
         found = []
         for route, stored in self._routes.every():
-            view = msgspec.to_builtins(route_view(route, stored, counts.get(route.id, {})))
+            view = msgspec.to_builtins(route_view(route, stored, counts.get(route.id, RouteFigures())))
             found.append({**compat_shapes.route(view), "counts": view["counts"], "waitingSince": view["waitingSince"]})
         return found
 
     async def _pending(self, session: str) -> list[dict[str, Any]]:
-        rows = await self._inbox.deliveries({"session": session, "states": OPEN}, None, _MAX_LOGS)
+        rows = await self._inbox.deliveries(Filters(session=session, states=OPEN), None, _MAX_LOGS)
         return [
             {
-                "id": str(row["id"]),
-                "sessionKey": row["session"],
-                "subject": row["subject"],
-                "priority": row["priority"],
-                "createdAt": format_time(int(row["arrived_at"] * 1000)),
+                "id": str(row.id),
+                "sessionKey": row.session,
+                "subject": row.subject,
+                "priority": row.priority,
+                "createdAt": format_time(int(row.arrived_at * 1000)),
                 "deliveredAt": None,
             }
             for row in rows
@@ -137,21 +138,21 @@ class OnlyThere:
     async def _logs(self, request: Request) -> dict[str, Any]:
         query = request.query_params
         limit = min(number_of(query.get("limit", "100"), "limit"), _MAX_LOGS)
-        filters: dict[str, Any] = {"search": query["subject"]} if query.get("subject") else {}
+        filters = Filters(search=query.get("subject") or None)
         if query.get("entityType") == "route" and query.get("entityId"):
-            filters["route"] = query["entityId"]
+            filters.route = query["entityId"]
         rows = await self._inbox.changes(filters, None, _MAX_LOGS)
-        ended = [row for row in rows if row["state"] in ("delivered", "failed", "dead")]
+        ended = [row for row in rows if row.state in ("delivered", "failed", "dead")]
         items = [
             {
-                "id": str(row["number"]),
+                "id": str(row.number),
                 "entityType": "route",
-                "entityId": row["route"],
-                "action": "delivery" if row["state"] == "delivered" else "error",
-                "subject": row["subject"],
-                "detail": row["reason"],
-                "success": row["state"] == "delivered",
-                "createdAt": format_time(int(row["at"] * 1000)),
+                "entityId": row.route,
+                "action": "delivery" if row.state == "delivered" else "error",
+                "subject": row.subject,
+                "detail": row.reason,
+                "success": row.state == "delivered",
+                "createdAt": format_time(int(row.at * 1000)),
             }
             for row in ended
         ]

@@ -28,6 +28,8 @@ from openclaw_nats.contract.deliveries import (
 )
 from openclaw_nats.events.envelope import format_past, format_time
 from openclaw_nats.inbound.inbox_service import InboxService
+from openclaw_nats.storage import listed
+from openclaw_nats.storage.listed import Filters, ListedDelivery, ListedDispatch
 from openclaw_nats.storage.rows import OPEN, STATES
 
 _FILTERS = ("route", "subject", "session", "search", "since", "until")
@@ -78,7 +80,7 @@ class DeliveryEndpoints:
 
     async def redrive_one(self, request: Request) -> Response:
         """Make one dead letter wait again."""
-        return json_response(Redriven(await self._inbox.redrive({}, _number(request))))
+        return json_response(Redriven(await self._inbox.redrive(Filters(), _number(request))))
 
     async def redrive(self, request: Request) -> Response:
         """Make dead letters wait again, by route, subject, session, search or time; at most 10,000 at once."""
@@ -96,22 +98,22 @@ class DeliveryEndpoints:
         if cursor is not None and (len(cursor) > 64 or not cursor.isprintable()):
             raise Malformed("cursor must be one that an answer held")
         rows = await self._inbox.receipts(filters_of(query), cursor, limit)
-        following = rows[-1]["id"] if len(rows) == limit else None
+        following = rows[-1].id if len(rows) == limit else None
         return json_response(Receipts([Receipt(**_receipt(row)) for row in rows], following))
 
     async def one_receipt(self, request: Request) -> Response:
         """One receipt with its text and what it carried."""
         row = await self._inbox.receipt(request.path_params["id"])
-        carried = [Carried(one["id"], one["event_id"], one["subject"]) for one in row["deliveries"]]
-        history = _history(row["changes"])
-        return json_response(ReceiptDetail(**_receipt(row), text=row["body"], deliveries=carried, history=history))
+        carried = [Carried(one.id, one.event_id, one.subject) for one in row.deliveries]
+        history = _history(row.changes)
+        return json_response(ReceiptDetail(**_receipt(row), text=row.body, deliveries=carried, history=history))
 
     async def _list(self, query: dict[str, str], states: tuple[str, ...]) -> Response:
         limit = limit_of(query)
         cursor = number_of(query["cursor"], "cursor") if "cursor" in query else None
-        filters = {**filters_of(query), "states": states}
+        filters = filters_of(query, states)
         rows = await self._inbox.deliveries(filters, cursor, limit)
-        following = str(rows[-1]["id"]) if len(rows) == limit else None
+        following = str(rows[-1].id) if len(rows) == limit else None
         total = await self._inbox.total(filters)
         return json_response(Deliveries([Delivery(**_delivery(row)) for row in rows], following, total))
 
@@ -128,9 +130,9 @@ def _number(request: Request) -> int:
     return number_of(request.path_params["id"], "the delivery's number")
 
 
-async def _bulk(request: Request) -> dict[str, Any]:
+async def _bulk(request: Request) -> Filters:
     filters = check(await json_body(request), BulkFilters, "the body (an empty object means all)", Malformed)
-    return filters_of(msgspec.to_builtins(filters))
+    return filters_of(msgspec.structs.asdict(filters))
 
 
 def _time(seconds: float | None) -> str | None:
@@ -141,58 +143,58 @@ def _past(seconds: float | None) -> str | None:
     return format_past(seconds) if seconds else None
 
 
-def _delivery(row: dict[str, Any]) -> dict[str, Any]:
+def _delivery(row: ListedDelivery) -> dict[str, Any]:
     """The fields of Delivery."""
     return {
-        "id": row["id"],
-        "event": row["event_id"],
-        "route": row["route"],
-        "subject": row["subject"],
-        "session": row["session"],
-        "state": row["state"],
-        "reason": row["reason"],
-        "until": _time(row.get("until")),
-        "priority": row["priority"],
-        "hops": row["hops"],
-        "stored_at": _past(row["stored_at"]),
-        "arrived_at": _past(row["arrived_at"]),
-        "changed_at": _past(row["changed_at"]),
-        "dispatch": row["dispatch_id"],
+        "id": row.id,
+        "event": row.event_id,
+        "route": row.route,
+        "subject": row.subject,
+        "session": row.session,
+        "state": row.state,
+        "reason": row.reason,
+        "until": _time(row.until),
+        "priority": row.priority,
+        "hops": row.hops,
+        "stored_at": _past(row.stored_at),
+        "arrived_at": _past(row.arrived_at),
+        "changed_at": _past(row.changed_at),
+        "dispatch": row.dispatch_id,
     }
 
 
-def _history(changes: list[dict[str, Any]]) -> list[Change]:
-    return [Change(_past(one["at"]), one["state"], one["reason"]) for one in changes]
+def _history(changes: list[listed.Change]) -> list[Change]:
+    return [Change(_past(one.at), one.state, one.reason) for one in changes]
 
 
-def _detail(row: dict[str, Any]) -> DeliveryDetail:
-    first = Change(_past(row["arrived_at"]), "pending", "taken into the inbox")
-    history = _history(row["changes"])
-    born_dead = bool(history) and row["changes"][0]["at"] == row["arrived_at"] and history[0].state != "sending"
-    dispatch = row["dispatch"]
+def _detail(row: listed.DeliveryDetail) -> DeliveryDetail:
+    first = Change(_past(row.arrived_at), "pending", "taken into the inbox")
+    history = _history(row.changes)
+    born_dead = bool(history) and row.changes[0].at == row.arrived_at and history[0].state != "sending"
+    dispatch = row.dispatch
     return DeliveryDetail(
         **_delivery(row),
-        document=msgspec.Raw(row["document"]) if row["document"] else None,
+        document=msgspec.Raw(row.document) if row.document else None,
         history=history if born_dead else [first, *history],
-        text=dispatch["body"] if dispatch else None,
-        attempts=dispatch["attempts"] if dispatch else 0,
+        text=dispatch.body if dispatch else None,
+        attempts=dispatch.attempts if dispatch else 0,
     )
 
 
-def _receipt(row: dict[str, Any]) -> dict[str, Any]:
+def _receipt(row: ListedDispatch) -> dict[str, Any]:
     """The fields of Receipt."""
     return {
-        "id": row["id"],
-        "route": row["route"],
-        "state": row["state"],
-        "outcome": row["outcome"],
-        "way": row["way"],
-        "run_id": row["run_id"],
-        "reply": row["reply"],
-        "events": row["events"],
-        "attempts": row["attempts"],
-        "runs": row["runs"],
-        "hops": row["hops"],
-        "created_at": _past(row["created_at"]),
-        "ended_at": _past(row["changed_at"]),
+        "id": row.id,
+        "route": row.route,
+        "state": row.state,
+        "outcome": row.outcome,
+        "way": row.way,
+        "run_id": row.run_id,
+        "reply": row.reply,
+        "events": row.events,
+        "attempts": row.attempts,
+        "runs": row.runs,
+        "hops": row.hops,
+        "created_at": _past(row.created_at),
+        "ended_at": _past(row.changed_at),
     }

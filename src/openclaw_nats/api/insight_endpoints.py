@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Any
 
 from starlette.requests import Request
@@ -108,14 +109,14 @@ class InsightEndpoints:
         query = parameters(request, ("state", "route", "search", "since", "until", "limit", "cursor"))
         limit = limit_of(query)
         cursor = number_of(query["cursor"], "cursor") if "cursor" in query else None
-        filters = filters_of(query)
+        states: tuple[str, ...] = ()
         if "state" in query:
             if query["state"] not in STATES:
-                raise Malformed(f"state must be one of {', '.join(STATES)}")
-            filters["state"] = query["state"]
-        rows = await self._inbox.changes(filters, cursor, limit)
-        lines = [LogLine(**{**row, "at": _time(row["at"])}) for row in rows]
-        return json_response(DeliveryLog(lines, str(rows[-1]["number"]) if len(rows) == limit else None))
+                raise Malformed(f"state must be one of {', '.join(STATES)}", field="state")
+            states = (query["state"],)
+        rows = await self._inbox.changes(filters_of(query, states), cursor, limit)
+        lines = [LogLine(**{**asdict(row), "at": _time(row.at)}) for row in rows]
+        return json_response(DeliveryLog(lines, str(rows[-1].number) if len(rows) == limit else None))
 
     async def log_fires(self, request: Request) -> Response:
         """What cron jobs and timers fired or skipped, newest first."""

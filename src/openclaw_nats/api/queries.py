@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from starlette.requests import Request
 
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.events.envelope import parse_time
 from openclaw_nats.settings import parse_duration
+from openclaw_nats.storage.listed import Filters
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
+_TEXTS = ("route", "subject", "session", "event", "search")
+_TIMES = ("since", "until")
 
 
 def parameters(request: Request, known: Iterable[str]) -> dict[str, str]:
@@ -55,16 +57,20 @@ def moment_of(value: str, name: str) -> float:
         raise Malformed(f"{name} must be a duration before now (2h) or an RFC 3339 time, not {value[:40]!r}") from None
 
 
-def filters_of(query: dict[str, Any]) -> dict[str, Any]:
+def filters_of(query: Mapping[str, str | None], states: tuple[str, ...] = ()) -> Filters:
     """The filters of a list: route, subject, session, event, search, since, until."""
-    texts = ("route", "subject", "session", "event", "search")
-    found: dict[str, Any] = {name: query[name] for name in texts if name in query}
-    for name in ("since", "until"):
-        if name in query:
-            if not isinstance(query[name], str):
-                raise Malformed(f"{name} must be text")
-            found[name] = moment_of(query[name], name)
-    for name, value in found.items():
-        if isinstance(value, str) and (len(value) > 512 or not value.isprintable()):
-            raise Malformed(f"{name} must be at most 512 printable characters")
-    return found
+    for name in _TEXTS:
+        text = query.get(name)
+        if text is not None and (len(text) > 512 or not text.isprintable()):
+            raise Malformed(f"{name} must be at most 512 printable characters", field=name)
+    since, until = (None if (given := query.get(name)) is None else moment_of(given, name) for name in _TIMES)
+    return Filters(
+        states=states,
+        route=query.get("route"),
+        subject=query.get("subject"),
+        session=query.get("session"),
+        event=query.get("event"),
+        search=query.get("search"),
+        since=since,
+        until=until,
+    )

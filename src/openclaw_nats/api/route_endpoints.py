@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -21,6 +21,7 @@ from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.inbound.route import Route
 from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.settings import parse_duration
+from openclaw_nats.storage.listed import RouteFigures
 from openclaw_nats.storage.routes import StoredRoute
 from openclaw_nats.storage.rows import STATES
 from openclaw_nats.url_secrets import MASK, masked
@@ -47,7 +48,7 @@ class RouteEndpoints:
             return json_response(await self._saved(route.name), 201 if new else 200)
         counts = await self._inbox.counts()
         found = [
-            view(route, stored, counts.get(route.id, {}), self._book.target_note(route))
+            view(route, stored, counts.get(route.id, RouteFigures()), self._book.target_note(route))
             for route, stored in self._book.every()
         ]
         unusable = [Unreadable(stored.name, reason) for stored, reason in self._book.unusable()]
@@ -86,10 +87,10 @@ class RouteEndpoints:
     async def _one(self, name: str) -> shapes.Route:
         route, stored = self._book.named(name)
         counts = await self._inbox.counts(route.id)
-        return view(route, stored, counts.get(route.id, {}), self._book.target_note(route))
+        return view(route, stored, counts.get(route.id, RouteFigures()), self._book.target_note(route))
 
 
-def view(route: Route, stored: StoredRoute, counts: dict[str, Any], note: str = "") -> shapes.Route:
+def view(route: Route, stored: StoredRoute, figures: RouteFigures, note: str = "") -> shapes.Route:
     """A route as people see it: secrets masked, the conditions as CEL, what became of its events.
 
     `note` says that nothing can answer its target, or that this could not be checked.
@@ -117,20 +118,20 @@ def view(route: Route, stored: StoredRoute, counts: dict[str, Any], note: str = 
         made_by=stored.made_by,
         created_at=format_time(int(stored.created_at * 1000)),
         updated_at=format_time(int(stored.updated_at * 1000)),
-        waiting_since=format_time(int(counts["oldest"] * 1000)) if counts.get("oldest") else None,
-        counts=_counts(route, counts),
+        waiting_since=format_time(int(figures.oldest * 1000)) if figures.oldest else None,
+        counts=_counts(route, figures),
     )
 
 
-def _counts(route: Route, counts: dict[str, Any]) -> shapes.RouteCounts:
-    states = {state: counts.get(state, 0) for state in STATES}
+def _counts(route: Route, figures: RouteFigures) -> shapes.RouteCounts:
+    states = {state: figures.states.get(state, 0) for state in STATES}
     carried = sum(states[state] for state in ("delivered", "sending", "failed"))
-    absorbed = max(0, carried - counts.get("dispatches", 0))
+    absorbed = max(0, carried - figures.dispatches)
     return shapes.RouteCounts(
         **states,
         matched=sum(states.values()),
         absorbed=absorbed,
-        turns=counts.get("runs", 0) if route.target.is_turn else 0,
+        turns=figures.runs if route.target.is_turn else 0,
         turns_avoided=absorbed if route.target.is_turn else 0,
     )
 

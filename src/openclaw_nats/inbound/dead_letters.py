@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import msgspec
 import structlog
@@ -16,6 +15,7 @@ from openclaw_nats.events.subjects import PREFIX
 from openclaw_nats.ports import EventLog, Gate, OpenGate
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
+from openclaw_nats.storage.listed import DeadLetter
 
 log = structlog.get_logger(__name__)
 
@@ -55,27 +55,27 @@ class DeadLetters:
         for row, result in zip(rows, await self._log.append(messages), strict=True):
             if isinstance(result, InvalidInput):
                 await self._without_event(row, result)
-        await self._database.write(lambda db: inbox.tell(db, [row["id"] for row in rows]))
+        await self._database.write(lambda db: inbox.tell(db, [row.id for row in rows]))
         return len(rows)
 
-    async def _without_event(self, row: Any, why: InvalidInput) -> None:
+    async def _without_event(self, row: DeadLetter, why: InvalidInput) -> None:
         """A letter that NATS does not take goes without its event; one that it still does not take is logged only."""
         [result] = await self._log.append([self._message(row, left_out=str(why))])
         if isinstance(result, InvalidInput):
-            log.error("dead_letters.refused", delivery=row["id"], error=str(result))
+            log.error("dead_letters.refused", delivery=row.id, error=str(result))
 
-    def _message(self, row: Any, left_out: str = "") -> Message:
-        event = msgspec.Raw(row["document"]) if row["document"] is not None and not left_out else None
-        letter = {
-            "delivery": row["id"],
-            "route": row["route"],
-            "reason": row["reason"][:_REASON_CHARACTERS],
-            "time": format_time(int(row["changed_at"] * 1000)),
+    def _message(self, row: DeadLetter, left_out: str = "") -> Message:
+        event = msgspec.Raw(row.document) if row.document is not None and not left_out else None
+        letter: dict[str, object] = {
+            "delivery": row.id,
+            "route": row.route,
+            "reason": row.reason[:_REASON_CHARACTERS],
+            "time": format_time(int(row.changed_at * 1000)),
             "event": event,
         }
         if left_out:
             letter["eventLeftOut"] = left_out
         body = msgspec.json.encode(letter)
-        subject = DLQ_PREFIX + row["subject"].removeprefix(PREFIX)
-        number = f"{row['place']}:{row['route_id']}:{int(row['changed_at'] * 1000)}"
+        subject = DLQ_PREFIX + row.subject.removeprefix(PREFIX)
+        number = f"{row.place}:{row.route_id}:{int(row.changed_at * 1000)}"
         return Message(subject, self._identity.message_id(DEAD, "", number), body)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -34,12 +34,13 @@ from openclaw_nats.inbound.target import TURN_KINDS, target_from
 from openclaw_nats.ports import Gate, OpenGate, Receipt, Sender
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.clock import put_right
-from openclaw_nats.storage.database import Database
+from openclaw_nats.storage.database import Connection, Database
 from openclaw_nats.storage.rows import Dispatch, Waiting
 from openclaw_nats.terminal_text import plural
 from openclaw_nats.url_secrets import masked
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 LONGEST_SLEEP = 30.0
 _DISK_PAUSE = 1.0
@@ -187,7 +188,7 @@ class Deliveries:
         numbers = one.dispatch.deliveries if isinstance(one, Retry) else [member.delivery for member in one.members]
         now = self._clock()
 
-        def job(db: Any) -> list[Dispatch]:
+        def job(db: Connection) -> list[Dispatch]:
             inbox.end(db, numbers, "dead", reason, now)
             left = inbox.sending_with(db, numbers)
             for dispatch in left:
@@ -241,7 +242,7 @@ class Deliveries:
         await self._send(release.lane, route, dispatch)
         return True
 
-    async def _present(self, route: Route, members: Sequence[Waiting]) -> list[tuple[Waiting, dict[str, Any]]]:
+    async def _present(self, route: Route, members: Sequence[Waiting]) -> list[tuple[Waiting, dict[str, object]]]:
         found = await self._documents.get([one.place for one in members])
         gone = [one.delivery for one in members if one.place not in found]
         if gone:
@@ -250,13 +251,13 @@ class Deliveries:
         return [(one, json_text.shown(found[one.place])) for one in members if one.place in found]
 
     async def _without_poison(
-        self, route: Route, release: Release, members: list[tuple[Waiting, dict[str, Any]]], reason: str
-    ) -> list[tuple[Waiting, dict[str, Any]]]:
+        self, route: Route, release: Release, members: list[tuple[Waiting, dict[str, object]]], reason: str
+    ) -> list[tuple[Waiting, dict[str, object]]]:
         bad = {0: reason} if len(members) == 1 else await self._renderer.sort_out(route, [one for _, one in members])
         bad = bad or {place: reason for place in range(len(members))}
         now = self._clock()
 
-        def job(db: Any) -> None:
+        def job(db: Connection) -> None:
             for place, why in bad.items():
                 inbox.end(db, [members[place][0].delivery], "dead", f"its text can't be rendered: {why}", now)
 
@@ -266,7 +267,7 @@ class Deliveries:
         return [one for place, one in enumerate(members) if place not in bad]
 
     def _dispatch_of(
-        self, route: Route, release: Release, members: Sequence[tuple[Waiting, dict[str, Any]]], text: str
+        self, route: Route, release: Release, members: Sequence[tuple[Waiting, dict[str, object]]], text: str
     ) -> Dispatch:
         now = self._clock()
         waiting = [one for one, _ in members]
@@ -397,7 +398,7 @@ class Deliveries:
         self._meters.ended(dispatch.route, "dead", dispatch.events)
         log.warning("delivery.dead", dispatch=dispatch.id, route=dispatch.route, events=dispatch.events, reason=reason)
 
-    async def _kept(self, job: Callable[[Any], Any]) -> Any:
+    async def _kept(self, job: Callable[[Connection], T]) -> T:
         """Write, and go on trying while the disk is full: what happened must not be forgotten."""
         while True:
             try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import msgspec
 
@@ -104,7 +103,7 @@ class DryRun:
             assumes=f"a turn takes {TURN_SECONDS:g} s, and no other route uses the budgets",
         )
 
-    async def _text(self, route: Route, documents: list[dict[str, Any]]) -> str:
+    async def _text(self, route: Route, documents: list[dict[str, object]]) -> str:
         try:
             return await self._renderer.render(route, documents)
         except Poison as error:
@@ -143,7 +142,7 @@ class DryRun:
 
     async def _judge_all(
         self, route: Route, messages: list[StoredMessage]
-    ) -> tuple[list[shapes.Judged], dict[int, dict[str, Any]], list[tuple[str, Waiting]]]:
+    ) -> tuple[list[shapes.Judged], dict[int, dict[str, object]], list[tuple[str, Waiting]]]:
         """(each event with the verdict, the documents of those that match by sequence, those as they arrive)."""
         judged, documents, arrivals = [], {}, []
         for message in messages:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from openclaw_nats.contract.deliveries import DeliveryRef
 from openclaw_nats.errors import InvalidInput, NotFound
@@ -13,7 +13,16 @@ from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.inbound.stream_contents import StreamContents
 from openclaw_nats.storage import activity, inbox, listing
-from openclaw_nats.storage.database import Database
+from openclaw_nats.storage.database import Connection, Database
+from openclaw_nats.storage.listed import (
+    Carried,
+    DeliveryDetail,
+    Filters,
+    ListedChange,
+    ListedDelivery,
+    ListedDispatch,
+    RouteFigures,
+)
 from openclaw_nats.storage.rows import OPEN, Waiting
 
 MAX_BULK = 10_000
@@ -42,63 +51,62 @@ class InboxService:
         self._contents = contents
         self._clock = clock
 
-    async def deliveries(self, filters: dict[str, Any], cursor: int | None, limit: int) -> list[dict[str, Any]]:
+    async def deliveries(self, filters: Filters, cursor: int | None, limit: int) -> list[ListedDelivery]:
         """Deliveries, newest first; what waits says why and until when."""
         rows = await self._database.read(lambda db: listing.deliveries(db, filters, cursor, limit))
         for row in rows:
             self._explain(row)
         return rows
 
-    async def total(self, filters: dict[str, Any]) -> int:
+    async def total(self, filters: Filters) -> int:
         """How many deliveries the filters let through."""
         return await self._database.read(lambda db: listing.total(db, filters))
 
-    async def changes(self, filters: dict[str, Any], cursor: int | None, limit: int) -> list[dict[str, Any]]:
-        """Changes of deliveries, newest first. Filters: state, route, search, since, until."""
+    async def changes(self, filters: Filters, cursor: int | None, limit: int) -> list[ListedChange]:
+        """Changes of deliveries, newest first."""
         return await self._database.read(lambda db: activity.changes(db, filters, cursor, limit))
 
     async def by_subject(self) -> dict[str, dict[str, int]]:
         """How many deliveries of each subject there are, by state."""
         return await self._database.read(activity.by_subject)
 
-    async def delivery(self, number: int, states: tuple[str, ...]) -> dict[str, Any]:
+    async def delivery(self, number: int, states: tuple[str, ...]) -> DeliveryDetail:
         """One delivery with event, history and dispatch; raise NotFound.
 
         Of one that has ended the event comes from the stream: None when that keeps it no longer.
         """
         found = await self._database.read(lambda db: listing.delivery(db, number))
-        if found is None or found["state"] not in states:
-            where = f"delivery {number} is {found['state']}" if found else f"there is no delivery {number}"
+        if found is None or found.state not in states:
+            where = f"delivery {number} is {found.state}" if found else f"there is no delivery {number}"
             raise NotFound(
                 where, hint="`pending` shows deliveries in progress, `dead` the dead letters, `receipts` the rest."
             )
         self._explain(found)
-        if found["document"] is None:
-            found["document"] = await self._from_stream(found)
-        if found["dispatch"] and not found["dispatch"]["body"] and found["document"]:
-            found["dispatch"]["body"] = found["document"].decode()
+        if found.document is None:
+            found.document = await self._from_stream(found)
+        if found.dispatch and not found.dispatch.body and found.document:
+            found.dispatch.body = found.document.decode()
         return found
 
-    async def _from_stream(self, row: dict[str, Any]) -> bytes | None:
+    async def _from_stream(self, row: DeliveryDetail | Carried) -> bytes | None:
         if self._contents is None:
             return None
-        return await self._contents.document(row["sequence"], row["place"])
+        return await self._contents.document(row.sequence, row.place)
 
-    def _explain(self, row: dict[str, Any]) -> None:
+    def _explain(self, row: ListedDelivery) -> None:
         """Why a delivery waits is not stored: it follows from the others that wait, and from the time."""
-        if row["state"] == "pending":
-            row["reason"], row["until"] = self._flow.explain(row["route_id"], row["flow_key"], self._clock())
+        if row.state == "pending":
+            row.reason, row.until = self._flow.explain(row.route_id, row.flow_key, self._clock())
 
     async def of_events(self, ids: Sequence[str]) -> dict[str, list[DeliveryRef]]:
         """For each event id (at most 500) its deliveries."""
-        found = await self._database.read(lambda db: listing.of_events(db, ids))
-        return {event: [DeliveryRef(**row) for row in rows] for event, rows in found.items()}
+        return await self._database.read(lambda db: listing.of_events(db, ids))
 
-    async def receipts(self, filters: dict[str, Any], cursor: str | None, limit: int) -> list[dict[str, Any]]:
+    async def receipts(self, filters: Filters, cursor: str | None, limit: int) -> list[ListedDispatch]:
         """Receipts, newest first."""
         return await self._database.read(lambda db: listing.receipts(db, filters, cursor, limit))
 
-    async def receipt(self, dispatch: str) -> dict[str, Any]:
+    async def receipt(self, dispatch: str) -> ListedDispatch:
         """One receipt with what it carried, by its id or the beginning of it (8 characters or more); raise NotFound."""
         found = await self._database.read(lambda db: listing.receipt(db, dispatch))
         if found is None and len(dispatch) >= _SHORT_ID:
@@ -109,62 +117,62 @@ class InboxService:
                 found = await self._database.read(lambda db: listing.receipt(db, like[0]))
         if found is None:
             raise NotFound(f"there is no receipt {dispatch[:60]!r}", hint="`openclaw-nats receipts` lists them.")
-        if not found["body"] and found["deliveries"]:  # what was sent was the event as it is in the stream
-            found["body"] = (await self._from_stream(found["deliveries"][0]) or b"").decode()
+        if not found.body and found.deliveries:  # what was sent was the event as it is in the stream
+            found.body = (await self._from_stream(found.deliveries[0]) or b"").decode()
         return found
 
     async def states(self) -> dict[str, int]:
         """How many deliveries there are in each state."""
         return await self._database.read(listing.states)
 
-    async def counts(self, route_id: int | None = None) -> dict[int, dict[str, Any]]:
+    async def counts(self, route_id: int | None = None) -> dict[int, RouteFigures]:
         """Each route's (or one's) deliveries by state, dispatches and runs, and since when the oldest waits."""
         return await self._database.read(lambda db: listing.counts(db, route_id))
 
     async def retry(self, number: int) -> None:
         """Try a failed delivery again now; raise NotFound, or InvalidInput when it does not wait."""
         found = await self.delivery(number, OPEN)
-        if found["state"] != "failed":
-            raise InvalidInput(f"delivery {number} is {found['state']}: only a failed one waits for another attempt")
-        self._flow.hurry({found["dispatch_id"]})
+        if found.state != "failed" or found.dispatch is None:
+            raise InvalidInput(f"delivery {number} is {found.state}: only a failed one waits for another attempt")
+        self._flow.hurry({found.dispatch.id})
         self._wake()
 
     async def drop(self, number: int) -> int:
         """A waiting or dead delivery is not wanted any more, nor are those in the same dispatch; how many that were."""
         found = await self.delivery(number, (*OPEN, "dead"))
         now = self._clock()
-        if found["state"] == "sending":
+        if found.state == "sending":
             raise InvalidInput(f"delivery {number} is being sent at this moment", hint="Wait for its outcome.")
-        if found["state"] == "failed":
-            dispatch = found["dispatch_id"]
+        if found.state == "failed" and found.dispatch is not None:
+            dispatch = found.dispatch.id
             if not await self._database.write(lambda db: inbox.end_dispatch(db, dispatch, "dropped", BY_OPERATOR, now)):
                 raise InvalidInput(f"delivery {number} is being sent at this moment", hint="Wait for its outcome.")
             self._flow.discard_retries({dispatch})
-            count = len(found["dispatch"]["deliveries"])
-        elif found["state"] == "dead":
+            count = len(found.dispatch.deliveries)
+        elif found.state == "dead":
             count = await self._drop(lambda db: [number], was="dead")
         else:
             count = await self._drop(lambda db: [number], was="pending")
             self._flow.discard({number})
-        self._meters.ended(found["route"], "dropped", count)
+        self._meters.ended(found.route, "dropped", count)
         self._wake()
         return count
 
-    async def drop_dead(self, filters: dict[str, Any]) -> int:
+    async def drop_dead(self, filters: Filters) -> int:
         """Drop dead letters in bulk; how many."""
-        wanted = {**filters, "states": ("dead",)}
+        wanted = dataclasses.replace(filters, states=("dead",))
         return await self._drop(lambda db: listing.numbers(db, wanted, MAX_BULK), was="dead")
 
-    async def _drop(self, which: Callable[[Any], list[int]], was: str) -> int:
+    async def _drop(self, which: Callable[[Connection], list[int]], was: str) -> int:
         now = self._clock()
         return len(await self._database.write(lambda db: inbox.end(db, which(db), "dropped", BY_OPERATOR, now, was)))
 
-    async def redrive(self, filters: dict[str, Any], number: int | None = None) -> int:
+    async def redrive(self, filters: Filters, number: int | None = None) -> int:
         """Dead letters wait again, as if they had just come; how many. Those of a removed route stay dead."""
         now = self._clock()
-        wanted = {**filters, "states": ("dead",)}
+        wanted = dataclasses.replace(filters, states=("dead",))
 
-        def job(db: Any) -> list[tuple[int, str, Waiting]]:
+        def job(db: Connection) -> list[tuple[int, str, Waiting]]:
             numbers = [number] if number is not None else listing.numbers(db, wanted, MAX_BULK)
             known = [one for one in numbers if self._book.get(listing.route_of(db, one)) is not None]
             return inbox.revive(db, known, "redriven by the operator", now)

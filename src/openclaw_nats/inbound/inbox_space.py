@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -20,7 +19,7 @@ from openclaw_nats.errors import Unavailable
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.settings import format_size
 from openclaw_nats.storage import inbox, space
-from openclaw_nats.storage.database import Database
+from openclaw_nats.storage.database import Connection, Database
 from openclaw_nats.storage.space import Room
 
 log = structlog.get_logger(__name__)
@@ -129,7 +128,7 @@ class InboxSpace:
                 self._old_contents_gone = True
                 return
 
-            def job(db: Any, after: str = after) -> None:
+            def job(db: Connection, after: str = after) -> None:
                 inbox.set_fact(db, _OLD_CONTENTS, str(space.let_old_contents_go(db, int(after or -1))))
 
             await self.database.write(job)

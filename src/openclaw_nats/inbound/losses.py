@@ -12,7 +12,6 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 import structlog
@@ -25,7 +24,7 @@ from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.positions import put
 from openclaw_nats.ports import EventLog, EventSource, Gate, Position, Standing
 from openclaw_nats.storage import inbox
-from openclaw_nats.storage.database import Database
+from openclaw_nats.storage.database import Connection, Database
 from openclaw_nats.storage.taken import last_taken
 
 log = structlog.get_logger(__name__)
@@ -197,7 +196,7 @@ def _put_back(kept: Account, standing: Standing) -> bool:
     return kept.stream.partition("#")[0] == standing.stream.partition("#")[0]
 
 
-def _keep(db: Any, account: Account, position: Position | None) -> None:
+def _keep(db: Connection, account: Account, position: Position | None) -> None:
     inbox.set_fact(db, _FACT, msgspec.json.encode(account).decode())
     if position is not None:
         put(db, position)

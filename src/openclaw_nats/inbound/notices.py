@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import msgspec
 import structlog
@@ -95,7 +94,7 @@ class Notices:
         """The loop guard has stopped an event. The notice is as deep as the event: it can't begin the loop again."""
         self.tell(LOOP_STOPPED, {"route": route, "subject": subject, "hops": hops}, hops)
 
-    def tell(self, subject: str, data: dict[str, Any], hops: int = 0) -> None:
+    def tell(self, subject: str, data: Mapping[str, object], hops: int = 0) -> None:
         """Publish an event about the bus itself, soon."""
         milliseconds = int(self._clock() * 1000)
         event = Event(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import structlog
@@ -12,7 +11,7 @@ import structlog
 from openclaw_nats.events.subjects import covers
 from openclaw_nats.ports import EventSource, Mark, Position
 from openclaw_nats.storage import inbox
-from openclaw_nats.storage.database import Database
+from openclaw_nats.storage.database import Connection, Database
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +45,7 @@ class SavedPositions:
     async def keep_mark(self, mark: Mark, position: Position | None = None) -> None:
         """See Positions.keep_mark."""
 
-        def job(db: Any) -> None:
+        def job(db: Connection) -> None:
             inbox.set_fact(db, _MARK, msgspec.json.encode(mark).decode())
             if position is not None:
                 put(db, position)
@@ -54,7 +53,7 @@ class SavedPositions:
         await self._database.write(job)
 
 
-def put(db: Any, position: Position) -> None:
+def put(db: Connection, position: Position) -> None:
     """Keep a position, as part of a transaction."""
     inbox.set_fact(db, _POSITION, msgspec.json.encode(position).decode())
 

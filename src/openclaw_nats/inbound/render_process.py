@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from openclaw_nats.errors import Poison
@@ -30,7 +28,7 @@ class RenderProcesses:
         """Why no process can be started; empty when one can, as far as is known."""
         return self._fast.last_error or self._slow.last_error
 
-    async def render(self, route_id: int, template: str, variables: list[dict[str, Any]], limit: int) -> str:
+    async def render(self, route_id: int, template: str, variables: list[dict[str, object]], limit: int) -> str:
         """The texts for the sets of variables, joined; raise Poison with what is wrong, TooLong or Unavailable."""
         worker = self._slow if self._slow_routes.get(route_id) == template else self._fast
         try:

@@ -14,7 +14,6 @@ import json
 import signal
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
 from jinja2 import ChainableUndefined, Template, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -33,7 +32,7 @@ class OutOfRoom(Exception):
     """The template wrote too much."""
 
 
-def _show(value: Any) -> Any:
+def _show(value: object) -> object:
     """Objects and lists are shown as JSON; nothing, and a method that is not called, as nothing."""
     if isinstance(value, (dict, list, bool)):
         return json.dumps(value, ensure_ascii=False)
@@ -45,7 +44,7 @@ def _show(value: Any) -> Any:
 class Environment(ImmutableSandboxedEnvironment):
     """The sandbox: no attribute that leads out of it, arithmetic that is worked out at run time only."""
 
-    def getattr(self, obj: Any, attribute: str) -> Any:
+    def getattr(self, obj: object, attribute: str) -> object:
         """A field of an object goes before a method of that name: `data.items` is what the event has there."""
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
@@ -71,7 +70,7 @@ def compiled(source: str) -> Template:
     return ENVIRONMENT.from_string(source)
 
 
-def render(source: str, sets: list[dict[str, Any]], limit: int) -> str:
+def render(source: str, sets: list[dict[str, object]], limit: int) -> str:
     """The texts of a template for each set of variables, at most `limit` bytes of UTF-8; raises whatever goes wrong."""
     with _time_limit():
         parts: list[str] = []
@@ -87,7 +86,7 @@ def render(source: str, sets: list[dict[str, Any]], limit: int) -> str:
 
 @contextlib.contextmanager
 def _time_limit() -> Iterator[None]:
-    def stop(*_: Any) -> None:
+    def stop(*_: object) -> None:
         raise OutOfTime
 
     signal.signal(signal.SIGVTALRM, stop)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 
@@ -14,14 +13,14 @@ from openclaw_nats.inbound.render_process import RenderProcesses, TooLong
 from openclaw_nats.inbound.route import Route
 from openclaw_nats.inbound.template_check import check_template
 
-Document = Mapping[str, Any]
+Document = Mapping[str, object]
 MAX_SINGLE_FAILURES = 5
 _CUT = "… [cut]"
 
 _encode = msgspec.json.Encoder().encode
 
 
-def with_payload(document: Document, payload: Mapping[str, Any] | None) -> dict[str, Any]:
+def with_payload(document: Document, payload: Mapping[str, object] | None) -> dict[str, object]:
     """The event with the route's payload merged into its data; data that is no object becomes `value`."""
     found = dict(document)
     if payload:
@@ -43,7 +42,7 @@ def default_text(route: str, documents: Sequence[Document]) -> str:
     return "\n".join(lines)
 
 
-def _data_of(document: Document) -> Any:
+def _data_of(document: Document) -> object:
     """The event's data; octets are `{"base64": …}`."""
     if "data" not in document and "data_base64" in document:
         return {"base64": document["data_base64"]}
@@ -114,7 +113,7 @@ class Renderer:
         return bad
 
     @staticmethod
-    def _variables(route: Route, merged: Sequence[Document], count: int) -> dict[str, Any]:
+    def _variables(route: Route, merged: Sequence[Document], count: int) -> dict[str, object]:
         first = merged[0]
         return {
             "event": first,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import msgspec
 
@@ -36,7 +35,7 @@ class Republisher:
         messages = [
             Message(
                 parcel.subject,
-                self._identity.message_id(REPUBLISH, str(one["source"]), one["id"]),
+                self._identity.message_id(REPUBLISH, str(one["source"]), str(one["id"])),
                 msgspec.json.encode(one),
             )
             for one in documents
@@ -62,15 +61,15 @@ class Republisher:
             raise RetryLater(str(error), retry_after=error.retry_after) from None
 
 
-def _documents(parcel: Parcel) -> list[dict[str, Any]]:
+def _documents(parcel: Parcel) -> list[dict[str, object]]:
     if not parcel.content_type.startswith("application/cloudevents"):
-        text = {"data": parcel.text, "datacontenttype": "text/plain"}
+        text: dict[str, object] = {"data": parcel.text, "datacontenttype": "text/plain"}
         return [{**text, "traceparent": parcel.traceparent} if parcel.traceparent else text]
     found = msgspec.json.decode(parcel.text, type=dict[str, msgspec.Raw] | list[dict[str, msgspec.Raw]])
-    return list(found) if isinstance(found, list) else [found]
+    return [dict(one) for one in (found if isinstance(found, list) else [found])]
 
 
-def _again(document: dict[str, Any], parcel: Parcel, place: int) -> dict[str, Any]:
+def _again(document: dict[str, object], parcel: Parcel, place: int) -> dict[str, object]:
     return {
         "specversion": "1.0",
         "source": "openclaw-nats",

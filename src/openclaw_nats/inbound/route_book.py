@@ -7,7 +7,6 @@ import dataclasses
 import json
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import msgspec
 import structlog
@@ -25,7 +24,7 @@ from openclaw_nats.inbound.target import target_problem, without_mask
 from openclaw_nats.inbound.trial import check_possible
 from openclaw_nats.ports import EventSource
 from openclaw_nats.storage import inbox, routes
-from openclaw_nats.storage.database import Database
+from openclaw_nats.storage.database import Connection, Database
 from openclaw_nats.storage.routes import StoredRoute
 from openclaw_nats.url_secrets import MASK, unmasked
 
@@ -228,7 +227,7 @@ class RouteBook:
             number = self._unusable[name][0].id if name in self._unusable else self.named(name)[0].id
             now = self._clock()
 
-            def job(db: Any) -> list[str]:
+            def job(db: Connection) -> list[str]:
                 routes.remove(db, number)
                 return inbox.end_route(db, number, reason, now)
 

@@ -10,8 +10,6 @@ server stores later only looks new.
 
 from __future__ import annotations
 
-from typing import Any
-
 from openclaw_nats.errors import InvalidInput
 from openclaw_nats.events import envelope, json_text
 from openclaw_nats.events.identity import SEAL, Identity, place_of
@@ -48,7 +46,7 @@ class SealedTicks:
 def _moment(message: StoredMessage, name: str) -> float:
     """A time that a tick gives of itself, in seconds since the Unix epoch; infinity when it does not say."""
     try:
-        data: Any = json_text.values(bytes(envelope.decode(message.body).data))
+        data = json_text.values(bytes(envelope.decode(message.body).data))
         note = data.get("_cron") or data.get("_timer")
         return envelope.parse_time(note[name]).timestamp()
     except (InvalidInput, ValueError, KeyError, TypeError, AttributeError):

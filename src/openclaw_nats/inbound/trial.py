@@ -13,7 +13,6 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from openclaw_nats.errors import InvalidRoute, Poison
 from openclaw_nats.events.conditions import context_of
@@ -24,7 +23,7 @@ SECONDS = 0.5  # of processor time, in the event loop: what takes longer proves 
 _PATH = re.compile(r"\bdata((?:\.[A-Za-z_]\w*(?!\w*\s*\()|\[\s*'[^']*'\s*\]|\[\s*\"[^\"]*\"\s*\])+)")
 _STEP = re.compile(r"\.([A-Za-z_]\w*)|\[\s*['\"]([^'\"]*)['\"]\s*\]")
 _LITERAL = re.compile(r"'([^'\\]*)'|\"([^\"\\]*)\"|\b(\d+(?:\.\d+)?)\b")
-_SCALARS: tuple[Any, ...] = ("text", "true", "7", "2026-11-26T05:00:00Z", "90s", 7, -1, 2.5, True, False, None)
+_SCALARS: tuple[object, ...] = ("text", "true", "7", "2026-11-26T05:00:00Z", "90s", 7, -1, 2.5, True, False, None)
 HINT = "docs/conditions.md lists what there is."
 _INCONCLUSIVE = ("has no field", "index", "out of bounds")
 
@@ -73,7 +72,7 @@ def proves(reason: str) -> bool:
     return not any(words in reason for words in _INCONCLUSIVE)
 
 
-def _document(route: Route, data: Any) -> dict[str, Any]:
+def _document(route: Route, data: object) -> dict[str, object]:
     subject = route.pattern.replace(">", "x").replace("*", "x")
     attributes = ("agentid", "sessionkey", "sessionid", "runid", "gatewayid")
     time = "2026-11-26T05:00:00Z"
@@ -81,14 +80,14 @@ def _document(route: Route, data: Any) -> dict[str, Any]:
     return found | dict.fromkeys(attributes, "made")
 
 
-def _made(source: str) -> Iterator[Any]:
+def _made(source: str) -> Iterator[object]:
     """Values of `data`."""
     paths = [tuple(one or other for one, other in _STEP.findall(found)) for found in _PATH.findall(source)]
     paths = [path for path in dict.fromkeys(paths) if not any(other[: len(path)] == path != other for other in paths)]
     literals = [json.loads(number) if number else text or other for text, other, number in _LITERAL.findall(source)]
     scalars = list(dict.fromkeys(map(_hashable, [*literals, *_SCALARS])))
     names = set(re.findall(r"\.([A-Za-z_]\w*)", source))
-    values: list[Any] = []
+    values: list[object] = []
     for _, scalar in scalars:
         whole = dict.fromkeys(names, scalar)
         values += [scalar, [scalar] * 8, whole, [whole] * 8]
@@ -101,15 +100,16 @@ def _made(source: str) -> Iterator[Any]:
         yield _with(paths, [chosen[at % len(chosen)] for at in range(len(paths))])
 
 
-def _hashable(value: Any) -> tuple[str, Any]:
+def _hashable(value: object) -> tuple[str, object]:
     return type(value).__name__, value
 
 
-def _with(paths: list[tuple[str, ...]], values: list[Any]) -> dict[str, Any]:
-    data: dict[str, Any] = {}
+def _with(paths: list[tuple[str, ...]], values: list[object]) -> dict[str, object]:
+    data: dict[str, object] = {}
     for path, value in zip(paths, values, strict=True):
         place = data
         for step in path[:-1]:
-            place = place.setdefault(step, {})
+            inner = place.setdefault(step, {})
+            place = inner if isinstance(inner, dict) else {}
         place[path[-1]] = value
     return data

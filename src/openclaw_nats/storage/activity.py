@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from openclaw_nats.storage.listed import Filters, ListedChange
+
 
 def record(db: sqlite3.Connection, minute: int, events: int, forget_before: int) -> None:
     """So many events were stored in that minute; minutes before `forget_before` are no longer needed."""
@@ -22,19 +24,20 @@ def turns(db: sqlite3.Connection, since: float) -> list[float]:
     return [row[0] for row in db.execute("SELECT at FROM turns WHERE at >= ? ORDER BY at", (since,))]
 
 
-def changes(
-    db: sqlite3.Connection, filters: dict[str, str | float], cursor: int | None, limit: int
-) -> list[dict[str, object]]:
-    """Changes of deliveries, newest first, before number `cursor`. Filters: state, route, search, since, until."""
+def changes(db: sqlite3.Connection, filters: Filters, cursor: int | None, limit: int) -> list[ListedChange]:
+    """Changes of deliveries into one of the states, newest first, before number `cursor`; by route, search and time."""
     tests = {
-        "state": "changes.state = ?",
         "route": "deliveries.route = ?",
         "since": "changes.at >= ?",
         "until": "changes.at <= ?",
         "search": "(instr(lower(deliveries.subject || ' ' || changes.reason || ' ' || deliveries.event_id), lower(?)))",
     }
-    where = [test for name, test in tests.items() if name in filters]
-    values: list[object] = [filters[name] for name in tests if name in filters]
+    given = {name: getattr(filters, name) for name in tests if getattr(filters, name) is not None}
+    where = [test for name, test in tests.items() if name in given]
+    values: list[str | float] = list(given.values())
+    if filters.states:
+        where.append(f"changes.state IN ({','.join('?' * len(filters.states))})")
+        values += filters.states
     if cursor is not None:
         where.append("changes.rowid < ?")
         values.append(cursor)
@@ -44,7 +47,7 @@ def changes(
         "FROM changes JOIN deliveries ON deliveries.id = changes.delivery_id "
         f"{'WHERE ' + ' AND '.join(where) if where else ''} ORDER BY changes.rowid DESC LIMIT ?"
     )
-    return [dict(row) for row in db.execute(sql, (*values, limit))]
+    return [ListedChange(**dict(row)) for row in db.execute(sql, (*values, limit))]
 
 
 def by_subject(db: sqlite3.Connection) -> dict[str, dict[str, int]]:

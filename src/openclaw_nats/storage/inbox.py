@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from openclaw_nats.ports import Receipt
+from openclaw_nats.storage.listed import DeadLetter
 from openclaw_nats.storage.rows import Dispatch, NewDelivery, Waiting
 from openclaw_nats.storage.space import let_contents_go
 
@@ -298,14 +299,15 @@ def interrupt(db: sqlite3.Connection, now: float) -> None:
         _move(db, row["id"], now, "failed", reason)
 
 
-def untold(db: sqlite3.Connection, limit: int) -> list[sqlite3.Row]:
+def untold(db: sqlite3.Connection, limit: int) -> list[DeadLetter]:
     """Dead letters that are not yet in the dead-letter stream, with their events."""
-    return db.execute(
-        """SELECT d.id, d.place, d.event_id, d.route, d.route_id, d.subject, d.reason, d.changed_at, e.document
+    rows = db.execute(
+        """SELECT d.id, d.place, d.route, d.route_id, d.subject, d.reason, d.changed_at, e.document
            FROM deliveries d LEFT JOIN events e ON e.place = d.place
            WHERE d.state = 'dead' AND d.told = 0 ORDER BY d.id LIMIT ?""",
         (limit,),
-    ).fetchall()
+    )
+    return [DeadLetter(**dict(row)) for row in rows]
 
 
 def tell(db: sqlite3.Connection, numbers: Iterable[int]) -> None:
