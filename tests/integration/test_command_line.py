@@ -238,6 +238,10 @@ def test_a_subject_works_as_it_is_shown(bus: Bus) -> None:
         ("dead show 99999", 2, "there is no delivery"),
         ("events --subject a..b", 2, "empty token"),
         ("publish custom.x {", 2, "not valid JSON"),
+        ("publish custom.x hello", 2, "quotation marks"),
+        ("publish custom.x NaN", 2, "not valid JSON"),
+        ("publish custom.x " + "[" * 5000 + "]" * 5000, 2, "nested too deeply"),
+        ("publish custom.x " + "1" * 5000, 2, "more than 4000 digits"),
         ("routes add x custom.> main --when data.x==", 2, "when"),
         ("routes apply -f /nonexistent.toml", 2, "nonexistent"),
         ("backup /nonexistent/x.tar.gz", 1, ""),
@@ -452,6 +456,24 @@ def test_an_empty_value_sets_a_field_back(bus: Bus) -> None:
     assert "when" not in route
     assert route["flow"] == {"batch": {"size": 3}}
     bus.call("DELETE", "/api/routes/edited")
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ("1e400", "1e400"),
+        ("1.50", "1.50"),
+        ("12345678901234567890123", "12345678901234567890123"),
+        (r'"\ud83d"', '"\\ufffd"'),
+        ('\ufeff{"ü": [1, 2]}', '{"ü": [1, 2]}'),
+    ],
+)
+def test_publish_takes_json_as_it_is_written_and_as_the_api_does(bus: Bus, given: str, stored: str) -> None:
+    done = run(bus, "publish", "custom.written", given)
+    assert done.returncode == 0, done.stderr
+    newest = bus.sidecar.request("GET", "/api/events?limit=1")[2].decode()
+    assert json.loads(newest)["subject"] == "agent.events.custom.written"
+    assert newest.rstrip().endswith(f'"data":{stored}}}')
 
 
 def test_publish_says_when_nobody_takes_the_event(bus: Bus) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from typing import Any
 
 import click
+import msgspec
 
 from openclaw_nats.cli.event_lines import full_subject
 from openclaw_nats.cli.output import json_option, print_json, step
@@ -35,15 +36,14 @@ def command(
     from openclaw_nats.events import trace
     from openclaw_nats.settings import load
 
-    try:
-        data = json.loads(sys.stdin.read() if payload == "-" else payload)
-    except ValueError as error:
-        raise click.BadParameter(f"not valid JSON: {error}", param_hint="JSON") from None
-    body = {"subject": full_subject(subject), "payload": data}
+    data = _json(sys.stdin.buffer.read() if payload == "-" else payload.encode("utf-8", "surrogatepass"))
+    body: dict[str, Any] = {"subject": full_subject(subject), "payload": data}
     given = {"id": event_id, "type": event_type, "priority": priority, "sessionKey": session_key}
     body |= {name: value for name, value in given.items() if value is not None}
-    headers = {trace.HEADER: trace.given(traceparent)} if traceparent else None
-    answer = SidecarClient(load()).call("POST", "/api/publish?routes=true", body, headers=headers)
+    headers = {"Content-Type": "application/json"}
+    if traceparent:
+        headers[trace.HEADER] = trace.given(traceparent)
+    answer = SidecarClient(load()).call("POST", "/api/publish?routes=true", msgspec.json.encode(body), headers=headers)
     if as_json:
         print_json(answer)
         return
@@ -51,3 +51,21 @@ def command(
     step("✓", f"{answer['subject']} is event {answer['sequence']} of the stream{again}", f"id {answer['id']}")
     if not answer.get("routes", True):
         step("!", "no route takes it: it is stored, and wakes nobody", "`openclaw-nats routes` lists them")
+
+
+def _json(text: bytes) -> msgspec.Raw:
+    """JSON as it is written: its numbers are the publisher's; raise BadParameter for what is none."""
+    from openclaw_nats.events import content, envelope, json_text
+
+    if len(text) > envelope.MAX_EVENT_BYTES:
+        problem = f"{len(text)} bytes long; the limit is {envelope.MAX_EVENT_BYTES}"
+        raise click.BadParameter(problem, param_hint="JSON")
+    try:
+        text.decode()
+        return msgspec.json.decode(json_text.well_formed(content.without_mark(text)), type=msgspec.Raw)
+    except RecursionError:
+        raise click.BadParameter("nested too deeply", param_hint="JSON") from None
+    except (UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise click.BadParameter(
+            f"not valid JSON: {error} (a text needs quotation marks: '\"hello\"')", param_hint="JSON"
+        ) from None

@@ -108,7 +108,7 @@ class SidecarClient:
         headers = {"Accept": "application/json; version=1, */*", "Connection": "close", **(more or {})}
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         if body is not None:
-            headers["Content-Type"] = "application/x-ndjson" if data is body else "application/json"
+            headers.setdefault("Content-Type", "application/x-ndjson" if data is body else "application/json")
         try:
             with waiting(f"asking the sidecar at {self._settings.sidecar.url}", quiet=not sys.stderr.isatty()):
                 headers["Authorization"] = self._authorization(connection)
