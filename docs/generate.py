@@ -25,9 +25,9 @@ from openclaw_nats.cli.main import COMMANDS, cli  # noqa: E402
 from openclaw_nats.cli.output import EXIT_CODES  # noqa: E402
 from openclaw_nats.contract import schemas  # noqa: E402
 from openclaw_nats.demo.provision import cache_dir, provision_node  # noqa: E402
+from openclaw_nats.health.disks import DiskMeters  # noqa: E402
 from openclaw_nats.inbound.meters import InboundMeters  # noqa: E402
 from openclaw_nats.outbound.meters import IngestMeters, SpoolMeters  # noqa: E402
-from openclaw_nats.service.disk_space import DiskMeters  # noqa: E402
 from openclaw_nats.settings import REGISTRY  # noqa: E402
 from openclaw_nats.settings.declaring import AT_START  # noqa: E402
 

@@ -13,8 +13,8 @@ import pytest
 
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.jetstream.connection import Options, connected, server_proof
+from openclaw_nats.locations import Locations
 from openclaw_nats.service import nats_config
-from openclaw_nats.service.locations import Locations
 from openclaw_nats.settings import Settings, load
 from tests.support.processes import NATS_PASSWORD, NatsServer
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openclaw_nats.dashboard.activity import HOUR, Activity
+from openclaw_nats.insight.activity import HOUR, Activity
 from openclaw_nats.storage.database import Database
 
 BEGIN = 1_800_000_000.0 // HOUR * HOUR

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from openclaw_nats.installer.dotenv import parse_dotenv
+from openclaw_nats.locations import Locations
 from openclaw_nats.migration.adoption import adopt, restore
 from openclaw_nats.migration.older import Older
-from openclaw_nats.service.locations import Locations
 from openclaw_nats.settings import load
 
 

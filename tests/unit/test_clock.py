@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from openclaw_nats.api.sign_in import CODE_SECONDS, SignIn
 from openclaw_nats.clock_steps import ClockSteps
-from openclaw_nats.dashboard.sign_in import CODE_SECONDS, SignIn
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.clock import put_right
 from openclaw_nats.storage.database import Database

@@ -15,7 +15,7 @@ from openclaw_nats.cli.event_lines import event_lines, full_subject, summary
 from openclaw_nats.cli.events import Numbered, print_event
 from openclaw_nats.cli.log_lines import parsed
 from openclaw_nats.cli.output import Styled
-from openclaw_nats.dashboard.live import LiveEvent
+from openclaw_nats.insight.live import LiveEvent
 from openclaw_nats.terminal_text import plain
 
 KINDS = ("llm.output", "tool.exec.failed", "message.sent", "cron.nightly", "timer.tea", "session.new", "model.call.x")

@@ -13,7 +13,7 @@ import pytest
 from openclaw_nats.installer import nats_server, services
 from openclaw_nats.installer.config_file import set_values
 from openclaw_nats.installer.services import SystemdUser
-from openclaw_nats.service.locations import Locations
+from openclaw_nats.locations import Locations
 from openclaw_nats.service.nats_config import render
 from openclaw_nats.service.quoting import nats_string, systemd_command, systemd_word
 from openclaw_nats.settings import load

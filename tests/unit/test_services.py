@@ -14,7 +14,7 @@ import pytest
 
 from openclaw_nats.installer.launchd import Launchd
 from openclaw_nats.installer.services import Detached, SystemdUser, service_for
-from openclaw_nats.service.locations import Locations
+from openclaw_nats.locations import Locations
 
 
 def test_the_unit_runs_up_for_its_own_state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openclaw_nats.dashboard import sidecar_log
+from openclaw_nats.insight import sidecar_log
 
 
 def line(number: int, level: str = "info", **more: object) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openclaw_nats.dashboard.sign_in import CODE_SECONDS, MAX_CODES, MAX_SESSIONS, SignIn
+from openclaw_nats.api.sign_in import CODE_SECONDS, MAX_CODES, MAX_SESSIONS, SignIn
 from openclaw_nats.storage.database import Database
 
 

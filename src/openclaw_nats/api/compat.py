@@ -21,11 +21,11 @@ from openclaw_nats.api.problems import Malformed, problem_for
 from openclaw_nats.api.queries import number_of
 from openclaw_nats.api.route_endpoints import view as route_view
 from openclaw_nats.api.schedule_endpoints import job_view, timer_view
-from openclaw_nats.dashboard.stream_views import StreamViews
 from openclaw_nats.errors import NotFound, OpenClawNatsError
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.inbound.route_book import RouteBook
+from openclaw_nats.insight.stream_views import StreamViews
 from openclaw_nats.schedules.cron_book import CronBook
 from openclaw_nats.schedules.timer_book import TimerBook
 from openclaw_nats.storage.listed import Filters, RouteFigures

@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from openclaw_nats.api.json_answers import json_body, json_response
 from openclaw_nats.api.problems import Malformed, problem
+from openclaw_nats.api.sign_in import CODE_SECONDS, SignIn
 from openclaw_nats.contract.checking import check
 from openclaw_nats.contract.views import Session, Sessions, SignInLinks, SignInRequest
-from openclaw_nats.dashboard.sign_in import CODE_SECONDS, SignIn
 from openclaw_nats.errors import NotFound
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.storage.dashboard_sessions import SessionRow

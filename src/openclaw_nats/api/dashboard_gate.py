@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openclaw_nats.api.problems import problem
-from openclaw_nats.dashboard.sign_in import SignIn
+from openclaw_nats.api.sign_in import SignIn
 
 PREFIX = "/dashboard"
 _SAFE = ("GET", "HEAD")

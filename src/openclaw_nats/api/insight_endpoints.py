@@ -18,12 +18,12 @@ from openclaw_nats.api.queries import filters_of, limit_of, moment_of, number_of
 from openclaw_nats.contract import views
 from openclaw_nats.contract.deliveries import DeliveryCounts, DeliveryLog, DeliveryRef, FireLine, FireLog, LogLine
 from openclaw_nats.contract.views import LiveEvent
-from openclaw_nats.dashboard import sidecar_log
-from openclaw_nats.dashboard.activity import WINDOWS, Activity
-from openclaw_nats.dashboard.stream_views import StreamViews
 from openclaw_nats.events import json_text
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.inbox_service import InboxService
+from openclaw_nats.insight import sidecar_log
+from openclaw_nats.insight.activity import WINDOWS, Activity
+from openclaw_nats.insight.stream_views import StreamViews
 from openclaw_nats.settings import REGISTRY, Settings, parse_duration, shown
 from openclaw_nats.storage.rows import STATES
 from openclaw_nats.url_secrets import masked

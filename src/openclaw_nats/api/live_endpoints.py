@@ -14,7 +14,7 @@ from openclaw_nats.api.json_answers import json_response
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.api.queries import number_of, parameters
 from openclaw_nats.contract.views import LiveEvent, LiveGroup, LiveState, Recent
-from openclaw_nats.dashboard.live import GROUP_SECONDS, Listener, Live
+from openclaw_nats.insight.live import GROUP_SECONDS, Listener, Live
 
 MAX_LISTENERS = 32
 SILENCE_SECONDS = 10.0

@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from openclaw_nats.contract import deliveries, routes, schedules, views
 from openclaw_nats.contract.schemas import Schema, ref
-from openclaw_nats.dashboard.activity import WINDOWS
-from openclaw_nats.dashboard.sidecar_log import LEVELS
+from openclaw_nats.insight.activity import WINDOWS
+from openclaw_nats.insight.sidecar_log import LEVELS
 from openclaw_nats.storage.rows import STATES
 
 _TEXT = {"type": "string", "maxLength": 512}

@@ -25,9 +25,9 @@ from openclaw_nats.installer.port_holder import free_port
 from openclaw_nats.jetstream import snapshot as streams
 from openclaw_nats.jetstream.connection import Connection, Options, connected
 from openclaw_nats.jetstream.streams import EVENTS, SCHEDULES
+from openclaw_nats.locations import Locations
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.identity_key import identity_key
-from openclaw_nats.service.locations import Locations
 from openclaw_nats.service.nats_config import render
 from openclaw_nats.settings import REGISTRY, Settings, changed, load, value_of
 from openclaw_nats.storage import snapshot as database

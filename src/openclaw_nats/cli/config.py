@@ -108,7 +108,7 @@ def _not_in_effect(name: str, report: dict[str, Any] | None) -> list[str]:
 def _inside_container(settings: Settings) -> bool:
     """Containers get some settings by their environment, made from config.toml."""
     from openclaw_nats.installer.setup import read_record
-    from openclaw_nats.service.locations import Locations
+    from openclaw_nats.locations import Locations
 
     return bool(read_record(Locations(settings.home)).get("service", "") == "docker")
 

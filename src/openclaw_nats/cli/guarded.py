@@ -13,7 +13,7 @@ from openclaw_nats.cli.output import step, waiting
 if TYPE_CHECKING:
     from openclaw_nats.installer.openclaw import OpenClaw
     from openclaw_nats.installer.undo import Before
-    from openclaw_nats.service.locations import Locations
+    from openclaw_nats.locations import Locations
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 _UNDOING = "undoing what was done; OpenClaw's own commands take some seconds"

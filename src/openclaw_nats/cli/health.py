@@ -7,7 +7,7 @@ from typing import Any
 
 from openclaw_nats.cli.sidecar_client import SidecarClient, SidecarDown
 from openclaw_nats.errors import OpenClawNatsError, SetupError
-from openclaw_nats.service.locations import Locations
+from openclaw_nats.locations import Locations
 from openclaw_nats.settings import Settings
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from openclaw_nats.dashboard.sidecar_log import backwards
+from openclaw_nats.insight.sidecar_log import backwards
 
 MAX_READ = 64 << 20  # bytes of each file, from its end
 _READ_BYTES = 1 << 20  # at once

@@ -23,7 +23,7 @@ FILES = ("up.log", "nats-server.log", "sidecar.log")
 @json_option
 def command(as_json: bool, lines: int, follow: bool) -> None:
     """Show the logs of supervisor, nats-server and sidecar, by time. They never hold payloads. --json: NDJSON."""
-    from openclaw_nats.service.locations import Locations
+    from openclaw_nats.locations import Locations
     from openclaw_nats.settings import load
 
     folder = Locations(load().home).logs

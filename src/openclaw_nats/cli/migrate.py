@@ -26,11 +26,11 @@ def command(as_json: bool, database: Path | None, events: bool, dry_run: bool, u
     from openclaw_nats.cli.sidecar_client import SidecarClient
     from openclaw_nats.errors import SetupError
     from openclaw_nats.installer.openclaw import OpenClaw
+    from openclaw_nats.locations import Locations
     from openclaw_nats.migration import adoption, older, streams
     from openclaw_nats.migration.plan import make_plan
     from openclaw_nats.migration.switch import Switch
     from openclaw_nats.service import logs
-    from openclaw_nats.service.locations import Locations
     from openclaw_nats.settings import load
     from openclaw_nats.storage import older_database
 

@@ -36,8 +36,8 @@ def restart_running(*, everything: bool) -> bool:
     """
     from openclaw_nats.installer.services import service_for
     from openclaw_nats.installer.setup import read_record
+    from openclaw_nats.locations import Locations
     from openclaw_nats.service import restarting
-    from openclaw_nats.service.locations import Locations
     from openclaw_nats.settings import load
 
     where = Locations(load().home)

@@ -33,7 +33,7 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
     from openclaw_nats.installer.openclaw import OpenClaw, gateway_answers
     from openclaw_nats.installer.services import WORDS, service_for
     from openclaw_nats.installer.setup import Options, Setup
-    from openclaw_nats.service.locations import Locations
+    from openclaw_nats.locations import Locations
 
     say = (lambda *_: None) if as_json else step
     openclaw = OpenClaw.find()

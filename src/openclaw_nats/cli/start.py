@@ -24,7 +24,7 @@ def start() -> dict[str, object]:
     from openclaw_nats.cli.unfinished import finish_restore
     from openclaw_nats.installer.services import service_for
     from openclaw_nats.installer.setup import read_record
-    from openclaw_nats.service.locations import Locations
+    from openclaw_nats.locations import Locations
     from openclaw_nats.settings import load
 
     finish_restore()

@@ -35,7 +35,7 @@ def collect(*, quiet: bool = False) -> dict[str, Any]:
     """The sidecar's health report; without a sidecar, what can be found out without it."""
     from openclaw_nats.cli.sidecar_client import SidecarClient, SidecarError
     from openclaw_nats.installer.setup import read_record
-    from openclaw_nats.service.locations import Locations
+    from openclaw_nats.locations import Locations
     from openclaw_nats.settings import load
 
     settings = load()
@@ -60,7 +60,7 @@ def _without_sidecar(settings: Any, error: Any) -> dict[str, Any]:
     from openclaw_nats.installer.openclaw import gateway_answers
     from openclaw_nats.installer.services import service_for
     from openclaw_nats.installer.setup import read_record
-    from openclaw_nats.service.locations import Locations
+    from openclaw_nats.locations import Locations
 
     if isinstance(error, SidecarDown):
         where = Locations(settings.home)

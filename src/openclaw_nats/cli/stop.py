@@ -22,7 +22,7 @@ def stop() -> bool:
     """Stop the service of this installation; True when it was running."""
     from openclaw_nats.installer.services import service_for
     from openclaw_nats.installer.setup import read_record
-    from openclaw_nats.service.locations import Locations
+    from openclaw_nats.locations import Locations
     from openclaw_nats.settings import load
 
     where = Locations(load().home)

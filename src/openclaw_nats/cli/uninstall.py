@@ -19,7 +19,7 @@ def command(as_json: bool, yes: bool, purge: bool) -> None:
     from openclaw_nats.errors import SetupError
     from openclaw_nats.installer.openclaw import OpenClaw
     from openclaw_nats.installer.uninstall import uninstall
-    from openclaw_nats.service.locations import Locations
+    from openclaw_nats.locations import Locations
     from openclaw_nats.settings import state_dir
 
     where = Locations(state_dir() / "nats")

@@ -20,11 +20,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from openclaw_nats import __version__
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
 from openclaw_nats.errors import SetupError
+from openclaw_nats.health import disks
 from openclaw_nats.installer import nats_server
 from openclaw_nats.installer.services import WORDS, service_for
 from openclaw_nats.installer.setup import read_record
-from openclaw_nats.service import disk_space
-from openclaw_nats.service.locations import Locations
+from openclaw_nats.locations import Locations
 from openclaw_nats.settings import Settings, format_size
 
 _MOST_REJECTED = 100_000
@@ -131,7 +131,7 @@ def ports(settings: Settings) -> Iterator[Finding]:
 
 def disk(settings: Settings) -> Iterator[Finding]:
     """Room for the stream, the inbox and the spool."""
-    for disk in disk_space.disks(settings):
+    for disk in disks.disks(settings):
         shown = f"{disk.free / 2**30:.1f} GiB are free below {disk.folder}"
         less = "; ".join(
             f"`openclaw-nats config set {name}`" for name in ("stream.max_bytes 256MiB", "inbox.max_bytes 64MiB")

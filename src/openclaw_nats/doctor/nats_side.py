@@ -17,7 +17,7 @@ from openclaw_nats.jetstream.servers import Servers
 from openclaw_nats.jetstream.stream_clock import StreamClock, apart_text
 from openclaw_nats.jetstream.stream_settings import limits
 from openclaw_nats.jetstream.streams import DEAD_LETTERS, EVENTS, SCHEDULES, schedules_problem
-from openclaw_nats.service.locations import Locations
+from openclaw_nats.locations import Locations
 from openclaw_nats.settings import Settings
 
 _FULL = 0.9

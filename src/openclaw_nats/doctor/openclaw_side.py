@@ -18,8 +18,8 @@ from openclaw_nats.gateway import tls
 from openclaw_nats.installer import gateway_plugin
 from openclaw_nats.installer.gateway_hooks import GatewayHooks
 from openclaw_nats.installer.openclaw import CommandFailed, OpenClaw, gateway_answers
+from openclaw_nats.locations import Locations
 from openclaw_nats.plugin_files import plugin_dir
-from openclaw_nats.service.locations import Locations
 from openclaw_nats.settings import Settings
 from openclaw_nats.terminal_text import plural
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 
+from openclaw_nats.locations import Locations
 from openclaw_nats.service.files import write_private
-from openclaw_nats.service.locations import Locations
 
 
 def make_api_key(where: Locations) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import openclaw_nats
 from openclaw_nats.errors import SetupError
 from openclaw_nats.installer.compose_file import STATE, compose, text_of
+from openclaw_nats.locations import Locations
 from openclaw_nats.service.files import write_private
-from openclaw_nats.service.locations import Locations
 from openclaw_nats.service.nats_config import render
 from openclaw_nats.settings import load
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from openclaw_nats.installer import credentials
 from openclaw_nats.installer.setup import Options
-from openclaw_nats.service.locations import Locations
+from openclaw_nats.locations import Locations
 from openclaw_nats.service.nats_config import USER
 from openclaw_nats.settings import load
 

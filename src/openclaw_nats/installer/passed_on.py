@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from openclaw_nats.locations import Locations
 from openclaw_nats.openclaw_paths import expand_home
-from openclaw_nats.service.locations import Locations
 
 
 def environment_of(where: Locations) -> dict[str, str]:

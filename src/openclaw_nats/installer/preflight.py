@@ -10,7 +10,7 @@ from openclaw_nats.errors import SetupError
 from openclaw_nats.installer import nats_check, node_version, port_holder
 from openclaw_nats.installer.openclaw import OpenClaw
 from openclaw_nats.installer.setup import Setup
-from openclaw_nats.service.locations import Locations
+from openclaw_nats.locations import Locations
 from openclaw_nats.service.supervisor import running_pid
 
 OLDEST_OPENCLAW = (2026, 3)

@@ -15,7 +15,7 @@ from openclaw_nats.errors import SetupError
 from openclaw_nats.installer.docker import DockerCompose
 from openclaw_nats.installer.launchd import Launchd
 from openclaw_nats.installer.passed_on import environment_of
-from openclaw_nats.service.locations import Locations
+from openclaw_nats.locations import Locations
 from openclaw_nats.service.quoting import systemd_command, systemd_text, systemd_word
 from openclaw_nats.service.supervisor import running_pid
 

@@ -16,9 +16,9 @@ from openclaw_nats.errors import SetupError
 from openclaw_nats.installer import config_file, credentials, gateway_plugin, nats_server, port_holder
 from openclaw_nats.installer.gateway_hooks import GatewayHooks
 from openclaw_nats.installer.openclaw import PLUGIN_ID, OpenClaw
+from openclaw_nats.locations import Locations
 from openclaw_nats.plugin_files import plugin_dir
 from openclaw_nats.service.files import write_private
-from openclaw_nats.service.locations import Locations
 from openclaw_nats.service.nats_config import USER
 from openclaw_nats.settings import Settings, find, load, value_of
 

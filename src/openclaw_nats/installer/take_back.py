@@ -20,9 +20,9 @@ from openclaw_nats.installer.config_meaning import HOOKS, digest_without_ours
 from openclaw_nats.installer.openclaw import COMMAND_OF, PLUGIN_ID, OpenClaw, fingerprint
 from openclaw_nats.installer.services import Service, SystemdUser, service_for
 from openclaw_nats.installer.undo import Before, Saved
+from openclaw_nats.locations import Locations
 from openclaw_nats.plugin_files import plugin_dir
 from openclaw_nats.service.files import replace_file
-from openclaw_nats.service.locations import Locations
 
 _ORPHAN_SECONDS = 60.0
 _POLL = 0.2

@@ -20,8 +20,8 @@ from openclaw_nats.errors import SetupError
 from openclaw_nats.installer.config_meaning import digest_without_ours
 from openclaw_nats.installer.openclaw import PLUGIN_ID, OpenClaw
 from openclaw_nats.installer.services import Service
+from openclaw_nats.locations import Locations
 from openclaw_nats.service.files import write_private
-from openclaw_nats.service.locations import Locations
 
 _RECORD, _LOCK = "before.json", "lock"
 

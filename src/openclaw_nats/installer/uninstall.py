@@ -11,9 +11,9 @@ from openclaw_nats.installer.docker import DockerCompose
 from openclaw_nats.installer.openclaw import PLUGIN_ID, OpenClaw
 from openclaw_nats.installer.services import service_for
 from openclaw_nats.installer.setup import read_record
+from openclaw_nats.locations import Locations
 from openclaw_nats.plugin_files import plugin_dir
 from openclaw_nats.service.files import replace_file
-from openclaw_nats.service.locations import Locations
 
 
 def uninstall(openclaw: OpenClaw | None, where: Locations, *, purge: bool) -> list[str]:

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from openclaw_nats.installer import config_file
 from openclaw_nats.installer.dotenv import comment_out
+from openclaw_nats.locations import Locations
 from openclaw_nats.migration.older import Older
 from openclaw_nats.service.files import write_private
-from openclaw_nats.service.locations import Locations
 from openclaw_nats.settings import Settings
 
 DEFAULT_KEY = "dev-nats-plugin-key"  # published in its source: whoever reads that knows it

@@ -9,12 +9,12 @@ from urllib.parse import quote
 
 from openclaw_nats.errors import OpenClawNatsError, SetupError
 from openclaw_nats.installer.openclaw import OpenClaw
+from openclaw_nats.locations import Locations
 from openclaw_nats.migration import adoption
 from openclaw_nats.migration import older as older_parts
 from openclaw_nats.migration.older import Older
 from openclaw_nats.migration.plan import Item, Plan
 from openclaw_nats.service.files import write_private
-from openclaw_nats.service.locations import Locations
 from openclaw_nats.settings import load
 
 Call = Callable[[str, str, Any], Any]

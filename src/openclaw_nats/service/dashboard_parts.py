@@ -10,13 +10,13 @@ from openclaw_nats.api.dashboard_endpoints import DashboardEndpoints
 from openclaw_nats.api.dashboard_files import DashboardFiles
 from openclaw_nats.api.insight_endpoints import InsightEndpoints
 from openclaw_nats.api.live_endpoints import LiveEndpoints
+from openclaw_nats.api.sign_in import SignIn
 from openclaw_nats.contract.health import Health
 from openclaw_nats.contract.views import LiveState
-from openclaw_nats.dashboard.activity import Activity
-from openclaw_nats.dashboard.live import Live
-from openclaw_nats.dashboard.sign_in import SignIn
-from openclaw_nats.dashboard.stream_views import StreamViews
 from openclaw_nats.errors import Unavailable
+from openclaw_nats.insight.activity import Activity
+from openclaw_nats.insight.live import Live
+from openclaw_nats.insight.stream_views import StreamViews
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
 from openclaw_nats.jetstream.streams import Streams

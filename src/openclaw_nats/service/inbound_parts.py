@@ -7,23 +7,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import aiohttp
-import structlog
 from prometheus_client import CollectorRegistry
 
-from openclaw_nats.contract import health as shapes
-from openclaw_nats.contract.deliveries import DeliveryCounts
-from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.identity import Identity
 from openclaw_nats.gateway.channel import PluginChannel
 from openclaw_nats.gateway.hooks import Hooks
 from openclaw_nats.gateway.sender import GatewaySender
 from openclaw_nats.gateway.webhook import Webhooks
+from openclaw_nats.health.deliveries import DeliveriesHealth
 from openclaw_nats.inbound.budgets import Budgets, Limit, share_of
 from openclaw_nats.inbound.dead_letters import DeadLetters
 from openclaw_nats.inbound.delivery import Deliveries
 from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.dry_run import DryRun
 from openclaw_nats.inbound.flow_control import FlowControl
+from openclaw_nats.inbound.housekeeping import Housekeeping
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.inbound.inbox_space import InboxSpace
 from openclaw_nats.inbound.intake import Intake
@@ -48,11 +46,7 @@ from openclaw_nats.ports import Gate, Sender
 from openclaw_nats.settings import Settings
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
-from openclaw_nats.url_secrets import masked
 
-log = structlog.get_logger(__name__)
-
-_HOUSEKEEPING_SECONDS = 5.0
 _DAY = 86400.0
 _KNOWN_PLUGIN = "plugin can run agents"
 
@@ -62,27 +56,22 @@ class Inbound:
     """The parts of the way in; `runs` are the tasks that it needs."""
 
     settings: Settings
-    gate: Gate
     losses: Losses
-    takeover: Takeover
     database: Database
     book: RouteBook
     flow: FlowControl
-    guard: LoopGuard
     intake: Intake
     deliveries: Deliveries
     channel: PluginChannel
-    hooks: Hooks
-    sender: GatewaySender
     inbox: InboxService
     dry_run: DryRun
     notices: Notices
+    housekeeping: Housekeeping
+    health: DeliveriesHealth
     dead_letters: DeadLetters
-    meters: InboundMeters
     processes: RenderProcesses
     judge: Judge
     trial_judge: Judge
-    space: InboxSpace
     session: aiohttp.ClientSession
 
     def runs(self) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -94,7 +83,7 @@ class Inbound:
             "dead-letters": self.dead_letters.run,
             "notices": self.notices.run,
             "losses": self.losses.run,
-            "housekeeping": self._keep_house,
+            "housekeeping": self.housekeeping.run,
         }
 
     async def close(self) -> None:
@@ -104,80 +93,6 @@ class Inbound:
         await self.judge.close()
         await self.trial_judge.close()
         await asyncio.to_thread(self.database.close)
-
-    async def report(self) -> shapes.DeliveryHealth:
-        """The part of `/api/health` about deliveries."""
-        error = self._error()
-        return shapes.DeliveryHealth(
-            reachable=not error,
-            last_error=error,
-            since="",  # Health knows
-            way=self.sender.way(),
-            routes=len(self.book.every()),
-            needs_gateway=self._needs_gateway(),
-            unanswerable=[
-                shapes.Unanswerable(route.name, note)
-                for route, _ in self.book.every()
-                if self.book.agents.known and route.document.enabled and (note := self.book.target_note(route))
-            ][:100],
-            counts=DeliveryCounts.of(await self.inbox.states()),
-            waiting=self.flow.waiting,
-            sending=self.deliveries.sending,
-            open_breakers=[
-                shapes.OpenBreaker(masked(lane.name), lane.breaker.last_error)
-                for lane in self.flow.lanes()
-                if lane.breaker.open
-            ],
-            missed=self.losses.report(),
-            inbox=self.space.report(),
-            notes=[note for note in (self.takeover.note, self.space.note) if note],
-            budgets=self.notices.budgets,
-            loop_guard=shapes.LoopGuardHealth(self.guard.max_hops, self.guard.stopped, self.guard.last),
-            plugin=shapes.ChannelHealth(
-                connected=self.channel.connected,
-                can_run=self.channel.can_run,
-                can_wake=self.channel.can_wake,
-                wrapping=self.channel.wraps,
-            ),
-        )
-
-    def _error(self) -> str:
-        if not self.gate.allowed:
-            return self.gate.problem
-        if self.database.last_error:
-            return self.database.last_error
-        if self.space.problem:
-            return self.space.problem
-        if self.flow.gateway.open:
-            return self.flow.gateway.last_error
-        if self.processes.last_error:
-            return self.processes.last_error
-        if self.intake.problem and self.book.patterns:
-            return self.intake.problem
-        if self.book.every() and self._needs_gateway() and self.sender.way() == "hooks" and not self.hooks.configured:
-            return "no way to the agent: the plugin is not connected, and no hook token is set"
-        return ""
-
-    def _needs_gateway(self) -> bool:
-        """Whether something is to wake agents: routes that do, or none yet."""
-        routes = self.book.every()
-        return not routes or any(route.target.kind in TURN_KINDS for route, _ in routes)
-
-    async def _keep_house(self) -> None:
-        await self.takeover.load()
-        while True:
-            self.meters.waiting.set(self.flow.waiting)
-            self.meters.loops.set(self.guard.stopped)
-            self.meters.open_breakers.set(sum(lane.breaker.open for lane in self.flow.lanes()))
-            try:
-                if self.channel.connected and self.channel.can_run and not self.sender.plugin_known:
-                    await self.database.write(lambda db: inbox.set_fact(db, _KNOWN_PLUGIN, "yes"))
-                    self.sender.plugin_known = True
-                await self.book.remove_ended()
-                await self.space.tend()
-            except Unavailable as error:
-                log.debug("housekeeping.wait", error=str(error))
-            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
 
 
 def build_inbound(
@@ -287,28 +202,57 @@ def build_inbound(
         gate=gate,
         losses=losses,
     )
+    inbox_service = InboxService(
+        database, book, flow, meters, deliveries.wake, StreamContents(event_log, ticks.place_of)
+    )
+
+    async def note_plugin() -> None:
+        if channel.connected and channel.can_run and not sender.plugin_known:
+            await database.write(lambda db: inbox.set_fact(db, _KNOWN_PLUGIN, "yes"))
+            sender.plugin_known = True
+
     return Inbound(
         settings=settings,
-        gate=gate,
         losses=losses,
-        takeover=takeover,
         database=database,
         book=book,
         flow=flow,
-        guard=guard,
         intake=intake,
         deliveries=deliveries,
         channel=channel,
-        hooks=hooks,
-        sender=sender,
-        inbox=InboxService(database, book, flow, meters, deliveries.wake, StreamContents(event_log, ticks.place_of)),
+        inbox=inbox_service,
         dry_run=DryRun(event_log, renderer, judge, limits),
         notices=notices,
         dead_letters=DeadLetters(database, event_log, identity, gate),
-        meters=meters,
         processes=processes,
         judge=judge,
         trial_judge=trial_judge,
-        space=space,
         session=session,
+        housekeeping=Housekeeping(
+            book=book,
+            flow=flow,
+            guard=guard,
+            space=space,
+            takeover=takeover,
+            meters=meters,
+            note_plugin=note_plugin,
+        ),
+        health=DeliveriesHealth(
+            gate=gate,
+            database=database,
+            book=book,
+            flow=flow,
+            guard=guard,
+            intake=intake,
+            deliveries=deliveries,
+            channel=channel,
+            hooks=hooks,
+            sender=sender,
+            inbox=inbox_service,
+            notices=notices,
+            processes=processes,
+            losses=losses,
+            takeover=takeover,
+            space=space,
+        ),
     )

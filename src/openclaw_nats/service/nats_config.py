@@ -10,8 +10,8 @@ import nkeys
 
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.jetstream.connection import server_proof
+from openclaw_nats.locations import Locations
 from openclaw_nats.service.files import write_private
-from openclaw_nats.service.locations import Locations
 from openclaw_nats.service.quoting import nats_name
 from openclaw_nats.service.quoting import nats_string as quoted
 from openclaw_nats.settings import Settings

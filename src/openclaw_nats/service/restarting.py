@@ -9,8 +9,8 @@ import time
 from typing import Any
 
 from openclaw_nats.errors import SetupError
+from openclaw_nats.locations import Locations
 from openclaw_nats.service.files import write_private
-from openclaw_nats.service.locations import Locations
 from openclaw_nats.service.supervisor import running_pid
 
 _SECONDS = 30.0

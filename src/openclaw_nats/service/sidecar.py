@@ -45,6 +45,8 @@ from openclaw_nats.events.identity import Identity
 from openclaw_nats.fleet.lease import Lease
 from openclaw_nats.fleet.place import place_of
 from openclaw_nats.gateway.probe import GatewayProbe
+from openclaw_nats.health import disks
+from openclaw_nats.health.report import Health
 from openclaw_nats.jetstream.connection import Connection, Options
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
 from openclaw_nats.jetstream.lease_store import JetStreamLeaseStore
@@ -57,10 +59,9 @@ from openclaw_nats.outbound.plugin_reports import PluginReports
 from openclaw_nats.outbound.publisher import GroupCommitPublisher
 from openclaw_nats.outbound.redaction import Redactor
 from openclaw_nats.outbound.redaction_process import RedactionProcess
-from openclaw_nats.service import disk_space, logs
+from openclaw_nats.service import logs
 from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
 from openclaw_nats.service.files import write_private
-from openclaw_nats.service.health import Health
 from openclaw_nats.service.identity_key import identity_key
 from openclaw_nats.service.inbound_parts import Inbound, build_inbound
 from openclaw_nats.service.schedule_parts import Schedules, build_schedules
@@ -170,7 +171,7 @@ async def build(settings: Settings) -> Sidecar:
         identity=identity,
         plain_until=float(database.now(lambda db: inbox.fact(db, inbox.PLAIN_IDS_UNTIL)) or 0),
     )
-    disk_space.DiskMeters(registry).watch(settings)
+    disks.DiskMeters(registry).watch(settings)
     inbound = build_inbound(
         settings, database, identity, connection, event_log, registry, lease, lambda: streams.clock.correction
     )
@@ -191,8 +192,8 @@ async def build(settings: Settings) -> Sidecar:
         reports=reports,
         meters=meters,
         plugin_connected=lambda: inbound.channel.connected,
-        inbound=inbound.report,
-        schedules=schedules.report,
+        inbound=inbound.health.report,
+        schedules=schedules.health.report,
     )
     dashboard = build_dashboard(
         settings=settings,

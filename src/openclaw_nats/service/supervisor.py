@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import IO
 
 from openclaw_nats.errors import OpenClawNatsError, SetupError
+from openclaw_nats.locations import Locations
 from openclaw_nats.service import nats_config
 from openclaw_nats.service.files import write_private
-from openclaw_nats.service.locations import Locations
 from openclaw_nats.settings import Settings, load
 
 _BACKOFF = (0.1, 0.5, 1.0, 2.0, 5.0)

@@ -11,12 +11,12 @@ import msgspec
 
 from openclaw_nats.contract import views
 from openclaw_nats.contract.views import LiveEvent
-from openclaw_nats.dashboard.live import live_event
 from openclaw_nats.errors import NotFound
 from openclaw_nats.events import json_text
 from openclaw_nats.events.decoding import document_of
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.subjects import EVERYTHING
+from openclaw_nats.insight.live import live_event
 from openclaw_nats.ports import EventLog
 
 T = TypeVar("T")

@@ -13,12 +13,12 @@ from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.envelope import format_past
 from openclaw_nats.fleet.lease import Lease
 from openclaw_nats.gateway.probe import GatewayProbe
+from openclaw_nats.health import disks
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
 from openclaw_nats.jetstream.streams import Streams
 from openclaw_nats.outbound.meters import IngestMeters
 from openclaw_nats.outbound.plugin_reports import PluginReports
-from openclaw_nats.service import disk_space
 from openclaw_nats.settings import Settings
 from openclaw_nats.url_secrets import masked
 
@@ -92,7 +92,7 @@ class Health:
             version=__version__,
             events_last_minute=self._last_minute(stream),
             capture=self._settings.capture.default,
-            disks=disk_space.report(self._settings),
+            disks=disks.report(self._settings),
         )
 
     def _gateway_part(self) -> shapes.GatewayHealth:
