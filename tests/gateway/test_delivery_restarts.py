@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from openclaw_nats.installer.port_holder import free_port
+from openclaw_nats.port_holder import free_port
 from tests.gateway.test_deliveries import CONFIG, Gateway
 from tests.support.inbound import ROOMY
 from tests.support.processes import wait_until

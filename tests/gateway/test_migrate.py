@@ -17,7 +17,7 @@ from typing import Any
 import nats
 import pytest
 
-from openclaw_nats.installer.port_holder import free_port
+from openclaw_nats.port_holder import free_port
 from tests.gateway.test_setup import Install
 from tests.support.processes import NatsServer, wait_until
 

@@ -18,7 +18,7 @@ import pytest
 
 from openclaw_nats.demo.gateway import Gateway
 from openclaw_nats.demo.gateway_client import connected
-from openclaw_nats.installer.port_holder import free_port
+from openclaw_nats.port_holder import free_port
 from tests.gateway.world import only, prefix
 from tests.support.processes import wait_until
 

@@ -18,8 +18,8 @@ import yaml
 from openclaw_nats.installer.compose_file import STATE, compose, text_of
 from openclaw_nats.installer.config_file import set_values
 from openclaw_nats.installer.docker import DockerCompose
-from openclaw_nats.installer.port_holder import free_port
 from openclaw_nats.locations import Locations
+from openclaw_nats.port_holder import free_port
 from openclaw_nats.settings import load
 from tests.support.processes import API_KEY, Sidecar, event, wait_until
 

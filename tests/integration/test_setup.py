@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from openclaw_nats.installer.port_holder import free_port
+from openclaw_nats.port_holder import free_port
 from tests.support import openclaw_stub
 from tests.support.processes import NatsServer, wait_until
 

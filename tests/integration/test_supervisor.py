@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from openclaw_nats.installer.port_holder import free_port
+from openclaw_nats.port_holder import free_port
 from tests.support.processes import wait_until
 
 

@@ -15,7 +15,7 @@ import nats
 from nats.aio.client import Client
 
 from openclaw_nats.installer import nats_server
-from openclaw_nats.installer.port_holder import free_port
+from openclaw_nats.port_holder import free_port
 from tests.support.processes import Process, Sidecar, old_nats, wait_until
 
 FILES = Path(__file__).resolve().parents[2] / "contrib" / "fleet"

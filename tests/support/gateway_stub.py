@@ -24,7 +24,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from openclaw_nats.installer.port_holder import free_port
+from openclaw_nats.port_holder import free_port
 from tests.support.processes import Process, wait_until
 
 HOOK_TOKEN = "stub-hook-token"

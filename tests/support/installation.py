@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from openclaw_nats.installer.port_holder import free_port
+from openclaw_nats.port_holder import free_port
 from tests.support.processes import Sidecar, wait_until
 
 

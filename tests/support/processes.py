@@ -17,7 +17,7 @@ from typing import Any
 
 from openclaw_nats.demo.provision import cache_dir, provision_wheel
 from openclaw_nats.installer import nats_server
-from openclaw_nats.installer.port_holder import free_port
+from openclaw_nats.port_holder import free_port
 
 API_KEY = "test-key-0123456789-abcdefghij"
 NATS_PASSWORD = "test-nats-password"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openclaw_nats.installer import port_holder
+from openclaw_nats import port_holder
 from openclaw_nats.installer.config_meaning import digest_without_ours
 from openclaw_nats.installer.node_version import satisfies
 

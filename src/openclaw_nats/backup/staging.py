@@ -21,11 +21,11 @@ from openclaw_nats.backup.archive import Manifest, sync_folder
 from openclaw_nats.backup.names import DATABASE, FILES, STREAMS, stream_file
 from openclaw_nats.errors import InvalidBackup, OpenClawNatsError, SetupError
 from openclaw_nats.installer import config_file, nats_server
-from openclaw_nats.installer.port_holder import free_port
 from openclaw_nats.jetstream import snapshot as streams
 from openclaw_nats.jetstream.connection import Connection, Options, connected
 from openclaw_nats.jetstream.streams import EVENTS, SCHEDULES
 from openclaw_nats.locations import Locations
+from openclaw_nats.port_holder import free_port
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.identity_key import identity_key
 from openclaw_nats.service.nats_config import render

@@ -19,7 +19,9 @@ def command(as_json: bool, file: Path) -> None:
     from openclaw_nats.settings import load
 
     logs.silence()
-    size = make(load(), file.absolute(), (lambda *_: None) if as_json else (lambda name, text: step("✓", name, text)))
+    settings = load()
+    settings.api_key()  # before setup there is nothing to back up
+    size = make(settings, file.absolute(), (lambda *_: None) if as_json else (lambda name, text: step("✓", name, text)))
     if as_json:
         print_json({"file": str(file.absolute()), "bytes": size})
     else:

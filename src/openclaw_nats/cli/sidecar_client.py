@@ -179,6 +179,8 @@ def _refusal(status: int, body: bytes, flags: Mapping[str, str] = MappingProxyTy
         detail = in_flags(detail, str(problem.get("field", "")), flags)
     except (ValueError, KeyError, TypeError):
         detail, hint = f"the sidecar answered {status}", "Does another program listen on its port?"
+    if status in (503, 504) and not hint:
+        hint = "`openclaw-nats doctor` says what is wrong and what to do; then repeat it."
     if status == 401:
         detail = "the sidecar does not accept our API key: it was started with another one"
         hint = _KEY_HINT

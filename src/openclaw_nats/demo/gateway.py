@@ -17,7 +17,7 @@ from typing import Any
 from openclaw_nats.demo.provision import OpenClawPrefix
 from openclaw_nats.demo.scripted_model import MODEL
 from openclaw_nats.errors import SetupError
-from openclaw_nats.installer.port_holder import free_port
+from openclaw_nats.port_holder import free_port
 
 _READY_SECONDS = 120.0
 _STOP_SECONDS = 30.0

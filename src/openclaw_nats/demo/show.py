@@ -22,8 +22,8 @@ from openclaw_nats.demo.gateway import Gateway
 from openclaw_nats.demo.gateway_client import GatewayClient, GatewayError, connected
 from openclaw_nats.demo.provision import Progress, provision
 from openclaw_nats.errors import SetupError
-from openclaw_nats.installer.port_holder import free_port
 from openclaw_nats.plugin_files import plugin_dir
+from openclaw_nats.port_holder import free_port
 
 BURST = 20
 TURNS = (

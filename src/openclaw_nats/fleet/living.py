@@ -16,11 +16,11 @@ def why_not_gone(gateway: str, lease: tuple[float, bytes] | None, place: Place, 
     `lease` is when it was written and what it says; that time and `now` are of one clock, the stream's.
     """
     if lease is None:
-        return f"no sidecar is known to have run as {gateway!r}: whether it is gone can't be told. {_BACK}"
+        return f"no sidecar is known to have run as {gateway!r}: whether it is gone can't be known. {_BACK}"
     try:
         claim = msgspec.json.decode(lease[1], type=Claim)
     except msgspec.MsgspecError:
-        return f"the lease of {gateway!r} is another version's: whether it is gone can't be told. {_BACK}"
+        return f"the lease of {gateway!r} is another version's: whether it is gone can't be known. {_BACK}"
     if claim.ended or claim.place == place or now - lease[0] > LEASE_SECONDS:
         return ""
     return (

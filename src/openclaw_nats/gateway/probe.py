@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from urllib.parse import urlsplit
 
@@ -50,7 +51,7 @@ class GatewayProbe:
         except TimeoutError:
             return f"{self._shown} did not answer within {_TIMEOUT_SECONDS:g} s"
         except OSError as error:  # aiohttp's errors of connecting among them
-            return f"{self._shown}: {error.strerror or error}"
+            return f"{self._shown}: {os.strerror(error.errno).lower() if error.errno else error}"
         except (aiohttp.InvalidURL, ValueError) as error:
             return f"{self._shown}: {error}"
         except aiohttp.ClientError:

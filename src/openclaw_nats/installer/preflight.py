@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from openclaw_nats import port_holder
 from openclaw_nats.errors import SetupError
-from openclaw_nats.installer import nats_check, node_version, port_holder
+from openclaw_nats.installer import nats_check, node_version
 from openclaw_nats.installer.openclaw import OpenClaw
 from openclaw_nats.installer.setup import Setup
 from openclaw_nats.locations import Locations

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from openclaw_nats import __version__
+from openclaw_nats import __version__, port_holder
 from openclaw_nats.errors import SetupError
-from openclaw_nats.installer import config_file, credentials, gateway_plugin, nats_server, port_holder
+from openclaw_nats.installer import config_file, credentials, gateway_plugin, nats_server
 from openclaw_nats.installer.gateway_hooks import GatewayHooks
 from openclaw_nats.installer.openclaw import PLUGIN_ID, OpenClaw
 from openclaw_nats.locations import Locations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import json
 import os
@@ -22,7 +23,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.middleware import Middleware
 
-from openclaw_nats import __version__
+from openclaw_nats import __version__, port_holder
 from openclaw_nats.api import openapi
 from openclaw_nats.api.app import Endpoints, build_app
 from openclaw_nats.api.channel_endpoints import ChannelEndpoints
@@ -264,9 +265,11 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
+        holder = port_holder.holder(port) if error.errno == errno.EADDRINUSE else None
         raise SettingsError(
-            f"the sidecar can't listen on {host} port {port}: {error.strerror}",
-            hint="Another program has it: choose a port with `openclaw-nats config set sidecar.port <port>`.",
+            f"the sidecar can't listen on {host} port {port}: {holder or error.strerror}"
+            + (" listens there" if holder else ""),
+            hint="Stop it, or choose another port with `openclaw-nats config set sidecar.port <port>`.",
         ) from None
     return listener
 
