@@ -2,12 +2,13 @@
 """Benchmarks: ingest next to nats-py awaiting each publish on the same server, the hook's cost, memory, idle CPU.
 
 Every figure stands next to a reference that was measured in the same run, on the same machine, in turns. Run with
-`python3 dev.py bench` (about two minutes); `--gateway` adds a real Gateway's turns,
+`python3 dev.py bench` (about two minutes); `--gateway` adds a real Gateway's turns, `--inbox` the inbox's size,
 `--write` writes docs/benchmarks.md, `--against REF` compares ingest with another commit's instead.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import platform
@@ -27,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 from bench import against  # noqa: E402
 from bench.inbound import inbound as inbound_rows  # noqa: E402
+from bench.inbox_size import EVENTS, inbox_size  # noqa: E402
 from bench.ingest import SECONDS, Measured, http_case, reference_case  # noqa: E402
 from tests.support.processes import NatsServer, Sidecar  # noqa: E402
 
@@ -155,6 +157,11 @@ def main() -> None:
         text += "\n\nThe way in (medians; the target answers at once; "
         text += f"fsync of 4 KiB on this disk: {fsync_cost(Path(name)):.2f} ms):\n\n"
         text += table(["events in", "measured", "of reference"], inbound_rows(Path(name)))
+    if "--inbox" in sys.argv:
+        text += f"\n\nWhat the inbox takes on disk for {EVENTS:,} delivered events of 400 bytes on one route, "
+        text += "each a request:\n\n"
+        with tempfile.TemporaryDirectory(prefix="bench-") as name:
+            text += table(["inbox", "measured"], asyncio.run(inbox_size(Path(name), EVENTS, "1GiB")))
     print(text)
     if "--write" in sys.argv:
         head = (
