@@ -6,6 +6,7 @@ import json
 import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -182,6 +183,48 @@ def test_a_smaller_max_payload_is_413_and_not_a_broken_connection(tmp_path: Path
         assert one.publish("agent.events.custom.a", "x" * 60_000)[0] == 200
     finally:
         one.close()
+        nats.close()
+
+
+def test_an_event_over_the_accounts_own_limit_is_413_and_stops_no_other(tmp_path: Path) -> None:
+    nats = NatsServer(tmp_path / "nats")
+    lines = [line for line in nats.config.read_text().splitlines() if not line.startswith("authorization")]
+    users = f'users: [{{ user: "openclaw-nats", password: "{NATS_PASSWORD}" }}]'
+    account = f"accounts {{ A {{ jetstream: enabled, limits: {{ max_payload: 8192 }}, {users} }} }}"
+    nats.config.write_text("\n".join([*lines, account]))
+    nats.start()
+    one = Sidecar(tmp_path / "state", nats)
+    try:
+        one.start()
+        large = [event(1), event(2, data="x" * 20_000), event(3), *(event(n) for n in range(4, 40))]
+        assert one.post_events(large)[0] == 503  # NATS ends the connection, and does not tell what its limit is
+
+        def again() -> dict[str, Any] | None:
+            status, answer = one.post_events(large)
+            return dict(answer) if status == 200 else None
+
+        answer = wait_until(again, what="the others' way")
+        assert [bad["index"] for bad in answer["rejected"]] == [1]
+        assert answer["accepted"] + answer["duplicates"] == 38
+        assert one.publish("agent.events.custom.a", "x" * 20_000)[0] == 413
+        assert one.publish("agent.events.custom.a", "x" * 6_500)[0] == 200
+        assert one.publish("agent.events.custom.a", "x" * 8_500)[0] == 413
+        assert len(one.events()) == 39
+    finally:
+        one.close()
+        nats.close()
+
+
+def test_an_account_with_too_few_streams_says_how_many_are_needed(tmp_path: Path) -> None:
+    nats = _with_account(tmp_path / "nats", "max_file: 20G, max_mem: 1G, max_streams: 2")
+    sidecar = Sidecar(tmp_path / "state", nats)
+    try:
+        sidecar.start(wait=False)
+        report = wait_until(lambda: _stream_error(sidecar), what="the refusal in health")
+        assert "maximum number of streams" in report
+        assert "four streams" in report
+    finally:
+        sidecar.close()
         nats.close()
 
 

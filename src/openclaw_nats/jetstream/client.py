@@ -16,6 +16,21 @@ from openclaw_nats.events.modes import TWICE
 class SturdyClient(Client):
     """A client to which no message is an error: headers that can't be read are as if there were none."""
 
+    largest = 0  # bytes of the largest message without headers that was sent over this connection
+
+    pongs = 0  # how often the server has answered a ping
+
+    async def _process_pong(self) -> None:
+        self.pongs += 1
+        await super()._process_pong()
+
+    async def publish(
+        self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        """See Client.publish."""
+        self.largest = max(self.largest, len(payload))
+        await super().publish(subject, payload, reply, headers)
+
     async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
         try:
             return await super()._process_headers(headers)

@@ -31,6 +31,7 @@ from nkeys import NkeysError
 
 from openclaw_nats.errors import NoAnswer, NotFound, StreamConflict, Unavailable, words_for
 from openclaw_nats.jetstream.client import SturdyClient
+from openclaw_nats.jetstream.payload_limit import PayloadLimit
 from openclaw_nats.jetstream.refusals import HINT, Refusals, in_words, may_not
 from openclaw_nats.settings import NATS_NKEY, Settings
 
@@ -154,11 +155,13 @@ class Connection:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._client: Client | None = None
+        self._client: SturdyClient | None = None
         self._inbox = self.new_inbox()
         self._tokens = itertools.count()
         self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
         self._answers: Subscription | None = None
+        self._limit = PayloadLimit(self._another)
+        self._suspect = 0
         self.refusals = Refusals(options.inbox_prefix)
         self._closed = asyncio.Event()
         self.on_connect: Callable[[], Awaitable[None]] | None = None
@@ -213,8 +216,9 @@ class Connection:
 
     @property
     def max_payload(self) -> int:
-        """The largest message in bytes that the server takes, headers included."""
-        return int(self._client.max_payload) if self._client else 1024 * 1024
+        """The largest message in bytes that the server takes from this account, headers included."""
+        told = int(self._client.max_payload) if self._client else 1024 * 1024
+        return min(told, self._limit.bytes or told)
 
     @property
     def api_prefix(self) -> str:
@@ -364,6 +368,9 @@ class Connection:
         self.since, self.last_error = time.time(), ""
         self.epoch += 1  # what was asked of the server before is forgotten there
         log.info("nats.connected", server=self._options.shown, version=self.server_version)
+        if suspect := self._suspect:
+            self._suspect = 0
+            await self._limit.suspect(suspect, self.new_inbox())
         if self.on_connect is None:
             self.ready = True
             return
@@ -374,15 +381,28 @@ class Connection:
             self._note_error(error)
 
     async def _drop(self) -> None:
-        client, self._client, self.ready = self._client, None, False
         self._fail_waiting()
+        client, self._client, self.ready = self._client, None, False
         if client is not None and not client.is_closed:
             try:
                 await asyncio.wait_for(client.close(), 2)
             except (TimeoutError, NatsError, OSError) as error:
                 log.debug("nats.close_failed", error=str(error))
 
+    async def _another(self) -> SturdyClient:
+        """A connection beside this one, which does not come again when it breaks."""
+        client = SturdyClient()
+
+        async def quiet(error: Exception) -> None:
+            log.debug("nats.probe", error=words_for(error))
+
+        options = self._options.arguments() | {"allow_reconnect": False, "connect_timeout": 5, "error_cb": quiet}
+        await asyncio.wait_for(client.connect(**options), 10)
+        return client
+
     def _fail_waiting(self) -> None:
+        if self._client is not None and any(not future.done() for _, future in self._waiting.values()):
+            self._suspect, self._client.largest = self._client.largest, 0
         for _, future in list(self._waiting.values()):
             if not future.done():
                 error = Unavailable("the connection to NATS broke before it answered")

@@ -34,6 +34,7 @@ _LEASE_BYTES = 16 << 20
 _SCHEDULE_BYTES = 512 << 20  # jobs, and the last 100 ticks of each with its payload
 _NEARLY_FULL = 0.8
 _NOT_FOUND = 10059
+_TOO_MANY_STREAMS = 10027
 _ATOMIC_SINCE = (2, 12)
 
 
@@ -186,6 +187,8 @@ class Streams:
                 raise await self._no_room(text, config)
             if answer["error"].get("code") == 503:
                 raise Unavailable(text)
+            if answer["error"].get("err_code") == _TOO_MANY_STREAMS:
+                raise StreamConflict(text, hint="openclaw-nats needs four streams: raise the account's max_streams.")
             raise StreamConflict(text, hint="`nats stream info` shows it; rename it, or change it by hand.")
         if operation == "CREATE":
             log.info("stream.created", stream=config["name"])
