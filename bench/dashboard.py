@@ -20,13 +20,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench.run import table  # noqa: E402
-from tests.browser.chromium import chromium  # noqa: E402
+from tests.browser.chromium import chromium, playwright  # noqa: E402
 from tests.browser.conftest import FLAGS  # noqa: E402
 from tests.support.browser import sign_in_code  # noqa: E402
 from tests.support.processes import NatsServer, Sidecar, event  # noqa: E402
@@ -91,8 +91,8 @@ def main() -> int:
     sidecar = Sidecar(folder / "state", nats)
     sidecar.start()
     try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=str(chromium()), args=FLAGS)
+        with playwright() as driver:
+            browser = driver.chromium.launch(executable_path=str(chromium()), args=FLAGS)
             rows, browser_version = measure(browser, sidecar, empty), f"Chromium {browser.version}"
             browser.close()
     finally:

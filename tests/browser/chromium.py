@@ -2,6 +2,8 @@
 
 The package is made for Linux on x86-64 and brings the few libraries and the font that a minimal system lacks. It holds
 each part compressed with Brotli, which Node unpacks.
+
+Playwright's own Node asks for a library (libatomic) that a minimal system lacks, ours from its wheel does not.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import subprocess
 import tarfile
 from pathlib import Path
 from xml.sax.saxutils import escape
+
+from playwright.sync_api import PlaywrightContextManager, sync_playwright
 
 from openclaw_nats.demo.provision import alone, cache_dir, provision_node, run_download
 
@@ -34,6 +38,13 @@ LD_LIBRARY_PATH="$here/al2023/lib" FONTCONFIG_FILE="$here/fonts.conf" exec "$her
 _FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig><dir>{here}/fonts</dir><dir>/usr/share/fonts</dir><cachedir>{here}/fonts-cache</cachedir></fontconfig>
 """
+
+
+def playwright() -> PlaywrightContextManager:
+    """Playwright on our Node; downloaded on the first use."""
+    node = provision_node(cache_dir(), lambda what, seconds: None) / "bin" / "node"
+    os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", str(node))
+    return sync_playwright()
 
 
 def chromium() -> Path:

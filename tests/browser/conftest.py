@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext
 
-from tests.browser.chromium import chromium
+from tests.browser.chromium import chromium, playwright
 from tests.browser.world import VERSION, Gateway
 from tests.support.inbound import ROOMY
 from tests.support.processes import wait_until
@@ -27,12 +27,10 @@ FLAGS = [
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
+    with playwright() as driver:
         # The browser's own language is then `en-US@posix`, which pages with charts must survive.
         posix = {name: value for name, value in os.environ.items() if not name.startswith(("LANG", "LC_"))}
-        one = playwright.chromium.launch(
-            executable_path=str(chromium()), args=FLAGS, env={**posix, "LC_ALL": "C.UTF-8"}
-        )
+        one = driver.chromium.launch(executable_path=str(chromium()), args=FLAGS, env={**posix, "LC_ALL": "C.UTF-8"})
         yield one
         one.close()
 
