@@ -77,12 +77,17 @@ def _install_openclaw(prefix: OpenClawPrefix, version: str, node: Path, progress
     script = prefix.bin / "npm"
     script.write_text(f'#!/bin/sh\nexec "{prefix.bin / "node"}" "{npm}" "$@"\n')
     script.chmod(0o755)
-    manifest = {
-        "name": "openclaw-prefix",
-        "private": True,
-        "dependencies": {"openclaw": version},
-        "overrides": _OVERRIDES,
-    }
+    _npm_install(prefix, {"openclaw": version}, f"OpenClaw {version} from npm", progress)
+    if beside := missing_beside(prefix.path / "node_modules" / "openclaw"):
+        what = f"what plugins of OpenClaw {version} need, from npm"
+        _npm_install(prefix, {"openclaw": version, **beside}, what, progress)
+    prefix.openclaw.symlink_to(Path("..") / "node_modules" / ".bin" / "openclaw")
+    (prefix.path / ".complete").write_text(prefix.version)
+
+
+def _npm_install(prefix: OpenClawPrefix, packages: dict[str, str], what: str, progress: Progress) -> None:
+    """Install packages into a prefix; raise SetupError."""
+    manifest = {"name": "openclaw-prefix", "private": True, "dependencies": packages, "overrides": _OVERRIDES}
     (prefix.path / "package.json").write_text(json.dumps(manifest))
     # OpenClaw's own install scripts run, as on a user's machine; everything of ours is installed without scripts.
     arguments = [
@@ -94,9 +99,25 @@ def _install_openclaw(prefix: OpenClawPrefix, version: str, node: Path, progress
         str(prefix.path),
     ]
     environment = dict(os.environ) | {"PATH": f"{prefix.bin}{os.pathsep}{os.environ['PATH']}"}
-    run_download([str(script), *arguments], f"OpenClaw {version} from npm", environment, progress)
-    prefix.openclaw.symlink_to(Path("..") / "node_modules" / ".bin" / "openclaw")
-    (prefix.path / ".complete").write_text(prefix.version)
+    run_download([str(prefix.bin / "npm"), *arguments], what, environment, progress)
+
+
+def missing_beside(package: Path) -> dict[str, str]:
+    """What OpenClaw's bundled plugins need and only a global install of it would bring (name → version).
+
+    2026.3.31 loads such packages at its start and for every request, and its install script adds them to global
+    installs alone; a release without such a script needs nothing.
+    """
+    script = package / "scripts" / "postinstall-bundled-plugins.mjs"
+    if not script.exists() or "npm_config_global !==" not in script.read_text():
+        return {}
+    found: dict[str, str] = {}
+    for path in sorted((package / "dist" / "extensions").glob("*/package.json")):
+        manifest = json.loads(path.read_text())
+        for name, wanted in (manifest.get("dependencies", {}) | manifest.get("optionalDependencies", {})).items():
+            if not any((root / name).exists() for root in (package / "node_modules", package.parent)):
+                found.setdefault(name, wanted)
+    return found
 
 
 def provision_node(cache: Path, progress: Progress) -> Path:
