@@ -19,7 +19,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -36,6 +36,11 @@ _STOP_SECONDS = 8.0
 _NATS_RESTART_SECONDS = 10.0
 _MIN_FREE_BYTES = 32 << 20
 _PR_SET_PDEATHSIG = 1
+# What nats-server may know of our environment: where it is, not the secrets and addresses of others.
+_PLAIN = {
+    *("HOME", "LANG", "LC_ALL", "LC_CTYPE", "PATH", "TMPDIR", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "OPENCLAW_STATE_DIR", "OPENCLAW_NATS_SUPERVISED"),
+}
 
 
 @dataclass
@@ -64,7 +69,7 @@ class Supervisor:
         self._again = False
         environment = dict(os.environ) | {"OPENCLAW_NATS_SUPERVISED": "1"}
         self._nats = (
-            Child("nats-server", [str(nats_server), "-c", str(self._where.nats_config)], environment)
+            Child("nats-server", [str(nats_server), "-c", str(self._where.nats_config)], _plain(environment))
             if nats_server
             else None
         )
@@ -243,6 +248,10 @@ def _kill(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
+
+
+def _plain(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name in _PLAIN}
 
 
 def _die_with_parent() -> None:
