@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import json
 import os
 import shutil
@@ -10,11 +12,13 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pyjson5
 import pytest
 
 from openclaw_nats.port_holder import free_port
@@ -260,6 +264,40 @@ def test_a_sidecar_that_does_not_come_up_is_undone(machine: Machine) -> None:
     assert machine.files() == before
     assert [one.name for one in machine.home.iterdir()] == ["sidecar.db"]
     wait_until(lambda: not machine.processes(), 10, "the end of what was stopped")
+
+
+@contextlib.contextmanager
+def a_gateway_without_the_plugin(machine: Machine) -> Iterator[None]:
+    """What answers where the Gateway should be, and does nothing else."""
+
+    class Healthy(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    port = pyjson5.decode(machine.config.read_text())["gateway"]["port"]
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Healthy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_gateway_that_can_not_be_restarted_is_told_and_setup_is_undone(machine: Machine) -> None:
+    before = machine.files()
+    with a_gateway_without_the_plugin(machine):
+        out = machine.setup(code=1, STUB_FAIL="gateway restart")
+    assert _called(machine, "gateway restart")
+    assert "OpenClaw could not restart its Gateway, which had not loaded the plugin (it still runs)" in out
+    assert "the disk said no" in out
+    assert "what it did is undone" in out
+    assert "not undone" not in out
+    untouched(machine, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
