@@ -1,4 +1,4 @@
-"""Targets on a real Gateway: the very session that is meant, and refused when nothing could answer."""
+"""Targets on a real Gateway: the very session that is meant, refused when nothing could answer, named when it goes."""
 
 from __future__ import annotations
 
@@ -118,3 +118,30 @@ def test_a_wake_up_is_a_turn_in_the_main_session(install: Talking) -> None:
     assert install.delivered("wake", "wake:ops")["outcome"] == "ok"
     install.run("routes", "remove", "wake")
     assert "landed-wake" in install.transcript("agent:ops:main")
+
+
+def test_doctor_names_a_route_whose_agent_is_gone(install: Talking) -> None:
+    install.run("routes", "add", "gone", "agent.events.custom.gone", "agent:ops:main")
+    install.gateway.stop()
+    config = json.loads(install.gateway.config_path.read_text())
+    config["agents"] = {**config["agents"], "list": [{"id": "main", "default": True}]}
+    config["agents"].pop("entries", None)
+    install.gateway.config_path.write_text(json.dumps(config))
+    install.gateway.start()
+    wait_until(lambda: install.status()["delivery"]["unanswerable"], 60, "the sidecar to know of it")
+    found = install.problem("targets")
+    assert "'gone'" in found["text"]
+    assert "no agent 'ops'" in found["text"]
+    assert "routes edit gone --target" in found["fix"]
+    install.run("routes", "edit", "gone", "--target", "main")
+    wait_until(lambda: not install.status()["delivery"]["unanswerable"], 30, "the target to be right")
+    assert "targets" not in install.doctor()
+
+
+def test_with_one_session_for_all_every_main_session_is_that_one(tmp_path: Path) -> None:
+    with started(tmp_path, {"session": {"scope": "global"}}) as install:
+        install.say("first-global", "global")
+        assert install.delivered("one", "main")["outcome"] == "ok"
+        assert install.delivered("two", "global")["outcome"] == "ok"
+        transcript = install.transcript("global")
+        assert all(marker in transcript for marker in ("first-global", "landed-one", "landed-two"))
