@@ -373,6 +373,19 @@ def test_two_setups_at_once_do_not_meet(machine: Machine) -> None:
     process.communicate(timeout=60)
 
 
+def test_the_session_that_all_agents_share_gets_hooks(machine: Machine) -> None:
+    text = machine.config.read_text()
+    machine.config.write_text(text.replace("{\n", '{\n  session: { scope: "global" },\n', 1))
+    before = machine.files()
+    out = machine.setup()
+    assert "session.scope: global needs that" in out
+    hooks = json.loads(machine.config.read_text())["hooks"]
+    assert (hooks["enabled"], hooks["allowRequestSessionKey"]) == (True, True)
+    assert (machine.home / "hook-token").read_text().strip() == hooks["token"]
+    machine.run("uninstall", "--yes", "--purge")
+    untouched(machine, before)
+
+
 # Disks ---------------------------------------------------------------------------------------------------------
 
 COMMANDS = (

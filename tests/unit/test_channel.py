@@ -202,3 +202,28 @@ async def test_what_may_have_been_taken_on_one_way_is_asked_for_on_the_same(chan
     assert sender.way() == "plugin"
     with pytest.raises(RetryLater, match="the connection broke"):
         await sender.send(parcel(way=raised.value.way))
+
+
+async def test_the_session_that_all_agents_share_gets_its_turns_over_the_hooks(channel: PluginChannel) -> None:
+    """A Gateway with session.scope global refuses a plugin's run there: 2026.9.6 finds no agent in the key `global`."""
+    from openclaw_nats.events.agents import Agents
+    from openclaw_nats.gateway.sender import GatewaySender
+
+    class Hooks:
+        configured = True
+
+        async def send(self, one: Parcel) -> Any:
+            raise RetryLater("over the hooks", way="hooks")
+
+    hooks = Hooks()
+    shared = Agents(ids=("main", "ops"), default="main", main_key="home", scope="global")
+    sender = GatewaySender(channel, hooks, "auto", plugin_known=True, agents=lambda: shared)  # type: ignore[arg-type]
+    await Plugin(channel, "instance-1").connect()
+    for session in ("agent:main:main", "agent:ops:home", "agent:main:global"):
+        with pytest.raises(RetryLater, match="over the hooks"):
+            await sender.send(parcel(session=session))
+    hooks.configured = False
+    with pytest.raises(RetryLater, match=r"session\.scope: global"):
+        await sender.send(parcel(session="agent:main:main"))
+    assert not shared.shared("agent:main:door")
+    assert not Agents(ids=("main",), default="main").shared("agent:main:main")

@@ -13,6 +13,7 @@ from openclaw_nats.cli.output import json_option, line, print_json, step, waitin
 from openclaw_nats.cli.plugin_wait import wait_for_plugin
 
 _HEALTH_SECONDS = 30.0
+_BUSY_SECONDS = 10.0  # a Gateway that has just been started may be slow to answer
 
 
 @click.command("setup")
@@ -47,7 +48,7 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
     with waiting("looking at OpenClaw, the ports and NATS", quiet=as_json):
         setup = Setup(openclaw, Options(**given))
         # Asked before anything changes: a Gateway of 2026.3 restarts itself when it sees a new plugin.
-        was_running = gateway_answers(setup.gateway_url())
+        was_running = gateway_answers(setup.gateway_url(), _BUSY_SECONDS)
         plan = [(one, one.todo()) for one in setup.steps()]
         service = service_for(where, _kind(setup))
         problems = preflight.problems(setup, service.kind)

@@ -72,6 +72,8 @@ class Gateway:
                 "OPENCLAW_CONFIG_PATH": str(self.config_path),
                 "OPENCLAW_DISABLE_BONJOUR": "1",
                 "OPENCLAW_SKIP_GMAIL_WATCHER": "1",
+                # 2026.4 installs what its plugins need when they are used: once for all Gateways of this prefix.
+                "OPENCLAW_PLUGIN_STAGE_DIR": str(self.prefix.path / "plugin-runtime-deps"),
             }
             | self.environment
         )

@@ -41,6 +41,11 @@ class Agents(msgspec.Struct, frozen=True, rename="camel"):
         """Whether a session's name is one of those that OpenClaw takes for the main session."""
         return name in (MAIN, self.main_key) or (self.scope == session_keys.GLOBAL and name == session_keys.GLOBAL)
 
+    def shared(self, session: str) -> bool:
+        """Whether a session's key means the one that all agents share."""
+        parts = session_keys.split(session)
+        return self.scope == session_keys.GLOBAL and parts is not None and self.is_main(parts[1])
+
     def problem(self, agent: str, *, named: bool) -> tuple[str, str]:
         """Why nothing would answer for an agent, and what to do; two empty texts when it is there or not known."""
         if not self.known or (agent in self.ids and (named or self.default or agent == MAIN)):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from openclaw_nats.errors import RetryLater
+from openclaw_nats.events.agents import Agents
 from openclaw_nats.gateway.channel import PluginChannel, session_of
 from openclaw_nats.gateway.hooks import Hooks
 from openclaw_nats.ports import Parcel, Receipt
@@ -15,14 +18,24 @@ _UNCONFIRMED_SECONDS = 120.0
 
 class GatewaySender:
     """Chooses the way for each parcel. `plugin_known`: a plugin that can run agents was here before (also an earlier
-    process of ours): then it is waited for a while before the hooks are used.
+    process of ours): then it is waited for a while before the hooks are used. `agents` tells of the Gateway's own: the
+    session that all of them share (`session.scope: global`) takes no turns from plugins (2026.9.6), so it gets hooks.
     """
 
-    def __init__(self, channel: PluginChannel, hooks: Hooks, way: str, *, plugin_known: bool) -> None:
+    def __init__(
+        self,
+        channel: PluginChannel,
+        hooks: Hooks,
+        way: str,
+        *,
+        plugin_known: bool,
+        agents: Callable[[], Agents] = Agents,
+    ) -> None:
         self._channel = channel
         self._hooks = hooks
         self._way = way
         self.plugin_known = plugin_known
+        self._agents = agents
 
     def way(self, kind: str = "session") -> str:
         """`plugin` or `hooks` for a kind of target at this moment; empty while it is not decided."""
@@ -38,6 +51,13 @@ class GatewaySender:
     async def send(self, parcel: Parcel) -> Receipt:
         """Deliver one parcel; see Sender.send."""
         way = parcel.way or self.way(parcel.kind)
+        if way == "plugin" and parcel.kind != "agent" and self._agents().shared(session_of(parcel)):
+            if not self._hooks.configured:
+                raise RetryLater(
+                    "the session of all agents (session.scope: global) takes turns over the Gateway's hooks only",
+                    hint="`openclaw-nats setup` enables them.",
+                )
+            way = "hooks"
         if way == "plugin":
             return await self._channel.send(parcel)
         if not way:

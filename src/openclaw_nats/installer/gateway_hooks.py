@@ -1,7 +1,8 @@
 """OpenClaw's hooks: the way to the agent for Gateways whose plugins can't run turns, and for wake-ups.
 
-Gateways before 2026.6 have no `runtime.subagent`: for them setup enables `/hooks/agent` with a token and allows named
-sessions. On later ones nothing is changed; a token that is there already is noted, as a second way.
+Gateways before 2026.6 have no `runtime.subagent`, and the session that all agents share where `session.scope` is global
+takes no turns from plugins (2026.9.6): then setup enables `/hooks/agent` with a token and allows named sessions.
+Otherwise nothing is changed; a token that is there already is noted, as a second way.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from openclaw_nats.errors import SetupError
+from openclaw_nats.events.session_keys import GLOBAL
 from openclaw_nats.installer.openclaw import OpenClaw
 from openclaw_nats.service.files import write_private
 from openclaw_nats.settings import HOOK_TOKEN_VARIABLE
@@ -29,7 +31,11 @@ class GatewayHooks:
 
     @property
     def needed(self) -> bool:
-        """Whether this Gateway can be reached over its hooks only."""
+        """Whether this Gateway, or its main session, can be reached over its hooks only."""
+        return self._old or self._openclaw.read().section("session").get("scope") == GLOBAL
+
+    @property
+    def _old(self) -> bool:
         return self._openclaw.number < _PLUGINS_RUN_TURNS_SINCE
 
     def todo(self) -> str:
@@ -43,7 +49,8 @@ class GatewayHooks:
         if self.needed and (missing := self._missing()):
             words = {"enabled": "enable hooks", "token": "with a token", "allowRequestSessionKey": "for named sessions"}
             parts = [words[name] for name in missing if name in words] or ["let hooks name our sessions"]
-            return f"change OpenClaw's configuration: {', '.join(parts)} (this version needs that)"
+            why = "this version" if self._old else "session.scope: global"
+            return f"change OpenClaw's configuration: {', '.join(parts)} ({why} needs that)"
         if token and self._usable() and token != self._noted():
             return f"store OpenClaw's hook token in {self._token_file} (only you can read it)"
         return ""
@@ -60,9 +67,12 @@ class GatewayHooks:
 
     def detail(self) -> str:
         """How turns get to the agent."""
+        path = f"{self._openclaw.hooks_path()}/agent"
+        if self._old:
+            return f"{path} (this version's plugins can't run turns)"
         if self.needed:
-            return f"{self._openclaw.hooks_path()}/agent (this version's plugins can't run turns)"
-        second = f", else {self._openclaw.hooks_path()}/agent" if self._usable() and self._noted() else ""
+            return f"through the plugin, and {path} for the session that all agents share"
+        second = f", else {path}" if self._usable() and self._noted() else ""
         return f"through the plugin{second}"
 
     def current(self) -> dict[str, Any]:

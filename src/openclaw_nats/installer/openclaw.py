@@ -336,14 +336,16 @@ def _holds_only(entry: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     )
 
 
-def gateway_answers(url: str) -> bool:
-    """Whether a Gateway answers at `url` at this moment."""
+def gateway_answers(url: str, seconds: float = 3.0) -> bool:
+    """Whether a Gateway answers at `url` at this moment: one where nothing listens costs no time."""
     parts = urlsplit(url)
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=3, context=tls.unchecked())
+        connection = http.client.HTTPSConnection(
+            parts.hostname or "", parts.port, timeout=seconds, context=tls.unchecked()
+        )
     else:
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=3)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status < 500

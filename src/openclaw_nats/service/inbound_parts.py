@@ -142,7 +142,7 @@ def build_inbound(
         certificate=settings.gateway.certificate_file,
     )
     known = bool(database.now(lambda db: inbox.fact(db, _KNOWN_PLUGIN)))
-    sender = GatewaySender(channel, hooks, settings.delivery.way, plugin_known=known)
+    sender = GatewaySender(channel, hooks, settings.delivery.way, plugin_known=known, agents=lambda: book.agents)
     senders: dict[str, Sender] = {
         **dict.fromkeys(TURN_KINDS, sender),
         "webhook": Webhooks(session),
