@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
 import click  # noqa: E402
+import msgspec  # noqa: E402
 from prometheus_client import CollectorRegistry  # noqa: E402
 
 from openclaw_nats import __version__  # noqa: E402
@@ -24,6 +26,7 @@ from openclaw_nats.api.problems import PROBLEMS  # noqa: E402
 from openclaw_nats.cli.main import COMMANDS, cli  # noqa: E402
 from openclaw_nats.cli.output import EXIT_CODES  # noqa: E402
 from openclaw_nats.contract import schemas  # noqa: E402
+from openclaw_nats.contract.command_line import PRINTED  # noqa: E402
 from openclaw_nats.demo.provision import cache_dir, provision_node  # noqa: E402
 from openclaw_nats.health.disks import DiskMeters  # noqa: E402
 from openclaw_nats.inbound.meters import InboundMeters  # noqa: E402
@@ -205,6 +208,25 @@ def metrics() -> str:
     return table(["metric", "type", "meaning"], sorted(rows))
 
 
+def printed() -> str:
+    """What each command prints with `--json`: the shape, its fields and their meaning."""
+    rows = []
+    for name, shape in sorted(PRINTED.items()):
+        many = typing.get_origin(shape) is list
+        kinds = typing.get_args(shape) or (shape,)
+        kinds = tuple(one for one in kinds if isinstance(one, type) and issubclass(one, msgspec.Struct))
+        fields = " or ".join(
+            ", ".join(
+                f"`{field.encode_name}`" + ("?" if not field.required else "") for field in msgspec.structs.fields(one)
+            )
+            for one in kinds
+        )
+        shown = " or ".join(f"`{one.__name__}`" for one in kinds) + (", one a line" if many else "")
+        by_name = ", by name" if typing.get_origin(shape) is dict else ""
+        rows.append([f"`{name}`", shown + by_name, fields])
+    return table(["command", "shape", "fields"], rows)
+
+
 PARTS = {
     "examples": examples,
     "errors": errors,
@@ -215,6 +237,7 @@ PARTS = {
     "commands": commands,
     "command-details": command_details,
     "exit-codes": exit_codes,
+    "printed": printed,
 }
 
 

@@ -37,9 +37,9 @@ def escaped_json(text: str) -> str:
     return _UNSURE.sub(lambda match: _checked(match, _json_escaped), text)
 
 
-def to_json(value: Any, *, indent: int | None = None) -> str:
-    """A value as JSON that is harmless in a terminal, umlauts and 🦀 as they are."""
-    return escaped_json(json.dumps(value, indent=indent, ensure_ascii=False))
+def to_json(value: Any, *, indent: int | None = None, default: Callable[[Any], Any] | None = None) -> str:
+    """A value as JSON that is harmless in a terminal, umlauts and 🦀 as they are. `default` is as in json.dumps."""
+    return escaped_json(json.dumps(value, indent=indent, ensure_ascii=False, default=default))
 
 
 def _checked(match: re.Match[str], escape: Callable[[str], str]) -> str:

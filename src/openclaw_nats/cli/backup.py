@@ -15,6 +15,7 @@ from openclaw_nats.cli.output import json_option, line, print_json, step
 def command(as_json: bool, file: Path) -> None:
     """Write everything into FILE while it runs: streams, inbox, settings, keys. Keep it like a key."""
     from openclaw_nats.backup.work import make
+    from openclaw_nats.contract.command_line import BackupMade
     from openclaw_nats.service import logs
     from openclaw_nats.settings import load
 
@@ -23,7 +24,7 @@ def command(as_json: bool, file: Path) -> None:
     settings.api_key()  # before setup there is nothing to back up
     size = make(settings, file.absolute(), (lambda *_: None) if as_json else (lambda name, text: step("✓", name, text)))
     if as_json:
-        print_json({"file": str(file.absolute()), "bytes": size})
+        print_json(BackupMade(str(file.absolute()), size))
     else:
         line()
         line(f"{file}: {size / 2**20:.1f} MiB, for you only: it holds keys and conversations.")

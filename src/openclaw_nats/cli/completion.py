@@ -29,6 +29,8 @@ def command(as_json: bool, shell: str) -> None:
         raise click.UsageError(f"there is no completion for {shell}")
     script = found(cli, {}, "openclaw-nats", VARIABLE).source()
     if as_json:
-        print_json({"shell": shell, "script": script})
+        from openclaw_nats.contract.command_line import CompletionScript
+
+        print_json(CompletionScript(shell, script))
     else:
         verbatim(script)

@@ -34,6 +34,7 @@ def command(context: click.Context, as_json: bool) -> None:
 @json_option
 def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
     """Set NAME to VALUE in config.toml, and restart the sidecar if it runs. Exit code 1: it is not in effect."""
+    from openclaw_nats.contract.command_line import SettingChanged
     from openclaw_nats.installer import config_file
     from openclaw_nats.settings import find, load
 
@@ -54,13 +55,13 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
     problems = _not_in_effect(name, report)
     if as_json:
         print_json(
-            {
-                "name": name,
-                "changed": changed,
-                "restarted": report is not None,
-                "applies": find(name).applies,
-                "problems": problems,
-            }
+            SettingChanged(
+                name=name,
+                changed=changed,
+                restarted=report is not None,
+                applies=find(name).applies,
+                problems=problems,
+            )
         )
     else:
         if report is not None:
@@ -118,13 +119,14 @@ def _inside_container(settings: Settings) -> bool:
 @json_option
 def get_command(as_json: bool, name: str) -> None:
     """Print one setting, and when a change of it applies."""
+    from openclaw_nats.contract.command_line import SettingValue
     from openclaw_nats.settings import find, load, shown, value_of
 
     settings = load()
     applies = find(name).applies
     if as_json:
         value = value_of(settings, name)
-        print_json({"name": name, "value": value, "from": settings.origins[name], "applies": applies})
+        print_json(SettingValue(name, value, settings.origins[name], applies))
         return
     line(_text(shown(settings, name)))
     if sys.stdout.isatty():
@@ -132,16 +134,17 @@ def get_command(as_json: bool, name: str) -> None:
 
 
 def _show(*, as_json: bool) -> None:
+    from openclaw_nats.contract.command_line import ListedSetting
     from openclaw_nats.settings import REGISTRY, load, shown, value_of
 
     settings = load()
     if as_json:
         found = {
-            one.name: {
-                "value": _without_secrets(value_of(settings, one.name)),
-                "from": settings.origins[one.name],
-                "applies": one.applies,
-            }
+            one.name: ListedSetting(
+                value=_without_secrets(value_of(settings, one.name)),
+                origin=settings.origins[one.name],
+                applies=one.applies,
+            )
             for one in REGISTRY
         }
         print_json(found)

@@ -28,7 +28,9 @@ def command(as_json: bool, fix: bool) -> None:
             findings = _look(quiet=as_json)
     problems = [one for one in findings if one.state == "problem"]
     if as_json:
-        print_json({"ok": not problems, "mended": repaired, "findings": [one.document() for one in findings]})
+        from openclaw_nats.contract.command_line import DoctorReport
+
+        print_json(DoctorReport(not problems, repaired, [one.document() for one in findings]))
     else:
         _sum_up(findings, problems, fix=fix)
     if problems:

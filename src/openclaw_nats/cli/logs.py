@@ -47,11 +47,13 @@ def command(as_json: bool, lines: int, follow: bool) -> None:
 
 def _show(lines: Iterable[LogLine], *, as_json: bool) -> list[LogLine]:
     """Print the lines by time; those of one file stay in their order."""
+    from openclaw_nats.contract.command_line import LogEntry
+
     found = sorted(lines, key=lambda one: one.at)
     for one in found:
         at = moment(one.at.isoformat()) if one.at.timestamp() else "-"
         if as_json:
-            print_json_line({"log": one.log, "line": one.text, "at": at})
+            print_json_line(LogEntry(one.log, one.text, at))
         else:
             bad = any(word in one.shown[:16] for word in ("error", "critical", "[ERR]", "[FTL]"))
             line(f"{at:20} ", Styled(f"{one.log}:", fg="red" if bad else "cyan"), f" {one.shown}")

@@ -52,7 +52,9 @@ def command(as_json: bool, database: Path | None, events: bool, dry_run: bool, u
     if undo:
         left = switch.undo()
         if as_json:
-            print_json({"undone": True, "left": left})
+            from openclaw_nats.contract.command_line import MigrationUndone
+
+            print_json(MigrationUndone(True, left))
         for one in left if not as_json else []:
             step("!", "Left", one)
         return

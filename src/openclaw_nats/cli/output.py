@@ -46,16 +46,22 @@ def json_option(command: Any) -> Any:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    click.echo(to_json(value, indent=2))
+    """One JSON document on stdout: an answer of the API, or a struct of contract/command_line.py."""
+    click.echo(to_json(value, indent=2, default=_fields_of))
 
 
 def print_json_line(value: Any) -> None:
     """One JSON document on one line; bytes and text are such a document already."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
-    click.echo(escaped_json(value.rstrip("\r\n")) if isinstance(value, str) else to_json(value))
+    click.echo(escaped_json(value.rstrip("\r\n")) if isinstance(value, str) else to_json(value, default=_fields_of))
     sys.stdout.flush()
+
+
+def _fields_of(value: Any) -> Any:
+    import msgspec  # not before it is needed: commands start without it
+
+    return msgspec.to_builtins(value)
 
 
 def line(*parts: str | Styled, err: bool = False, end: bool = True) -> None:
@@ -143,7 +149,7 @@ def fail_with(message: str, hint: str, code: int, *, as_json: bool = False) -> N
         words(Styled("Try:"), hint, err=True)
     if as_json:
         with contextlib.suppress(OSError):  # what can't be written may be just that output
-            print_json({"error": message, "hint": hint})
+            print_json({"error": message, "hint": hint})  # CommandError
     sys.exit(code)
 
 

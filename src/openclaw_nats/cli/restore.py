@@ -49,7 +49,9 @@ def command(as_json: bool, file: Path, yes: bool) -> None:
                 start()
             raise
     if as_json:
-        print_json({"home": str(home), "before": str(before) if before else None, "started": was_running})
+        from openclaw_nats.contract.command_line import Restored
+
+        print_json(Restored(str(home), str(before) if before else None, was_running))
         return
     if before is not None:
         line()

@@ -182,6 +182,7 @@ def apply_command(as_json: bool, file: Path, prune: bool, yes: bool, dry_run: bo
     same is not shown.
     """
     from openclaw_nats.cli.routes_file import differences, read, with_secrets
+    from openclaw_nats.contract.command_line import RouteChanges
 
     sidecar = client()
     wanted = read(file)
@@ -209,7 +210,7 @@ def apply_command(as_json: bool, file: Path, prune: bool, yes: bool, dry_run: bo
         saved = "would be saved" if dry_run else "were saved"
         step("!", f"secrets of {', '.join(route['name'] for route in hidden)} {saved}", "they are not compared")
     if as_json:
-        print_json({"changes": [change.as_json() for change in changes]})
+        print_json(RouteChanges([change.for_machines() for change in changes]))
     elif changes and not dry_run:
         step("✓", f"{plural(len(changes), 'route')} changed")
 

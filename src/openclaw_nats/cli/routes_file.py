@@ -8,10 +8,13 @@ import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from openclaw_nats.contract.command_line import RouteChange
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.url_secrets import MASK, masked
+
+_KINDS: dict[str, Literal["add", "change", "remove"]] = {"+": "add", "~": "change", "-": "remove"}
 
 # What a file says of a route; the API adds more, which is shown only.
 _FIELDS = (
@@ -31,10 +34,9 @@ class Change:
     text: str
     route: dict[str, Any] = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:
-        """The change for machines."""
-        kinds = {"+": "add", "~": "change", "-": "remove"}
-        return {"change": kinds[self.mark], "route": self.name, "detail": self.text}
+    def for_machines(self) -> RouteChange:
+        """The change as a struct."""
+        return RouteChange(_KINDS[self.mark], self.name, self.text)
 
 
 def read(path: Path) -> list[dict[str, Any]]:

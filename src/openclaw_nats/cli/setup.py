@@ -29,6 +29,7 @@ _BUSY_SECONDS = 10.0  # a Gateway that has just been started may be slow to answ
 def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
     """Set everything up: NATS, the sidecar, the plugin, the service. Running it again changes nothing that is right."""
     from openclaw_nats.cli.unfinished import finish_restore
+    from openclaw_nats.contract import command_line as shapes
     from openclaw_nats.installer import preflight
     from openclaw_nats.installer.docker import DockerCompose
     from openclaw_nats.installer.openclaw import OpenClaw, gateway_answers
@@ -59,9 +60,9 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
         _show(plan, say, problems)
         say("·", "Service", f"{'runs' if running else 'will run'} as {WORDS[service.kind]}")
         if as_json:
-            steps = [{"step": one.name, "change": todo} for one, todo in plan]
-            found = [{"step": one.step, "problem": one.text, "hint": one.hint} for one in problems]
-            print_json({"plan": steps, "service": service.kind, "notes": setup.notes(), "problems": found})
+            steps = [shapes.PlannedStep(one.name, todo) for one, todo in plan]
+            found = [shapes.PlanProblem(one.step, one.text, one.hint) for one in problems]
+            print_json(shapes.SetupPlan(steps, service.kind, setup.notes(), found))
             if problems:
                 sys.exit(1)
             return

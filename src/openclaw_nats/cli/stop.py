@@ -13,7 +13,9 @@ def command(as_json: bool) -> None:
     """Stop the service. Until it is started again the plugin keeps events in its spool."""
     was_running = stop()
     if as_json:
-        print_json({"stopped": was_running})
+        from openclaw_nats.contract.command_line import Stopped
+
+        print_json(Stopped(was_running))
     else:
         step("✓", "openclaw-nats is stopped" if was_running else "openclaw-nats was not running")
 

@@ -16,6 +16,7 @@ from openclaw_nats.cli.output import json_option, print_json, step, waiting
 def command(as_json: bool, yes: bool, purge: bool) -> None:
     """Undo setup: the service, the plugin, our entries in OpenClaw's configuration."""
     from openclaw_nats.cli.guarded import undo_left_behind
+    from openclaw_nats.contract.command_line import Uninstalled
     from openclaw_nats.errors import SetupError
     from openclaw_nats.installer.openclaw import OpenClaw
     from openclaw_nats.installer.uninstall import uninstall
@@ -35,7 +36,7 @@ def command(as_json: bool, yes: bool, purge: bool) -> None:
     with waiting("removing the service and the plugin; OpenClaw's own commands take some seconds"):
         done = [*([missing] if missing else []), *uninstall(openclaw, where, purge=purge)]
     if as_json:
-        print_json({"done": done})
+        print_json(Uninstalled(done))
     for line in [] if as_json else done:
         step("✓", line)
     if not done and not as_json:

@@ -24,6 +24,7 @@ from openclaw_nats.cli.times import moment
 def command(as_json: bool, quiet: bool, **given: Any) -> None:
     """Run nats-server and the sidecar in the foreground until Ctrl-C; restart either when it exits."""
     from openclaw_nats.cli.unfinished import finish_restore
+    from openclaw_nats.contract.command_line import UpLine
     from openclaw_nats.installer import config_file, nats_server
     from openclaw_nats.installer.foreground import prepare
     from openclaw_nats.installer.setup import Options
@@ -42,7 +43,7 @@ def command(as_json: bool, quiet: bool, **given: Any) -> None:
     def say(text: str) -> None:
         at = moment(datetime.now(UTC).isoformat())
         if as_json:
-            print_json_line({"time": time.strftime("%H:%M:%S"), "at": at, "message": text})
+            print_json_line(UpLine(time.strftime("%H:%M:%S"), at, text))
         else:
             line(f"{at} {text}", err=True)
 

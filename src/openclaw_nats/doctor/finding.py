@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from openclaw_nats.contract.command_line import DoctorFinding
+
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 
 
@@ -18,15 +20,9 @@ class Finding:
     fix: str = ""
     repair: Callable[[], None] | None = None
 
-    def document(self) -> dict[str, object]:
-        """As JSON."""
-        return {
-            "check": self.check,
-            "state": self.state,
-            "text": self.text,
-            "fix": self.fix,
-            "fixable": self.repair is not None,
-        }
+    def document(self) -> DoctorFinding:
+        """For machines."""
+        return DoctorFinding(self.check, self.state, self.text, self.fix, self.repair is not None)
 
 
 def ok(check: str, text: str) -> Finding:

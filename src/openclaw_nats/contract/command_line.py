@@ -1,0 +1,287 @@
+"""What commands print with `--json`. Where a command asks the API, it prints the API's own answer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import UNSET, UnsetType, field
+
+from openclaw_nats.contract import deliveries, health, routes, schedules, views
+from openclaw_nats.contract.events import CloudEvent, Published
+from openclaw_nats.contract.fields import Answer, Json
+
+
+class CommandError(Answer):
+    """Any command that fails: what went wrong, and what to do. The exit code says which kind it is."""
+
+    error: str
+    hint: str
+
+
+class Removed(Answer):
+    """The name of what was removed."""
+
+    removed: str
+
+
+class Cancelled(Answer):
+    """The name of the timer that was cancelled."""
+
+    cancelled: str
+
+
+class JobDetail(schedules.Job):
+    """A job with its newest runs."""
+
+    history: list[schedules.HistoryRun]
+
+
+class RouteChange(Answer):
+    """One change that `routes apply` makes."""
+
+    change: Literal["add", "change", "remove"]
+    route: str
+    detail: str
+
+
+class RouteChanges(Answer):
+    """What `routes apply` has done, or would do."""
+
+    changes: list[RouteChange]
+
+
+class ExportedRoutes(Answer):
+    """Routes as `routes apply` takes them."""
+
+    routes: list[routes.RouteDocument]
+
+
+class Links(Answer):
+    """One-time links into the dashboard, the best one first."""
+
+    links: list[str]
+
+
+class SignedOut(Answer):
+    """How many browsers were signed out."""
+
+    signed_out: int
+
+
+class SettingValue(Answer):
+    """A setting: its value, where that comes from, and when a change applies."""
+
+    name: str
+    value: Json
+    origin: str = field(name="from")
+    applies: str
+
+
+class ListedSetting(Answer):
+    """One setting of `config`, under its name."""
+
+    value: Json
+    origin: str = field(name="from")
+    applies: str
+
+
+class SettingChanged(Answer):
+    """A setting was changed. `problems` are sentences: why it is not in effect yet."""
+
+    name: str
+    changed: bool
+    restarted: bool
+    applies: str
+    problems: list[str]
+
+
+class DoctorFinding(Answer):
+    """One thing that `doctor` looked at. `fix` says what to do; `fixable`: `doctor --fix` does it."""
+
+    check: str
+    state: str
+    text: str
+    fix: str
+    fixable: bool
+
+
+class DoctorReport(Answer):
+    """What `doctor` found. `ok`: there is no problem; `mended`: what `--fix` has repaired."""
+
+    ok: bool
+    mended: list[str]
+    findings: list[DoctorFinding]
+
+
+class BackupMade(Answer):
+    """Where a backup is, and its size."""
+
+    file: str
+    bytes: int
+
+
+class Restored(Answer):
+    """The state directory, where the state before lies (null: there was none), and whether it was started."""
+
+    home: str
+    before: str | None
+    started: bool
+
+
+class Stopped(Answer):
+    """Whether it ran before."""
+
+    stopped: bool
+
+
+class Uninstalled(Answer):
+    """What was done, a sentence each."""
+
+    done: list[str]
+
+
+class PlannedStep(Answer):
+    """A step of `setup`; `change` is empty when nothing is left to do."""
+
+    step: str
+    change: str
+
+
+class PlanProblem(Answer):
+    """Why a step can't be done."""
+
+    step: str
+    problem: str
+    hint: str
+
+
+class SetupPlan(Answer):
+    """What `setup --dry-run` would do."""
+
+    plan: list[PlannedStep]
+    service: str
+    notes: list[str]
+    problems: list[PlanProblem]
+
+
+class SetupDone(Answer):
+    """The steps that changed something, and how everything is afterwards."""
+
+    changed: list[str]
+    status: health.Health
+
+
+class MigrationItem(Answer):
+    """A route, job, timer or delivery of the older plugin, and what becomes of it."""
+
+    kind: str
+    name: str
+    action: str
+    why: str
+
+
+class Migration(Answer):
+    """What `migrate` takes over. `copied` counts events, once it has run."""
+
+    database: str
+    services: list[str]
+    plugin: bool
+    adopts: list[str]
+    streams: dict[str, int] | None
+    items: list[MigrationItem]
+    copied: int | UnsetType = UNSET
+
+
+class MigrationUndone(Answer):
+    """What could not be undone, a sentence each."""
+
+    undone: bool
+    left: list[str]
+
+
+class CompletionScript(Answer):
+    """The script that completes commands and names in a shell."""
+
+    shell: str
+    script: str
+
+
+class LogEntry(Answer):
+    """One line of `logs`."""
+
+    log: str
+    line: str
+    at: str
+
+
+class UpLine(Answer):
+    """One line of `up`, as it happens."""
+
+    time: str
+    at: str
+    message: str
+
+
+# A list stands for one object a line (NDJSON), a dict for an object with names that are not known beforehand.
+PRINTED: dict[str, object] = {
+    "backup": BackupMade,
+    "completion": CompletionScript,
+    "config": dict[str, ListedSetting],
+    "config get": SettingValue,
+    "config set": SettingChanged,
+    "cron": schedules.Jobs,
+    "cron add": schedules.Job,
+    "cron edit": schedules.Job,
+    "cron list": schedules.Jobs,
+    "cron pause": schedules.Job,
+    "cron remove": Removed,
+    "cron resume": schedules.Job,
+    "cron run": schedules.Fired,
+    "cron show": JobDetail,
+    "cron take": schedules.Job,
+    "dashboard": Links,
+    "dashboard sessions": views.Sessions,
+    "dashboard sign-out": SignedOut,
+    "dead": deliveries.Deliveries,
+    "dead drop": deliveries.Dropped,
+    "dead redrive": deliveries.Redriven,
+    "dead show": deliveries.DeliveryDetail,
+    "demo": list[CloudEvent],
+    "doctor": DoctorReport,
+    "events": list[CloudEvent],
+    "events show": CloudEvent,
+    "logs": list[LogEntry],
+    "migrate": Migration | MigrationUndone,
+    "pending": deliveries.Deliveries,
+    "pending drop": deliveries.Dropped,
+    "pending retry": deliveries.Retried,
+    "pending show": deliveries.DeliveryDetail,
+    "publish": Published,
+    "receipts": deliveries.Receipts,
+    "receipts show": deliveries.ReceiptDetail,
+    "restart": health.Health,
+    "restore": Restored,
+    "routes": routes.Routes,
+    "routes add": routes.Route,
+    "routes apply": RouteChanges,
+    "routes disable": routes.Route,
+    "routes edit": routes.Route,
+    "routes enable": routes.Route,
+    "routes export": ExportedRoutes,
+    "routes list": routes.Routes,
+    "routes remove": Removed,
+    "routes show": routes.Route,
+    "routes test": routes.DryRun,
+    "setup": SetupPlan | SetupDone,
+    "start": health.Health,
+    "status": health.Health,
+    "stop": Stopped,
+    "tail": list[CloudEvent],
+    "timers": schedules.Timers,
+    "timers cancel": Cancelled,
+    "timers list": schedules.Timers,
+    "timers set": schedules.Timer,
+    "timers take": schedules.Timer,
+    "uninstall": Uninstalled,
+    "up": list[UpLine],
+}
