@@ -260,7 +260,7 @@ def test_a_subject_target_republishes_one_step_further_and_a_circle_ends(bus: Bu
         what="the loop notice",
     )
     assert told[0]["data"] == {"route": "circle", "subject": "agent.events.custom.c.again", "hops": 4}
-    assert bus.sidecar.metric("openclaw_nats_loop_guard_stopped") >= 0
+    wait_until(lambda: bus.sidecar.metric("openclaw_nats_loop_guard_stopped") == 1, what="the metric")
 
 
 def test_a_publishers_trace_goes_with_its_event_to_every_kind_of_target(bus: Bus) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import threading
@@ -116,21 +117,33 @@ def test_the_stream_is_made_again_when_somebody_deletes_it(nats: NatsServer, sid
 
 
 def test_sigterm_answers_what_is_under_way_and_ends(sidecar: Sidecar) -> None:
+    """Many publish without a pause: what was answered 200 is stored, and nobody's answer breaks off half-way."""
     assert sidecar.process is not None
-    answers: list[int] = []
-    threads = [
-        threading.Thread(target=lambda n=n: answers.append(_publish(sidecar, f"last-{n}")[0])) for n in range(20)
-    ]
+    answered: list[str] = []
+    refused: list[int] = []
+
+    def publish(worker: int) -> None:
+        for number in itertools.count():
+            status = _publish(sidecar, f"last-{worker}-{number}")[0]
+            if status != 200:
+                refused.append(status)
+                return
+            answered.append(f"last-{worker}-{number}")
+
+    threads = [threading.Thread(target=publish, args=(worker,)) for worker in range(20)]
     for thread in threads:
         thread.start()
-    time.sleep(0.05)
+    wait_until(lambda: len(answered) > 50, what="answers")
+    before = len(answered)
     sidecar.process.send_signal(signal.SIGTERM)
     assert sidecar.process.wait(10) in (0, -signal.SIGTERM)
     for thread in threads:
         thread.join(10)
-    stored = answers.count(200)
+    assert len(answered) >= before
+    assert len(refused) == len(threads)
+    assert set(refused) <= {0, 503}  # nobody listens any more, or it said so
     sidecar.start()
-    assert len(sidecar.events()) >= stored
+    assert set(answered) <= {one["id"] for one in sidecar.events()}
 
 
 def _publish(sidecar: Sidecar, event_id: str) -> tuple[int, dict[str, str], bytes]:
