@@ -104,7 +104,7 @@ def test_a_route_by_form_is_checked_tried_out_saved_and_wakes_the_agent(
     expect(page.get_by_role("region", name="Timeline").get_by_role("button").first).to_be_visible(timeout=AWAKE)
     go(page, "Routes")
     page.get_by_role("button", name="Disable windows").click()
-    expect(page.get_by_text("Route windows is off")).to_be_visible()
+    expect(page.get_by_text("Route windows is disabled")).to_be_visible()
     assert world.call("GET", "/api/routes/windows")[1]["enabled"] is False
     page.get_by_role("button", name="Remove windows").click()
     page.get_by_role("button", name="Remove it").click()
@@ -180,7 +180,7 @@ def test_dead_letters_are_searched_redriven_in_bulk_and_dropped_after_a_question
     assert world.states()["dead"] == 5
     page.get_by_role("button", name="Redrive what was found …").click()
     question.get_by_role("button", name="Redrive 2").click()
-    expect(page.get_by_text("2 deliveries wait again")).to_be_visible()
+    expect(page.get_by_text("2 deliveries redriven")).to_be_visible()
     wait_until(lambda: sum("rescued" in one["subject"] for one in world.events()) == 2, 30, "the rescued events")
     page.get_by_placeholder("Search route").fill("")
     expect(page.get_by_text("3 deliveries")).to_be_visible(timeout=AWAKE)

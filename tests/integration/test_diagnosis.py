@@ -32,7 +32,7 @@ def run(environment: dict[str, str], *words: str, **more: str) -> subprocess.Com
     command = [sys.executable, "-m", "openclaw_nats", *words]
     return subprocess.run(
         command,
-        env=environment | more,
+        env=environment | {"COLUMNS": "400"} | more,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -135,16 +135,15 @@ def test_an_inbox_that_is_full_or_nearly_so_is_told_by_doctor_and_status(bus: Bu
     environment = bus.sidecar.environment
     later = {"quietHours": {"from": "00:00", "to": "23:59"}}
     bus.route("later", "agent.events.custom.big.>", "main", flow=later)
-    count = 0
+    for number in range(30):  # most of it at once; from there on slowly, since the inbox is looked at every 5 s
+        bus.publish("big.x", {"n": number, "text": "x" * 300_000})
 
     def told(kind: str) -> str:
-        nonlocal count
-        bus.publish("big.x", {"n": count, "text": "x" * 300_000})
-        count += 1
+        bus.publish("big.x", {"text": "x" * 20_000})
         return str(bus.health()["inbox"][kind])
 
     for kind, state in (("note", "note"), ("lastError", "problem")):
-        text = wait_until(lambda kind=kind: told(kind), 60, kind)  # type: ignore[misc]
+        text = wait_until(lambda kind=kind: told(kind), 120, kind)  # type: ignore[misc]
         found = findings(environment)["inbox"]
         assert [one["state"] for one in found] == [state]
         assert "inbox.max_bytes" in found[0]["text"]

@@ -79,7 +79,7 @@ def _json(sidecar: Sidecar, *words: str) -> Any:
 
 COMMANDS = (
     "routes;routes list;routes show again;routes test again --since 1h;routes export;routes disable waits;"
-    "routes enable waits;routes edit waits --priority 3;routes apply - --dry-run;cron;cron list;cron show tea;"
+    "routes enable waits;routes edit waits --priority 3;routes apply -f - --dry-run;cron;cron list;cron show tea;"
     "cron pause tea;cron resume tea;cron run tea;cron edit tea --payload {};timers;timers list;pending;dead;receipts;"
     "events;publish custom.x 1;status;doctor;logs;config;config get stream.max_age;completion bash;dashboard;"
     "dashboard sessions;backup"
@@ -94,7 +94,7 @@ def test_what_is_printed_has_its_shape(full: Sidecar, tmp_path: Path, words: str
     if words.startswith("routes apply"):
         file = tmp_path / "routes.json"
         file.write_text(_run(full, "routes", "export"))
-        given[2] = str(file)
+        given[3] = str(file)
     _check(_name(given), _run(full, *given))
 
 

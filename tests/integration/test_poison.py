@@ -349,7 +349,7 @@ def test_unreadable_jobs_and_timers_disarm_nothing_and_every_command_goes_on(bus
         machine = json.loads(cli(bus, kind, "list", "--json").stdout)
         assert [one["name"] for one in machine["unreadable"]] == names
         assert len(machine[listed]) == (2 if kind == "cron" else 1)
-        text = cli(bus, kind).stdout
+        text = " ".join(cli(bus, kind).stdout.split())
         for one in machine["unreadable"]:
             assert f"{one['name']} can't be used by this version: {one['reason']}" in text
             assert f"`openclaw-nats {kind} {remove} {one['name']}`" in text

@@ -121,7 +121,7 @@ def test_settings_leave_an_adopted_stream_alone_until_the_operator_says_so(nats:
     assert api(nats, "STREAM.INFO.agent_events")["config"]["max_age"] == 365 * DAY
     (note,) = waiting.get("/api/health")[1]["nats"]["notes"]
     assert note.startswith("stream.max_age is 1d, but stream agent_events has 365d")
-    assert "somebody else" in note
+    assert "was not made by openclaw-nats" in note
     waiting.signal(signal.SIGTERM)
     _configure(waiting, max_age="1d", change_adopted="true")
     waiting.start()

@@ -109,7 +109,7 @@ def test_a_wrong_value_changes_nothing(path: Path, before: str) -> None:
     [
         (b"[sidecar\n", "is not valid TOML"),
         (b"[sidecar]\nport = 1\nport = 2\n", "is not valid TOML"),
-        (b"# \xff\n", "is not valid TOML"),
+        (b"# \xff\n", "is not UTF-8 text (at byte 3)"),
         (b"sidecar = 1\n", "can't be changed automatically: sidecar is no table"),
         (b"[[sidecar]]\nport = 1\n", "can't be changed automatically: sidecar is no table"),
     ],

@@ -166,16 +166,16 @@ async def test_what_waits_is_told_before_it_takes_all_and_receipts_are_not(datab
     one = keeper(database, 16 * MIB)
     for _ in range(10):
         await one.tend()
-    assert one.report()["note"] == ""
+    assert one.report().note == ""
     await database.write(lambda db: inbox.add(db, [new(number, size=6000) for number in range(5000, 6850)], 1.0))
     await database.write(lambda db: inbox.add(db, [new(number, 2, size=6000) for number in range(5000, 5100)], 1.0))
     for _ in range(10):
         await one.tend()
     assert one.problem == ""
-    assert one.report()["note"].startswith("what waits takes 11 MiB of the 16MiB of inbox.max_bytes")
+    assert one.report().note.startswith("what waits takes 11 MiB of the 16MiB of inbox.max_bytes")
     await database.write(lambda db: inbox.end(db, left(db, "pending")[:1000], "dropped", "why", 1.0))
     await one.tend()
-    assert one.report()["note"] == ""
+    assert one.report().note == ""
 
 
 async def test_dispatches_that_carry_nothing_any_more_go_too(database: Database) -> None:

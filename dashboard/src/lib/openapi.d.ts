@@ -172,7 +172,8 @@ export interface components {
             arrivedAt: string | null;
             changedAt: string | null;
             dispatch: string | null;
-            document: unknown | null;
+            /** @description any JSON value */
+            document: unknown;
             history: components["schemas"]["Change"][];
             text: string | null;
             attempts: number;

@@ -206,6 +206,12 @@ class CompletionScript(Answer):
     script: str
 
 
+class Status(health.Health, kw_only=True):
+    """How everything is, and which state directory that is about."""
+
+    home: str
+
+
 class LogEntry(Answer):
     """One line of `logs`."""
 
@@ -274,7 +280,7 @@ PRINTED: dict[str, object] = {
     "routes test": routes.DryRun,
     "setup": SetupPlan | SetupDone,
     "start": health.Health,
-    "status": health.Health,
+    "status": Status,
     "stop": Stopped,
     "tail": list[CloudEvent],
     "timers": schedules.Timers,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 
-from openclaw_nats.contract.fields import Answer, DeliveryState, Time
+from openclaw_nats.contract.fields import Answer, DeliveryState, Json, Time
 
 
 class DeliveryCounts(Answer):
@@ -60,7 +60,7 @@ class Change(Answer):
 class DeliveryDetail(Delivery):
     """A delivery with its event (null when nothing keeps it any more), its history, and what its dispatch sent."""
 
-    document: Raw | None
+    document: Json
     history: list[Change]
     text: str | None
     attempts: int
