@@ -104,7 +104,8 @@ PAGES = [*sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("*.md")), *so
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_documentation_uses_no_retired_word(page: Path) -> None:
-    assert not found(CODE_BLOCK.sub("", page.read_text()))
+    text = page.read_text().replace("`mended`", "")  # a field of `doctor --json`: names are API, and stay
+    assert not found(CODE_BLOCK.sub("", text))
 
 
 def test_help_of_the_command_line_uses_no_retired_word() -> None:
