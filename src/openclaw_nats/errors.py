@@ -38,6 +38,7 @@ class OpenClawNatsError(Exception):
     """
 
     exit_code = 1
+    field = ""  # the path of the field that is wrong, as in the API; only of InvalidInput
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

@@ -41,6 +41,11 @@ def masked(url: str) -> str:
     return f"{head}://{user}{at_sign}{host}{path}{question}{query}{hash_mark}{fragment}"
 
 
+def masked_value(value: object) -> object:
+    """A setting's value as it may be shown: of addresses, also of several with commas between them, each masked."""
+    return ",".join(masked(one) for one in value.split(",")) if isinstance(value, str) and "://" in value else value
+
+
 def masked_in(text: str) -> str:
     """A text (an error's, say) with every address in it masked."""
     return _IN_TEXT.sub(lambda match: masked(match[0]), text) if "://" in text else text

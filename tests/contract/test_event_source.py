@@ -12,7 +12,7 @@ import pytest
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.messages import Message
 from openclaw_nats.jetstream import consumer
-from tests.contract.world import ACK_SECONDS, World, world_of
+from tests.contract.world import ACK_SECONDS, World, taken, world_of
 
 A, B = "agent.events.custom.a", "agent.events.custom.b"
 
@@ -28,17 +28,6 @@ async def world(
 
 async def _append(world: World, subject: str, *numbers: int) -> None:
     await world.log.append([Message(subject, f"{subject}-{n}", str(n).encode()) for n in numbers])
-
-
-async def _taken(source: Any, count: int, *, acknowledge: bool = True) -> list[int]:
-    found: list[int] = []
-    async with asyncio.timeout(20):
-        while len(found) < count:
-            batch = await source.next()
-            found += [int(one.message.body) for one in batch]
-            if acknowledge:
-                await source.acknowledge(batch)
-    return found
 
 
 async def _nothing(source: Any, seconds: float) -> None:
@@ -84,7 +73,7 @@ async def test_what_was_acknowledged_does_not_come_to_the_next_process_and_the_r
     await source.acknowledge(batch[:4])
     again = world.source()  # the one before was killed
     await again.subscribe([A], [(A, 0)])
-    assert sorted(await _taken(again, 2)) == [4, 5]
+    assert sorted(await taken(again, 2)) == [4, 5]
     await _nothing(again, 2.5 * ACK_SECONDS)
 
 
@@ -92,8 +81,8 @@ async def test_what_is_not_acknowledged_in_time_comes_again(world: World) -> Non
     await _append(world, A, 1)
     source = world.source()
     await source.subscribe([A], [(A, 0)])
-    assert await _taken(source, 1, acknowledge=False) == [1]
-    assert await _taken(source, 1) == [1]
+    assert await taken(source, 1, acknowledge=False) == [1]
+    assert await taken(source, 1) == [1]
     await _nothing(source, 2.5 * ACK_SECONDS)
 
 
@@ -102,11 +91,11 @@ async def test_a_wider_filter_brings_what_only_it_wants_and_nothing_that_was_see
     await _append(world, B, 2, 3)
     source = world.source()
     await source.subscribe([A], [(A, 0)])
-    assert await _taken(source, 2) == [0, 1]
+    assert await taken(source, 2) == [0, 1]
     await asyncio.sleep(0.3)  # acknowledgements are on their way
     await source.subscribe([A, B], [(A, 0), (B, 3)])
     await _append(world, A, 4)
-    assert await _taken(source, 2) == [3, 4]
+    assert await taken(source, 2) == [3, 4]
 
 
 async def test_a_narrower_filter_goes_on_where_it_was(world: World) -> None:
@@ -114,12 +103,12 @@ async def test_a_narrower_filter_goes_on_where_it_was(world: World) -> None:
     await _append(world, B, 1)
     source = world.source()
     await source.subscribe([A, B], [(A, 0), (B, 0)])
-    assert await _taken(source, 2) == [0, 1]
+    assert await taken(source, 2) == [0, 1]
     await asyncio.sleep(0.3)
     await source.subscribe([A], [(A, 0)])
     await _append(world, B, 2)
     await _append(world, A, 3)
-    assert await _taken(source, 1) == [3]
+    assert await taken(source, 1) == [3]
 
 
 async def test_where_stream_and_consumer_are(world: World) -> None:
@@ -129,7 +118,7 @@ async def test_where_stream_and_consumer_are(world: World) -> None:
     assert (before.first, before.last, before.position) == (1, 2, None)
     assert await source.position() == (before.stream, 2)
     await source.subscribe([A], [(A, 0)])
-    await _taken(source, 2)
+    await taken(source, 2)
     await _append(world, B, 2)
     async with asyncio.timeout(20):
         while (found := await source.standing()).position.handled < 3:  # noqa: ASYNC110
@@ -142,7 +131,7 @@ async def test_while_the_server_is_away_it_says_so_and_afterwards_goes_on_where_
     await _append(world, A, 0, 1)
     source = world.source()
     await source.subscribe([A], [(A, 0)])
-    assert await _taken(source, 2) == [0, 1]
+    assert await taken(source, 2) == [0, 1]
     await asyncio.sleep(0.3)
     await world.go()
     with pytest.raises(Unavailable):
@@ -154,7 +143,7 @@ async def test_while_the_server_is_away_it_says_so_and_afterwards_goes_on_where_
         await source.next()
     await source.subscribe([A], [(A, 0)])
     await _append(world, A, 2)
-    assert await _taken(source, 1) == [2]
+    assert await taken(source, 1) == [2]
 
 
 async def test_closing_leaves_nobody_waiting(world: World) -> None:

@@ -88,32 +88,62 @@ class Server:
 
     def __init__(self, server: NatsServer, connection: Connection, streams: Streams, task: asyncio.Task[None]) -> None:
         self._server = server
+        self.streams = streams
         self._task = task
-        self._connection = connection
-        self._kept = Kept()
+        self.connection = connection
+        self.kept = Kept()
         self.log = JetStreamEventLog(connection, streams)
         self.schedules = JetStreamScheduleLog(connection, streams)
 
     def source(self) -> JetStreamSource:
-        return JetStreamSource(self._connection, "kitchen", self._kept)
+        return JetStreamSource(self.connection, "kitchen", self.kept)
 
     async def go(self) -> None:
         await asyncio.to_thread(self._server.kill)
-        await self._until(lambda: not self._connection.connected)
+        await self.until(lambda: not self.connection.connected)
 
     async def come(self) -> None:
         await asyncio.to_thread(self._server.start)
-        await self._until(lambda: self._connection.ready)
+        await self.until(lambda: self.connection.ready)
 
     async def close(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
     @staticmethod
-    async def _until(condition: Any) -> None:
-        async with asyncio.timeout(30):
+    async def until(condition: Any, seconds: float = 30) -> None:
+        async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110  (there is nothing to wait on)
                 await asyncio.sleep(0.01)
+
+
+async def taken(source: Any, count: int, *, acknowledge: bool = True, seconds: float = 20) -> list[int]:
+    """The bodies of at least so many messages, which are numbers."""
+    found: list[int] = []
+    async with asyncio.timeout(seconds):
+        while len(found) < count:
+            batch = await source.next()
+            found += [int(one.message.body) for one in batch]
+            if acknowledge:
+                await source.acknowledge(batch)
+    return found
+
+
+@contextlib.asynccontextmanager
+async def server_of(folder: Path) -> AsyncIterator[Server]:
+    """A real nats-server, and the ports to it."""
+    server = NatsServer(folder / "nats")
+    server.start()
+    connection = Connection(Options((server.url,), "openclaw-nats", NATS_PASSWORD))
+    streams = Streams(connection, load(folder, {}))
+    connection.on_connect = streams.ensure
+    world = Server(server, connection, streams, asyncio.create_task(connection.run()))
+    try:
+        await world.until(lambda: connection.ready, 20)
+        yield world
+    finally:
+        await world.close()
+        server.close()
 
 
 @contextlib.asynccontextmanager
@@ -122,19 +152,7 @@ async def world_of(kind: str, folder: Path) -> AsyncIterator[World]:
     if kind == "memory":
         yield Memory()
         return
-    server = NatsServer(folder / "nats")
-    server.start()
-    connection = Connection(Options((server.url,), "openclaw-nats", NATS_PASSWORD))
-    streams = Streams(connection, load(folder, {}))
-    connection.on_connect = streams.ensure
-    task = asyncio.create_task(connection.run())
-    world = Server(server, connection, streams, task)
-    try:
-        await world._until(lambda: connection.ready)
-        assert streams.atomic
-        if kind == "jetstream-without-batches":
-            streams.atomic = False
+    async with server_of(folder) as world:
+        assert world.streams.atomic
+        world.streams.atomic = kind != "jetstream-without-batches"
         yield world
-    finally:
-        await world.close()
-        server.close()

@@ -11,35 +11,14 @@ from typing import Any
 import pytest
 
 from openclaw_nats.events.messages import Message
-from openclaw_nats.jetstream.connection import Connection, Options
+from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.consumer import JetStreamSource
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
-from openclaw_nats.jetstream.streams import EVENTS, Streams
-from openclaw_nats.ports import Mark, Position
-from openclaw_nats.settings import load
-from tests.support.processes import NATS_PASSWORD, NatsServer
+from openclaw_nats.jetstream.streams import EVENTS
+from openclaw_nats.ports import Position
+from tests.contract.world import Kept, server_of, taken
 
 A, B = "agent.events.custom.a", "agent.events.custom.b"
-
-
-class Kept:
-    """Positions in memory; `crash` makes the process die right after it has saved one."""
-
-    def __init__(self) -> None:
-        self.position: Position | None = None
-        self.kept_mark: Mark | None = None
-
-    async def mark(self) -> Mark | None:
-        return self.kept_mark
-
-    async def keep_mark(self, mark: Mark, position: Position | None = None) -> None:
-        self.kept_mark, self.position = mark, position or self.position
-
-    async def load(self) -> Position | None:
-        return self.position
-
-    async def save(self, position: Position) -> None:
-        self.position = position
 
 
 class Died(Exception):
@@ -59,14 +38,7 @@ class World:
         await self.log.append([Message(subject, f"{subject}-{n}", str(n).encode()) for n in numbers])
 
     async def taken(self, source: JetStreamSource, count: int, *, acknowledge: bool = True) -> list[int]:
-        found: list[int] = []
-        async with asyncio.timeout(10):
-            while len(found) < count:
-                batch = await source.next()
-                found += [int(one.message.body) for one in batch]
-                if acknowledge:
-                    await source.acknowledge(batch)
-        return found
+        return await taken(source, count, acknowledge=acknowledge, seconds=10)
 
     async def info(self, name: str) -> dict[str, Any]:
         return await self.connection.api(f"CONSUMER.INFO.{EVENTS}.{name}")
@@ -74,19 +46,8 @@ class World:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    server = NatsServer(tmp_path / "nats")
-    server.start()
-    connection = Connection(Options((server.url,), "openclaw-nats", NATS_PASSWORD))
-    streams = Streams(connection, load(tmp_path, {}))
-    connection.on_connect = streams.ensure
-    task = asyncio.create_task(connection.run())
-    async with asyncio.timeout(20):
-        while not connection.ready:  # noqa: ASYNC110  (there is nothing to wait on)
-            await asyncio.sleep(0.01)
-    yield World(connection, JetStreamEventLog(connection, streams), Kept())
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    server.close()
+    async with server_of(tmp_path) as server:
+        yield World(server.connection, server.log, server.kept)
 
 
 async def settled(world: World, name: str = "openclaw-nats-kitchen") -> None:

@@ -34,8 +34,7 @@ class Authority:
         if not self._has_key(scope):
             return False
         scope["authorized"] = True
-        if (connection := scope.get(CONNECTION)) is not None:
-            connection.known = True
+        _is_known(scope)
         return True
 
     def prove(self, scope: Scope) -> Response:
@@ -83,14 +82,20 @@ class ApiKeyMiddleware:
             return
         if scope.get("session") or scope.get("signing_in"):  # the gate has let it through
             scope["authorized"] = True
-            if not scope.get("signing_in") and (connection := scope.get(CONNECTION)) is not None:
-                connection.known = True
+            if not scope.get("signing_in"):
+                _is_known(scope)
         else:
             scope["authorized"] = self._authority.admit(scope)
         if scope["authorized"] or scope["path"] in self._open:
             await self._app(scope, receive, send)
             return
         await unauthorized()(scope, receive, send)
+
+
+def _is_known(scope: Scope) -> None:
+    """The other side of this connection has proven who it is."""
+    if (connection := scope.get(CONNECTION)) is not None:
+        connection.known = True
 
 
 def unauthorized() -> Response:

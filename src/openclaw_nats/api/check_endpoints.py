@@ -13,7 +13,7 @@ from openclaw_nats.api.problems import Malformed
 from openclaw_nats.contract.problems import Trouble
 from openclaw_nats.contract.routes import RouteCheck
 from openclaw_nats.contract.schedules import CronCheck
-from openclaw_nats.errors import InvalidInput, OpenClawNatsError
+from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.events.agents import Agents
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.route_check import check_route
@@ -46,6 +46,5 @@ class CheckEndpoints:
             ticks = next_runs(cron, time.time(), SHOWN_RUNS)
             answer.next_runs = [format_time(round(tick * 1000)) for tick in ticks]
         except OpenClawNatsError as error:
-            field = error.field if isinstance(error, InvalidInput) else ""
-            answer.problems.append(Trouble(field, str(error), error.hint))
+            answer.problems.append(Trouble(error.field, str(error), error.hint))
         return json_response(answer)

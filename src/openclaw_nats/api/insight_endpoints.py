@@ -26,7 +26,7 @@ from openclaw_nats.insight.activity import WINDOWS, Activity
 from openclaw_nats.insight.stream_views import StreamViews
 from openclaw_nats.settings import REGISTRY, Settings, parse_duration, shown
 from openclaw_nats.storage.rows import STATES
-from openclaw_nats.url_secrets import masked
+from openclaw_nats.url_secrets import masked_value
 
 MAX_USAGE_SECONDS = 7 * 86400.0
 
@@ -142,11 +142,10 @@ class InsightEndpoints:
         parameters(request, ())
         rows = []
         for one in REGISTRY:
-            value = shown(self._settings, one.name)
             rows.append(
                 views.SettingRow(
                     name=one.name,
-                    value=_masked(one.name, value),
+                    value=masked_value(shown(self._settings, one.name)),
                     origin=self._settings.origins[one.name],
                     variable=one.variable,
                     applies=one.applies,
@@ -159,11 +158,6 @@ class InsightEndpoints:
 
 def _identity(event: LiveEvent) -> dict[str, Any]:
     return {"id": json_text.shown(bytes(event.event)).get("id")}
-
-
-def _masked(name: str, value: Any) -> Any:
-    """A setting as it may be shown: addresses without the user and password that somebody may have put into them."""
-    return ",".join(masked(one) for one in value.split(",")) if isinstance(value, str) and "://" in value else value
 
 
 def _time(seconds: Any) -> str:

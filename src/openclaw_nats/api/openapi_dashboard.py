@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from openclaw_nats.contract import deliveries, routes, schedules, views
-from openclaw_nats.contract.schemas import Schema, ref
+from openclaw_nats.contract.schemas import as_json, ref
 from openclaw_nats.insight.activity import WINDOWS
 from openclaw_nats.insight.sidecar_log import LEVELS
 from openclaw_nats.storage.rows import STATES
@@ -16,10 +16,6 @@ from openclaw_nats.storage.rows import STATES
 _TEXT = {"type": "string", "maxLength": 512}
 _DURATION = {"type": "string", "pattern": r"^\d{1,4}(ms|s|m|h|d)$"}
 _BODY = (400, 408, 413, 415, 422, 503)
-
-
-def _body(schema: Schema) -> dict[str, Any]:
-    return {"application/json": schema}
 
 
 def paths(
@@ -45,7 +41,7 @@ def paths(
     times = [parameter(name, "query", _DURATION) for name in ("since", "until")]
     sign_in = operation(
         "Turn a one-time code into a session cookie",
-        body=_body(ref(views.SignInRequest)),
+        body=as_json(ref(views.SignInRequest)),
         answer=json(ref(views.Session)),
         status="201",
         problems=(400, 403, 408, 413, 415, 503),
@@ -56,7 +52,7 @@ def paths(
                 "What is wrong with a route",
                 routes.RouteCheck,
                 *_BODY,
-                body=_body(ref(routes.RouteDocument)),
+                body=as_json(ref(routes.RouteDocument)),
             )
         },
         "/api/checks/cron": {
@@ -64,7 +60,7 @@ def paths(
                 "What is wrong with a cron job, and its next runs",
                 schedules.CronCheck,
                 *_BODY,
-                body=_body(ref(schedules.JobDocument)),
+                body=as_json(ref(schedules.JobDocument)),
             )
         },
         "/api/live": {

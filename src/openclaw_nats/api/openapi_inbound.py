@@ -8,14 +8,10 @@ from typing import Any
 from msgspec import Struct
 
 from openclaw_nats.contract import deliveries, plugin, routes
-from openclaw_nats.contract.schemas import Schema, changes, ref
+from openclaw_nats.contract.schemas import as_json, changes, ref
 from openclaw_nats.storage.rows import OPEN, STATES
 
 _DURATION = {"type": "string", "pattern": r"^\d{1,6}(ms|s|m|h|d)$", "example": "30s"}
-
-
-def _body(schema: Schema) -> dict[str, Any]:
-    return {"application/json": schema}
 
 
 def paths(
@@ -51,7 +47,7 @@ def paths(
         "Create a route, or replace the one of that name",
         routes.Route,
         *body,
-        body=_body(ref(routes.RouteDocument)),
+        body=as_json(ref(routes.RouteDocument)),
     )
     create["responses"]["201"] = {"description": "Created", "content": json(ref(routes.Route))}
     return {
@@ -64,14 +60,14 @@ def paths(
                 "Change fields; null resets one to its default",
                 routes.Route,
                 *body,
-                body=_body(changes(routes.RouteDocument)),
+                body=as_json(changes(routes.RouteDocument)),
             ),
             delete=operation("Remove it; what waits for it is dropped", status="204", problems=(503,)),
         ),
         "/api/routes/{name}/test": one_of(
             "name",
             name,
-            post=answer("Dry run: what it would do", routes.DryRun, *body, body=_body(ref(routes.RouteTest))),
+            post=answer("Dry run: what it would do", routes.DryRun, *body, body=as_json(ref(routes.RouteTest))),
         ),
         "/api/deliveries": {
             "get": answer(
@@ -103,11 +99,11 @@ def paths(
                 "Redrive many",
                 deliveries.Redriven,
                 *body,
-                body=_body(ref(deliveries.BulkFilters)),
+                body=as_json(ref(deliveries.BulkFilters)),
             )
         },
         "/api/dead/drop": {
-            "post": answer("Drop many", deliveries.Dropped, *body, body=_body(ref(deliveries.BulkFilters)))
+            "post": answer("Drop many", deliveries.Dropped, *body, body=as_json(ref(deliveries.BulkFilters)))
         },
         "/api/dead/{id}": one_of(
             "id", number, get=answer("One of them, with its history", deliveries.DeliveryDetail, 400, 503)
@@ -142,7 +138,7 @@ def paths(
         "/api/plugin/results": {
             "post": operation(
                 "The outcome of a run",
-                body=_body(ref(plugin.RunResult)),
+                body=as_json(ref(plugin.RunResult)),
                 status="204",
                 problems=(400, 408, 413, 415, 422),
             )

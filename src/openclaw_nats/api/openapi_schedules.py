@@ -8,14 +8,10 @@ from typing import Any
 from msgspec import Struct
 
 from openclaw_nats.contract import plugin, schedules
-from openclaw_nats.contract.schemas import Schema, changes, ref
+from openclaw_nats.contract.schemas import as_json, changes, ref
 
 _NAME = {"type": "string", "minLength": 1, "maxLength": 128}
 _BODY = (400, 408, 409, 413, 415, 422, 501, 503)
-
-
-def _body(schema: Schema) -> dict[str, Any]:
-    return {"application/json": schema}
 
 
 def paths(
@@ -41,13 +37,13 @@ def paths(
         "Change fields; null resets one to its default",
         answer=json(ref(schedules.Job)),
         problems=_BODY,
-        body=_body(changes(schedules.JobDocument)),
+        body=as_json(changes(schedules.JobDocument)),
     )
     tool = operation(
         "Call an agent's tool, as the plugin does",
         answer=json(ref(plugin.ToolAnswer)),
         problems=(403, *_BODY),
-        body=_body(ref(plugin.ToolCall)),
+        body=as_json(ref(plugin.ToolCall)),
     )
     return {
         "/api/tools/{name}": named(post=tool),
@@ -76,7 +72,7 @@ def paths(
                 "Make a job or timer of a Gateway that is gone one of this",
                 answer=json({"anyOf": [ref(schedules.Job), ref(schedules.Timer)]}),
                 problems=_BODY,
-                body=_body(ref(schedules.TakeOver)),
+                body=as_json(ref(schedules.TakeOver)),
             )
         },
         "/api/timers": {

@@ -98,5 +98,4 @@ def problem_for(error: OpenClawNatsError) -> Response:
     headers = {"Retry-After": str(math.ceil(error.retry_after))} if isinstance(error, Unavailable) else None
     if isinstance(error, StreamConflict):
         headers = {"Retry-After": "30"}
-    field = error.field if isinstance(error, InvalidInput) else ""
-    return problem(name_of(error), str(error), hint=error.hint, field=field, headers=headers)
+    return problem(name_of(error), str(error), hint=error.hint, field=error.field, headers=headers)

@@ -10,7 +10,7 @@ import click
 from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.names import complete_setting
 from openclaw_nats.cli.output import json_option, line, print_json, step, table
-from openclaw_nats.url_secrets import masked
+from openclaw_nats.url_secrets import masked_value
 
 if TYPE_CHECKING:
     from openclaw_nats.settings import Settings
@@ -50,7 +50,7 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
         check_patterns(load(settings.home, {}, {name: value}).redaction.patterns)
     changed = config_file.set_values(settings.home / "config.toml", values)
     if not as_json:
-        step("✓", f"{name} is {_without_secrets(value)}" + ("" if changed else " already"))
+        step("✓", f"{name} is {masked_value(value)}" + ("" if changed else " already"))
     report = _restarted(as_json=as_json) if changed else None
     problems = _not_in_effect(name, report)
     if as_json:
@@ -141,7 +141,7 @@ def _show(*, as_json: bool) -> None:
     if as_json:
         found = {
             one.name: ListedSetting(
-                value=_without_secrets(value_of(settings, one.name)),
+                value=masked_value(value_of(settings, one.name)),
                 origin=settings.origins[one.name],
                 applies=one.applies,
             )
@@ -151,18 +151,11 @@ def _show(*, as_json: bool) -> None:
         return
     rows = []
     for one in REGISTRY:
-        value = _text(_without_secrets(shown(settings, one.name)))
+        value = _text(masked_value(shown(settings, one.name)))
         rows.append([one.name, value, settings.origins[one.name], one.help, one.applies])
     table(
         ["setting", "value", "from", "meaning", "a change applies"], rows, below=["from", "meaning", "a change applies"]
     )
-
-
-def _without_secrets(value: Any) -> Any:
-    """A setting's value for people's eyes: a password may stand in an address. `config get` gives it as it is."""
-    if isinstance(value, str) and "://" in value:
-        return ",".join(masked(one) for one in value.split(","))
-    return value
 
 
 def _text(value: Any) -> str:

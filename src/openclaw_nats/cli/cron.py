@@ -109,7 +109,9 @@ def edit_command(as_json: bool, name: str, expression: str | None, **given: Any)
 def remove_command(as_json: bool, name: str) -> None:
     """Remove the job NAME."""
     client().call("DELETE", path_of("cron", name))
-    tell({"removed": name}, f"removed job {name}", as_json=as_json)
+    from openclaw_nats.contract.command_line import Removed
+
+    tell(Removed(name), f"removed job {name}", as_json=as_json)
 
 
 @command.command("take")

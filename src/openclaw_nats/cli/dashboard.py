@@ -25,7 +25,9 @@ def command(context: click.Context, as_json: bool, no_open: bool) -> None:
         return
     links: list[str] = client().call("POST", "/api/sign-in-links")["links"]
     if as_json:
-        print_json({"links": links})
+        from openclaw_nats.contract.command_line import Links
+
+        print_json(Links(links))
         return
     opened = not no_open and _has_screen() and _open(links[0])
     line("Opened in your browser. The link, if that did not work:" if opened else "Open this in a browser:")
@@ -64,7 +66,9 @@ def sign_out_command(as_json: bool, session: str) -> None:
     ids = [one["id"] for one in client().call("GET", "/api/sessions")["sessions"]] if session == "all" else [session]
     for one in ids:
         client().call("DELETE", f"/api/sessions/{quote(one, safe='')}")
-    tell({"signedOut": len(ids)}, f"{len(ids)} signed out", as_json=as_json)
+    from openclaw_nats.contract.command_line import SignedOut
+
+    tell(SignedOut(len(ids)), f"{len(ids)} signed out", as_json=as_json)
 
 
 def _has_screen() -> bool:

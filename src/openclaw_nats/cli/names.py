@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable
 from urllib.parse import unquote
 
 import click
@@ -25,28 +23,16 @@ Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 class NamingClient(SidecarClient):
     """The sidecar; an answer that something does not exist names what is nearest to it."""
 
-    def call(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        timeout: float = 30.0,
-        headers: dict[str, str] | None = None,
-        flags: Mapping[str, str] = MappingProxyType({}),
-    ) -> Any:
-        """As SidecarClient.call."""
-        try:
-            return super().call(method, path, body, timeout=timeout, headers=headers, flags=flags)
-        except SidecarRefusal as error:
-            named = _NAMED.match(path)
-            if error.status == 404 and named is not None:
-                error.hint = did_you_mean(unquote(named[2]), self._names(named[1]), error.hint)
-            raise
+    def explained(self, path: str, refusal: SidecarRefusal) -> SidecarRefusal:
+        """See SidecarClient.explained."""
+        named = _NAMED.match(path)
+        if refusal.status == 404 and named is not None:
+            refusal.hint = did_you_mean(unquote(named[2]), self._names(named[1]), refusal.hint)
+        return refusal
 
     def _names(self, kind: str) -> list[str]:
         try:
-            return [one["name"] for one in super().call("GET", f"/api/{kind}", timeout=_SECONDS)[_LISTS[kind]]]
+            return [one["name"] for one in self.call("GET", f"/api/{kind}", timeout=_SECONDS)[_LISTS[kind]]]
         except OpenClawNatsError:
             return []
 

@@ -148,8 +148,10 @@ def fail_with(message: str, hint: str, code: int, *, as_json: bool = False) -> N
     if hint:
         words(Styled("Try:"), hint, err=True)
     if as_json:
+        from openclaw_nats.contract.command_line import CommandError
+
         with contextlib.suppress(OSError):  # what can't be written may be just that output
-            print_json({"error": message, "hint": hint})  # CommandError
+            print_json(CommandError(message, hint))
     sys.exit(code)
 
 

@@ -139,7 +139,9 @@ def disable_command(as_json: bool, name: str) -> None:
 def remove_command(as_json: bool, name: str) -> None:
     """Remove the route NAME; what waits for it is dropped."""
     client().call("DELETE", _path(name))
-    tell({"removed": name}, f"removed route {name}", as_json=as_json)
+    from openclaw_nats.contract.command_line import Removed
+
+    tell(Removed(name), f"removed route {name}", as_json=as_json)
 
 
 @command.command("test")

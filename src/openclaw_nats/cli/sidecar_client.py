@@ -69,11 +69,15 @@ class SidecarClient:
         if path == "/api/health" and response.status in (200, 503):
             return _health(data)
         if response.status >= 400:
-            raise _refusal(response.status, data, flags)
+            raise self.explained(path, _refusal(response.status, data, flags))
         try:
             return lenient(data) if data else None
         except ValueError:
             raise _refusal(502, b"") from None
+
+    def explained(self, path: str, refusal: SidecarRefusal) -> SidecarRefusal:
+        """A refusal of what was asked for at `path`, with whatever more can be said of it."""
+        return refusal
 
     def lines(self, path: str, query: dict[str, str], *, timeout: float | None) -> Iterator[bytes]:
         """Send a GET and yield the answer's lines as they come, empty ones (keep-alive) left out."""

@@ -60,7 +60,9 @@ def set_command(as_json: bool, name: str, when: str, **given: Any) -> None:
 def cancel_command(as_json: bool, name: str) -> None:
     """Cancel the timer NAME."""
     client().call("DELETE", path_of("timers", name))
-    tell({"cancelled": name}, f"cancelled timer {name}", as_json=as_json)
+    from openclaw_nats.contract.command_line import Cancelled
+
+    tell(Cancelled(name), f"cancelled timer {name}", as_json=as_json)
 
 
 @command.command("take")

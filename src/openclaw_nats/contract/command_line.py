@@ -30,6 +30,18 @@ class Cancelled(Answer):
     cancelled: str
 
 
+class ListedJobs(schedules.Jobs):
+    """All cron jobs; with `--all` also those of `others`, the other Gateways on this NATS."""
+
+    others: list[schedules.OtherJob] | UnsetType = UNSET
+
+
+class ListedTimers(schedules.Timers):
+    """All timers; with `--all` also those of `others`, the other Gateways on this NATS."""
+
+    others: list[schedules.OtherTimer] | UnsetType = UNSET
+
+
 class JobDetail(schedules.Job):
     """A job with its newest runs."""
 
@@ -235,10 +247,10 @@ PRINTED: dict[str, object] = {
     "config": dict[str, ListedSetting],
     "config get": SettingValue,
     "config set": SettingChanged,
-    "cron": schedules.Jobs,
+    "cron": ListedJobs,
     "cron add": schedules.Job,
     "cron edit": schedules.Job,
-    "cron list": schedules.Jobs,
+    "cron list": ListedJobs,
     "cron pause": schedules.Job,
     "cron remove": Removed,
     "cron resume": schedules.Job,
@@ -283,9 +295,9 @@ PRINTED: dict[str, object] = {
     "status": Status,
     "stop": Stopped,
     "tail": list[CloudEvent],
-    "timers": schedules.Timers,
+    "timers": ListedTimers,
     "timers cancel": Cancelled,
-    "timers list": schedules.Timers,
+    "timers list": ListedTimers,
     "timers set": schedules.Timer,
     "timers take": schedules.Timer,
     "uninstall": Uninstalled,

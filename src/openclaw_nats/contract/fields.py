@@ -9,7 +9,6 @@ from msgspec import Meta, Struct
 DeliveryState = Literal["pending", "sending", "failed", "delivered", "dead", "dropped", "expired"]
 TargetKind = Literal["session", "agent", "wake", "webhook", "subject"]
 Window = Literal["hour", "day"]
-LogLevel = Literal["error", "warning", "info"]
 
 DURATION = r"^\d{1,6}(ms|s|m|h|d)$"
 Time = Annotated[str, Meta(description="RFC 3339, in UTC", extra_json_schema={"format": "date-time"})]

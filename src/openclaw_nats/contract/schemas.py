@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from functools import cache
 
 import msgspec
 
@@ -24,10 +25,16 @@ def shapes() -> Iterator[type[msgspec.Struct]]:
                 yield found
 
 
+@cache
 def components() -> dict[str, Schema]:
     """The schemas of all of them, by name: `components.schemas` of the OpenAPI document."""
     _, found = msgspec.json.schema_components(list(shapes()), ref_template=_TEMPLATE)
     return {name: _tidy(schema) for name, schema in sorted(found.items())}
+
+
+def as_json(schema: Schema) -> dict[str, Schema]:
+    """A request's body by its content type: JSON of this schema."""
+    return {"application/json": schema}
 
 
 def ref(shape: type[msgspec.Struct]) -> Schema:

@@ -25,6 +25,7 @@ _Pattern = Annotated[
     str, _doc("Subject pattern: * is one token, a final > the rest, as in agent.events.custom.backup.>")
 ]
 _Name = Annotated[str, _doc("Its name")]
+_WHERE = 'Leave out for this session, "main", or "isolated" for a turn of its own'
 _Id = Annotated[
     str | int,
     Meta(
@@ -42,7 +43,7 @@ _Expires = Annotated[str, _doc("Ends after this time (7d)")]
 _Target = Annotated[
     object,
     Meta(
-        description='Leave out for this session, "main", or "isolated" for a turn of its own',
+        description=_WHERE,
         extra_json_schema={"type": "string"},
     ),
 ]
@@ -111,9 +112,7 @@ class ListSubscriptions(Parameters):
     """List the subscriptions that wake you."""
 
     pattern: _Pattern | None = None
-    target: Annotated[str, _doc('Leave out for this session, "main", or "isolated" for a turn of its own')] | None = (
-        None
-    )
+    target: Annotated[str, _doc(_WHERE)] | None = None
 
 
 class UpdateSubscription(Parameters):

@@ -27,7 +27,7 @@ from openclaw_nats.url_secrets import masked
 
 
 @dataclass
-class DeliveriesHealth:
+class DeliveriesReport:
     """Whether events reach their targets, as far as this sidecar can tell."""
 
     gate: Gate

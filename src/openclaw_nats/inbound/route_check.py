@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from openclaw_nats.contract.problems import Trouble
-from openclaw_nats.errors import InvalidInput, OpenClawNatsError
+from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.events.agents import Agents
 from openclaw_nats.events.conditions import condition_of, filter_to_cel
 from openclaw_nats.events.subjects import check_pattern
@@ -49,6 +49,5 @@ def check_route(value: object, agents: Agents) -> list[Trouble]:
         if problem:
             problems.append(Trouble("target", problem, hint))
     except OpenClawNatsError as error:
-        field = error.field.partition(".")[0] if isinstance(error, InvalidInput) else ""
-        problems.append(Trouble(field, str(error), error.hint))
+        problems.append(Trouble(error.field.partition(".")[0], str(error), error.hint))
     return problems

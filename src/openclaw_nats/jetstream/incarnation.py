@@ -14,13 +14,12 @@ from typing import Any
 
 import structlog
 
-from openclaw_nats.jetstream.connection import Connection, checked
+from openclaw_nats.jetstream.connection import Connection
+from openclaw_nats.jetstream.reading import message_of
 from openclaw_nats.jetstream.streams import EVENTS
 from openclaw_nats.ports import Mark, Position, Positions
 
 log = structlog.get_logger(__name__)
-
-_NO_MESSAGE = 10037
 
 
 class Incarnations:
@@ -73,7 +72,7 @@ class Incarnations:
 
     async def _is_another(self, mark: Mark) -> bool:
         """Whether another message stands where the mark was. One that is gone says nothing."""
-        message = await self._message({"seq": mark.sequence}) if mark.sequence else None
+        message = await message_of(self._connection, EVENTS, {"seq": mark.sequence}) if mark.sequence else None
         return message is not None and nanoseconds(message["time"]) != mark.time
 
     async def _last_before(self, time: int, state: dict[str, Any]) -> int:
@@ -81,19 +80,12 @@ class Incarnations:
         low, high = int(state["first_seq"]), int(state["last_seq"]) + 1
         while low < high:
             middle = (low + high) // 2
-            message = await self._message({"seq": middle, "next_by_subj": ">"})
+            message = await message_of(self._connection, EVENTS, {"seq": middle, "next_by_subj": ">"})
             if message is None or nanoseconds(message["time"]) > time:
                 high = middle
             else:
                 low = int(message["seq"]) + 1
         return low - 1
-
-    async def _message(self, which: dict[str, Any]) -> dict[str, Any] | None:
-        answer = await self._connection.api(f"STREAM.MSG.GET.{EVENTS}", which)
-        if answer.get("error", {}).get("err_code") == _NO_MESSAGE:
-            return None
-        message: dict[str, Any] = checked(answer)["message"]
-        return message
 
 
 def nanoseconds(text: str) -> int:

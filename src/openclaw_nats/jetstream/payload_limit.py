@@ -37,7 +37,7 @@ class PayloadLimit:
     @property
     def bytes(self) -> int | None:
         """The largest message with headers; it is looked for again after an hour, since accounts are changed."""
-        if self._found is None or time.monotonic() - self._found[1] > _LEARNED_SECONDS:
+        if self._found is None or self._clock() - self._found[1] > _LEARNED_SECONDS:
             return None
         return self._found[0]
 
@@ -57,7 +57,7 @@ class PayloadLimit:
                     too_large = middle
         except (NatsError, OSError, TimeoutError, ValueError):
             return  # NATS is away: nothing is known
-        self._found = (fits, time.monotonic())
+        self._found = (fits, self._clock())
         log.warning("nats.account_limit", bytes=fits, hint="the account's max_payload is less than the server's")
 
     async def _takes(self, size: int, subject: str) -> bool:

@@ -38,12 +38,20 @@ class Last:
     body: bytes
 
 
-async def last_on(connection: Connection, stream: str, subject: str) -> Last | None:
-    """The newest message on a subject pattern; None when there is none."""
-    answer = await connection.api(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
+async def message_of(connection: Connection, stream: str, which: dict[str, Any]) -> dict[str, Any] | None:
+    """One message as STREAM.MSG.GET tells it, picked as that request takes it; None when there is none."""
+    answer = await connection.api(f"STREAM.MSG.GET.{stream}", which)
     if answer.get("error", {}).get("err_code") == _NO_MESSAGE:
         return None
-    message = checked(answer)["message"]
+    found: dict[str, Any] = checked(answer)["message"]
+    return found
+
+
+async def last_on(connection: Connection, stream: str, subject: str) -> Last | None:
+    """The newest message on a subject pattern; None when there is none."""
+    message = await message_of(connection, stream, {"last_by_subj": subject})
+    if message is None:
+        return None
     return Last(
         subject=message["subject"],
         sequence=int(message["seq"]),

@@ -67,13 +67,13 @@ class Handover:
         await self._check(gateway)
         theirs = next((job for job in await self.jobs() if (job.name, job.gateway) == (name, gateway)), None)
         mine = await self._cron.find(name)
-        if mine is not None and (mine.stored.taken is None or mine.stored.taken.gateway != gateway):
-            if theirs is None:
-                raise _nothing("cron job", name, gateway)
+        begun = mine is not None and mine.stored.taken is not None and mine.stored.taken.gateway == gateway
+        if theirs is None and not begun:
+            raise _nothing("cron job", name, gateway)
+        if mine is not None and not begun:
             raise Conflict(f"there is another cron job {name!r} here already", hint="Remove one of the two first.")
         if mine is None:
-            if theirs is None:
-                raise _nothing("cron job", name, gateway)
+            assert theirs is not None  # noqa: S101  (nothing was begun)
             mine = await self._copy(theirs)
         taken = mine.stored.taken
         if taken is None:

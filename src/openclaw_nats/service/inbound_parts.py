@@ -14,7 +14,7 @@ from openclaw_nats.gateway.channel import PluginChannel
 from openclaw_nats.gateway.hooks import Hooks
 from openclaw_nats.gateway.sender import GatewaySender
 from openclaw_nats.gateway.webhook import Webhooks
-from openclaw_nats.health.deliveries import DeliveriesHealth
+from openclaw_nats.health.deliveries import DeliveriesReport
 from openclaw_nats.inbound.budgets import Budgets, Limit, share_of
 from openclaw_nats.inbound.dead_letters import DeadLetters
 from openclaw_nats.inbound.delivery import Deliveries
@@ -67,7 +67,7 @@ class Inbound:
     dry_run: DryRun
     notices: Notices
     housekeeping: Housekeeping
-    health: DeliveriesHealth
+    health: DeliveriesReport
     dead_letters: DeadLetters
     processes: RenderProcesses
     judge: Judge
@@ -237,7 +237,7 @@ def build_inbound(
             meters=meters,
             note_plugin=note_plugin,
         ),
-        health=DeliveriesHealth(
+        health=DeliveriesReport(
             gate=gate,
             database=database,
             book=book,
