@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # schemathesis gives all its tests one name, of which workers would run only one (tests/conftest.py refuses that): they
 # go alone.
 FUZZ = "tests/integration/test_fuzz.py"
-PARTS = (["--numprocesses=4", "--dist=loadfile", f"--ignore={FUZZ}"], [FUZZ])
+PARTS = (["--numprocesses=4", "--dist=loadfile", "--durations=40", f"--ignore={FUZZ}"], [FUZZ])
 VERSIONS = "tests/gateway/test_versions.py"
 # What prettier formats (.prettierrc.json, .prettierignore); `python3 dev.py format` writes, the check only looks.
 FORMATTED = ("plugin", "dashboard", "tests/plugin")

@@ -5,6 +5,7 @@ Lines in the newest user message steer the turn, each on a line of its own:
     !call TOOL {"argument": 1}   call a tool (several are called one after another)
     !say TEXT                    the final answer
     !wait MILLISECONDS           before the final answer
+    !until FILE                  the final answer comes when this file is there, after 5 minutes at the latest
     !fail STATUS                 answer the model call with this HTTP status instead
     !usage INPUT OUTPUT          tokens to report
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import sys
 import threading
@@ -65,6 +67,13 @@ def find(text: str, word: str) -> str | None:
     return match[1].strip() if match else None
 
 
+def _wait_for(file: str) -> None:
+    for _ in range(3000):
+        if os.path.exists(file):
+            return
+        time.sleep(0.1)
+
+
 class Handler(BaseHTTPRequestHandler):
     """One model call."""
 
@@ -108,6 +117,8 @@ class Handler(BaseHTTPRequestHandler):
         else:
             if (wait := find(text, "wait")) is not None:
                 time.sleep(int(wait) / 1000)
+            if (file := find(text, "until")) is not None:
+                _wait_for(file)
             quiet = "HEARTBEAT_OK" if "HEARTBEAT_OK" in text else "Done."  # what a heartbeat's prompt asks for
             delta, reason = {"role": "assistant", "content": find(text, "say") or quiet}, "stop"
         self._answer(delta, reason, find(text, "usage") or "100 10", bool(body.get("stream")))
