@@ -177,3 +177,15 @@ def test_a_wrong_filter_is_refused_with_its_place(rules: Any, place: str) -> Non
     with pytest.raises(InvalidRoute) as raised:
         filter_to_cel(rules)
     assert place in str(raised.value)
+
+
+def test_a_condition_sees_who_said_an_event_whatever_the_event_says() -> None:
+    document = {"origin": "operator", "agentid": "main", "sessionkey": "agent:main:main", "data": None}
+    for source, origin, believed, expected in (
+        ("origin == 'outside'", "outside", False, True),
+        ("origin == 'operator'", "outside", False, False),
+        ("origin == 'agent:main'", "agent:main", True, True),
+        ("agentid == 'main' || sessionkey != ''", "outside", False, False),
+        ("agentid == 'main' && sessionkey == 'agent:main:main'", "gateway", True, True),
+    ):
+        assert Condition(source).holds(context_of(document, origin, believed=believed)) is expected, source

@@ -60,7 +60,7 @@ export interface components {
             since?: string | null;
             until?: string | null;
         };
-        /** @description The agent's run that calls a tool, as the plugin reports it. `hops` and `cause` say which delivery has led to it (the loop guard's), `traceparent` whose trace it is in. */
+        /** @description The agent's run that calls a tool, as the plugin reports it. `hops` and `cause` say which delivery has led to it (the loop guard's), `traceparent` whose trace it is in. `tainted` says whether something from outside has led to the run; a plugin that does not say is taken for yes. */
         CallerFields: {
             /** @default main */
             agentId: string;
@@ -74,6 +74,7 @@ export interface components {
             cause: string;
             /** @default  */
             traceparent: string;
+            tainted?: boolean | null;
         };
         /** @description A delivery that a dispatch carried. */
         Carried: {
@@ -127,7 +128,7 @@ export interface components {
             cursor: string | null;
             total: number;
         };
-        /** @description One event for one route. `dispatch` is the id of what it went out in, together with others or alone. `until` is when a delivery that waits goes on, as far as that is known. `event` is the id its publisher gave. */
+        /** @description One event for one route. `dispatch` is the id of what it went out in, together with others or alone. `until` is when a delivery that waits goes on, as far as that is known. `event` is the id its publisher gave. `origin` is who said it: gateway, operator, agent:<id>, source:<name>, key:<name> or outside; `tainted`: somebody outside may have had a hand in it. */
         Delivery: {
             id: number;
             event: string;
@@ -140,6 +141,8 @@ export interface components {
             until: string | null;
             priority: number;
             hops: number;
+            origin: string;
+            tainted: boolean;
             storedAt: string | null;
             arrivedAt: string | null;
             changedAt: string | null;
@@ -168,6 +171,8 @@ export interface components {
             until: string | null;
             priority: number;
             hops: number;
+            origin: string;
+            tainted: boolean;
             storedAt: string | null;
             arrivedAt: string | null;
             changedAt: string | null;

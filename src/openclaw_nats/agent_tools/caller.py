@@ -33,6 +33,11 @@ class Caller(CallerFields):
         return Maker(self.agent_id, self.session_key)
 
     @property
+    def is_tainted(self) -> bool:
+        """Whether something from outside may have led to the run: also when nobody says that it has not."""
+        return self.tainted is not False
+
+    @property
     def mark(self) -> str:
         """How what it makes is marked."""
         return self.maker.mark

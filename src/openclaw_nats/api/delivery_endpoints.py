@@ -156,6 +156,8 @@ def _delivery(row: ListedDelivery) -> dict[str, Any]:
         "until": _time(row.until),
         "priority": row.priority,
         "hops": row.hops,
+        "origin": row.origin,
+        "tainted": bool(row.tainted),
         "stored_at": _past(row.stored_at),
         "arrived_at": _past(row.arrived_at),
         "changed_at": _past(row.changed_at),

@@ -31,6 +31,8 @@ class Delivery(Answer):
     """One event for one route. `dispatch` is the id of what it went out in, together with others or alone.
 
     `until` is when a delivery that waits goes on, as far as that is known. `event` is the id its publisher gave.
+    `origin` is who said it: gateway, operator, agent:<id>, source:<name>, key:<name> or outside; `tainted`: somebody
+    outside may have had a hand in it.
     """
 
     id: int
@@ -43,6 +45,8 @@ class Delivery(Answer):
     until: Time | None
     priority: int
     hops: int
+    origin: str
+    tainted: bool
     stored_at: Time | None
     arrived_at: Time | None
     changed_at: Time | None

@@ -59,6 +59,7 @@ class CallerFields(Struct, rename="camel"):
     """The agent's run that calls a tool, as the plugin reports it.
 
     `hops` and `cause` say which delivery has led to it (the loop guard's), `traceparent` whose trace it is in.
+    `tainted` says whether something from outside has led to the run; a plugin that does not say is taken for yes.
     """
 
     agent_id: Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"})] = "main"
@@ -67,6 +68,7 @@ class CallerFields(Struct, rename="camel"):
     hops: Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": 1000})] = 0
     cause: str = ""
     traceparent: str = ""
+    tainted: bool | None = None
 
 
 class ToolCall(Struct):

@@ -16,11 +16,15 @@ KEY_CHARACTERS = 200
 
 
 class Request(msgspec.Struct):
-    """The conditions of a route and its flow key (empty without one), and the event's document as text."""
+    """The conditions of a route and its flow key (empty without one), and the event: its document as text, who said it,
+    whether its attributes about the Gateway count.
+    """
 
     conditions: list[str]
     key: str
     document: str
+    origin: str = "outside"
+    believed: bool = True
 
 
 class Verdict(msgspec.Struct):
@@ -53,7 +57,7 @@ def answer(line: bytes) -> bytes:
     """The verdict on one event."""
     request = _decode(line)
     try:
-        context = context_of(json_text.values(request.document.encode()))
+        context = context_of(json_text.values(request.document.encode()), request.origin, believed=request.believed)
         if not all(_condition(one).holds(context) for one in request.conditions):
             return _encode(Verdict())
         return _encode(Verdict(key_text(_expression(request.key).evaluate(context)) if request.key else ""))

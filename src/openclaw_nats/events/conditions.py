@@ -1,7 +1,8 @@
 """Conditions on an event: CEL expressions (https://cel.dev), and the upstream tool's filters, which become CEL.
 
 An expression sees `event` (all attributes), and for short `data`, `subject`, `type`, `source`, `id`, `time`,
-`priority`, `hops`, `agentid`, `sessionkey`. An attribute that an event lacks is empty text.
+`priority`, `hops`, `agentid`, `sessionkey`. An attribute that an event lacks is empty text, and so are those about the
+Gateway in an event that does not come from there. `origin` is who said it (events/origin.py).
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ MAX_FILTER = 20_000  # characters of the expression that a filter becomes: 0.3 s
 PATTERN_SECONDS = 0.5  # processor time
 CHEAP = 512 * 1024  # bytes of a document, times the weight of an expression: some milliseconds
 ATTRIBUTES = ("id", "source", "type", "subject", "time", "gatewayid", "agentid", "sessionkey", "sessionid", "runid")
-VARIABLES = frozenset({"event", "data", "priority", "hops", *ATTRIBUTES})
+# What only the Gateway, its agents and the operator can know: in an event from outside it counts for nothing.
+CLAIMS = ("gatewayid", "agentid", "sessionkey", "sessionid", "runid")
+VARIABLES = frozenset({"event", "data", "priority", "hops", "origin", *ATTRIBUTES})
 FUNCTIONS = frozenset(
     "size contains startsWith endsWith matches int uint double string bool bytes type dyn timestamp duration "
     "getFullYear getMonth getDate getDayOfMonth getDayOfWeek getDayOfYear getHours getMinutes getSeconds "
@@ -145,9 +148,12 @@ def condition_of(source: object, field: str = "when") -> Condition:
     return _parsed(_checked(source, field), field)
 
 
-def context_of(document: Mapping[str, Any]) -> dict[str, Any]:
-    """What an expression sees of a CloudEvents document."""
+def context_of(document: Mapping[str, Any], origin: str = "outside", *, believed: bool = True) -> dict[str, Any]:
+    """What an expression sees of a CloudEvents document; see Decoded for `believed`."""
     context = {name: document.get(name, "") for name in ATTRIBUTES}
+    if not believed:
+        context |= dict.fromkeys(CLAIMS, "")
+    context["origin"] = origin
     context["priority"] = document.get("priority", 5)
     context["hops"] = document.get("hops", 0)
     context["data"] = document.get("data")

@@ -19,6 +19,7 @@ from openclaw_nats.events import content, envelope, json_text, modes, trace
 from openclaw_nats.events.conditions import context_of
 from openclaw_nats.events.lateness import too_late
 from openclaw_nats.events.messages import StoredMessage
+from openclaw_nats.events.origin import OUTSIDE, Origin
 
 # Of @omnixal/openclaw-nats-plugin, versions up to 0.2.18, and of the library through which its queue went.
 _UPSTREAM = {"id", "subject", "payload", "timestamp", "sessionKey", "meta"}
@@ -38,7 +39,8 @@ def document_of(message: StoredMessage) -> bytes:
 class Decoded:
     """A message on its way in, decoded once: its document, what routing has to know of its envelope, its context.
 
-    `owner` holds the attributes by which events.makers decides whose it is.
+    `owner` holds the attributes by which events.makers decides whose it is. Where they are not `believed`, they are
+    somebody's words: conditions do not see them.
     """
 
     id: str
@@ -48,13 +50,15 @@ class Decoded:
     runid: str = ""
     sessionkey: str = ""
     owner: Mapping[str, str] = field(default_factory=dict)
+    origin: Origin = OUTSIDE
+    believed: bool = True
     _context: Mapping[str, object] | None = field(default=None, repr=False, compare=False)
 
     @property
     def context(self) -> Mapping[str, object]:
         """What conditions see of it, worked out once. Raises Poison for numbers that nothing can read."""
         if self._context is None:
-            self._context = context_of(json_text.values(self.document))
+            self._context = context_of(json_text.values(self.document), self.origin.name, believed=self.believed)
         return self._context
 
 
@@ -68,11 +72,14 @@ def decode_message(message: StoredMessage) -> tuple[Decoded, str]:
     try:
         event, document = _event_of(message)
     except InvalidInput as error:
-        return Decoded(_id_of(message), _shown(message)), str(error)
+        unread = Decoded(_id_of(message), _shown(message), origin=message.origin, believed=message.believed)
+        return unread, str(error)
     if b"\n" in document or b"\r" in document:
         document = msgspec.json.format(document, indent=-1)
     owner = {name: getattr(event, name) for name in _OWNER}
-    return Decoded(event.id, document, event.priority, event.hops, event.runid, event.sessionkey, owner), ""
+    session = event.sessionkey if message.believed else ""
+    facts = (event.id, document, event.priority, event.hops, event.runid, session, owner)
+    return Decoded(*facts, message.origin, message.believed), ""
 
 
 def _event_of(message: StoredMessage) -> tuple[envelope.Event, bytes]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from openclaw_nats.events.origin import OUTSIDE, Origin
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -30,7 +32,11 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """One message as the event log returns it. `time` is when it was stored, nanoseconds since the Unix epoch."""
+    """One message as the event log returns it. `time` is when it was stored, nanoseconds since the Unix epoch.
+
+    `origin`, `believed` and `seal` say what its seal proves (events/seals.py): who said it, whether its attributes
+    about the Gateway count, and which event it is wherever it is stored (empty: it is itself by its place).
+    """
 
     sequence: int
     subject: str
@@ -38,3 +44,6 @@ class StoredMessage:
     body: bytes
     time: int
     pending: int
+    origin: Origin = OUTSIDE
+    believed: bool = True
+    seal: str = ""

@@ -173,7 +173,17 @@ class Intake:
                 row.route_id,
                 row.flow_key,
                 Waiting(
-                    number, row.place, row.event_id, row.sequence, row.priority, row.hops, row.size, row.stored_at, now
+                    delivery=number,
+                    place=row.place,
+                    event_id=row.event_id,
+                    order=row.sequence,
+                    priority=row.priority,
+                    hops=row.hops,
+                    size=row.size,
+                    stored=row.stored_at,
+                    arrived=now,
+                    origin=row.origin,
+                    tainted=row.tainted,
                 ),
             )
         self._wake()
@@ -234,6 +244,8 @@ class Intake:
             size=len(decoded.document),
             stored_at=message.time / 1e9,
             document=decoded.document,
+            origin=decoded.origin.name,
+            tainted=decoded.origin.tainted,
         )
 
 

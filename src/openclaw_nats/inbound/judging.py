@@ -54,7 +54,8 @@ class Judge:
         key = route.key.source if route.key is not None else ""
         agent = route.maker.agent if route.maker is not None else ""
         self._check_pause((*sources, key), agent, len(document))
-        request = msgspec.json.encode(Request(list(sources), key, document.decode()))
+        facts = Request(list(sources), key, document.decode(), event.origin.name, event.believed)
+        request = msgspec.json.encode(facts)
         began = self._clock()
         try:
             found = _verdict(await self._worker.ask(request))

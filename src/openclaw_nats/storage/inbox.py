@@ -23,7 +23,7 @@ _INSERT_EVENT = "INSERT INTO events (place, document) VALUES (?, ?) ON CONFLICT 
 _KNOWN_OF_OLD = "SELECT 1 FROM deliveries WHERE place = ? AND route_id = ?"
 _NEW = (
     *("place", "event_id", "route_id", "route", "subject", "session", "sequence", "state", "reason", "flow_key"),
-    *("priority", "hops", "size", "stored_at"),
+    *("priority", "hops", "size", "stored_at", "origin", "tainted"),
 )
 _MARKS = ", ".join("?" * len(_NEW))
 _INSERT_DELIVERY = (
@@ -58,7 +58,9 @@ def add(db: sqlite3.Connection, rows: Sequence[NewDelivery], now: float) -> list
     return numbers
 
 
-_WAITING = "id, place, event_id, route_id, flow_key, sequence, priority, hops, size, stored_at, arrived_at"
+_WAITING = (
+    "id, place, event_id, route_id, flow_key, sequence, priority, hops, size, stored_at, arrived_at, origin, tainted"
+)
 
 
 def _waiting_of(row: sqlite3.Row) -> tuple[int, str, Waiting]:
@@ -72,6 +74,8 @@ def _waiting_of(row: sqlite3.Row) -> tuple[int, str, Waiting]:
         size=row["size"],
         stored=row["stored_at"],
         arrived=row["arrived_at"],
+        origin=row["origin"],
+        tainted=bool(row["tainted"]),
     )
     return row["route_id"], row["flow_key"], one
 

@@ -40,6 +40,8 @@ class ListedDelivery:
     arrived_at: float
     changed_at: float
     dispatch_id: str | None
+    origin: str
+    tainted: bool
     until: float | None
 
 

@@ -12,7 +12,7 @@ STATES = OPEN + ENDED
 @dataclass(slots=True)
 class NewDelivery:
     """One event for one route, as the intake found it. `place` is which event it is (events/identity.py); `event_id`
-    is what its publisher calls it. Times are seconds since the Unix epoch.
+    is what its publisher calls it, `origin` who said it (events/origin.py). Times are seconds since the Unix epoch.
     """
 
     place: str
@@ -30,6 +30,8 @@ class NewDelivery:
     size: int
     stored_at: float
     document: bytes
+    origin: str = "outside"
+    tainted: bool = True
 
 
 @dataclass(slots=True)
@@ -45,6 +47,8 @@ class Waiting:
     size: int
     stored: float
     arrived: float
+    origin: str = "outside"
+    tainted: bool = True
 
 
 @dataclass(slots=True)
