@@ -11,6 +11,8 @@ import pytest
 
 from openclaw_nats.gateway import probe
 from openclaw_nats.gateway.probe import GatewayProbe
+from openclaw_nats.installer.openclaw import gateway_state
+from openclaw_nats.port_holder import free_port
 
 
 @asynccontextmanager
@@ -98,3 +100,11 @@ async def test_tls_at_a_port_that_has_none() -> None:
         found = await looked(f"https://{where}")
         assert not found.reachable
         assert found.last_error.startswith(f"https://{where}")
+
+
+async def test_a_gateway_that_is_busy_is_not_called_away() -> None:
+    """2026.3.31 answers nothing for some seconds after it says that it is ready."""
+    async with server(None) as (silent, _), server(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n") as (there, _):
+        assert await asyncio.to_thread(gateway_state, f"http://{silent}", 0.3) == "silent"
+        assert await asyncio.to_thread(gateway_state, f"http://{there}", 5) == "answers"
+        assert await asyncio.to_thread(gateway_state, f"http://127.0.0.1:{free_port()}", 5) == "away"

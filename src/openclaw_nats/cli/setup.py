@@ -13,7 +13,7 @@ from openclaw_nats.cli.output import json_option, line, print_json, step, waitin
 from openclaw_nats.cli.plugin_wait import wait_for_plugin
 
 _HEALTH_SECONDS = 30.0
-_BUSY_SECONDS = 10.0  # a Gateway that has just been started may be slow to answer
+_BUSY_SECONDS = 10.0  # a Gateway that has just been started may be slow to answer; one that is silent is there
 
 
 @click.command("setup")
@@ -32,7 +32,7 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
     from openclaw_nats.contract import command_line as shapes
     from openclaw_nats.installer import preflight
     from openclaw_nats.installer.docker import DockerCompose
-    from openclaw_nats.installer.openclaw import OpenClaw, gateway_answers
+    from openclaw_nats.installer.openclaw import OpenClaw, gateway_state
     from openclaw_nats.installer.services import WORDS, service_for
     from openclaw_nats.installer.setup import Options, Setup
     from openclaw_nats.locations import Locations
@@ -49,7 +49,7 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
     with waiting("looking at OpenClaw, the ports and NATS", quiet=as_json):
         setup = Setup(openclaw, Options(**given))
         # Asked before anything changes: a Gateway of 2026.3 restarts itself when it sees a new plugin.
-        was_running = gateway_answers(setup.gateway_url(), _BUSY_SECONDS)
+        was_running = gateway_state(setup.gateway_url(), _BUSY_SECONDS) != "away"
         plan = [(one, one.todo()) for one in setup.steps()]
         service = service_for(where, _kind(setup))
         problems = preflight.problems(setup, service.kind)

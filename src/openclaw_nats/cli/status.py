@@ -57,7 +57,7 @@ def _without_sidecar(settings: Any, error: Any) -> dict[str, Any]:
     """What can be found out while the sidecar does not answer, or does not answer us."""
     from openclaw_nats.cli.sidecar_client import SidecarDown
     from openclaw_nats.doctor.bounded import bounded
-    from openclaw_nats.installer.openclaw import gateway_answers
+    from openclaw_nats.installer.openclaw import gateway_state
     from openclaw_nats.installer.services import service_for
     from openclaw_nats.installer.setup import read_record
     from openclaw_nats.locations import Locations
@@ -73,8 +73,9 @@ def _without_sidecar(settings: Any, error: Any) -> dict[str, Any]:
         text = f"{error} ({error.hint})" if error.hint else str(error)
         why = "unknown: the sidecar does not say"
     unknown = {"reachable": False, "known": False, "since": "", "version": "", "lastError": why}
-    answers = gateway_answers(settings.gateway.url)
-    gateway = {"known": True, "reachable": answers, "lastError": "" if answers else "does not answer"}
+    answer = gateway_state(settings.gateway.url)
+    words = {"answers": "", "silent": "is there, but gives no answer for 3 s", "away": "does not answer"}
+    gateway = {"known": True, "reachable": answer == "answers", "lastError": words[answer]}
     return {
         "status": "down",
         "sidecar": {"reachable": False, "since": "", "version": "", "lastError": text},

@@ -17,7 +17,7 @@ from openclaw_nats.errors import RetryLater, SetupError
 from openclaw_nats.gateway import tls
 from openclaw_nats.installer import gateway_plugin
 from openclaw_nats.installer.gateway_hooks import GatewayHooks
-from openclaw_nats.installer.openclaw import CommandFailed, OpenClaw, gateway_answers
+from openclaw_nats.installer.openclaw import CommandFailed, OpenClaw, gateway_answers, gateway_state
 from openclaw_nats.locations import Locations
 from openclaw_nats.plugin_files import plugin_dir
 from openclaw_nats.settings import Settings
@@ -89,8 +89,16 @@ def _plugin(found: OpenClaw, settings: Settings) -> Iterator[Finding]:
 
 def _gateway(found: OpenClaw, settings: Settings) -> Iterator[Finding]:
     url = settings.gateway.url
-    if gateway_answers(url):
+    state = gateway_state(url)
+    if state == "answers":
         yield ok("gateway", f"it answers at {url}")
+        return
+    if state == "silent":
+        yield problem(
+            "gateway",
+            f"something listens at {url}, but gives no answer for 3 s",
+            "A Gateway that starts or loads plugins answers again within a minute; `openclaw doctor` says more.",
+        )
         return
     elsewhere = found.gateway_url()
     if elsewhere != url and gateway_answers(elsewhere):

@@ -1,7 +1,7 @@
 """OpenClaw's hooks: the way to the agent for Gateways whose plugins can't run turns, and for wake-ups.
 
-Gateways before 2026.6 have no `runtime.subagent`, and the session that all agents share where `session.scope` is global
-takes no turns from plugins (2026.9.6): then setup enables `/hooks/agent` with a token and allows named sessions.
+Gateways of early 2026.3 have no `runtime.subagent`, and the session that all agents share where `session.scope` is
+global takes no turns from plugins (2026.9.6): then setup enables `/hooks/agent` with a token and allows named sessions.
 Otherwise nothing is changed; a token that is there already is noted, as a second way.
 """
 
@@ -18,7 +18,7 @@ from openclaw_nats.installer.openclaw import OpenClaw
 from openclaw_nats.service.files import write_private
 from openclaw_nats.settings import HOOK_TOKEN_VARIABLE
 
-_PLUGINS_RUN_TURNS_SINCE = (2026, 6)
+_PLUGINS_RUN_TURNS_SINCE = (2026, 3, 31)  # its packages have it since 2026.3.7; this is the oldest that was tried
 _SESSION_PREFIXES = ["agent:", "hook:"]
 
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from openclaw_nats.errors import SetupError
@@ -80,10 +80,10 @@ class OpenClaw:
         return match[0]
 
     @property
-    def number(self) -> tuple[int, int]:
-        """Year and month of its version."""
-        year, month = self.version.split(".")[:2]
-        return int(year), int(month)
+    def number(self) -> tuple[int, int, int]:
+        """Year, month and number of its version."""
+        year, month, number = self.version.split(".")[:3]
+        return int(year), int(month), int(number)
 
     @property
     def asks_conversation_access(self) -> bool:
@@ -337,7 +337,12 @@ def _holds_only(entry: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 
 def gateway_answers(url: str, seconds: float = 3.0) -> bool:
-    """Whether a Gateway answers at `url` at this moment: one where nothing listens costs no time."""
+    """Whether a Gateway answers at `url` within `seconds`: one where nothing listens costs no time."""
+    return gateway_state(url, seconds) == "answers"
+
+
+def gateway_state(url: str, seconds: float = 3.0) -> Literal["answers", "silent", "away"]:
+    """Whether a Gateway answers at `url`, is there but silent (busy for longer, or hanging), or nothing listens."""
     parts = urlsplit(url)
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
@@ -348,9 +353,11 @@ def gateway_answers(url: str, seconds: float = 3.0) -> bool:
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)
     try:
         connection.request("GET", "/healthz")
-        return connection.getresponse().status < 500
+        return "answers" if connection.getresponse().status < 500 else "away"
+    except TimeoutError:
+        return "silent"
     except (OSError, http.client.HTTPException):
-        return False
+        return "away"
     finally:
         connection.close()
 
