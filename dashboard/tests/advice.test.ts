@@ -76,6 +76,19 @@ test("missing conversation access and an open breaker are warnings", () => {
   expect(delivery).toMatchObject({ state: "warning", error: "webhook x: 500" });
 });
 
+test("a pause is a warning that says who paused, why, and what ends it", () => {
+  const pauses = [
+    { everything: false, reason: "tests", madeBy: "the command line", since },
+    { route: "bell", everything: false, reason: "", madeBy: "dashboard abc", since },
+  ];
+  const delivery = state({ ...well, delivery: { ...well.delivery!, pauses } }, "Delivery");
+  expect(delivery).toMatchObject({
+    state: "warning",
+    error: "All turns are paused by the command line: tests; Route bell is paused by dashboard abc",
+  });
+  expect(delivery?.advice).toContain("openclaw-nats resume");
+});
+
 test("before the sidecar knows its parts there is nothing to show", () => {
   expect(parts({ status: "down" })).toEqual([]);
 });

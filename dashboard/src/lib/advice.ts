@@ -24,6 +24,12 @@ export function parts(health: Health, lostSince?: string): Part[] {
   return lostSince === undefined ? found : found.map((part) => unseen(part, lostSince));
 }
 
+/** A pause in words. */
+export function pauseText(pause: Schemas["Pause"]): string {
+  const what = pause.route ? `Route ${pause.route} is` : pause.everything ? "Everything is" : "All turns are";
+  return `${what} paused by ${pause.madeBy}${pause.reason ? `: ${pause.reason}` : ""}`;
+}
+
 /** A part of which nothing has been heard since the sidecar stopped answering. */
 function unseen(part: Part, since: string): Part {
   const own = part.name === "Sidecar";
@@ -99,15 +105,18 @@ function nats({ nats: found, status }: Health): Part | null {
 function delivery({ delivery: found }: Health): Part | null {
   if (!found) return null;
   const breakers = (found.openBreakers ?? []).map((one) => `${one.target}: ${one.lastError}`);
-  const problems = [found.lastError, ...breakers].filter(Boolean);
+  const held = (found.pauses ?? []).map(pauseText);
+  const problems = [found.lastError, ...held, ...breakers].filter(Boolean);
   return {
     name: "Delivery",
     state: !found.reachable ? "down" : problems.length ? "warning" : "up",
     detail: found.way ? `by ${found.way === "hooks" ? "the Gateway's hooks" : "the plugin"}` : "",
     error: problems.join("; "),
-    advice: problems.length
-      ? "Events wait and are tried again; nothing to do once the target is back. Pending shows them."
-      : "",
+    advice: held.length
+      ? "Events wait until it is resumed: the button below, Routes, or `openclaw-nats resume`."
+      : problems.length
+        ? "Events wait and are tried again; nothing to do once the target is back. Pending shows them."
+        : "",
   };
 }
 

@@ -112,6 +112,7 @@ class Live {
     const seen = JSON.stringify([
       delivery?.counts,
       delivery?.routes,
+      delivery?.pauses,
       schedules?.jobs,
       schedules?.timers,
       state.health.status,

@@ -205,6 +205,7 @@ export interface components {
             notes?: string[];
             budgets?: components["schemas"]["Budget"][];
             loopGuard?: components["schemas"]["LoopGuardHealth"];
+            pauses?: components["schemas"]["Pause"][];
             plugin?: components["schemas"]["ChannelHealth"];
         };
         /** @description A page of changes, newest first; `cursor` asks for the next page. */
@@ -542,6 +543,40 @@ export interface components {
             subject: string;
             madeBy: string;
         };
+        /** @description What waits although it could go out. Without `route` it is about all routes: their turns, or with `everything` whatever they send, and the agents' tools. `until` is missing for a pause that lasts until it is resumed. */
+        Pause: {
+            route?: string;
+            /** @default false */
+            everything: boolean;
+            /** @default  */
+            reason: string;
+            madeBy: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            until?: string;
+        };
+        /** @description Pause turns: of one `route`, or of all, or with `everything` whatever goes out. `for` is how long. */
+        PauseRequest: {
+            route?: string | null;
+            for?: string | null;
+            /** @default  */
+            reason: string;
+            /** @default false */
+            everything: boolean;
+        };
+        /** @description All pauses. `sending`: dispatches in progress, which are left to end. `expiring`, in the answer to a new pause: routes with `expiresAfter`, whose events expire meanwhile as they always do. */
+        Pauses: {
+            pauses: components["schemas"]["Pause"][];
+            sending: number;
+            expiring?: string[];
+        };
         /** @description What would go out, when, and with which events. */
         PlannedTurn: {
             /**
@@ -728,6 +763,10 @@ export interface components {
             /** @default  */
             subject: string;
         };
+        /** @description End the pause of one `route`, or the one of all routes. */
+        ResumeRequest: {
+            route?: string | null;
+        };
         /** @description How many deliveries are tried again now. */
         Retried: {
             retried: number;
@@ -774,6 +813,7 @@ export interface components {
              */
             updatedAt: string;
             waitingSince: string | null;
+            paused?: components["schemas"]["Pause"];
             counts: components["schemas"]["RouteCounts"];
         };
         /** @description What is wrong with a route that is not saved; nothing when it could be. */

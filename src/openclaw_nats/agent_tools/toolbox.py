@@ -22,6 +22,7 @@ class Toolbox:
         self, limits: Limits, publishing: Publishing, subscriptions: Subscriptions, scheduling: Scheduling
     ) -> None:
         self._limits = limits
+        self.check_pause: Callable[[], None] = lambda: None
         self.tools: dict[str, Tool] = {
             "nats_publish": publishing.publish,
             "nats_events": publishing.events,
@@ -44,6 +45,7 @@ class Toolbox:
     async def call(self, name: str, caller: Caller, parameters: object) -> Answer:
         """Call a tool by its name."""
         self._limits.check_enabled()
+        self.check_pause()
         if name not in self.tools:
             raise NotFound(f"there is no tool {name[:80]!r}", hint="Known: " + ", ".join(self.tools) + ".")
         return await self.tools[name](caller, parameters)

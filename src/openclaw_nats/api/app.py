@@ -27,6 +27,7 @@ from openclaw_nats.api.insight_endpoints import InsightEndpoints
 from openclaw_nats.api.live_endpoints import LiveEndpoints
 from openclaw_nats.api.names_in_paths import SlashesInNames
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
+from openclaw_nats.api.pause_endpoints import PauseEndpoints
 from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.tool_endpoints import ToolEndpoints
@@ -52,6 +53,7 @@ class Endpoints:
     insight: InsightEndpoints
     live: LiveEndpoints
     dashboard: DashboardEndpoints
+    pauses: PauseEndpoints
 
 
 def build_app(
@@ -116,6 +118,8 @@ def _inbound(endpoints: Endpoints) -> list[Route]:
         Route("/api/routes", routes.routes, methods=["GET", "POST"]),
         Route("/api/routes/{name}", routes.route, methods=["GET", "PATCH", "DELETE"]),
         Route("/api/routes/{name}/test", routes.test, methods=["POST"]),
+        Route("/api/pause", endpoints.pauses.pause, methods=["GET", "POST"]),
+        Route("/api/resume", endpoints.pauses.resume, methods=["POST"]),
         Route("/api/deliveries", deliveries.every, methods=["GET"]),
         Route("/api/deliveries/{id}", deliveries.one, methods=["GET"]),
         Route("/api/pending", deliveries.pending, methods=["GET"]),

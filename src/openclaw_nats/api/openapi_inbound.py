@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from openclaw_nats.contract import deliveries, plugin, routes
+from openclaw_nats.contract import deliveries, pauses, plugin, routes
 from openclaw_nats.contract.schemas import as_json, changes, ref
 from openclaw_nats.storage.rows import OPEN, STATES
 
@@ -69,6 +69,16 @@ def paths(
             name,
             post=answer("Dry run: what it would do", routes.DryRun, *body, body=as_json(ref(routes.RouteTest))),
         ),
+        "/api/pause": {
+            "get": answer("What is paused", pauses.Pauses, 503),
+            "post": answer(
+                "Hold turns: of one route, or of all, or with `everything` whatever goes out and agents' tools",
+                pauses.Pauses,
+                *body,
+                body=as_json(ref(pauses.PauseRequest)),
+            ),
+        },
+        "/api/resume": {"post": answer("End a pause", pauses.Pauses, *body, body=as_json(ref(pauses.ResumeRequest)))},
         "/api/deliveries": {
             "get": answer(
                 "All deliveries, in whatever state",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ from openclaw_nats.api.problems import Malformed
 from openclaw_nats.contract import routes as shapes
 from openclaw_nats.contract.checking import check
 from openclaw_nats.contract.fields import Unreadable
+from openclaw_nats.contract.pauses import Pause
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.dry_run import DryRun, draft
 from openclaw_nats.inbound.inbox_service import InboxService
@@ -32,11 +34,20 @@ T = TypeVar("T")
 class RouteEndpoints:
     """The handlers, around the route book."""
 
-    def __init__(self, book: RouteBook, inbox: InboxService, dry_run: DryRun, *, compat: bool = False) -> None:
+    def __init__(
+        self,
+        book: RouteBook,
+        inbox: InboxService,
+        dry_run: DryRun,
+        *,
+        compat: bool = False,
+        paused: Callable[[int], Pause | None] = lambda route_id: None,
+    ) -> None:
         self._book = book
         self._inbox = inbox
         self._dry_run = dry_run
         self._compat = compat
+        self._paused = paused
 
     async def routes(self, request: Request) -> Response:
         """GET: all routes with their counts. POST: create a route, or replace the one of that name."""
@@ -48,7 +59,13 @@ class RouteEndpoints:
             return json_response(await self._saved(route.name), 201 if new else 200)
         counts = await self._inbox.counts()
         found = [
-            view(route, stored, counts.get(route.id, RouteFigures()), self._book.target_note(route))
+            view(
+                route,
+                stored,
+                counts.get(route.id, RouteFigures()),
+                self._book.target_note(route),
+                self._paused(route.id),
+            )
             for route, stored in self._book.every()
         ]
         unusable = [Unreadable(stored.name, reason) for stored, reason in self._book.unusable()]
@@ -87,10 +104,14 @@ class RouteEndpoints:
     async def _one(self, name: str) -> shapes.Route:
         route, stored = self._book.named(name)
         counts = await self._inbox.counts(route.id)
-        return view(route, stored, counts.get(route.id, RouteFigures()), self._book.target_note(route))
+        return view(
+            route, stored, counts.get(route.id, RouteFigures()), self._book.target_note(route), self._paused(route.id)
+        )
 
 
-def view(route: Route, stored: StoredRoute, figures: RouteFigures, note: str = "") -> shapes.Route:
+def view(
+    route: Route, stored: StoredRoute, figures: RouteFigures, note: str = "", paused: Pause | None = None
+) -> shapes.Route:
     """A route as people see it: secrets masked, the conditions as CEL, what became of its events.
 
     `note` says that nothing can answer its target, or that this could not be checked.
@@ -119,6 +140,7 @@ def view(route: Route, stored: StoredRoute, figures: RouteFigures, note: str = "
         created_at=format_time(int(stored.created_at * 1000)),
         updated_at=format_time(int(stored.updated_at * 1000)),
         waiting_since=format_time(int(figures.oldest * 1000)) if figures.oldest else None,
+        paused=_given(paused),
         counts=_counts(route, figures),
     )
 

@@ -32,6 +32,8 @@ COMMANDS = {
     "tail": "Print events as they come.",
     "publish": "Publish one event.",
     "routes": "List and change routes: which events wake which agent.",
+    "pause": "Hold turns: events wait until `resume`.",
+    "resume": "End a pause.",
     "pending": "List, retry or drop deliveries in progress.",
     "dead": "List, redrive or drop dead letters.",
     "receipts": "List what was delivered.",

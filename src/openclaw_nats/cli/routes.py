@@ -251,7 +251,8 @@ def _list(*, as_json: bool) -> None:
     for route in routes:
         counts = route["counts"]
         waiting = counts["pending"] + counts["sending"] + counts["failed"]
-        name = route["name"] + ("" if route["enabled"] else " (disabled)") + (" (trusted)" if route["trusted"] else "")
+        marks = {"disabled": not route["enabled"], "paused": "paused" in route, "trusted": route["trusted"]}
+        name = route["name"] + "".join(f" ({mark})" for mark, holds in marks.items() if holds)
         numbers = (counts["matched"], counts["turns"], counts["absorbed"], counts["delivered"], waiting, counts["dead"])
         by = route["madeBy"].partition(" in ")[0] or "operator"
         rows.append([name, short_subject(route["pattern"]), _shown(route), by, *map(str, numbers)])

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from openclaw_nats import peer_proof
+from openclaw_nats import __version__, peer_proof
 from openclaw_nats.cli.flags import in_flags
 from openclaw_nats.cli.output import waiting
 from openclaw_nats.errors import OpenClawNatsError, words_for
@@ -20,6 +20,7 @@ from openclaw_nats.settings import Settings
 _KEY_HINT = "`openclaw-nats restart` makes it read the key; is NATS_PLUGIN_API_KEY set here, or where it runs?"
 _DOWN_HINT = "`openclaw-nats start` starts it; `openclaw-nats status` shows what is down."
 _SLOW_HINT = "It is there, but stands still: `openclaw-nats restart` ends what hangs; `openclaw-nats doctor` says more."
+_USER_AGENT = f"openclaw-nats-cli/{__version__}"  # the audit log tells it from scripts (api/actors.py)
 _PROOF_SECONDS = 10.0  # a sidecar that works proves itself at once
 _PORT_HINT = "Does another program have the port? A sidecar of an older version: `openclaw-nats restart` helps."
 
@@ -109,7 +110,8 @@ class SidecarClient:
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         proof = min(timeout or _PROOF_SECONDS, _PROOF_SECONDS)
         connection = kind(self._parts.hostname or "127.0.0.1", self._parts.port, timeout=proof)
-        headers = {"Accept": "application/json; version=1, */*", "Connection": "close", **(more or {})}
+        headers = {"Accept": "application/json; version=1, */*", "Connection": "close", "User-Agent": _USER_AGENT}
+        headers |= more or {}
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         if body is not None:
             headers.setdefault("Content-Type", "application/x-ndjson" if data is body else "application/json")

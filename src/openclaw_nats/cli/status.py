@@ -155,6 +155,18 @@ def _show_schedules(schedules: dict[str, Any]) -> None:
         step("!", f"{plural(schedules['lag'], 'fired event')} of schedules not in the events stream yet")
 
 
+def paused(pauses: list[dict[str, Any]]) -> list[str]:
+    """What to say of each pause."""
+    said = []
+    for one in pauses:
+        route = one.get("route")
+        what = f"route {route} is" if route else "everything is" if one["everything"] else "all turns are"
+        until = f"until {moment(one['until'])}" if one.get("until") else "until it is resumed"
+        reason = f": {one['reason']}" if one["reason"] else ""
+        said.append(f"{what} paused by {one['madeBy']} since {moment(one['since'])}, {until}{reason}")
+    return said
+
+
 def spent_budgets(budgets: list[dict[str, Any]]) -> list[str]:
     """What to say of budgets that are spent: those of single routes in one line, and when the next turn fits."""
     spent: dict[tuple[str, int], list[dict[str, Any]]] = {}
@@ -177,6 +189,8 @@ def _show_delivery(delivery: dict[str, Any]) -> None:
     line(f"Deliveries: {plural(delivery['routes'], 'route')}, by {way}; {counts or 'none yet'}")
     if inbox := delivery.get("inbox"):
         line(f"Inbox: {inbox['bytes'] / 1e6:.1f} MB of at most {inbox['maxBytes'] / 1e6:.0f} MB")
+    for text in paused(delivery.get("pauses", [])):
+        step("!", text, "`openclaw-nats resume` ends it")
     for text in spent_budgets(delivery["budgets"]):
         step("!", text, "`openclaw-nats pending` lists them, `openclaw-nats config` changes it")
     for broken in delivery["openBreakers"]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType, field
 
-from openclaw_nats.contract import deliveries, health, routes, schedules, views
+from openclaw_nats.contract import deliveries, health, pauses, routes, schedules, views
 from openclaw_nats.contract.events import CloudEvent, Published
 from openclaw_nats.contract.fields import Answer, Json
 
@@ -270,6 +270,7 @@ PRINTED: dict[str, object] = {
     "events show": CloudEvent,
     "logs": list[LogEntry],
     "migrate": Migration | MigrationUndone,
+    "pause": pauses.Pauses,
     "pending": deliveries.Deliveries,
     "pending drop": deliveries.Dropped,
     "pending retry": deliveries.Retried,
@@ -278,6 +279,7 @@ PRINTED: dict[str, object] = {
     "receipts": deliveries.Receipts,
     "receipts show": deliveries.ReceiptDetail,
     "restart": health.Health,
+    "resume": pauses.Pauses,
     "restore": Restored,
     "routes": routes.Routes,
     "routes add": routes.Route,

@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from openclaw_nats.contract.deliveries import DeliveryCounts
 from openclaw_nats.contract.fields import Answer, Time
+from openclaw_nats.contract.pauses import Pause
 
 
 class StreamSize(Answer, rename=None):
@@ -196,6 +197,7 @@ class DeliveryHealth(Answer):
     notes: list[str] | UnsetType = UNSET
     budgets: list[Budget] | UnsetType = UNSET
     loop_guard: LoopGuardHealth | UnsetType = UNSET
+    pauses: list[Pause] | UnsetType = UNSET
     plugin: ChannelHealth | UnsetType = UNSET
 
 

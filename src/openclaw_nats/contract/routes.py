@@ -19,6 +19,7 @@ from openclaw_nats.contract.fields import (
     Time,
     Unreadable,
 )
+from openclaw_nats.contract.pauses import Pause
 from openclaw_nats.contract.problems import Trouble
 
 MAX_TEMPLATE = 20_000
@@ -182,6 +183,7 @@ class Route(Answer, kw_only=True):
     created_at: Time
     updated_at: Time
     waiting_since: Time | None
+    paused: Pause | UnsetType = UNSET
     counts: RouteCounts
 
 

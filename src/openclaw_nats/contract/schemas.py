@@ -8,10 +8,22 @@ from functools import cache
 
 import msgspec
 
-from openclaw_nats.contract import deliveries, events, fields, health, plugin, problems, routes, schedules, tools, views
+from openclaw_nats.contract import (
+    deliveries,
+    events,
+    fields,
+    health,
+    pauses,
+    plugin,
+    problems,
+    routes,
+    schedules,
+    tools,
+    views,
+)
 
 Schema = dict[str, object]
-_MODULES = (fields, problems, events, routes, deliveries, schedules, health, plugin, views)
+_MODULES = (fields, problems, events, routes, deliveries, schedules, health, pauses, plugin, views)
 _BASES = ("Answer", "_Part")
 _TEMPLATE = "#/components/schemas/{name}"
 

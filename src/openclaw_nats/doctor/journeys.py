@@ -111,6 +111,12 @@ def way_to_agents(delivery: dict[str, Any]) -> Iterator[Finding]:
             "no way to the agents yet: the plugin was here before and is not connected now; events wait for it",
             "A Gateway that was just started needs a moment; if this stays: `openclaw gateway restart`.",
         )
+    for one in delivery.get("pauses", []):
+        route = one.get("route")
+        what = f"the route {route!r} is" if route else "everything is" if one["everything"] else "all turns are"
+        fix = "`openclaw-nats resume" + (f" --route {shlex.quote(route)}" if route else "") + "` ends it."
+        reason = f": {one['reason']}" if one["reason"] else ""
+        yield note("paused", f"{what} paused by {one['madeBy']} since {one['since']}{reason}; events wait", fix)
     for one in delivery.get("openBreakers", []):
         fix = "Is it up, and its address right? Events wait (`openclaw-nats pending`) and are tried again."
         yield problem("delivery", f"deliveries to {one['target']} are paused: {one['lastError']}", fix)

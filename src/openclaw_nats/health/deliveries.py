@@ -17,6 +17,7 @@ from openclaw_nats.inbound.intake import Intake
 from openclaw_nats.inbound.loop_guard import LoopGuard
 from openclaw_nats.inbound.losses import Losses
 from openclaw_nats.inbound.notices import Notices
+from openclaw_nats.inbound.pauses import Pauses
 from openclaw_nats.inbound.positions import Takeover
 from openclaw_nats.inbound.render_process import RenderProcesses
 from openclaw_nats.inbound.route_book import RouteBook
@@ -46,6 +47,7 @@ class DeliveriesReport:
     losses: Losses
     takeover: Takeover
     space: InboxSpace
+    pauses: Pauses
 
     async def report(self) -> shapes.DeliveryHealth:
         """The part of `/api/health` about deliveries."""
@@ -74,6 +76,7 @@ class DeliveriesReport:
             inbox=self.space.report(),
             notes=[note for note in (self.takeover.note, self.space.note) if note],
             budgets=self.notices.budgets,
+            pauses=self.pauses.every(),
             loop_guard=shapes.LoopGuardHealth(self.guard.max_hops, self.guard.stopped, self.guard.last),
             plugin=shapes.ChannelHealth(
                 connected=self.channel.connected,

@@ -233,6 +233,9 @@ class Deliveries:
             self._flow.put_back(release, [one for one, _ in members])
             await asyncio.sleep(_RENDER_PAUSE)
             return False
+        if self._flow.held(route.id, self._clock())[1]:  # paused while the text was made
+            self._flow.put_back(release, [one for one, _ in members])
+            return False
         dispatch = self._dispatch_of(route, release, members, text)
         if not await self._begin(dispatch, release, [one for one, _ in members], turn=route.target.is_turn):
             return False

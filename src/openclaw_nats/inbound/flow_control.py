@@ -1,8 +1,8 @@
 """Flow control: which waiting deliveries go out, when, and together. Pure: the clock is an argument, nothing is stored.
 
-The gates, in this order: expiry → quiet hours → rate limit and batch → debounce → budget → the target's breaker and
-concurrency → priority. What waits at a gate of an agent's route goes out together, as one digest turn. All of it can
-be built again from the inbox: who waits since when, when dispatches went out, when turns were asked for.
+The gates, in this order: expiry → pause → quiet hours → rate limit and batch → debounce → budget → the target's breaker
+and concurrency → priority. What waits at a gate of an agent's route goes out together, as one digest turn. All of it
+can be built again from the inbox: who waits since when, when dispatches went out, when turns were asked for.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from openclaw_nats.inbound.breaker import LONGEST_GATEWAY_WAIT, Breaker
 from openclaw_nats.inbound.budgets import Budgets
 from openclaw_nats.inbound.groups import Group, GroupKey, Lane, Policy
+from openclaw_nats.inbound.pauses import Holds
 from openclaw_nats.storage.rows import Dispatch, Waiting
 from openclaw_nats.url_secrets import masked
 
@@ -56,6 +57,7 @@ class FlowControl:
     ) -> None:
         """`correction`: by how many seconds the clock that is an argument is ahead of the stream's."""
         self.budgets = budgets
+        self.holds = Holds()
         self.gateway = Breaker(LONGEST_GATEWAY_WAIT)
         self._max_text = max_text
         self._correction = correction
@@ -173,6 +175,19 @@ class FlowControl:
         """The Gateway's breaker changed: every lane is looked at again."""
         self._dirty_lanes.update(self._lanes)
 
+    def holds_changed(self) -> None:
+        """What is paused has changed: everything is looked at again."""
+        for group in self._groups.values():
+            group.lane.ready.discard(group.key)
+            group.wake = float("inf")
+        self._dirty.update(self._groups)
+        self._dirty_lanes.update(self._lanes)
+
+    def held(self, route_id: int, now: float) -> tuple[float, str]:
+        """(until when a pause holds a route, why); (0, "") when none does."""
+        route = self._routes.get(route_id)
+        return self.holds.hold(now, route_id, turn=route is None or route[1].turn)
+
     def clock_put_back(self, now: float) -> None:
         """The clock was ahead, and `now` is right: nothing is held until a time that the wrong one gave."""
         self.budgets.clock_put_back(now)
@@ -264,6 +279,9 @@ class FlowControl:
         policy = group.policy
         if not group.enabled:
             return float("inf"), "the route is disabled"
+        held = self.holds.hold(now, group.key[0], turn=policy.turn)
+        if held[1]:
+            return held
         if policy.quiet is not None and (until := policy.quiet.until(now)) is not None:
             return until, f"quiet hours {policy.quiet}"
         if policy.rate_count:
@@ -298,7 +316,11 @@ class FlowControl:
 
     def _start_one(self, lane: Lane, now: float, decision: Decision) -> bool:
         retry = min(
-            (one for one in lane.retries if one.due_at <= now and lane.active < self._concurrency(one)),
+            (
+                one
+                for one in lane.retries
+                if one.due_at <= now and lane.active < self._concurrency(one) and not self.held(one.route_id, now)[1]
+            ),
             key=lambda one: (-one.priority, one.position),
             default=None,
         )

@@ -97,6 +97,9 @@ class InboxService:
         """Why a delivery waits is not stored: it follows from the others that wait, and from the time."""
         if row.state == "pending":
             row.reason, row.until = self._flow.explain(row.route_id, row.flow_key, self._clock())
+        elif row.state == "failed" and (held := self._flow.held(row.route_id, self._clock()))[1]:
+            row.reason = f"{held[1]}; the last attempt: {row.reason}"
+            row.until = held[0] if held[0] != float("inf") else None
 
     async def of_events(self, ids: Sequence[str]) -> dict[str, list[DeliveryRef]]:
         """For each event id (at most 500) its deliveries."""

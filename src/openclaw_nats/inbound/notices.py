@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 BUDGET_REACHED = "agent.events.bus.budget_reached"
 LOOP_STOPPED = "agent.events.bus.loop_stopped"
+PAUSE_NOTICES = {"paused": "agent.events.bus.paused", "resumed": "agent.events.bus.resumed"}
 _LOOK_SECONDS = 1.0
 
 

@@ -130,6 +130,10 @@ class RouteBook:
         """All routes by name."""
         return [(self._routes[number], self._stored[number]) for _, number in sorted(self._by_name.items())]
 
+    def expiring(self) -> list[str]:
+        """The enabled routes whose events wait no longer than `expiresAfter`."""
+        return sorted(one.name for one in self._routes.values() if one.document.enabled and one.policy.expires_after)
+
     def wanted(self) -> list[tuple[str, int]]:
         """The pattern of each enabled route, and the sequence after which it wants events."""
         routes = self._routes.values()

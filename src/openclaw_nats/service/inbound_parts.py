@@ -29,7 +29,8 @@ from openclaw_nats.inbound.judging import Judge
 from openclaw_nats.inbound.loop_guard import LoopGuard
 from openclaw_nats.inbound.losses import Losses
 from openclaw_nats.inbound.meters import InboundMeters
-from openclaw_nats.inbound.notices import Notices
+from openclaw_nats.inbound.notices import PAUSE_NOTICES, Notices
+from openclaw_nats.inbound.pauses import Pauses
 from openclaw_nats.inbound.positions import SavedPositions, Takeover
 from openclaw_nats.inbound.render_process import RenderProcesses
 from openclaw_nats.inbound.rendering import Renderer
@@ -73,6 +74,7 @@ class Inbound:
     judge: Judge
     trial_judge: Judge
     session: aiohttp.ClientSession
+    pauses: Pauses
 
     def runs(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Every task, by name."""
@@ -84,6 +86,7 @@ class Inbound:
             "notices": self.notices.run,
             "losses": self.losses.run,
             "housekeeping": self.housekeeping.run,
+            "pauses": self.pauses.run,
         }
 
     async def close(self) -> None:
@@ -121,6 +124,18 @@ def build_inbound(
     trial_judge = Judge()  # not the one of what comes in: a slow condition that is saved must not hold that up
     book.trial = StreamTrial(event_log.newest, trial_judge)
     book.load()
+
+    def holds_changed() -> None:
+        flow.holds_changed()
+        deliveries.wake()
+
+    pauses = Pauses(
+        database,
+        flow.holds,
+        number_of=lambda name: book.named(name)[0].id,
+        name_of=book.name_of,
+        changed=holds_changed,
+    )
     documents = Documents(database)
     processes = RenderProcesses()
     renderer = Renderer(processes, settings.delivery.max_text)
@@ -171,6 +186,7 @@ def build_inbound(
     book.on_change = deliveries.wake
     notices = Notices(event_log, flow, meters, settings.gateway_id, book.name_of, identity)
     guard.on_stop = notices.loop_stopped
+    pauses.tell = lambda what, data: notices.tell(PAUSE_NOTICES[what], data)
     reads_all = settings.agents.read == "all"
     judge = Judge()
     ticks = SealedTicks(identity)
@@ -228,6 +244,7 @@ def build_inbound(
         judge=judge,
         trial_judge=trial_judge,
         session=session,
+        pauses=pauses,
         housekeeping=Housekeeping(
             book=book,
             flow=flow,
@@ -254,5 +271,6 @@ def build_inbound(
             losses=losses,
             takeover=takeover,
             space=space,
+            pauses=pauses,
         ),
     )

@@ -38,6 +38,7 @@ from openclaw_nats.api.hot_path import HotPath
 from openclaw_nats.api.http_protocol import limited
 from openclaw_nats.api.ingest_endpoints import IngestEndpoints
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
+from openclaw_nats.api.pause_endpoints import PauseEndpoints
 from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.tool_endpoints import ToolEndpoints
@@ -218,13 +219,20 @@ async def build(settings: Settings) -> Sidecar:
             openapi=openapi.document(),
             on_agents=inbound.book.follow_gateway,
         ),
-        routes=RouteEndpoints(inbound.book, inbound.inbox, inbound.dry_run, compat=settings.compat),
+        routes=RouteEndpoints(
+            inbound.book, inbound.inbox, inbound.dry_run, compat=settings.compat, paused=inbound.pauses.of_route
+        ),
         deliveries=DeliveryEndpoints(inbound.inbox),
         channel=ChannelEndpoints(inbound.channel),
         cron=CronEndpoints(schedules.cron, inbound.inbox),
         timers=TimerEndpoints(schedules.timers),
         handover=HandoverEndpoints(schedules.handover),
-        tools=ToolEndpoints(build_toolbox(settings, connection, event_log, ingest, inbound.book, schedules)),
+        tools=ToolEndpoints(
+            build_toolbox(settings, connection, event_log, ingest, inbound.book, schedules, inbound.pauses.check_tools)
+        ),
+        pauses=PauseEndpoints(
+            inbound.pauses, sending=lambda: inbound.deliveries.sending, expiring=inbound.book.expiring
+        ),
         checks=CheckEndpoints(settings.schedules.timezone, lambda: inbound.book.agents),
         insight=dashboard.insight,
         live=dashboard.live,

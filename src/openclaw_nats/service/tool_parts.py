@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from openclaw_nats.agent_tools.limits import Limits
 from openclaw_nats.agent_tools.operator_subjects import OperatorSubjects
 from openclaw_nats.agent_tools.publishing import Publishing
@@ -23,13 +25,16 @@ def build_toolbox(
     ingest: Ingest,
     book: RouteBook,
     schedules: Schedules,
+    check_pause: Callable[[], None],
 ) -> Toolbox:
     """Wire the tools."""
     limits = Limits.from_settings(settings)
     limits.scheduled_subjects = OperatorSubjects(schedules.cron, schedules.timers).get
-    return Toolbox(
+    toolbox = Toolbox(
         limits,
         Publishing(limits, ingest, event_log, connection.ask, settings.gateway_id),
         Subscriptions(limits, book),
         Scheduling(limits, schedules.cron, schedules.timers, settings.schedules.timezone),
     )
+    toolbox.check_pause = check_pause
+    return toolbox

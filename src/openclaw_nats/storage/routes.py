@@ -41,8 +41,9 @@ def save(
 
 
 def remove(db: sqlite3.Connection, route_id: int) -> None:
-    """Remove a route."""
+    """Remove a route, and its pause."""
     db.execute("DELETE FROM routes WHERE id = ?", (route_id,))
+    db.execute("DELETE FROM pauses WHERE route_id = ?", (route_id,))
 
 
 def follow_stream(db: sqlite3.Connection, stream: str, kept: int = 0) -> bool:
