@@ -25,7 +25,7 @@ from openclaw_nats.inbound.positions import put
 from openclaw_nats.ports import EventLog, EventSource, Gate, Position, Standing
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Connection, Database
-from openclaw_nats.storage.taken import last_taken
+from openclaw_nats.storage.taken import last_taken, last_taken_before
 
 log = structlog.get_logger(__name__)
 
@@ -121,7 +121,8 @@ class Losses:
             if handled is None:
                 return
             if kept.wanted:  # of the stream that was before, this much at least
-                lost = max(0, kept.last - max(kept.handled, standing.kept if _put_back(kept, standing) else 0))
+                seen = max(kept.handled, await self._seen_before(standing, kept))
+                lost = max(0, kept.last - max(seen, standing.kept if _put_back(kept, standing) else 0))
             base = handled
         else:
             base = max(kept.handled, await self._seen(standing) if back else 0)
@@ -155,6 +156,11 @@ class Losses:
         taken = await self._database.read(lambda db: last_taken(db, standing.since))
         position = standing.position.handled if standing.position is not None else 0
         return min(standing.last, max(taken, position if position >= standing.first else 0))
+
+    async def _seen_before(self, standing: Standing, kept: Account) -> int:
+        """How far this sidecar was in the stream that was before: it may have stopped before it kept its account."""
+        since = standing.since or self._clock()
+        return await self._database.read(lambda db: last_taken_before(db, since, kept.last))
 
     async def _gone(self, standing: Standing, kept: Account, base: int, *, back: bool) -> int:
         """How many sequences behind `base` are neither in the stream nor were taken."""
