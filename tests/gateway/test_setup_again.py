@@ -61,11 +61,11 @@ def test_an_upgrade_in_the_middle_of_a_turn_waits_for_it_and_breaks_nothing(inst
     """The turn goes on until `setup` has said that it waits for it, however slow the machine is."""
     index = install.gateway.state / "extensions" / "openclaw-nats" / "index.js"
     index.write_text(index.read_text() + "// an older release\n")
-    before = len(run_ends(install))
+    before, asked = len(run_ends(install)), _asked(install)
     end, printed = tmp_path / "end", tmp_path / "printed"
     turn = threading.Thread(target=_turn, args=(install, f"!until {end}\n!say took its time"))
     turn.start()
-    time.sleep(2)
+    wait_until(lambda: _asked(install) > asked, 60, "the turn")
     command = [sys.executable, "-u", "-m", "openclaw_nats", "setup", "--yes", *install.ports]
     with (
         printed.open("w") as out,
@@ -92,21 +92,32 @@ def test_an_upgrade_in_the_middle_of_a_turn_waits_for_it_and_breaks_nothing(inst
 
 
 @pytest.mark.parametrize("install", ["2026.9.6"], indirect=True)
-def test_access_that_the_gateway_has_not_taken_over_is_told_and_mended(install: Install) -> None:
+def test_access_that_the_gateway_has_not_taken_over_is_told_and_mended(install: Install, tmp_path: Path) -> None:
     """2026.9 does not take over a configuration that changes while a turn runs, and does not try again."""
     entry = json.loads(install.gateway.config_path.read_text())["plugins"]["entries"]["openclaw-nats"]
     install.openclaw("config", "unset", "plugins.entries.openclaw-nats.hooks")
     _load_anew(install)
     assert install.status()["plugin"]["conversationAccess"] is False
-    turn = threading.Thread(target=_turn, args=(install, "!wait 12000\n!say took its time"))
+    end, asked = tmp_path / "end", _asked(install)
+    turn = threading.Thread(target=_turn, args=(install, f"!until {end}\n!say took its time"))
     turn.start()
-    time.sleep(2)
-    install.openclaw("config", "set", "plugins.entries.openclaw-nats", json.dumps(entry), "--strict-json")
-    turn.join()
+    try:
+        wait_until(lambda: _asked(install) > asked, 30, "the turn")
+        install.openclaw("config", "set", "plugins.entries.openclaw-nats", json.dumps(entry), "--strict-json")
+        time.sleep(3)  # the Gateway sees the file within a second or two
+    finally:
+        end.touch()
+        turn.join()
     found = {one["check"]: one for one in install.json("doctor", code=3)["findings"] if one["state"] == "problem"}
     assert "has not applied it" in found["conversation access"]["text"], found
     assert "plugins reload" in found["conversation access"]["fix"]
     wait_until(lambda: _mended(install), 60, "the Gateway to let go of the turn's plugin")
+
+
+def _asked(install: Install) -> int:
+    """How often the model was asked."""
+    log = install.gateway.model_log
+    return len(log.read_text().splitlines()) if log.exists() else 0
 
 
 def _load_anew(install: Install) -> None:
