@@ -30,6 +30,8 @@ from bench import against  # noqa: E402
 from bench.inbound import inbound as inbound_rows  # noqa: E402
 from bench.inbox_size import EVENTS, inbox_size  # noqa: E402
 from bench.ingest import SECONDS, Measured, http_case, reference_case  # noqa: E402
+from bench.seal import HEADERS as SEAL_HEADERS  # noqa: E402
+from bench.seal import rows as seal_rows  # noqa: E402
 from tests.support.processes import NatsServer, Sidecar  # noqa: E402
 
 from openclaw_nats.demo.provision import cache_dir, provision_node  # noqa: E402
@@ -143,6 +145,8 @@ def main() -> None:
             table(["ingest", "events/s", "of reference", "p50 ms", "p99 ms", "CPU µs/event"], rows),
             "CPU is the sidecar's own process; for the reference it is the publisher's. Latency is of one request.",
             table(["fact", "value"], [[key, value] for key, value in facts.items()]),
+            "Who said it (one seal when an event is stored, one check when it is read):",
+            table(SEAL_HEADERS, seal_rows()),
             "What a hook costs the Gateway's event loop (microseconds a call, 20,000 calls each, real spool on disk):",
             table(["handler", "median", "p99"], hooks),
         ]

@@ -1,11 +1,13 @@
 import { expect, test } from "vitest";
-import { failed, type LiveEvent, merged, NO_FILTER, passes, summary } from "../src/lib/events";
+import { failed, type LiveEvent, merged, NO_FILTER, passes, place, said, summary } from "../src/lib/events";
 
 const event = (sequence: number, more: Record<string, unknown> = {}): LiveEvent => ({
   sequence,
   storedAt: "2026-11-24T12:00:00.000Z",
   bytes: 10,
   whole: true,
+  origin: "gateway",
+  tainted: true,
   event: { subject: "agent.events.tool.exec.completed", ...more },
 });
 const numbers = (events: readonly LiveEvent[]) => events.map((one) => one.sequence);
@@ -30,6 +32,16 @@ test("each filter has to let it through", () => {
   ] as const) {
     expect(passes(one, { ...NO_FILTER, ...filter }), JSON.stringify(filter)).toBe(expected);
   }
+});
+
+test("a row says who said it, not what an event from outside claims", () => {
+  const one = event(1, { sessionkey: "agent:main:main" });
+  expect(place(one)).toBe("agent:main:main");
+  expect(place({ ...one, origin: "outside" })).toBe("outside");
+  expect(place(event(1))).toBe("gateway");
+  expect(said(one)).toBe("said by gateway (tainted)");
+  expect(said({ origin: "outside", tainted: true })).toBe("said by outside");
+  expect(said({ origin: "operator", tainted: false })).toBe("said by operator");
 });
 
 test("a row says what matters", () => {

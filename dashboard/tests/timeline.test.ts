@@ -7,6 +7,8 @@ const at = (seconds: number) => new Date(Date.UTC(2026, 10, 24, 12, 0, 0) + seco
 const event = (subject: string, seconds: number, data: Record<string, unknown> = {}): LiveEvent => ({
   sequence: ++number,
   storedAt: at(seconds),
+  origin: "gateway",
+  tainted: true,
   bytes: 1,
   whole: true,
   event: { subject: `agent.events.${subject}`, time: at(seconds), data },

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from openclaw_nats.errors import InvalidInput
 from openclaw_nats.events.messages import Message, Stored, StoredMessage
+from openclaw_nats.events.origin import OUTSIDE, Origin
 
 
 class EventLog(Protocol):
@@ -151,13 +152,18 @@ class EventSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One message of the schedules stream. `time` is when it was stored, seconds since the Unix epoch."""
+    """One message of the schedules stream. `time` is when it was stored, seconds since the Unix epoch.
+
+    `ours` says that a sidecar with our key wrote it, `vouched` that one did, or that it is older than seals.
+    """
 
     subject: str
     sequence: int
     body: bytes
     headers: Mapping[str, str]
     time: float
+    ours: bool = True
+    vouched: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +210,7 @@ class ScheduleLog(Protocol):
         alone: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> int:
-        """Store a message in place of the one on that subject; its sequence.
+        """Store a message in place of the one on that subject; its sequence. Without `headers` it is sealed as ours.
 
         Raises Conflict when that one's sequence is not `revision` (0: there is none), or when there is a message on the
         pattern `alone`. Returns when it is on disk.
@@ -262,7 +268,7 @@ class Parcel:
     `key` is the idempotency key and, through the plugin, the run's id: a repeated parcel has the same key and the same
     content. `hops` is what the events of the run that it starts carry. `way` is how an earlier attempt went.
     `traceparent` is that of its first event that has one, `made_by` the mark of the first agent that made one of them:
-    a parcel that holds such an event is never trusted.
+    a parcel that holds such an event is never trusted. `origin` is who said its events.
     """
 
     key: str
@@ -283,6 +289,12 @@ class Parcel:
     way: str = ""
     traceparent: str = ""
     made_by: str = ""
+    origin: Origin = OUTSIDE
+
+    @property
+    def believed(self) -> bool:
+        """Whether what its events say about the Gateway may be passed on as true."""
+        return self.origin.name != OUTSIDE.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,4 +100,4 @@ def test_a_number_that_no_reader_holds_is_shown_as_it_is_written(capsys: pytest.
     shown = capsys.readouterr().out
     assert "1e400" in shown
     assert "1.5" in shown
-    assert _identity(LiveEvent(7, "", len(one), True, msgspec.Raw(one))) == {"id": "e1"}
+    assert _identity(LiveEvent(7, "", len(one), True, "outside", True, msgspec.Raw(one))) == {"id": "e1"}

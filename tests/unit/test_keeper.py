@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import pytest
 
 from openclaw_nats.events.envelope import Event, encode
 from openclaw_nats.events.lateness import too_late
+from openclaw_nats.ports import Record
 from openclaw_nats.schedules.cron_book import CronBook
 from openclaw_nats.schedules.keeper import REFRESH_SECONDS, Keeper
 from tests.support.memory_schedules import MemorySchedules
@@ -189,3 +191,28 @@ async def test_history_does_not_grow_for_ever() -> None:
     await book.save({"name": "pulse", "cron": "* * * * *"})
     await world.pass_(5 * HOUR, keeper)
     assert len(await world.fired()) < 100 + 61
+
+
+class _AnotherKeys(MemorySchedules):
+    """A schedules stream as a sidecar sees it whose key did not seal what lies there."""
+
+    async def last(self, pattern: str) -> Record | None:
+        found = await super().last(pattern)
+        return None if found is None else dataclasses.replace(found, ours=False)
+
+
+async def test_who_has_another_key_arms_nothing_for_a_gateway_that_would_not_believe_it() -> None:
+    world = World()
+    world.log = _AnotherKeys(lambda: world.clock.now)
+    _, cron = world.sidecar("kitchen")
+    await cron.save({"name": "daily", "cron": "0 8 * * *"})
+    [armed] = await world.log.subjects("agent.schedules.armed.cron.>")
+    office, _ = world.sidecar("office")
+    await office.step()
+    assert await world.log.subjects("agent.schedules.armed.cron.>") == [armed], "what its own sidecar armed stays"
+    await world.log.purge("agent.schedules.armed.cron.>")
+    await world.pass_(2 * REFRESH_SECONDS, office)
+    assert await world.log.subjects("agent.schedules.armed.cron.>") == []
+    kitchen, _ = world.sidecar("kitchen")
+    await kitchen.step()
+    assert await world.log.subjects("agent.schedules.armed.cron.>") == [armed]

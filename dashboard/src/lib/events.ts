@@ -13,6 +13,16 @@ export function attribute(event: LiveEvent, name: string): string {
   return typeof value === "string" || typeof value === "number" ? String(value) : "";
 }
 
+/** Who said it, in words: of an event or a delivery. */
+export function said(one: { origin: string; tainted: boolean }): string {
+  return `said by ${one.origin}${one.tainted && one.origin !== "outside" ? " (tainted)" : ""}`;
+}
+
+/** Where a row says that an event is from: what it claims itself counts only when it is not from outside. */
+export function place(event: LiveEvent): string {
+  return (event.origin !== "outside" && attribute(event, "sessionkey")) || event.origin;
+}
+
 /** What a row says besides the subject: the tool, the model, an error, how long it took. */
 export function summary(event: LiveEvent): string {
   const data = event.event.data;

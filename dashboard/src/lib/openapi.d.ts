@@ -431,7 +431,7 @@ export interface components {
             matched: boolean;
             reason: string;
         };
-        /** @description One event as lists show it. A large one (`whole` is false) comes without its data: `/api/events/<sequence>` has it. `bytes` is the size of its message in the stream. */
+        /** @description One event as lists show it. A large one (`whole` is false) comes without its data: `/api/events/<sequence>` has it. `bytes` is the size of its message in the stream. `origin` is who said it, `tainted` as in Delivery. */
         LiveEvent: {
             sequence: number;
             /**
@@ -441,6 +441,8 @@ export interface components {
             storedAt: string;
             bytes: number;
             whole: boolean;
+            origin: string;
+            tainted: boolean;
             event: {
                 [key: string]: unknown;
             };

@@ -45,7 +45,9 @@ class Caller(CallerFields):
     @property
     def origin(self) -> Origin:
         """Where the events of what it makes come from."""
-        return Origin(agent=self.agent_id, session=self.session_key, hops=self.hops, cause=self.cause)
+        return Origin(
+            agent=self.agent_id, session=self.session_key, hops=self.hops, cause=self.cause, tainted=self.is_tainted
+        )
 
     def session_for(self, target: object) -> dict[str, str]:
         """A route's target from what the agent asked for; raise NotAllowed for one that is not its own."""

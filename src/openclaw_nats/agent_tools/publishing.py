@@ -14,9 +14,11 @@ from openclaw_nats.agent_tools.limits import Limits
 from openclaw_nats.contract import tools
 from openclaw_nats.errors import InvalidEvent
 from openclaw_nats.events import envelope, json_text, trace
-from openclaw_nats.events.decoding import document_of
+from openclaw_nats.events.decoding import document_of, nobodys
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.ids import uuid7
+from openclaw_nats.events.messages import StoredMessage
+from openclaw_nats.events.origin import of_agent
 from openclaw_nats.events.session_keys import folded
 from openclaw_nats.events.subjects import check_pattern
 from openclaw_nats.outbound.ingest import Ingest
@@ -65,9 +67,10 @@ class Publishing:
             priority=envelope.DEFAULT_PRIORITY if wanted.priority is None else wanted.priority,
             data=msgspec.Raw(msgspec.json.encode(wanted.payload)),
         )
-        await self._ingest.prepare(event, caller.mark)  # what is wrong with it costs nothing of the minute
+        origin = of_agent(caller.agent_id, tainted=caller.is_tainted)
+        await self._ingest.prepare(event, origin, caller.mark)  # what is wrong with it costs nothing of the minute
         self._limits.count_publish(caller.agent_id)
-        done = await self._ingest.store(event, caller.mark)
+        done = await self._ingest.store(event, origin, caller.mark)
         return Answer({"id": done.id, "subject": done.subject, "duplicate": done.duplicate})
 
     async def request(self, caller: Caller, given: object) -> Answer:
@@ -100,7 +103,8 @@ class Publishing:
                 continue
             scanned += 1
             document = json_text.shown(document_of(message))
-            if self._may_see(caller, document, wanted.session):
+            if self._may_see(caller, message, document, wanted.session):
+                document["origin"] = message.origin.name
                 found.append(document)
                 if len(found) > wanted.limit:
                     del found[0]
@@ -112,10 +116,13 @@ class Publishing:
             )
         return Answer(result, shown)
 
-    def _may_see(self, caller: Caller, document: dict[str, Any], session: str | None) -> bool:
+    def _may_see(self, caller: Caller, message: StoredMessage, document: dict[str, Any], session: str | None) -> bool:
+        if session is not None and not message.believed:
+            return False
         if session is not None and folded(str(document.get("sessionkey") or "")) != folded(session):
             return False
-        return self._limits.read == "all" or caller.maker.may_see(self._gateway_id, document)
+        owners = [document] if message.believed else [document, nobodys(document)]
+        return self._limits.read == "all" or all(caller.maker.may_see(self._gateway_id, one) for one in owners)
 
 
 def _moment(value: str, name: str) -> float:
@@ -139,7 +146,7 @@ def _shorten(events: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
         text = msgspec.json.encode(event.get("data")).decode()
         short = {
             key: event[key]
-            for key in ("id", "subject", "time", "agentid", "sessionkey", "runid", "priority", "hops")
+            for key in ("id", "subject", "time", "origin", "agentid", "sessionkey", "runid", "priority", "hops")
             if event.get(key)
         }
         short["data"] = event.get("data") if len(text) <= MAX_EVENT else f"{text[:MAX_EVENT]}… [{len(text)} characters]"

@@ -84,7 +84,7 @@ async def _documents(
 
 
 def _line(message: StoredMessage | None, numbered: bool) -> bytes:
-    """A message as a line: its document, or `{"sequence": …, "event": <document>}`.
+    """A message as a line: its document, or `{"sequence": …, "origin": …, "tainted": …, "event": <document>}`.
 
     One that a mistake of ours can't show is left out, and logged.
     """
@@ -95,4 +95,8 @@ def _line(message: StoredMessage | None, numbered: bool) -> bytes:
     except Exception as error:
         log.error("history.bug", sequence=message.sequence, error=repr(error), exc_info=True)
         return b"\n"
-    return b'{"sequence":%d,"event":%s}\n' % (message.sequence, document) if numbered else document + b"\n"
+    if not numbered:
+        return document + b"\n"
+    tainted = b"true" if message.origin.tainted else b"false"
+    said = b'"origin":"%s","tainted":%s' % (message.origin.name.encode(), tainted)
+    return b'{"sequence":%d,%s,"event":%s}\n' % (message.sequence, said, document)

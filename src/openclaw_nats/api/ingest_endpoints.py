@@ -17,13 +17,14 @@ from starlette.responses import Response
 
 from openclaw_nats.api.bodies import decode_json, media_type, read_body
 from openclaw_nats.api.json_answers import json_response
-from openclaw_nats.api.problems import name_of
+from openclaw_nats.api.problems import Malformed, name_of
 from openclaw_nats.api.queries import parameters
 from openclaw_nats.contract import events as shapes
 from openclaw_nats.errors import Filtered, InvalidEvent
 from openclaw_nats.events import content, envelope, json_text, modes, trace
 from openclaw_nats.events.envelope import MAX_EVENT_BYTES, parse_time
 from openclaw_nats.events.ids import uuid7
+from openclaw_nats.events.origin import OUTSIDE, Origin, by_key
 from openclaw_nats.events.subjects import check_subject
 from openclaw_nats.outbound.ingest import BatchOutcome, Ingest
 from openclaw_nats.outbound.meters import IngestMeters
@@ -77,30 +78,32 @@ class IngestEndpoints:
 
         One event that can't be stored is an error; in a batch it is named in `rejected`, and the others are stored.
         """
-        retry_since = _retry_since(request)
+        retry_since, origin_of = _retry_since(request), _origin_of(request)
         if _is_one_event(request):
-            return await self._one(request, await read_body(request, MAX_EVENT_BYTES), retry_since)
+            return await self._one(request, await read_body(request, MAX_EVENT_BYTES), retry_since, origin_of)
         subject = _subject(request)
         kind = media_type(request, BATCH_TYPES)
         body = content.without_mark(await read_body(request, MAX_BATCH_BYTES))
         if subject and kind == JSON and not _holds_events(body):
-            return await self._one(request, body, retry_since)
+            return await self._one(request, body, retry_since, origin_of)
         lines = _lines(json_text.well_formed(body)) if kind in NDJSON else {}
         documents = list(lines.values()) if kind in NDJSON else _array(body)
         if len(documents) > MAX_BATCH_EVENTS:
             raise InvalidEvent(f"{len(documents)} events in one request; the limit is {MAX_BATCH_EVENTS}")
         if subject:
             documents = [_on_subject(document, subject) for document in documents]
-        outcome = await self._ingest.ingest(documents, retry_since)
+        outcome = await self._ingest.ingest(documents, retry_since, origin_of)
         if kind not in NDJSON and body.lstrip()[:1] == b"{" and outcome.rejected:
             raise outcome.rejected[0][1]
         for _, error in outcome.rejected:
             self._meters.rejected(name_of(error))
         return json_response(_answer(outcome, lines=list(lines)))
 
-    async def _one(self, request: Request, body: bytes, retry_since: float | None) -> Response:
+    async def _one(
+        self, request: Request, body: bytes, retry_since: float | None, origin_of: Callable[[str], Origin]
+    ) -> Response:
         event, document = _one_event(request, body)
-        return json_response(_answer(await self._ingest.ingest([document], retry_since), event))
+        return json_response(_answer(await self._ingest.ingest([document], retry_since, origin_of), event))
 
 
 def _is_one_event(request: Request) -> bool:
@@ -196,9 +199,17 @@ def _own_subject(headers: Mapping[str, str]) -> str:
 
 def _subject(request: Request) -> str:
     """The subject in the address, checked; empty without one."""
-    known = ("subject", "routes") if request.url.path == "/api/publish" else ("subject",)
+    known = ("subject", "routes") if request.url.path == "/api/publish" else ("subject", "origin")
     given = parameters(request, known).get("subject")
     return "" if given is None else check_subject(given)
+
+
+def _origin_of(request: Request) -> Callable[[str], Origin]:
+    """Who says the events: who has the key may say that they are somebody else's, and nothing more."""
+    given = request.query_params.get("origin")
+    if given not in (None, OUTSIDE.name):
+        raise Malformed("origin can only be outside: what else an event's origin is, the sidecar finds out itself")
+    return by_key if given is None else lambda subject: OUTSIDE
 
 
 def _on_subject(document: bytes, subject: str) -> bytes:

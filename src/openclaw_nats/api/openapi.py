@@ -48,6 +48,7 @@ def document() -> dict[str, Any]:
                     problems=(400, 408, 413, 415, 422, 503),
                     parameters=[
                         _parameter("subject", "query", _SUBJECT),
+                        _parameter("origin", "query", {"type": "string", "enum": ["outside"]}),
                         _parameter(RETRY_HEADER, "header", {"type": "string", "format": "date-time"}),
                     ],
                 ),

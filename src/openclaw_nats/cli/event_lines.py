@@ -22,12 +22,16 @@ _COMMANDS = ("command", "cmd", "path", "file_path", "filePath", "url", "query", 
 _MARKS = {"✓": "green", "✗": "red"}
 
 
-def event_lines(sequence: int, event: dict[str, Any]) -> list[list[str | Styled]]:
-    """The parts of an event's line, no wider than the terminal; of two lines, where one has no room for all."""
+def event_lines(sequence: int, event: dict[str, Any], origin: str = "") -> list[list[str | Styled]]:
+    """The parts of an event's line, no wider than the terminal; of two lines, where one has no room for all.
+
+    At its end stands where it is from: a session or agent if the Gateway says so, else who said it.
+    """
     subject = short_subject(event.get("subject", ""))
     mark, text = summary(subject, event.get("data"), str(event.get("time", "")))
     colour = _MARKS.get(mark)
-    where = plain(event.get("sessionkey") or event.get("agentid") or "")
+    claimed = "" if origin == "outside" else event.get("sessionkey") or event.get("agentid")
+    where = plain(claimed or origin)
     width = room()
     head = f"{sequence:>6}  {shortened(plain(moment(str(event.get('time', '')))), _TIME):20}  "
     subject, text = plain(subject), plain(text)

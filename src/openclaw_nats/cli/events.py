@@ -13,18 +13,25 @@ from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.output import block, json_option, line, print_json, print_json_line
 from openclaw_nats.cli.sidecar_client import SidecarDown
 from openclaw_nats.cli.times import moment
+from openclaw_nats.events.decoding import document_with_origin
 from openclaw_nats.events.json_text import lenient
+from openclaw_nats.events.origin import Origin
 from openclaw_nats.terminal_text import to_json
 
 DEFAULT_LIMIT = 50
 SUBJECT_HELP = "Only subjects that this pattern covers, such as 'tool.>' (agent.events. may be left out)."
 
 
+_SHORT = {"openclaworigin": "origin", "openclawtainted": "tainted"}
+
+
 class Numbered(msgspec.Struct):
-    """A line of `GET /api/events?numbered=true`: the event as it is stored, and its sequence in the stream."""
+    """A line of `GET /api/events?numbered=true`: the event as it is stored, its sequence in the stream, who said it."""
 
     sequence: int
     event: msgspec.Raw
+    origin: str = "outside"
+    tainted: bool = True
 
 
 @click.group("events", cls=Group, invoke_without_command=True)
@@ -68,6 +75,7 @@ def show_command(as_json: bool, sequence: int) -> None:
         return
     line(f"event {sequence} of the stream, {moment(str(event.get('time', '')))}, on {event.get('subject', '')}")
     for name, value in event.items():
+        name = _SHORT.get(name, name)
         if name not in ("data", "time", "subject", "specversion"):
             line(f"  {name:16} {value if isinstance(value, str) else to_json(value)}")
     if "data" in event:
@@ -97,8 +105,8 @@ def numbered(lines: Iterator[bytes]) -> Iterator[Numbered]:
 def print_event(one: Numbered, *, as_json: bool) -> None:
     """Print an event: its document, or a line for people."""
     if as_json:
-        print_json_line(bytes(one.event))
+        print_json_line(document_with_origin(bytes(one.event), Origin(one.origin, one.tainted)))
         return
     event: Any = lenient(bytes(one.event))
-    for parts in event_lines(one.sequence, event if isinstance(event, dict) else {"data": event}):
+    for parts in event_lines(one.sequence, event if isinstance(event, dict) else {"data": event}, one.origin):
         line(*parts)

@@ -85,8 +85,12 @@ def command(as_json: bool, database: Path | None, events: bool, dry_run: bool, u
         click.confirm("Take this over, and switch the older one off?", default=True, abort=True)
     copied = 0
     if events and theirs and theirs.get("agent_events"):
+        # What others have published there is nobody's word here.
+        def of_others(lines: bytes) -> dict[str, Any]:
+            return client.post_lines(lines, "?origin=outside")
+
         copied = streams.copy_events(
-            found.nats_url, client.post_lines, lambda seen: say("·", "Events", f"{seen} of {theirs['agent_events']}")
+            found.nats_url, of_others, lambda seen: say("·", "Events", f"{seen} of {theirs['agent_events']}")
         )
         say("✓", "Events", f"{copied} copied into our stream")
     switch.run(plan)

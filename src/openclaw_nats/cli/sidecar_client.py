@@ -94,9 +94,9 @@ class SidecarClient:
                 f"the connection to the sidecar broke: {words_for(error)}", hint="`openclaw-nats status` shows more."
             ) from None
 
-    def post_lines(self, lines: bytes) -> dict[str, Any]:
+    def post_lines(self, lines: bytes, query: str = "") -> dict[str, Any]:
         """Send events as NDJSON and return what became of them; raise SidecarError."""
-        response = self._send("POST", "/api/events", lines, 60.0)
+        response = self._send("POST", f"/api/events{query}", lines, 60.0)
         data = self._read(response)
         if response.status >= 400:
             raise _refusal(response.status, data)

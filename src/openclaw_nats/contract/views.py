@@ -15,13 +15,15 @@ _Document = Annotated[Raw, Meta(extra_json_schema={"type": "object", "additional
 
 class LiveEvent(Answer):
     """One event as lists show it. A large one (`whole` is false) comes without its data: `/api/events/<sequence>` has
-    it. `bytes` is the size of its message in the stream.
+    it. `bytes` is the size of its message in the stream. `origin` is who said it, `tainted` as in Delivery.
     """
 
     sequence: int
     stored_at: Time
     bytes: int
     whole: bool
+    origin: str
+    tainted: bool
     event: _Document
 
 

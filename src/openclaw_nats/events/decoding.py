@@ -35,6 +35,17 @@ def document_of(message: StoredMessage) -> bytes:
     return decode_message(message)[0].document
 
 
+def document_with_origin(document: bytes, origin: Origin) -> bytes:
+    """A document with who said it as the attributes `openclaworigin` and `openclawtainted`, whatever it says itself."""
+    if b'"openclaworigin"' in document or b'"openclawtainted"' in document or b"\\u" in document:
+        fields = _RAW.decode(document)
+        fields.pop("openclaworigin", None)
+        fields.pop("openclawtainted", None)
+        document = msgspec.json.encode(fields)
+    said = msgspec.json.encode({"openclaworigin": origin.name, "openclawtainted": origin.tainted})
+    return said if document == b"{}" else document.rstrip()[:-1] + b"," + said[1:]
+
+
 @dataclass(slots=True)
 class Decoded:
     """A message on its way in, decoded once: its document, what routing has to know of its envelope, its context.
@@ -55,11 +66,21 @@ class Decoded:
     _context: Mapping[str, object] | None = field(default=None, repr=False, compare=False)
 
     @property
+    def owners(self) -> tuple[Mapping[str, str], ...]:
+        """Whose it may be: as it says itself and, where that is not believed, nobody's. Who may see both, sees it."""
+        return (self.owner,) if self.believed else (self.owner, nobodys(self.owner))
+
+    @property
     def context(self) -> Mapping[str, object]:
         """What conditions see of it, worked out once. Raises Poison for numbers that nothing can read."""
         if self._context is None:
             self._context = context_of(json_text.values(self.document), self.origin.name, believed=self.believed)
         return self._context
+
+
+def nobodys(event: Mapping[str, Any]) -> dict[str, Any]:
+    """What is left of an event's attributes when nothing in it says whose it is."""
+    return {"subject": event.get("subject", ""), "source": "outside"}
 
 
 def decode_message(message: StoredMessage) -> tuple[Decoded, str]:

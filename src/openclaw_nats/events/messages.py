@@ -12,7 +12,8 @@ class Message:
     """One event as it is handed to the event log: where to, under which id, which bytes.
 
     `id` is what it is deduplicated by: a keyed hash (events/identity.py), never what the publisher chose. `plain` and
-    `source` are the event's own, by which messages of versions without such a key are known.
+    `source` are the event's own, by which messages of versions without such a key are known; for `seal` see
+    events/seals.py.
     """
 
     subject: str
@@ -20,6 +21,7 @@ class Message:
     body: bytes
     plain: str = ""
     source: str = ""
+    seal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Stored:
     duplicate: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StoredMessage:
     """One message as the event log returns it. `time` is when it was stored, nanoseconds since the Unix epoch.
 

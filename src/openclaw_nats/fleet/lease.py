@@ -38,7 +38,9 @@ _PAUSES = {WAITING: _FIRST_SECONDS, HELD: RENEW_SECONDS, REFUSED: _LOOK_SECONDS,
 
 
 class Claim(msgspec.Struct, frozen=True, rename="camel"):
-    """What the lease's message says. `since` and `written` are the holder's clock, for operators only."""
+    """What the lease's message says. `since` and `written` are the holder's clock, for operators only; `key` is by what
+    the key is known with which it seals (Seals.fingerprint).
+    """
 
     gateway_id: str
     place: Place
@@ -47,6 +49,7 @@ class Claim(msgspec.Struct, frozen=True, rename="camel"):
     since: float
     written: float
     ended: bool = False
+    key: str = ""
 
 
 def steady() -> float:
@@ -64,10 +67,12 @@ class Lease:
         place: Place,
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = steady,
+        key: str = "",
     ) -> None:
         self._store = store
         self._gateway_id = gateway_id
         self._place = place
+        self._key = key
         self._clock = clock
         self._ticks = ticks
         self._revision = 0
@@ -218,7 +223,7 @@ class Lease:
     async def _write(self, revision: int, epoch: int, now: float, *, ended: bool = False) -> int:
         nonce = secrets.token_hex(8)
         self._nonces = [*self._nonces[1 - _KNOWN_NONCES :], nonce]
-        claim = Claim(self._gateway_id, self._place, nonce, epoch, self.since or now, now, ended)
+        claim = Claim(self._gateway_id, self._place, nonce, epoch, self.since or now, now, ended, self._key)
         return await self._store.write(msgspec.json.encode(claim), revision)
 
     def _refuse(self, other: Claim, *, alive: bool) -> None:

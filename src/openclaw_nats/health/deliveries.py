@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from openclaw_nats.contract import health as shapes
@@ -11,6 +12,7 @@ from openclaw_nats.gateway.hooks import Hooks
 from openclaw_nats.gateway.sender import GatewaySender
 from openclaw_nats.inbound.delivery import Deliveries
 from openclaw_nats.inbound.flow_control import FlowControl
+from openclaw_nats.inbound.forgeries import Forgeries
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.inbound.inbox_space import InboxSpace
 from openclaw_nats.inbound.intake import Intake
@@ -48,6 +50,8 @@ class DeliveriesReport:
     takeover: Takeover
     space: InboxSpace
     pauses: Pauses
+    forgeries: Forgeries
+    more_notes: Callable[[], str] = lambda: ""
 
     async def report(self) -> shapes.DeliveryHealth:
         """The part of `/api/health` about deliveries."""
@@ -74,7 +78,9 @@ class DeliveriesReport:
             ],
             missed=self.losses.report(),
             inbox=self.space.report(),
-            notes=[note for note in (self.takeover.note, self.space.note) if note],
+            notes=[
+                note for note in (self.takeover.note, self.space.note, self.forgeries.text, self.more_notes()) if note
+            ],
             budgets=self.notices.budgets,
             pauses=self.pauses.every(),
             loop_guard=shapes.LoopGuardHealth(self.guard.max_hops, self.guard.stopped, self.guard.last),
@@ -85,6 +91,9 @@ class DeliveriesReport:
                 wrapping=self.channel.wraps,
             ),
         )
+
+    def _notes(self) -> tuple[str, ...]:
+        return self.takeover.note, self.space.note, self.forgeries.text, self.more_notes()
 
     def _error(self) -> str:
         if not self.gate.allowed:

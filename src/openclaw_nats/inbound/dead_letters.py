@@ -11,6 +11,7 @@ from openclaw_nats.errors import InvalidInput, Unavailable
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.events.identity import DEAD, Identity
 from openclaw_nats.events.messages import Message
+from openclaw_nats.events.origin import GATEWAY
 from openclaw_nats.events.subjects import PREFIX
 from openclaw_nats.ports import EventLog, Gate, OpenGate
 from openclaw_nats.storage import inbox
@@ -78,4 +79,5 @@ class DeadLetters:
         body = msgspec.json.encode(letter)
         subject = DLQ_PREFIX + row.subject.removeprefix(PREFIX)
         number = f"{row.place}:{row.route_id}:{int(row.changed_at * 1000)}"
-        return Message(subject, self._identity.message_id(DEAD, "", number), body)
+        seal = self._identity.seals.seal(subject, body, GATEWAY)
+        return Message(subject, self._identity.message_id(DEAD, "", number), body, seal=seal)

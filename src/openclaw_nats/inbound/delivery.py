@@ -21,6 +21,7 @@ from openclaw_nats.errors import GiveUp, Poison, RetryLater, Unavailable
 from openclaw_nats.events import json_text, trace
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.makers import agent_made
+from openclaw_nats.events.origin import Origin, joint
 from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.flow_control import FlowControl, Release, Retry
 from openclaw_nats.inbound.loop_guard import LoopGuard
@@ -281,7 +282,9 @@ class Deliveries:
             route_id=route.id,
             route=route.name,
             flow_key=release.group[1],
-            target=target_document(route, traceparents, by_agents),
+            target=target_document(
+                route, traceparents, by_agents, joint([Origin(one.origin, one.tainted) for one in waiting])
+            ),
             body=text,
             events=len(members),
             priority=max(one.priority for one in waiting),

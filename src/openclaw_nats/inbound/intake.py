@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
 from openclaw_nats.backoff import wait_after
 from openclaw_nats.errors import Poison, Unavailable
 from openclaw_nats.events.decoding import Decoded, decode_message
-from openclaw_nats.events.identity import place_of
+from openclaw_nats.events.identity import event_of
 from openclaw_nats.events.lateness import too_late
 from openclaw_nats.events.makers import Maker
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.flow_control import FlowControl
+from openclaw_nats.inbound.forgeries import FORGED, Forgeries, is_forged
 from openclaw_nats.inbound.judging import Judge
 from openclaw_nats.inbound.loop_guard import LoopGuard
 from openclaw_nats.inbound.losses import Losses
@@ -32,15 +33,20 @@ log = structlog.get_logger(__name__)
 
 MAX_WAITING = 200_000
 _PAUSE = 1.0
-_TICK_SECONDS = 1.0  # a tick that fires on time is stored within that
+_COPY_SECONDS = 10.0  # what is sealed, or fires on time, is stored within that
+
+
+async def _at_once() -> None:
+    """Nothing to wait for."""
 
 
 class Intake:
     """Takes messages out of the stream as long as it runs; `wake` is called when there is something to deliver.
 
     `may_see` says whether an agent's route may bring it an event of such an owner (events/makers.py); `full` why
-    nothing more can be taken at present, empty when it can. `fired_at` is when a tick
-    fired first, whose copy may be stored again much later (sealed_ticks.py); None for what is none of ours.
+    nothing more can be taken at present, empty when it can. `sealed_at` is when a sealed event was stored first, whose
+    copy may be stored again later (events/seals.py); None for what is none of ours. `begin` returns when it is known
+    which messages are older than all seals.
     """
 
     def __init__(
@@ -55,19 +61,21 @@ class Intake:
         documents: Documents,
         meters: InboundMeters,
         wake: Callable[[], None],
-        place: Callable[[StoredMessage], str] = lambda message: place_of(message.sequence, message.time),
-        fired_at: Callable[[StoredMessage], float | None] = lambda message: None,
+        sealed_at: Callable[[StoredMessage], float | None] = lambda message: None,
+        begin: Callable[[], Awaitable[None]] = _at_once,
         may_see: Callable[[Maker, Mapping[str, str]], bool] = lambda maker, event: True,
         gate: Gate | None = None,
         losses: Losses | None = None,
+        forgeries: Forgeries | None = None,
         full: Callable[[], str] = lambda: "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._may_see = may_see
-        self._place_of = place
-        self._fired_at = fired_at
+        self._sealed_at = sealed_at
+        self._begin = begin
         self._gate = gate or OpenGate()
         self._losses = losses
+        self._forgeries = forgeries or Forgeries()
         self._full = full
         self._source = source
         self._database = database
@@ -96,6 +104,7 @@ class Intake:
                 await self._gate.wait()
                 self.last_error, subscribed = "", None  # who had the name meanwhile may have moved the consumer
             try:
+                await self._begin()
                 if subscribed != self._book.patterns:
                     subscribed = await self._subscribe()
                 if not subscribed:
@@ -192,17 +201,21 @@ class Intake:
         routes = [
             route for route in self._book.index.routes_for(message.subject) if message.sequence > route.after_sequence
         ]
-        if routes and (fired := self._fired_at(message)) is not None:
-            routes = [route for route in routes if not _is_old_copy(route, fired, message.time / 1e9)]
+        if routes and (sealed := self._sealed_at(message)) is not None:
+            routes = [route for route in routes if not _is_old_copy(route, sealed, message.time / 1e9)]
         if not routes:
             return []
         decoded, broken = _decoded(message)
+        forged = is_forged(message)
+        if forged:
+            self._meters.forged.inc()
+            self._forgeries.note(message)
         rows = []
         for route in routes:
-            if route.maker is not None and not self._may_see(route.maker, decoded.owner):
+            if route.maker is not None and not all(self._may_see(route.maker, owner) for owner in decoded.owners):
                 continue
             reason, key = broken, ""
-            if not broken and route.looks_inside:
+            if not broken and route.looks_inside and not forged:
                 try:
                     judged = await self._judge.judge(route, decoded)
                 except Poison as error:
@@ -217,7 +230,10 @@ class Intake:
                 if judged is None:
                     continue
                 key = judged
-            rows.append(self._row(message, decoded, route, reason, key))
+            row = self._row(message, decoded, route, reason, key)
+            if forged:
+                row.state, row.reason = "dropped", FORGED
+            rows.append(row)
         return rows
 
     def _row(self, message: StoredMessage, decoded: Decoded, route: Route, reason: str, key: str) -> NewDelivery:
@@ -229,7 +245,7 @@ class Intake:
         if state == "pending" and late is not None:
             state, reason = "expired", f"its schedule fired {late:.0f} s late, and its job skips runs that late"
         return NewDelivery(
-            place=self._place_of(message),
+            place=event_of(message),
             event_id=decoded.id,
             route_id=route.id,
             route=route.name,
@@ -249,9 +265,9 @@ class Intake:
         )
 
 
-def _is_old_copy(route: Route, fired: float, stored: float) -> bool:
-    """Whether a tick fired before the route was made, and was stored after it: as a copy. Times are Unix times."""
-    return fired + _TICK_SECONDS < route.made_at <= stored
+def _is_old_copy(route: Route, sealed: float, stored: float) -> bool:
+    """Whether an event was stored before the route was made, and again after it: as a copy. Times are Unix times."""
+    return sealed + _COPY_SECONDS < route.made_at <= stored
 
 
 def _decoded(message: StoredMessage) -> tuple[Decoded, str]:

@@ -19,7 +19,9 @@ import structlog
 from openclaw_nats.contract.health import Missed
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.envelope import Event, encode, format_time, type_of
+from openclaw_nats.events.identity import BUS, Identity
 from openclaw_nats.events.messages import Message
+from openclaw_nats.events.origin import GATEWAY
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.positions import put
 from openclaw_nats.ports import EventLog, EventSource, Gate, Position, Standing
@@ -58,6 +60,7 @@ class Losses:
         events: EventLog,
         meters: InboundMeters,
         gateway_id: str,
+        identity: Identity,
         wants: Callable[[], bool],
         gate: Gate,
         clock: Callable[[], float] = time.time,
@@ -67,6 +70,7 @@ class Losses:
         self._events = events
         self._meters = meters
         self._gateway_id = gateway_id
+        self._identity = identity
         self._wants = wants
         self._gate = gate
         self._clock = clock
@@ -194,7 +198,10 @@ class Losses:
             gatewayid=self._gateway_id,
             data=msgspec.Raw(msgspec.json.encode(data)),
         )
-        await self._events.append([Message(EVENTS_MISSED, event.id, encode(event))])
+        body = encode(event)
+        number = self._identity.message_id(BUS, event.source, event.id)
+        seal = self._identity.seals.seal(EVENTS_MISSED, body, GATEWAY)
+        await self._events.append([Message(EVENTS_MISSED, number, body, seal=seal)])
 
 
 def _put_back(kept: Account, standing: Standing) -> bool:

@@ -20,6 +20,9 @@ class InboundMeters:
         self.missed = Counter(
             prefix + "events_missed", "Events that left the stream before this sidecar read them", registry=registry
         )
+        self.forged = Counter(
+            prefix + "events_forged", "Events from outside on subjects of the Gateway or the bus", registry=registry
+        )
         self._matched = Counter(
             prefix + "deliveries", "Deliveries made (an event for a route)", ["route"], registry=registry
         )

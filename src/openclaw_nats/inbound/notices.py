@@ -16,6 +16,7 @@ from openclaw_nats.events.envelope import Event, encode, format_time, type_of
 from openclaw_nats.events.identity import BUS, Identity
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message
+from openclaw_nats.events.origin import GATEWAY
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.ports import EventLog
@@ -111,4 +112,6 @@ class Notices:
         )
         if len(self._waiting) < 100:
             number = self._identity.message_id(BUS, event.source, event.id)
-            self._waiting.append(Message(subject, number, encode(event)))
+            body = encode(event)
+            seal = self._identity.seals.seal(subject, body, GATEWAY)
+            self._waiting.append(Message(subject, number, body, seal=seal))

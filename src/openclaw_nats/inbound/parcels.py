@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 import msgspec
 
+from openclaw_nats.events.origin import OUTSIDE, Origin
 from openclaw_nats.inbound.route import Route
 from openclaw_nats.inbound.target import target_from
 from openclaw_nats.ports import Parcel
 from openclaw_nats.storage.rows import Dispatch
 
-_HOW = ("trusted", "confirm", "text", "traceparents", "madeBy")
+_HOW = ("trusted", "confirm", "text", "traceparents", "madeBy", "origin", "tainted")
 
 
-def target_document(route: Route, traceparents: Sequence[str], by_agents: str) -> str:
+def target_document(route: Route, traceparents: Sequence[str], by_agents: str, origin: Origin = OUTSIDE) -> str:
     """A route's target as JSON, with what else the request depends on."""
     return msgspec.json.encode(
         {
@@ -24,6 +25,8 @@ def target_document(route: Route, traceparents: Sequence[str], by_agents: str) -
             "text": route.document.template is not None,
             **({"traceparents": traceparents} if traceparents else {}),
             **({"madeBy": by_agents} if by_agents else {}),
+            "origin": origin.name,
+            "tainted": origin.tainted,
         }
     ).decode()
 
@@ -60,4 +63,5 @@ def parcel_of(dispatch: Dispatch) -> Parcel:
         way=dispatch.way,
         traceparent=next(iter(found.get("traceparents", ())), ""),
         made_by=str(found.get("madeBy", "")),
+        origin=Origin(str(found.get("origin", OUTSIDE.name)), bool(found.get("tainted", True))),
     )

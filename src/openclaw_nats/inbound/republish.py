@@ -8,6 +8,7 @@ import msgspec
 
 from openclaw_nats.errors import GiveUp, InvalidInput, RetryLater, Unavailable
 from openclaw_nats.events import trace
+from openclaw_nats.events.conditions import CLAIMS
 from openclaw_nats.events.envelope import type_of
 from openclaw_nats.events.identity import REPUBLISH, Identity
 from openclaw_nats.events.messages import Message, Stored
@@ -32,14 +33,7 @@ class Republisher:
             await self._plain(parcel)
             return Receipt(WAY, "", "accepted")
         documents = [_again(one, parcel, place) for place, one in enumerate(_documents(parcel))]
-        messages = [
-            Message(
-                parcel.subject,
-                self._identity.message_id(REPUBLISH, str(one["source"]), str(one["id"])),
-                msgspec.json.encode(one),
-            )
-            for one in documents
-        ]
+        messages = [self._message(parcel, one) for one in documents]
         try:
             results = await self._log.append(messages)
         except Unavailable as error:
@@ -49,6 +43,13 @@ class Republisher:
                 raise GiveUp(str(result))
         assert isinstance(results[0], Stored)  # noqa: S101  (what is no InvalidInput is stored)
         return Receipt(WAY, str(results[0].sequence), "ok")
+
+    def _message(self, parcel: Parcel, document: dict[str, object]) -> Message:
+        number = self._identity.message_id(REPUBLISH, str(document["source"]), str(document["id"]))
+        body = msgspec.json.encode(document)
+        return Message(
+            parcel.subject, number, body, seal=self._identity.seals.seal(parcel.subject, body, parcel.origin)
+        )
 
     async def _plain(self, parcel: Parcel) -> None:
         body = parcel.text.encode()
@@ -73,7 +74,7 @@ def _again(document: dict[str, object], parcel: Parcel, place: int) -> dict[str,
     return {
         "specversion": "1.0",
         "source": "openclaw-nats",
-        **document,
+        **{name: value for name, value in document.items() if parcel.believed or name not in CLAIMS},
         "id": f"{parcel.key}.{place}",
         "subject": parcel.subject,
         "type": type_of(parcel.subject),

@@ -138,8 +138,7 @@ def live_event(message: StoredMessage) -> LiveEvent:
     except Exception as error:
         log.error("live.bug", sequence=message.sequence, error=repr(error), exc_info=True)
         document = msgspec.json.encode({"subject": ascii(message.subject)[1:-1]})
-        at = format_time(message.time // 1_000_000)
-        return LiveEvent(message.sequence, at, len(message.body), False, msgspec.Raw(document))
+        return _shown(message, document, whole=False)
 
 
 def _live_event(message: StoredMessage) -> LiveEvent:
@@ -152,5 +151,10 @@ def _live_event(message: StoredMessage) -> LiveEvent:
         document = msgspec.json.encode(fields)
         if len(document) > WHOLE_BYTES:  # a foreign event with huge attributes
             document = msgspec.json.encode({"subject": message.subject})
+    return _shown(message, document, whole=whole)
+
+
+def _shown(message: StoredMessage, document: bytes, *, whole: bool) -> LiveEvent:
     at = format_time(message.time // 1_000_000)
-    return LiveEvent(message.sequence, at, len(message.body), whole, msgspec.Raw(document))
+    said = message.origin
+    return LiveEvent(message.sequence, at, len(message.body), whole, said.name, said.tainted, msgspec.Raw(document))

@@ -13,7 +13,7 @@ from openclaw_nats.contract import views
 from openclaw_nats.contract.views import LiveEvent
 from openclaw_nats.errors import NotFound
 from openclaw_nats.events import json_text
-from openclaw_nats.events.decoding import document_of
+from openclaw_nats.events.decoding import document_of, document_with_origin
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.insight.live import live_event
@@ -85,12 +85,12 @@ class StreamViews:
         self._cache: dict[str, tuple[float, object]] = {}
 
     async def event(self, sequence: int) -> bytes:
-        """One event whole, as a CloudEvents document; raise NotFound."""
+        """One event whole, as a CloudEvents document with who said it; raise NotFound."""
         if sequence >= 1:
             found = self._log.read(subject=EVERYTHING, since=0.0, limit=None, follow=False, after=sequence - 1)
             async for message in found:
                 if message is not None and message.sequence == sequence:
-                    return document_of(message)
+                    return document_with_origin(document_of(message), message.origin)
                 break
         raise NotFound(f"the stream has no event {sequence}", hint="It may be older than stream.max_age.")
 

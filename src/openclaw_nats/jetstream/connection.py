@@ -30,6 +30,7 @@ from nats.errors import Error as NatsError
 from nkeys import NkeysError
 
 from openclaw_nats.errors import NoAnswer, NotFound, StreamConflict, Unavailable, words_for
+from openclaw_nats.events.seals import Seals
 from openclaw_nats.jetstream.client import SturdyClient
 from openclaw_nats.jetstream.payload_limit import PayloadLimit
 from openclaw_nats.jetstream.refusals import HINT, Refusals, in_words, may_not
@@ -164,6 +165,7 @@ class Connection:
         self._suspect = 0
         self.refusals = Refusals(options.inbox_prefix)
         self._closed = asyncio.Event()
+        self.seals: Seals | None = None  # without it nothing that is read is believed
         self.on_connect: Callable[[], Awaitable[None]] | None = None
         self.since = time.time()
         self.last_error = ""

@@ -222,7 +222,7 @@ class JetStreamSource:
         self._heard = time.monotonic()
         place = place_of(message)
         if place is not None:
-            self._buffer.append(Delivered(stored(message, place), message.reply))
+            self._buffer.append(Delivered(stored(message, place, self._connection.seals), message.reply))
             for token in self._open:  # the messages of all requests come in one stream; the oldest is filled first
                 self._open[token] -= 1
                 if self._open[token] <= 0:

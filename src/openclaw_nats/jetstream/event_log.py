@@ -20,6 +20,7 @@ from openclaw_nats.errors import InvalidInput, NoAnswer, TooLarge, Unavailable, 
 from openclaw_nats.events import envelope
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message, Stored, StoredMessage
+from openclaw_nats.events.seals import SEAL
 from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.jetstream.connection import Connection, parse_reply
 from openclaw_nats.jetstream.reading import newest_on, read_stream
@@ -109,15 +110,15 @@ class JetStreamEventLog:
         last = len(messages)
         try:
             for position, message in enumerate(messages[:-1], 1):
-                headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(position), "Nats-Msg-Id": message.id}
+                headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(position), **_headers(message)}
                 await client.publish(message.subject, message.body, headers=headers)
         except (NatsError, OSError) as error:
             raise Unavailable(f"NATS did not take a batch: {words_for(error)}") from error
         headers = {
             "Nats-Batch-Id": batch,
             "Nats-Batch-Sequence": str(last),
-            "Nats-Msg-Id": messages[-1].id,
             "Nats-Batch-Commit": "1",
+            **_headers(messages[-1]),
         }
         answer = parse_reply(await self._connection.request(messages[-1].subject, messages[-1].body, headers))
         if "error" in answer:
@@ -135,8 +136,8 @@ class JetStreamEventLog:
             replies: list[asyncio.Future[Msg]] = []
             try:
                 for message in messages[start : start + _PIPELINE]:
-                    headers = {"Nats-Msg-Id": message.id}
-                    replies.append(await self._connection.start_request(message.subject, message.body, headers))
+                    sent = self._connection.start_request(message.subject, message.body, _headers(message))
+                    replies.append(await sent)
                 results += [_result(parse_reply(await self._connection.finish_request(reply))) for reply in replies]
             except Unavailable as error:
                 error.unknown = error.unknown or bool(results) or len(replies) > 1  # others of them may be there
@@ -201,6 +202,10 @@ class JetStreamEventLog:
     async def subject_counts(self) -> dict[str, int]:
         """How many messages each subject of the stream has."""
         return await self._streams.subject_counts()
+
+
+def _headers(message: Message) -> dict[str, str]:
+    return {"Nats-Msg-Id": message.id, SEAL: message.seal} if message.seal else {"Nats-Msg-Id": message.id}
 
 
 def _result(answer: dict[str, Any]) -> Stored | InvalidInput:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from openclaw_nats.errors import Conflict, StreamConflict
 from openclaw_nats.jetstream.connection import Connection, checked, parse_reply
 from openclaw_nats.jetstream.gateway_names import token_of
-from openclaw_nats.jetstream.reading import last_on
+from openclaw_nats.jetstream.reading import last_on, read_stream
 from openclaw_nats.jetstream.streams import LEASES, Streams
 
 _WRONG_SEQUENCE = 10071
@@ -39,6 +39,12 @@ class JetStreamLeaseStore:
         self._check()
         found = await last_on(self._connection, LEASES, f"agent.leases.{token_of(gateway_id)}")
         return (found.time, found.body) if found is not None else None
+
+    async def every(self) -> list[bytes]:
+        """What all leases on this NATS say."""
+        self._check()
+        found = read_stream(self._connection, LEASES, "agent.leases.*", replaced=True)
+        return [message.body async for message in found if message is not None]
 
     def _check(self) -> None:
         if not self._connection.ready:

@@ -116,7 +116,7 @@ class Reader:
             if place.delivered != self._count:
                 raise Lost("a message was lost on the way")
             self._open -= 1
-            messages.append(stored(message, place))
+            messages.append(stored(message, place, self._connection.seals if self._bodies else None))
             return
         status, text = status_of(message), (message.headers or {}).get("Description", "")
         if status == "503" or (status == "409" and "Deleted" in text):

@@ -21,6 +21,7 @@ from nats.aio.msg import Msg
 from openclaw_nats.errors import Conflict, Unsupported
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.events.lateness import headers_for
+from openclaw_nats.events.seals import SEAL
 from openclaw_nats.jetstream.connection import Connection, checked, parse_reply
 from openclaw_nats.jetstream.reading import last_on, read_stream
 from openclaw_nats.jetstream.streams import SCHEDULES, Streams
@@ -49,7 +50,7 @@ class JetStreamScheduleLog:
         async for message in read_stream(self._connection, SCHEDULES, pattern, replaced=True):
             if message is not None:
                 moment = message.time / 1e9
-                found.append(Record(message.subject, message.sequence, message.body, message.headers, moment))
+                found.append(self._record(message.subject, message.sequence, message.body, message.headers, moment))
         return found
 
     async def last(self, pattern: str) -> Record | None:
@@ -58,7 +59,13 @@ class JetStreamScheduleLog:
         found = await last_on(self._connection, SCHEDULES, pattern)
         if found is None:
             return None
-        return Record(found.subject, found.sequence, found.body, _headers(found.headers), found.time)
+        return self._record(found.subject, found.sequence, found.body, _headers(found.headers), found.time)
+
+    def _record(self, subject: str, sequence: int, body: bytes, headers: Mapping[str, str], time: float) -> Record:
+        seals, seal = self._connection.seals, headers.get(SEAL, "")
+        ours = bool(seal) and seals is not None and seals.is_document(seal, subject, body)
+        older = not seal and seals is not None and time * 1e9 < seals.unsealed_until
+        return Record(subject, sequence, body, headers, time, ours, ours or older)
 
     async def subjects(self, pattern: str) -> list[str]:
         """See ScheduleLog.subjects."""
@@ -83,6 +90,8 @@ class JetStreamScheduleLog:
     ) -> int:
         """See ScheduleLog.write."""
         self._check()
+        if headers is None and self._connection.seals is not None:
+            headers = {SEAL: self._connection.seals.document(subject, body)}
         sent = {**(headers or {}), **_guard(alone)}
         if revision is not None:
             sent["Nats-Expected-Last-Subject-Sequence"] = str(revision)

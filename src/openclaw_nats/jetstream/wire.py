@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from nats.aio.msg import Msg
 
 from openclaw_nats.events.messages import StoredMessage
+from openclaw_nats.events.seals import Seals
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +36,18 @@ def place_of(message: Msg) -> Place | None:
     return Place(int(tokens[at]), int(tokens[at + 1]), int(tokens[at + 2]), int(tokens[at + 3]))
 
 
-def stored(message: Msg, place: Place) -> StoredMessage:
-    """The message as the event log returns it."""
-    return StoredMessage(
+def stored(message: Msg, place: Place, seals: Seals | None) -> StoredMessage:
+    """The message as the event log returns it, with what its seal proves."""
+    found = StoredMessage(
         sequence=place.sequence,
         subject=message.subject,
         headers=dict(message.headers or {}),
         body=message.data,
         time=place.time,
         pending=place.pending,
+        believed=False,
     )
+    return found if seals is None else seals.checked(found)
 
 
 def status_of(message: Msg) -> str:

@@ -13,9 +13,10 @@ from openclaw_nats.contract.events import PublishRequest
 from openclaw_nats.errors import Filtered, InvalidEvent, InvalidInput, InvalidSubject, Mistake, TooLarge, Unavailable
 from openclaw_nats.events import envelope, json_text, modes
 from openclaw_nats.events.envelope import Event
-from openclaw_nats.events.identity import API, Identity
+from openclaw_nats.events.identity import Identity
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message, Stored
+from openclaw_nats.events.origin import OPERATOR, Origin, by_key
 from openclaw_nats.events.subjects import check_subject
 from openclaw_nats.outbound.filters import SubjectFilter
 from openclaw_nats.outbound.meters import IngestMeters
@@ -90,14 +91,16 @@ class Ingest:
 
     async def take(self, event: Event, document: bytes) -> Published:
         """Store one CloudEvent as the document that it came as (envelope.read); raise InvalidInput or Unavailable."""
-        return await self._publish(event, await self._let_through(event, document, API), again=True)
+        return await self._publish(event, await self._let_through(event, document, OPERATOR), again=True)
 
-    async def store(self, event: Event, publisher: str = API, *, again: bool = False) -> Published:
-        """Store one event of a publisher (events/identity.py); raise InvalidInput or Unavailable.
+    async def store(
+        self, event: Event, origin: Origin = OPERATOR, publisher: str = "", *, again: bool = False
+    ) -> Published:
+        """Store one event; raise InvalidInput or Unavailable. `publisher` (events/identity.py): else its origin's name.
 
         `again` says that it may have been stored before, since its publisher gave it its id.
         """
-        return await self._publish(event, await self.prepare(event, publisher), again=again)
+        return await self._publish(event, await self.prepare(event, origin, publisher), again=again)
 
     async def _publish(self, event: Event, message: Message, *, again: bool) -> Published:
         if again and self._clock() < self._plain_until + self._window:  # under its plain id, by the version before
@@ -112,23 +115,30 @@ class Ingest:
         self._meters.stored(int(not result.duplicate), int(result.duplicate))
         return Published(event.id, event.subject, result.sequence, result.duplicate)
 
-    async def prepare(self, event: Event, publisher: str = API) -> Message:
+    async def prepare(self, event: Event, origin: Origin = OPERATOR, publisher: str = "") -> Message:
         """An event as it is stored: checked, let through by the filter, redacted; raise InvalidInput."""
         envelope.check(event)
         document = envelope.encode(event)
         json_text.check(document)
-        return await self._let_through(event, document, publisher)
+        return await self._let_through(event, document, origin, publisher)
 
-    async def _let_through(self, event: Event, document: bytes, publisher: str) -> Message:
-        message = await self._prepare(event, document, publisher)
+    async def _let_through(self, event: Event, document: bytes, origin: Origin, publisher: str = "") -> Message:
+        message = await self._prepare(event, document, origin, publisher)
         if message is None:
             raise Filtered(
                 f"the operator's filter keeps {event.subject} out", hint="See filter.allow and filter.block in config."
             )
         return message
 
-    async def ingest(self, documents: Sequence[bytes], retry_since: float | None = None) -> BatchOutcome:
+    async def ingest(
+        self,
+        documents: Sequence[bytes],
+        retry_since: float | None = None,
+        origin_of: Callable[[str], Origin] = by_key,
+    ) -> BatchOutcome:
         """Store a batch of CloudEvents; an event that is wrong does not cost the others.
+
+        `origin_of` says who says an event, by its subject.
 
         `retry_since` says that some of them may have been stored by an earlier try that began then (Unix time). When
         that is longer ago than the stream's deduplication window, the stream itself is searched for them.
@@ -138,7 +148,8 @@ class Ingest:
         places: list[int] = []
         for index, document in enumerate(documents):
             try:
-                message = await self._prepare(*envelope.read(document, subject_of=modes.subject_for), API)
+                event, kept = envelope.read(document, subject_of=modes.subject_for)
+                message = await self._prepare(event, kept, origin_of(event.subject))
             except InvalidInput as error:
                 outcome.rejected.append((index, error))
                 continue
@@ -184,7 +195,7 @@ class Ingest:
             data=request.payload,
         )
 
-    async def _prepare(self, event: Event, document: bytes, publisher: str) -> Message | None:
+    async def _prepare(self, event: Event, document: bytes, origin: Origin, publisher: str = "") -> Message | None:
         if not self._filter.allows(event.subject):
             return None
         if self._redactor is not None and event.data:
@@ -198,8 +209,9 @@ class Ingest:
         limit = min(envelope.MAX_EVENT_BYTES + 4096, self._log.max_body)
         if len(document) > limit:
             raise TooLarge(f"the event is {len(document)} bytes long; the limit is {limit}")
-        number = self._identity.message_id(publisher, event.source, event.id)
-        return Message(event.subject, number, document, event.id, event.source)
+        number = self._identity.message_id(publisher or origin.name, event.source, event.id)
+        seal = self._identity.seals.seal(event.subject, document, origin)
+        return Message(event.subject, number, document, event.id, event.source, seal)
 
     async def _drop_stored(
         self, messages: list[Message], places: list[int], retry_since: float | None, outcome: BatchOutcome

@@ -15,6 +15,7 @@ from openclaw_nats.errors import Conflict, InvalidInput, InvalidSchedule, NotFou
 from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.lateness import too_late
+from openclaw_nats.events.origin import Origin as Said
 from openclaw_nats.ports import Record, ScheduleLog
 from openclaw_nats.schedules import names
 from openclaw_nats.schedules.document import (
@@ -57,7 +58,7 @@ class CronBook:
         gateway_id: str,
         timezone: str,
         prepare: Callable[[Event], Awaitable[bytes]],
-        seal: Callable[[str, bytes], Mapping[str, str]] = lambda subject, body: {},
+        seal: Callable[[str, bytes, Said], Mapping[str, str]] = lambda subject, body, origin: {},
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._log = schedule_log
@@ -165,7 +166,8 @@ class CronBook:
             event = msgspec.structs.replace(event, hops=max(event.hops, origin.hops), causationid=origin.cause)
         where = names.fired("manual", job.key, int(now * 1000), job.subject)
         body = await self._prepare(event)
-        await self._log.write(where, body, headers=self._seal(job.subject, body))
+        said = job.said if origin is None else Said(job.said.name, job.said.tainted or origin.tainted)
+        await self._log.write(where, body, headers=self._seal(job.subject, body, said))
         return Fire("fired", now, now, True, event.id)
 
     async def history(self, name: str, limit: int) -> list[Fire]:

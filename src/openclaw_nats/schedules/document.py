@@ -13,7 +13,7 @@ import msgspec
 from openclaw_nats.contract.checking import check, within
 from openclaw_nats.contract.schedules import JobDocument, TimerDocument
 from openclaw_nats.errors import InvalidSchedule
-from openclaw_nats.events import envelope
+from openclaw_nats.events import envelope, origin
 from openclaw_nats.events.envelope import Event, format_time
 from openclaw_nats.events.makers import Maker
 from openclaw_nats.events.subjects import check_subject
@@ -29,12 +29,20 @@ _DURATIONS = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d)\s*)+")
 
 
 class Origin(msgspec.Struct, rename="camel", omit_defaults=True):
-    """Who made a job or timer: `by` is empty for the operator. `hops` is how deep in deliveries the agent's run was."""
+    """Who made a job or timer: `by` is empty for the operator. `hops` is how deep in deliveries the agent's run was,
+    `tainted` whether something from outside may have led to it.
+    """
 
     agent: str = ""
     session: str = ""
     hops: int = 0
     cause: str = ""
+    tainted: bool = True
+
+    @property
+    def said(self) -> origin.Origin:
+        """Who says what it publishes (events/origin.py)."""
+        return origin.of_agent(self.agent, tainted=self.tainted)
 
     @property
     def by(self) -> str:
@@ -75,7 +83,8 @@ class StoredJob(msgspec.Struct, rename="camel", omit_defaults=True):
 class Job:
     """A job that can be worked with. `revision` is the stream's sequence of its document, `key` its name as a token.
 
-    `gateway` is the Gateway that it belongs to; empty for one of 0.1.0, until it is found out (Keeper.owned).
+    `gateway` is the Gateway that it belongs to; empty for one of 0.1.0, until it is found out (Keeper.owned). For
+    `ours` and `vouched` see Record.
     """
 
     key: str
@@ -85,11 +94,23 @@ class Job:
     cron: Cron
     missed: MissedPolicy
     subject: str
+    ours: bool = True
+    vouched: bool = True
 
     @property
     def name(self) -> str:
         """Its unique name."""
         return self.stored.document.name
+
+    @property
+    def author(self) -> Origin:
+        """Who made it, as far as that can be believed."""
+        return self.stored.origin if self.vouched else Origin()
+
+    @property
+    def said(self) -> origin.Origin:
+        """Who says what it publishes: nobody that is known, if somebody else has put it into the stream."""
+        return self.stored.origin.said if self.vouched else origin.OUTSIDE
 
     @property
     def enabled(self) -> bool:
@@ -177,9 +198,9 @@ def job_event(job: Job, scheduled: float, fired: float, *, manual: bool = False)
     note: dict[str, Any] = {"jobName": job.name, "scheduledFor": _ms(scheduled), "firedAt": _ms(fired)}
     number = f"cron:{key_of(job.name)}:{_ms(scheduled)}" + (":manual" if manual else "")
     note |= {"manual": True} if manual else {}
-    document, origin = job.stored.document, job.stored.origin
+    document, author = job.stored.document, job.author
     return _event(
-        number, "cron", job.gateway, job.subject, scheduled, document.payload, document.priority, origin, _cron=note
+        number, "cron", job.gateway, job.subject, scheduled, document.payload, document.priority, author, _cron=note
     )
 
 

@@ -24,6 +24,7 @@ from openclaw_nats.errors import Conflict, InvalidInput, InvalidSchedule, Unavai
 from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.lateness import too_late
+from openclaw_nats.events.origin import Origin
 from openclaw_nats.ports import Arm, Gate, OpenGate, Record, ScheduleLog
 from openclaw_nats.schedules import names
 from openclaw_nats.schedules.cron import next_runs
@@ -55,7 +56,7 @@ class Keeper:
         schedule_log: ScheduleLog,
         gateway_id: str,
         prepare: Callable[[Event], Awaitable[bytes]],
-        seal: Callable[[str, bytes], Mapping[str, str]] = lambda subject, body: {},
+        seal: Callable[[str, bytes, Origin], Mapping[str, str]] = lambda subject, body, origin: {},
         clock: Callable[[], float] = time.time,
         gate: Gate | None = None,
     ) -> None:
@@ -208,6 +209,9 @@ class Keeper:
             log.error("cron.unreadable", subject=record.subject, error=str(error))
             return
         self._revisions[key] = job.revision
+        if job.gateway != self._gateway_id and not job.ours:  # its own sidecar would not believe our seal
+            self._checks.pop(key, None)
+            return
         armed = await self._armed(job)
         if not job.enabled:
             await self._log.purge(names.all_armed(key))
@@ -245,9 +249,8 @@ class Keeper:
             where = names.fired("cron", job.key, tick, job.subject) if verdict == "run" else None
             try:
                 alone = names.one_tick(job.key, tick)
-                await self._log.write(
-                    where or names.skipped(job.key, tick), body, alone=alone, headers=self._seal(job.subject, body)
-                )
+                headers = self._seal(job.subject, body, job.said)
+                await self._log.write(where or names.skipped(job.key, tick), body, alone=alone, headers=headers)
                 log.info("cron.missed", job=job.name, verdict=verdict, late_seconds=round(now - tick))
             except Conflict:
                 log.debug("cron.settled_elsewhere", job=job.name)
@@ -266,7 +269,7 @@ class Keeper:
                 target=names.fired("cron", job.key, tick, job.subject),
                 at=float(tick),
                 body=(body := await self._body(job, tick, tick)),
-                headers=self._seal(job.subject, body),
+                headers=self._seal(job.subject, body, job.said),
                 alone=names.one_tick(job.key, tick),
                 keep=job.missed.keep(tick, following if frequent else None),
             )
@@ -311,7 +314,7 @@ def job_of(record: Record) -> Job:
     try:
         job = compile_job(_decoder.decode(record.body), record.sequence, key)
         names.check_place(job.name, key)
-        return job
+        return dataclasses.replace(job, ours=record.ours, vouched=record.vouched)
     except InvalidInput:
         raise
     except Exception as error:  # whatever another version or program wrote there

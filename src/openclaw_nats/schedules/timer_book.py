@@ -15,6 +15,7 @@ from openclaw_nats.errors import Conflict, InvalidSchedule, NotFound
 from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import Event, format_time
 from openclaw_nats.events.makers import Maker, maker_of
+from openclaw_nats.events.origin import Origin as Said
 from openclaw_nats.ports import Arm, Record, ScheduleLog
 from openclaw_nats.schedules import names
 from openclaw_nats.schedules.cron_book import OPERATOR
@@ -54,7 +55,7 @@ class TimerBook:
         schedule_log: ScheduleLog,
         gateway_id: str,
         prepare: Callable[[Event], Awaitable[bytes]],
-        seal: Callable[[str, bytes], Mapping[str, str]] = lambda subject, body: {},
+        seal: Callable[[str, bytes, Said], Mapping[str, str]] = lambda subject, body, origin: {},
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._log = schedule_log
@@ -152,7 +153,7 @@ class TimerBook:
         where = names.timer_subject(key)
         body = await self._prepare(event)
         target = names.fired("timer", key, int(at * 1000), event.subject)
-        await self._log.arm([Arm(where, target, at, body, headers=self._seal(event.subject, body))])
+        await self._log.arm([Arm(where, target, at, body, headers=self._seal(event.subject, body, origin.said))])
         log.info("timer.set", timer=document.name, seconds=round(at - now))
         return _timer(Record(where, 0, body, {}, now)), old is None
 

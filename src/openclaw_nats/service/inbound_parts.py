@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import aiohttp
 from prometheus_client import CollectorRegistry
 
-from openclaw_nats.events.identity import Identity
+from openclaw_nats.events.identity import Identity, event_of
 from openclaw_nats.gateway.channel import PluginChannel
 from openclaw_nats.gateway.hooks import Hooks
 from openclaw_nats.gateway.sender import GatewaySender
@@ -21,6 +21,7 @@ from openclaw_nats.inbound.delivery import Deliveries
 from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.dry_run import DryRun
 from openclaw_nats.inbound.flow_control import FlowControl
+from openclaw_nats.inbound.forgeries import Forgeries
 from openclaw_nats.inbound.housekeeping import Housekeeping
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.inbound.inbox_space import InboxSpace
@@ -36,7 +37,6 @@ from openclaw_nats.inbound.render_process import RenderProcesses
 from openclaw_nats.inbound.rendering import Renderer
 from openclaw_nats.inbound.republish import Republisher
 from openclaw_nats.inbound.route_book import RouteBook
-from openclaw_nats.inbound.sealed_ticks import SealedTicks
 from openclaw_nats.inbound.stream_contents import StreamContents
 from openclaw_nats.inbound.stream_trial import StreamTrial
 from openclaw_nats.inbound.target import TURN_KINDS
@@ -44,6 +44,7 @@ from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.consumer import JetStreamSource
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
 from openclaw_nats.ports import Gate, Sender
+from openclaw_nats.service.beginning import Beginning
 from openclaw_nats.settings import Settings
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
@@ -107,6 +108,7 @@ def build_inbound(
     registry: CollectorRegistry,
     gate: Gate,
     correction: Callable[[], float],
+    beginning: Beginning,
 ) -> Inbound:
     """Wire the way in and take up what the last process left; needs a running event loop."""
     meters = InboundMeters(registry)
@@ -189,18 +191,19 @@ def build_inbound(
     pauses.tell = lambda what, data: notices.tell(PAUSE_NOTICES[what], data)
     reads_all = settings.agents.read == "all"
     judge = Judge()
-    ticks = SealedTicks(identity)
     losses = Losses(
         database=database,
         source=source,
         events=event_log,
         meters=meters,
         gateway_id=settings.gateway_id,
+        identity=identity,
         wants=lambda: bool(book.patterns),
         gate=gate,
     )
     space = InboxSpace(database, meters, settings.inbox.max_bytes, settings.inbox.keep)
 
+    forgeries = Forgeries(identity.seals.is_foreign)
     intake = Intake(
         source=source,
         database=database,
@@ -211,16 +214,15 @@ def build_inbound(
         documents=documents,
         meters=meters,
         wake=deliveries.wake,
-        place=ticks.place_of,
-        fired_at=ticks.fired_at,
+        sealed_at=identity.seals.sealed_at,
+        begin=beginning.ensure,
         full=lambda: space.problem,
         may_see=lambda maker, event: reads_all or maker.may_see(settings.gateway_id, event),
         gate=gate,
         losses=losses,
+        forgeries=forgeries,
     )
-    inbox_service = InboxService(
-        database, book, flow, meters, deliveries.wake, StreamContents(event_log, ticks.place_of)
-    )
+    inbox_service = InboxService(database, book, flow, meters, deliveries.wake, StreamContents(event_log, event_of))
 
     async def note_plugin() -> None:
         if channel.connected and channel.can_run and not sender.plugin_known:
@@ -272,5 +274,6 @@ def build_inbound(
             takeover=takeover,
             space=space,
             pauses=pauses,
+            forgeries=forgeries,
         ),
     )

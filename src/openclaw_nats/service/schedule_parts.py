@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from openclaw_nats.events.envelope import Event
-from openclaw_nats.events.identity import SEAL, Identity
+from openclaw_nats.events.identity import Identity
+from openclaw_nats.events.origin import Origin
+from openclaw_nats.events.seals import SEAL
 from openclaw_nats.fleet.living import why_not_gone
 from openclaw_nats.fleet.place import place_of
 from openclaw_nats.health.schedules import SchedulesReport
@@ -48,8 +50,8 @@ def build_schedules(
     async def prepare(event: Event) -> bytes:
         return (await ingest.prepare(event)).body
 
-    def seal(subject: str, body: bytes) -> dict[str, str]:
-        return {SEAL: identity.seal(subject, body)}
+    def seal(subject: str, body: bytes, origin: Origin) -> dict[str, str]:
+        return {SEAL: identity.seals.tick(subject, body, origin)}
 
     async def why_not(gateway: str) -> str:
         return why_not_gone(gateway, await leases.of(gateway), place, clock())

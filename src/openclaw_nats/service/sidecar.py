@@ -44,6 +44,7 @@ from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.tool_endpoints import ToolEndpoints
 from openclaw_nats.errors import OpenClawNatsError, SettingsError, StreamConflict, Unavailable
 from openclaw_nats.events.identity import Identity
+from openclaw_nats.fleet.keys import OtherKeys
 from openclaw_nats.fleet.lease import Lease
 from openclaw_nats.fleet.place import place_of
 from openclaw_nats.gateway.probe import GatewayProbe
@@ -52,6 +53,7 @@ from openclaw_nats.health.report import Health
 from openclaw_nats.jetstream.connection import Connection, Options
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
 from openclaw_nats.jetstream.lease_store import JetStreamLeaseStore
+from openclaw_nats.jetstream.schedule_log import JetStreamScheduleLog
 from openclaw_nats.jetstream.stream_settings import limits
 from openclaw_nats.jetstream.streams import Streams
 from openclaw_nats.outbound.filters import SubjectFilter
@@ -62,6 +64,7 @@ from openclaw_nats.outbound.publisher import GroupCommitPublisher
 from openclaw_nats.outbound.redaction import Redactor
 from openclaw_nats.outbound.redaction_process import RedactionProcess
 from openclaw_nats.service import logs
+from openclaw_nats.service.beginning import Beginning
 from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.identity_key import identity_key
@@ -97,12 +100,14 @@ class Sidecar:
     spans: SpanExporter | None
     redaction: RedactionProcess
     lease: Lease
+    other_keys: OtherKeys
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
         runs = {
             "nats": self.connection.run,
             "lease": self.lease.run,
+            "other-keys": self.other_keys.run,
             "publisher": self.publisher.run,
             "gateway-probe": self.gateway.run,
             "streams": self._keep_streams,
@@ -152,11 +157,15 @@ async def build(settings: Settings) -> Sidecar:
     meters = IngestMeters(registry)
     reports = PluginReports(SpoolMeters(registry))
     connection = Connection(Options.from_settings(settings))
+    connection.seals = identity.seals
     streams = Streams(connection, settings)
+    identity.seals.keep, identity.seals.clock = settings.inbox.keep, streams.clock.now
     connection.on_connect = streams.ensure
     event_log = JetStreamEventLog(connection, streams)
     gateway_id = settings.gateway_id
-    lease = Lease(JetStreamLeaseStore(connection, streams, gateway_id), gateway_id, place_of(settings.home))
+    lease_store, key = JetStreamLeaseStore(connection, streams, gateway_id), identity.seals.fingerprint
+    lease = Lease(lease_store, gateway_id, place_of(settings.home), key=key)
+    other_keys = OtherKeys(gateway_id, key, lease_store.every)
     meters.nats_up.set_function(lambda: float(connection.ready and not (event_log.problem or lease.write_error)))
     meters.lease_held.set_function(lambda: float(lease.allowed))
     meters.clock_offset.set_function(lambda: streams.clock.offset)
@@ -175,13 +184,22 @@ async def build(settings: Settings) -> Sidecar:
     )
     disks.DiskMeters(registry).watch(settings)
     inbound = build_inbound(
-        settings, database, identity, connection, event_log, registry, lease, lambda: streams.clock.correction
+        settings,
+        database,
+        identity,
+        connection,
+        event_log,
+        registry,
+        lease,
+        lambda: streams.clock.correction,
+        Beginning(database, identity.seals, JetStreamScheduleLog(connection, streams), streams.clock, gateway_id),
     )
 
     async def ask_gateway() -> bool:
         return inbound.channel.ask_report() and await reports.following(_REPORT_SECONDS)
 
     inbound.book.ask_gateway = ask_gateway
+    inbound.health.more_notes = lambda: other_keys.note
     schedules = build_schedules(settings, connection, streams, ingest, identity, lease)
     gateway = GatewayProbe(settings.gateway.url)
     health = Health(
@@ -262,6 +280,7 @@ async def build(settings: Settings) -> Sidecar:
         spans,
         redaction,
         lease,
+        other_keys,
     )
 
 
