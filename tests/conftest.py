@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
+from tests.support import balance
 from tests.support.processes import NatsServer, Sidecar
 
 # A busy machine makes examples slowly: that says nothing about the code.
@@ -27,6 +29,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         names = Counter(item.nodeid for item in items)
         if twice := [name for name, count in names.items() if count > 1]:
             raise pytest.UsageError(f"{twice[0]} is the name of {names[twice[0]]} tests: run them without workers")
+        items.sort(key=lambda item: balance.rank(item.nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Several workers: tests/support/balance.py says who runs what."""
+    return balance.Balanced(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """All checks and tests, the fast ones first. Arguments go to pytest: `python3 dev.py test tests/unit -k subjects`.
 
+`--fast` alone is what needs no Gateway, no browser and no waiting: all checks, the plugin's and the dashboard's tests,
+and tests/unit.
+
 `--versions` alone is the whole matrix of OpenClaw releases (tests/gateway/test_versions.py),
 `--check` alone is what takes seconds, `--format` alone writes what the formatters would want.
 """
@@ -12,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,7 +23,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # schemathesis gives all its tests one name, of which workers would run only one (tests/conftest.py refuses that): they
 # go alone.
 FUZZ = "tests/integration/test_fuzz.py"
-PARTS = (["--numprocesses=4", "--dist=loadfile", "--durations=40", f"--ignore={FUZZ}"], [FUZZ])
+# The order in which workers take tests: tests/support/balance.py.
+WORKERS = ["--numprocesses=4", "--dist=loadfile", "--no-loadscope-reorder"]
+PARTS = ([*WORKERS, "--durations=40", f"--ignore={FUZZ}"], [FUZZ])
+FAST = ([*WORKERS, "tests/unit"],)
 VERSIONS = "tests/gateway/test_versions.py"
 # What prettier formats (.prettierrc.json, .prettierignore); `python3 dev.py format` writes, the check only looks.
 FORMATTED = ("plugin", "dashboard", "tests/plugin")
@@ -85,6 +92,23 @@ def checks() -> list[tuple[str, list[str]]]:
     ]
 
 
+def failing(commands: list[tuple[str, list[str]]]) -> list[str]:
+    """Run the checks, two at a time, and say how each went; the names of those that failed."""
+
+    def run(one: tuple[str, list[str]]) -> str | None:
+        name, command = one
+        began = time.monotonic()
+        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+        told = f"{'✗' if done.returncode else '✓'} {name} ({time.monotonic() - began:.0f} s)"
+        if done.returncode != 0:
+            told = f"{done.stdout[-8000:]}{done.stderr[-4000:]}\n{told}"
+        print(told, flush=True)
+        return name if done.returncode else None
+
+    with ThreadPoolExecutor(2) as pool:
+        return [name for name in pool.map(run, commands) if name]
+
+
 def as_root() -> list[str]:
     """What to put before a command so that tests may mount small disks: nothing for root, else a user namespace."""
     prefix = ["unshare", "--map-root-user", "--mount"]
@@ -96,25 +120,22 @@ def as_root() -> list[str]:
 def main() -> int:
     """Run everything; the exit code is 1 when anything failed."""
     arguments = sys.argv[1:]
+    parts = FAST if arguments == ["--fast"] else PARTS
+    if arguments == ["--fast"]:
+        arguments = []
     if arguments == ["--versions"]:
         arguments = [VERSIONS, "--versions"]
     quick = arguments == ["--check"]
     if arguments == ["--format"]:
         return formatting()
-    failed = []
+    failed: list[str] = []
     if not quick:
         dashboard_tools()
     if quick or not arguments:
-        for name, command in quick_checks() if quick else checks():
-            began = time.monotonic()
-            done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
-            if done.returncode != 0:
-                failed.append(name)
-                print(done.stdout[-8000:] + done.stderr[-4000:], flush=True)
-            print(f"{'✗' if done.returncode else '✓'} {name} ({time.monotonic() - began:.0f} s)", flush=True)
+        failed = failing(quick_checks() if quick else checks())
     environment = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
     code = 0
-    for part in [] if quick else [arguments] if arguments else PARTS:
+    for part in [] if quick else [arguments] if arguments else parts:
         code |= subprocess.run(
             [sys.executable, "-m", "pytest", *part], cwd=ROOT, env=environment, check=False
         ).returncode
