@@ -42,6 +42,46 @@ def released(flow: FlowControl, now: float) -> list[list[int]]:
     return found
 
 
+def test_urgent_routes_of_the_operator_keep_a_reserve_that_no_other_route_gets() -> None:
+    budgets = Budgets((Limit("hour", 10, 3600),), Limit("route", PLENTY, 3600), (), reserve=0.2)
+    flow = FlowControl(budgets, max_text=10_000_000)
+    for number, lane in ((1, "noise"), (2, "alarm"), (3, "agent")):
+        flow.set_route(number, lane, Policy(batch_size=1), enabled=True)
+    budgets.made_by_operator(1, 8)
+    budgets.made_by_operator(2, 9)
+    budgets.made_by_agent(3)
+
+    def turns(route: int, count: int) -> int:
+        for number in range(count):
+            flow.add(route, "", one(route * 100 + number, NOON, priority=10))  # the events' priority decides nothing
+        sent = 0
+        while found := released(flow, NOON):
+            sent += len(found)
+        return sent
+
+    assert turns(1, 20) == 8
+    assert flow.explain(1, "", NOON) == ("hour is spent", NOON + 3600)
+    assert turns(3, 5) == 0
+    assert turns(2, 20) == 2  # the reserve, and then it is spent for everybody
+    assert flow.explain(2, "", NOON)[0] == "hour is spent"
+    report = budgets.report(NOON)[0]
+    assert (report.used, report.limit, report.reserved, report.free_at) == (10, 10, 2, NOON + 3600)
+    budgets.made_by_operator(2, 5)
+    assert turns(2, 1) == 0
+
+
+@pytest.mark.parametrize("reserve", [0.0, 0.05, 1.0])
+def test_a_reserve_of_nothing_or_of_everything(reserve: float) -> None:
+    budgets = Budgets((Limit("hour", 4, 3600),), Limit("route", PLENTY, 3600), (), reserve)
+    budgets.made_by_operator(1, None)
+    budgets.made_by_operator(2, 10)
+    for _ in range(4 if reserve < 1 else 0):
+        assert budgets.wait(NOON, 1) == (0.0, "")
+        budgets.spend(NOON, 1)
+    assert budgets.wait(NOON, 1) == (NOON + 3600, "hour")
+    assert bool(budgets.wait(NOON, 2)[1]) == (reserve < 1)
+
+
 MONTH = 30 * 86400.0
 
 

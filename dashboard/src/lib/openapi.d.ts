@@ -42,7 +42,7 @@ export interface components {
             size?: number | null;
             wait?: string | null;
         };
-        /** @description Turns that were started in a window. `freeAt`: when one more fits, in seconds since the Unix epoch; 0 is now. `routeId` names the route that a limit for one route is about, `agents` the share of all routes that agents made. */
+        /** @description Turns that were started in a window. `freeAt`: when one more fits, in seconds since the Unix epoch; 0 is now. `routeId` names the route that a limit for one route is about, `agents` the share of all routes that agents made. `reserved` is how many of a limit for all are kept for the operator's routes with priority 9 or 10; for all others it is spent, and `freeAt` set, when the rest is used. */
         Budget: {
             name: string;
             limit: number;
@@ -50,6 +50,7 @@ export interface components {
             freeAt: number;
             routeId?: number;
             agents?: boolean;
+            reserved?: number;
         };
         /** @description Which dead letters; all of them without any filter. `since` and `until` are durations before now, or times. */
         BulkFilters: {

@@ -177,7 +177,8 @@ def spent_budgets(budgets: list[dict[str, Any]]) -> list[str]:
     for (name, limit), ones in spent.items():
         whose = f" by {plural(len(ones), 'route')}" if "routeId" in ones[0] else ""
         until = moment(format_time(int(min(one["freeAt"] for one in ones) * 1000)))
-        said.append(f"{name} ({limit}) is spent{whose}: events wait, until {until} at least")
+        kept = f", {ones[0]['reserved']} of it kept for priority 9 and 10" if ones[0].get("reserved") else ""
+        said.append(f"{name} ({limit}{kept}) is spent{whose}: events wait, until {until} at least")
     return said
 
 

@@ -142,6 +142,8 @@ class Budget(Answer):
     """Turns that were started in a window. `freeAt`: when one more fits, in seconds since the Unix epoch; 0 is now.
 
     `routeId` names the route that a limit for one route is about, `agents` the share of all routes that agents made.
+    `reserved` is how many of a limit for all are kept for the operator's routes with priority 9 or 10; for all others
+    it is spent, and `freeAt` set, when the rest is used.
     """
 
     name: str
@@ -150,6 +152,7 @@ class Budget(Answer):
     free_at: float
     route_id: int | UnsetType = UNSET
     agents: bool | UnsetType = UNSET
+    reserved: int | UnsetType = UNSET
 
 
 class LoopStop(Answer):

@@ -10,6 +10,8 @@ from msgspec import UNSET, UnsetType
 
 from openclaw_nats.contract.health import Budget
 
+URGENT = 9  # from this priority on
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -20,35 +22,45 @@ class Limit:
     seconds: float
 
 
-@dataclass
+@dataclass(eq=False)
 class _Window:
     limit: Limit
     times: deque[float] = field(default_factory=deque)
 
-    def free_at(self, now: float) -> float:
-        """When one more fits: `now` or earlier if one does."""
-        if not self.limit.count:
+    def free_at(self, now: float, kept: int = 0) -> float:
+        """When one more fits that leaves `kept` to others: `now` or earlier if one does."""
+        count = self.limit.count - kept
+        if count <= 0:
             return now + self.limit.seconds
         while self.times and self.times[0] <= now - self.limit.seconds:
             self.times.popleft()
-        if len(self.times) < self.limit.count:
+        if len(self.times) < count:
             return 0.0
-        return self.times[len(self.times) - self.limit.count] + self.limit.seconds
+        return self.times[len(self.times) - count] + self.limit.seconds
 
 
 class Budgets:
     """All turns against the limits for all, each route's against the limit for one route.
 
     Turns for routes that agents made count against `shares` too: what all of those together may have of each limit, so
-    that what one agent subscribes to can't use up what the operator's routes need.
+    that what one agent subscribes to can't use up what the operator's routes need. Of each limit for all, `reserve` is
+    a part that only urgent routes may use: the operator's with priority 9 or 10.
     """
 
-    def __init__(self, overall: tuple[Limit, ...], per_route: Limit, shares: tuple[Limit, ...] = ()) -> None:
+    def __init__(
+        self, overall: tuple[Limit, ...], per_route: Limit, shares: tuple[Limit, ...] = (), reserve: float = 0.0
+    ) -> None:
         self._overall = [_Window(limit) for limit in overall]
         self._shares = [_Window(limit) for limit in shares]
         self._limit = per_route
         self._routes: dict[int, _Window] = {}
         self._agents: set[int] = set()
+        self._reserve = reserve
+        self._urgent: set[int] = set()
+
+    def made_by_operator(self, route_id: int, priority: int | None) -> None:
+        """A route is the operator's, who gave it this priority: events can't make a route urgent."""
+        (self._urgent.add if (priority or 0) >= URGENT else self._urgent.discard)(route_id)
 
     def made_by_agent(self, route_id: int) -> None:
         """A route is an agent's own."""
@@ -76,7 +88,7 @@ class Budgets:
         """(when the next turn of this route fits, the limit in the way); (0, "") when one fits now."""
         worst, name = 0.0, ""
         for window in self._windows(route_id):
-            free = window.free_at(now)
+            free = window.free_at(now, self._kept(window, urgent=route_id in self._urgent))
             if free > max(worst, now):
                 worst, name = free, window.limit.name
         return worst, name
@@ -85,12 +97,16 @@ class Budgets:
         """Each limit for all, and each route's and agents' share that is spent: how much is used, when there is room
         again (0: now).
         """
-        found = [_state(window, now) for window in self._overall]
+        found = [_state(window, now, kept=self._kept(window)) for window in self._overall]
         found += [_state(window, now, agents=True) for window in self._shares if window.free_at(now) > now]
         for route_id, window in self._routes.items():
             if window.free_at(now) > now:
                 found.append(_state(window, now, route_id=route_id))
         return found
+
+    def _kept(self, window: _Window, *, urgent: bool = False) -> int:
+        """How many turns of a limit for all are kept for urgent routes."""
+        return 0 if urgent or window not in self._overall else int(window.limit.count * self._reserve)
 
     def _windows(self, route_id: int) -> Iterator[_Window]:
         yield from self._overall
@@ -112,9 +128,14 @@ def share_of(limits: tuple[Limit, ...], share: float) -> tuple[Limit, ...]:
 
 
 def _state(
-    window: _Window, now: float, *, route_id: int | UnsetType = UNSET, agents: bool | UnsetType = UNSET
+    window: _Window,
+    now: float,
+    *,
+    kept: int = 0,
+    route_id: int | UnsetType = UNSET,
+    agents: bool | UnsetType = UNSET,
 ) -> Budget:
-    free = window.free_at(now)
+    free = window.free_at(now, kept)
     return Budget(
         name=window.limit.name,
         limit=window.limit.count,
@@ -122,4 +143,5 @@ def _state(
         free_at=free if free > now else 0.0,
         route_id=route_id,
         agents=agents,
+        reserved=kept or UNSET,
     )

@@ -306,6 +306,8 @@ class RouteBook:
         route = dataclasses.replace(route, made_at=stored.created_at)
         if route.maker is not None:
             self._flow.budgets.made_by_agent(stored.id)
+        else:
+            self._flow.budgets.made_by_operator(stored.id, route.document.priority)
         self._routes[stored.id] = route
         self._stored[stored.id] = stored
         self._by_name[stored.name] = stored.id

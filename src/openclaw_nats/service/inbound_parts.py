@@ -118,7 +118,9 @@ def build_inbound(
         Limit("budget.route_turns_per_hour", settings.budget.route_turns_per_hour, 3600),
     )
     shares = share_of(limits[:2], settings.agents.budget_share)
-    flow = FlowControl(Budgets(limits[:2], limits[2], shares), settings.delivery.max_text, correction)
+    flow = FlowControl(
+        Budgets(limits[:2], limits[2], shares, settings.budget.reserve), settings.delivery.max_text, correction
+    )
     guard = LoopGuard(settings.delivery.max_hops)
     source = JetStreamSource(connection, settings.gateway_id, SavedPositions(database))
     book = RouteBook(database, source, flow)

@@ -169,6 +169,9 @@ class Budget:
     turns_per_hour: int = setting(WHOLE, 60, "Agent turns in an hour, all routes together; then events wait.")
     turns_per_day: int = setting(WHOLE, 500, "Agent turns in a day, all routes together; then events wait.")
     route_turns_per_hour: int = setting(WHOLE, 30, "Agent turns in an hour for one route; then its events wait.")
+    reserve: float = setting(
+        SHARE, 0.1, "Part of the budgets for all that is kept for your routes with priority 9 or 10: 0 to 1."
+    )
 
 
 @dataclass(frozen=True)
