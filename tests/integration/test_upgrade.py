@@ -1,60 +1,60 @@
-"""A state that an earlier version left is taken up as it is; one of a later version is refused, and stays as it is."""
+"""The present version starts on what 0.1.0 left behind (tests/support/old_state.py made it with the code of 0.1.0)."""
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
+import json
+import re
+import tarfile
+from collections import Counter
 from pathlib import Path
 
-import pytest
-
-from openclaw_nats.storage.database import migrations
-from tests.support.browser import Visitor, sign_in_code
-from tests.support.processes import NatsServer, Sidecar, event, wait_until
-from tests.support.storage import take_back_to
+from tests.support import old_state
+from tests.support.inbound import Bus
+from tests.support.processes import wait_until
 
 
-@pytest.mark.parametrize("version", range(1, len(migrations())))
-def test_nothing_of_an_earlier_versions_state_is_lost(tmp_path: Path, nats: NatsServer, version: int) -> None:
-    one = Sidecar(tmp_path / "state", nats)
-    one.start()
+def acted_on(bus: Bus) -> Counter[str]:
+    """How often the Gateway was told of each event."""
+    return Counter(f"id-{number}" for number in re.findall(r'"number":(\d+)', "\n".join(bus.messages())))
+
+
+def ids(which: range) -> list[str]:
+    return [f"id-{number}" for number in which]
+
+
+def test_nothing_of_0_1_0_is_lost_and_what_waits_goes_out_once(tmp_path: Path) -> None:
+    with tarfile.open(old_state.ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    before = json.loads((tmp_path / "before.json").read_text())
+    bus = Bus(tmp_path, old_state.SETTINGS)
+    bus.sidecar.environment |= old_state.GATEWAY
     try:
-        copy = {"kind": "subject", "subject": "agent.events.custom.copied"}
-        one.call("POST", "/api/routes", {"name": "copies", "pattern": "agent.events.custom.copy", "target": copy})
-        held = {"name": "held", "pattern": "agent.events.custom.held", "target": "main", "flow": {"debounce": "10h"}}
-        one.call("POST", "/api/routes", held)
-        one.post_events(
-            [event(f"{name}-{n}", f"agent.events.custom.{name}") for n in range(3) for name in ("copy", "held")]
-        )
-        wait_until(lambda: one.get("/api/receipts")[1]["receipts"], what="a receipt")
-        wait_until(lambda: one.get("/api/pending")[1]["total"] == 3, what="what waits")
-        before = one.get("/api/routes")[1], one.get("/api/receipts")[1], one.get("/api/pending")[1]["total"]
-        one.signal(15)
-        take_back_to(one.home / "sidecar.db", version)
-        one.start()
-        after = one.get("/api/routes")[1], one.get("/api/receipts")[1], one.get("/api/pending")[1]["total"]
-        assert after == before
-        assert Visitor(f"{one.url}/dashboard").sign_in(sign_in_code(one))["current"] is True
-        assert len([event for event in one.events() if event["subject"].endswith("copied")]) == 3
+        bus.nats.start()
+        bus.sidecar.start()  # the Gateway is away: everything is still as 0.1.0 left it
+        assert json.loads(json.dumps(old_state.said(bus))) == before
+        bus.stub.start()
+        waiting = ids(old_state.numbers(300, old_state.WAITING))
+        wait_until(lambda: acted_on(bus) == Counter(waiting), 60, "what waits for the Gateway")
+        assert bus.call("PATCH", "/api/routes/off", {"enabled": True})[0] == 200
+        off = ids(old_state.numbers(400, old_state.OFF))
+        wait_until(lambda: acted_on(bus) == Counter(waiting + off), 60, "what waits for its route")
+        status, answer = bus.call("POST", "/api/dead/redrive", {})
+        assert status == 200, answer
+        broken = ids(old_state.numbers(200, old_state.DEAD))
+        wait_until(lambda: acted_on(bus) == Counter(waiting + off + broken), 60, "the dead letters")
+        wait_until(lambda: not bus.pending(), what="the end of all deliveries")
+        after = old_state.said(bus)
+        assert after["dead"] == []
+        assert set(before["receipts"]) < set(after["receipts"])
+        assert [one for one in after["events"] if one.startswith("id-")] == before["events"]
+        assert bus.call("POST", "/api/cron/leap%2Fday/run")[0] == 200
+        fired = bus.sidecar.events("?subject=agent.events.custom.leap")
+        assert [one["data"] for one in fired] == [{"n": 1}]
+        # A restart repeats nothing: the present version's own state is whole, too.
+        bus.sidecar.signal(15)
+        bus.sidecar.start()
+        bus.publish("done.x", {"n": 1})
+        wait_until(lambda: len(bus.receipts()) > len(after["receipts"]), what="a new event's receipt")
+        assert acted_on(bus) == Counter(waiting + off + broken)
     finally:
-        one.close()
-
-
-def test_a_later_versions_state_is_refused_in_words_and_not_touched(tmp_path: Path, nats: NatsServer) -> None:
-    one = Sidecar(tmp_path / "state", nats)
-    one.start()
-    one.signal(15)
-    path = one.home / "sidecar.db"
-    with contextlib.closing(sqlite3.connect(path)) as db, db:
-        db.execute("PRAGMA user_version = 99")
-        db.execute("PRAGMA journal_mode = DELETE")
-    one.start(wait=False)
-    assert one.process is not None
-    assert one.process.wait(20) == 1
-    told = (one.home / "sidecar.out").read_text()
-    assert "was written by a newer openclaw-nats (version 99 of its tables" in told
-    assert "Try: Install that version again" in told
-    assert "Traceback" not in told
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone()[0] == 99
-        assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        bus.close()
