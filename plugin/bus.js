@@ -17,7 +17,7 @@ import { cut, reasonOf, toJson } from "./text.js";
 import { traceparentWithin } from "./trace.js";
 import { Uploader } from "./uploader.js";
 
-export const VERSION = "0.1.0";
+export const VERSION = "0.2.0";
 const KEY = Symbol.for("openclaw-nats.bus.v2");
 const REPORT_MS = 10_000;
 const MAX_LINE_BYTES = 900 * 1024;
