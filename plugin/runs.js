@@ -12,6 +12,9 @@ import { wrapUntrusted } from "./untrusted.js";
 const WAIT_MS = 60_000;
 const PAUSE_MS = 1000;
 const LONGEST_MS = 24 * 3_600_000;
+const OUR_LINE = /\[\s{0,3}openclaw-nats\s{0,3}\]/gi;
+// 2026.6 leaves a marker in the data as it is when its quotes are escaped, as JSON does it.
+const MARKER = /(?:end[\s_]{0,3})?external[\s_]{0,3}untrusted[\s_]{0,3}content/gi;
 const REPLY_CHARACTERS = 500;
 // 2026.9 starts five heartbeats a minute and puts others off for up to 50 s; a turn that runs comes first, too.
 const WAKE_SECONDS = 180;
@@ -93,14 +96,16 @@ export class Runs {
   }
 
   /**
-   * What the agent gets: our own line, and the events as outside data unless the operator trusts the route. The line
-   * holds generated ids only: a route's name may be another's words, and is shown among the data.
-   * @param {Pick<Order, "dispatch" | "events" | "text" | "trusted">} order
+   * What the agent gets: our own line, the events as outside data (unless the operator trusts an old route), and after
+   * them what is to be done, which the sidecar has from the route. Our line holds generated ids only: a route's name may
+   * be another's words, and is shown among the data, where nothing can look like one of our own lines.
+   * @param {Pick<Order, "dispatch" | "events" | "text" | "trusted" | "instruction">} order
    */
-  messageOf({ dispatch, events, text, trusted }) {
+  messageOf({ dispatch, events, text, trusted, instruction }) {
     const what = events === 1 ? "1 event" : `${Number(events)} events`;
     const head = `[openclaw-nats] ${what} for you (delivery ${String(dispatch).replace(/[^\w.-]/g, "")}).`;
-    return `${head}\n\n${trusted ? text : this.wrap(text)}`;
+    const data = trusted ? text : this.wrap(withoutLookalikes(text));
+    return [head, data, instruction].filter(Boolean).join("\n\n");
   }
 
   /**
@@ -228,6 +233,11 @@ export class Runs {
         one.tell(String(runId ?? ""));
     }
   }
+}
+
+/** @param {string} text */
+function withoutLookalikes(text) {
+  return text.replace(OUR_LINE, "(openclaw-nats)").replace(MARKER, "(marker of outside content)");
 }
 
 /** @param {unknown} error */

@@ -60,6 +60,7 @@ export interface Order extends Cause {
   events: number;
   text: string;
   trusted: boolean;
+  instruction?: string; // what stands after the text, outside the cage
 }
 
 /** What became of an order. */

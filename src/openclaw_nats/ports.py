@@ -223,6 +223,39 @@ class ScheduleLog(Protocol):
         """Remove messages but the newest `keep`; how many. What was armed there does not fire any more."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Whom a job or timer wakes. `owner` names it: `cron/<name>`, or `timer/<name>@<when it fires>`.
+
+    `target` is as a route has it, `made_by` the mark of the agent that made it, empty for the operator.
+    """
+
+    owner: str
+    subject: str
+    target: object
+    instruction: str
+    made_by: str = ""
+
+
+class WakeBook(Protocol):
+    """Keeps for each Wake the route that its ticks take. Nobody else's event on the subject goes there."""
+
+    def wakes(self) -> dict[str, Wake]:
+        """All that there are, by owner."""
+
+    async def put_wake(self, wake: Wake) -> None:
+        """Create it, or replace the one of that owner; raise InvalidInput for a target that nothing can answer.
+
+        Returns when it is on disk: what fires from then on is taken.
+        """
+
+    async def remove_wake(self, owner: str, reason: str) -> None:
+        """Remove it, if it is there; what waits for it is dropped, with that reason."""
+
+    async def is_done(self, owner: str) -> bool | None:
+        """Whether all that it was for has ended well; None when nothing has come for it yet."""
+
+
 class Gate(Protocol):
     """Whether this sidecar is the one of its gateway.id. What delivers asks before each thing that it does."""
 
@@ -268,7 +301,8 @@ class Parcel:
     `key` is the idempotency key and, through the plugin, the run's id: a repeated parcel has the same key and the same
     content. `hops` is what the events of the run that it starts carry. `way` is how an earlier attempt went.
     `traceparent` is that of its first event that has one, `made_by` the mark of the first agent that made one of them:
-    a parcel that holds such an event is never trusted. `origin` is who said its events.
+    a parcel that holds such an event is never trusted. `instruction` is what stands after the text, outside its marks.
+    `origin` is who said its events.
     """
 
     key: str
@@ -289,6 +323,7 @@ class Parcel:
     way: str = ""
     traceparent: str = ""
     made_by: str = ""
+    instruction: str = ""
     origin: Origin = OUTSIDE
 
     @property

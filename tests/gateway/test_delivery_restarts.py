@@ -26,7 +26,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     try:
         one.start()
         wait_until(lambda: one.health()["plugin"]["connected"], 30, "the plugin's channel")
-        one.route("slow", "agent.events.custom.slow.>", "agent:main:slow", template=SLOW, trusted=True)
+        one.route("slow", "agent.events.custom.slow.>", "agent:main:slow", template=SLOW)
         one.route("quick", "agent.events.custom.quick.>", "agent:main:quick")
         yield one
     finally:

@@ -61,14 +61,16 @@ def test_agents_are_not_on_the_subjects_of_the_operators_schedules(bus: Bus) -> 
 
 
 def test_what_an_agent_made_never_goes_out_as_trusted(bus: Bus) -> None:
-    bus.route("all", "agent.events.custom.words.>", OPS, trusted=True, flow={"debounce": "300ms"})
+    bus.route("all", "agent.events.custom.words.>", OPS, instruction="Read it.", flow={"debounce": "300ms"})
     again = {"kind": "subject", "subject": "agent.events.custom.words.again"}
     bus.route("again", "agent.events.custom.raw", again)
     bus.route("text", "agent.events.custom.raw", again, template="{{ data.n }}")
-    bus.route("timer", "agent.events.agents.guest.timer.words", OPS, trusted=True)
+    bus.route("timer", "agent.events.agents.guest.timer.words", OPS)
+    refused = {"name": "t", "pattern": "agent.events.agents.guest.timer.words", "target": OPS, "trusted": True}
+    assert bus.call("POST", "/api/routes", refused)[0] == 422
     bus.publish("words.a", {"n": "operator's"})
     wait_until(lambda: texts(bus, OPS), what="the operator's turn")
-    assert "outside data" not in texts(bus, OPS)[0]
+    assert "outside data" in texts(bus, OPS)[0]
     tool(bus, "nats_publish", {"subject": "agent.events.custom.words.b", "payload": {"n": "agent's"}})
     bus.publish("words.c", {"n": "beside it"})
     tool(bus, "nats_publish", {"subject": "agent.events.custom.raw", "payload": {"n": "copied"}})
@@ -89,7 +91,7 @@ def test_a_route_of_an_agents_is_never_trusted_and_its_name_is_not_told_outside_
     assert route["madeBy"] == f"agent:main in {GROUP}"
     from urllib.parse import quote
 
-    assert bus.call("PATCH", f"/api/routes/{quote(name, safe='')}", {"trusted": True})[0] == 200
+    assert bus.call("PATCH", f"/api/routes/{quote(name, safe='')}", {"trusted": True})[0] == 422
     bus.publish("named", {"n": 1})
     wait_until(lambda: texts(bus, "agent:main:main"), what="the turn")
     head, _, rest = texts(bus, "agent:main:main")[0].partition("begins ---")

@@ -182,18 +182,17 @@ def test_a_file_is_applied_after_its_differences(bus: Bus, tmp_path: Path) -> No
 
 def test_routes_from_the_command_line(bus: Bus) -> None:
     flow = "--debounce 30s --rate 20/1h --batch 50/10s --quiet 22:00-07:00@Europe/Amsterdam".split()
-    more = ["--payload", '{"x": 1}', "--set", 'confirm="ended"']
+    more = ["--payload", '{"x": 1}', "--set", 'confirm="ended"', "--instruction", "Say who it was."]
     cli(bus, "routes", "add", "door", "agent.events.custom.door.>", "agent:ops", *flow, *more)
     route = json.loads(cli(bus, "routes", "show", "door", "--json"))
     assert route["target"] == {"kind": "agent", "agentId": "ops"}
     assert route["flow"]["quietHours"] == {"from": "22:00", "to": "07:00", "timezone": "Europe/Amsterdam"}
     assert (route["flow"]["rate"], route["flow"]["batch"]) == ({"count": 20, "per": "1h"}, {"size": 50, "wait": "10s"})
-    assert route["confirm"] == "ended"
-    cli(bus, "routes", "edit", "door", "--concurrency", "4", "--trusted", "--set", "payload=null")
+    assert (route["confirm"], route["instruction"]) == ("ended", "Say who it was.")
+    cli(bus, "routes", "edit", "door", "--concurrency", "4", "--set", "payload=null")
     route = json.loads(cli(bus, "routes", "show", "door", "--json"))
-    assert (route["flow"]["concurrency"], route["flow"]["debounce"], route["trusted"]) == (4, "30s", True)
+    assert (route["flow"]["concurrency"], route["flow"]["debounce"]) == (4, "30s")
     assert "payload" not in route
-    assert "(trusted)" in cli(bus, "routes")
     cli(bus, "routes", "disable", "door")
     assert "(disabled)" in cli(bus, "routes", "list")
     cli(bus, "routes", "enable", "door")

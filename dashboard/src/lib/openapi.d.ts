@@ -197,6 +197,7 @@ export interface components {
             way?: string;
             routes?: number;
             unanswerable?: components["schemas"]["Unanswerable"][];
+            instructionNotes?: components["schemas"]["Unanswerable"][];
             counts?: components["schemas"]["DeliveryCounts"];
             waiting?: number;
             sending?: number;
@@ -384,6 +385,8 @@ export interface components {
             priority: number | null;
             enabled: boolean;
             missed: string;
+            wake: string | (components["schemas"]["SessionTarget"] | components["schemas"]["AgentTarget"] | components["schemas"]["WakeTarget"]) | null;
+            instruction: string;
             nextRuns: string[];
             lastRun: components["schemas"]["Fire"] | null;
             madeBy: string;
@@ -399,7 +402,7 @@ export interface components {
              */
             updatedAt: string;
         };
-        /** @description A cron job as it is given. `subject` is by default `agent.events.cron.<name>`, `timezone` the sidecar's. */
+        /** @description A cron job as it is given. `subject` is by default `agent.events.cron.<name>`, `timezone` the sidecar's. With `wake` each run is a turn there, with `instruction` as what is to be done; without it needs a route. */
         JobDocument: {
             name: string;
             /**
@@ -419,6 +422,12 @@ export interface components {
              * @default run_once
              */
             missed: string;
+            wake?: string | (components["schemas"]["SessionTarget"] | components["schemas"]["AgentTarget"] | components["schemas"]["WakeTarget"]) | null;
+            /**
+             * @description What is to be done, in plain text: it stands after the events, which are data. At most 4 KiB
+             * @default
+             */
+            instruction: string;
         };
         /** @description All cron jobs of this Gateway. */
         Jobs: {
@@ -779,11 +788,12 @@ export interface components {
             backoff?: string[] | null;
             attempts?: number | null;
         };
-        /** @description A route as it is shown: secrets masked, conditions as CEL, what became of its events. `madeBy` is empty for the operator's own; `targetNote` says that nothing can answer its target, or that this could not be checked; `trialNote`, only in the answer to saving it, on which events of the stream its conditions fail. */
+        /** @description A route as it is shown: secrets masked, conditions as CEL, what became of its events. `madeBy` is empty for the operator's own; `targetNote` says that nothing can answer its target, or that this could not be checked; `trialNote`, only in the answer to saving it, on which events of the stream its conditions fail; `instructionNote` that its template or payload holds words which look like an instruction. */
         Route: {
             name: string;
             pattern: string;
             target: string | (components["schemas"]["SessionTarget"] | components["schemas"]["AgentTarget"] | components["schemas"]["WakeTarget"] | components["schemas"]["WebhookTarget"] | components["schemas"]["SubjectTarget"]);
+            instruction?: string;
             when?: string;
             /** @description any JSON value */
             filter?: unknown;
@@ -804,6 +814,7 @@ export interface components {
             resolvedTarget: components["schemas"]["ResolvedTarget"];
             targetNote?: string;
             trialNote?: string;
+            instructionNote?: string;
             madeBy: string;
             /**
              * Format: date-time
@@ -846,6 +857,11 @@ export interface components {
              */
             pattern: string;
             target: string | (components["schemas"]["SessionTarget"] | components["schemas"]["AgentTarget"] | components["schemas"]["WakeTarget"] | components["schemas"]["WebhookTarget"] | components["schemas"]["SubjectTarget"]);
+            /**
+             * @description What is to be done, in plain text: it stands after the events, which are data. At most 4 KiB
+             * @default
+             */
+            instruction: string;
             when?: string | null;
             /** @description any JSON value */
             filter?: unknown;
@@ -1062,6 +1078,8 @@ export interface components {
             /** @description any JSON value */
             payload: unknown;
             priority: number | null;
+            wake: string | (components["schemas"]["SessionTarget"] | components["schemas"]["AgentTarget"] | components["schemas"]["WakeTarget"]) | null;
+            instruction: string;
             madeBy: string;
             madeIn: string;
             /**
@@ -1070,7 +1088,7 @@ export interface components {
              */
             createdAt: string;
         };
-        /** @description A timer as it is given: with one of `delay` (a duration), `delayMs` (milliseconds) and `at` (RFC 3339). `subject` is by default `agent.events.timer.<name>`. */
+        /** @description A timer as it is given: with one of `delay` (a duration), `delayMs` (milliseconds) and `at` (RFC 3339). `subject` is by default `agent.events.timer.<name>`. `wake` and `instruction` are as in a cron job. */
         TimerDocument: {
             name: string;
             /** @example 5m */
@@ -1082,6 +1100,12 @@ export interface components {
             /** @description any JSON value */
             payload?: unknown;
             priority?: number | null;
+            wake?: string | (components["schemas"]["SessionTarget"] | components["schemas"]["AgentTarget"] | components["schemas"]["WakeTarget"]) | null;
+            /**
+             * @description What is to be done, in plain text: it stands after the events, which are data. At most 4 KiB
+             * @default
+             */
+            instruction: string;
         };
         /** @description All timers of this Gateway that have not fired. */
         Timers: {

@@ -12,6 +12,7 @@ export type Form = {
   secret: string;
   subject: string;
   when: string;
+  instruction: string;
   template: string;
   debounce: string;
   maxWait: string;
@@ -45,6 +46,7 @@ const SHOWN_ONLY = [
   "resolvedTarget",
   "targetNote",
   "trialNote",
+  "instructionNote",
   "madeBy",
   "createdAt",
   "updatedAt",
@@ -62,7 +64,17 @@ export const blank = (): Form => ({
     url: "",
     secret: "",
   },
-  ...{ subject: "", when: "", template: "", debounce: "", maxWait: "", batchSize: "", batchWait: "", rateCount: "" },
+  ...{
+    subject: "",
+    when: "",
+    instruction: "",
+    template: "",
+    debounce: "",
+    maxWait: "",
+    batchSize: "",
+    batchWait: "",
+    rateCount: "",
+  },
   ...{ ratePer: "", concurrency: "", key: "", quietFrom: "", quietTo: "", quietZone: "", priority: "", confirm: "" },
   ...{ expiresAfter: "", trusted: false, enabled: true },
 });
@@ -94,6 +106,7 @@ export function formOf(route: RouteDocument): Form {
       secret: text(target.secret),
       subject: text(target.subject),
       when: text(route.when),
+      instruction: text(route.instruction),
       template: text(route.template),
     },
     ...{
@@ -131,6 +144,7 @@ export function toDocument(form: Form, base: RouteDocument | null): RouteDocumen
     ...base,
     ...filled({
       when: form.when,
+      instruction: form.instruction,
       template: form.template,
       priority: numeral(form.priority),
       confirm: form.confirm,
@@ -139,6 +153,7 @@ export function toDocument(form: Form, base: RouteDocument | null): RouteDocumen
     }),
     ...emptied({
       when: form.when,
+      instruction: form.instruction,
       template: form.template,
       priority: form.priority,
       confirm: form.confirm,

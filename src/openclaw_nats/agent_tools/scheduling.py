@@ -51,14 +51,14 @@ class Scheduling:
         subject = wanted.subject or kept or own_subject(caller.agent_id, "cron", wanted.name)
         if subject != kept:
             await self._limits.check_publish(caller.agent_id, subject)
-        job, new = await self._cron.save({**_fields(wanted), "subject": subject}, caller.origin)
+        job, new = await self._cron.save({**_fields(caller, wanted), "subject": subject}, caller.origin)
         return Answer({"created": new, **self._view(caller, job)})
 
     async def cron_update(self, caller: Caller, given: object) -> Answer:
         """Change one of its own jobs."""
         wanted = parameters(tools.UpdateJob, given)
         job = await self._own_job(caller, wanted.name)
-        changes = {key: value for key, value in _fields(wanted).items() if key != "name"}
+        changes = {key: value for key, value in _fields(caller, wanted).items() if key != "name"}
         if not changes:
             raise InvalidInput("nothing to change was given", hint="For example cron, payload or enabled.")
         self._check(wanted.cron or job.stored.document.cron, wanted.timezone or job.stored.timezone)
@@ -101,7 +101,7 @@ class Scheduling:
             _free(caller, old.maker, f"a timer {wanted.name[:80]!r}")
         else:
             await self._count(caller)
-        timer, new = await self._timers.set({**_fields(wanted), "subject": subject}, caller.origin)
+        timer, new = await self._timers.set({**_fields(caller, wanted), "subject": subject}, caller.origin)
         return Answer({"created": new, **_timer_view(caller, timer)})
 
     async def timer_cancel(self, caller: Caller, given: object) -> Answer:
@@ -166,7 +166,10 @@ class Scheduling:
             "yours": yours,
             "madeBy": maker.mark if maker is not None else "operator",
         }
-        return found | ({"payload": document.payload, "missed": document.missed} if yours else {})
+        if not yours:
+            return found
+        wish = _wish(document.wake, document.instruction)
+        return found | {"payload": document.payload, "missed": document.missed} | wish
 
 
 def _own(caller: Caller, maker: Maker | None, what: str) -> None:
@@ -187,9 +190,21 @@ def _shown(caller: Caller, maker: Maker | None) -> bool:
     return maker is None or caller.maker.may_change(maker)
 
 
-def _fields(wanted: Any) -> dict[str, Any]:
+def _fields(caller: Caller, wanted: Any) -> dict[str, Any]:
+    """What was given. Whom it wakes is the agent's own; an instruction without that is for this session."""
     found: dict[str, Any] = msgspec.to_builtins(wanted)
-    return {key: value for key, value in found.items() if value is not None}
+    found = {key: value for key, value in found.items() if value is not None}
+    new = not isinstance(wanted, tools.UpdateJob)
+    if "wake" in found or (new and found.get("instruction")):
+        found["wake"] = caller.session_for(found.get("wake"))
+    return found
+
+
+def _wish(wake: object, instruction: str) -> dict[str, Any]:
+    """Whom it wakes, and what with; nothing for one that wakes nobody."""
+    if wake is None:
+        return {}
+    return {"wake": msgspec.to_builtins(wake), "instruction": instruction}
 
 
 def _timer_view(caller: Caller, timer: Timer) -> dict[str, Any]:
@@ -200,4 +215,6 @@ def _timer_view(caller: Caller, timer: Timer) -> dict[str, Any]:
         "yours": caller.maker.may_change(timer.maker),
         "madeBy": timer.maker.mark if timer.maker is not None else "operator",
     }
-    return found | ({"payload": timer.payload} if caller.maker.may_change(timer.maker) else {})
+    if not caller.maker.may_change(timer.maker):
+        return found
+    return found | {"payload": timer.payload} | _wish(timer.wake, timer.instruction)

@@ -52,7 +52,7 @@ class Subscriptions:
             "target": caller.session_for(wanted.target),
             "flow": self._flow({}, wanted),
             "until": self._until(wanted.expires_in),
-            **_given(wanted, "payload", "filter", "when", "priority"),
+            **_given(wanted, "instruction", "payload", "filter", "when", "priority"),
         }
         route, new = await self._book.save(document, caller.mark)
         result = {"id": str(route.id), "created": new, **self._view(caller, *self._book.named(route.name))}
@@ -70,7 +70,7 @@ class Subscriptions:
         """Change one of its own routes."""
         wanted = parameters(tools.UpdateSubscription, given)
         route, _ = self._own(caller, wanted.id)
-        changes = _given(wanted, "payload", "filter", "when", "priority", "enabled")
+        changes = _given(wanted, "instruction", "payload", "filter", "when", "priority", "enabled")
         if wanted.target is not None:
             changes["target"] = caller.session_for(wanted.target)
         if wanted.debounce is not None or wanted.batch is not None or wanted.max_per_hour is not None:
@@ -150,12 +150,13 @@ class Subscriptions:
 
     def _view(self, caller: Caller, route: Route, stored: StoredRoute) -> dict[str, Any]:
         document = to_document(route.document)
-        keys = ("name", "pattern", "when", "filter", "payload", "priority", "flow", "until")
+        yours = _may_change(caller, route)
+        keys = ["name", "pattern", "when", "filter", "payload", "priority", "flow", "until"]
+        keys += ["instruction"] if yours else []
         shown = {key: document[key] for key in keys if key in document}
         if route.until is not None:
             shown["until"] = format_time(int(route.until * 1000))
         target = route.target.session or f"agent:{route.target.agent} (a turn of its own)"
-        yours = _may_change(caller, route)
         return {
             "id": str(route.id),
             **shown,

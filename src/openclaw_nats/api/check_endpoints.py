@@ -11,7 +11,7 @@ from starlette.responses import Response
 from openclaw_nats.api.json_answers import json_body, json_response
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.contract.problems import Trouble
-from openclaw_nats.contract.routes import RouteCheck
+from openclaw_nats.contract.routes import RouteCheck, RouteDocument
 from openclaw_nats.contract.schedules import CronCheck
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.events.agents import Agents
@@ -24,15 +24,21 @@ SHOWN_RUNS = 5
 
 
 class CheckEndpoints:
-    """The handlers. `timezone` is that of jobs that name none; `agents` says who is on the Gateway."""
+    """The handlers. `timezone` is that of jobs that name none, `agents` who is on the Gateway, `find` a saved route."""
 
-    def __init__(self, timezone: str, agents: Callable[[], Agents]) -> None:
+    def __init__(
+        self,
+        timezone: str,
+        agents: Callable[[], Agents],
+        find: Callable[[str], RouteDocument | None] = lambda name: None,
+    ) -> None:
+        self._find = find
         self._timezone = timezone
         self._agents = agents
 
     async def route(self, request: Request) -> Response:
         """Every problem of a route, by field; none when it could be saved."""
-        return json_response(RouteCheck(check_route(await json_body(request), self._agents())))
+        return json_response(RouteCheck(check_route(await json_body(request), self._agents(), self._find)))
 
     async def cron(self, request: Request) -> Response:
         """Whether a cron job could be saved, and its next runs."""

@@ -117,6 +117,8 @@ def job_view(job: Job, last: Fire | None) -> shapes.Job:
         priority=document.priority,
         enabled=document.enabled,
         missed=document.missed,
+        wake=document.wake,
+        instruction=document.instruction.strip(),
         next_runs=[_time(tick) for tick in coming],
         last_run=shapes.Fire(**_fire(last)) if last is not None else None,
         made_by=stored.origin.by,
@@ -145,6 +147,8 @@ def timer_view(timer: Timer) -> shapes.Timer:
         subject=timer.subject,
         payload=timer.payload,
         priority=timer.priority,
+        wake=timer.wake,  # type: ignore[arg-type]  # as it was checked when it was set
+        instruction=timer.instruction,
         made_by=timer.made_by,
         made_in=timer.session,
         created_at=_time(timer.created),

@@ -11,8 +11,18 @@ from openclaw_nats.cli.deliveries import client
 from openclaw_nats.cli.event_lines import short_subject
 from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.names import completes
-from openclaw_nats.cli.output import json_option, line, print_json, table, tell
-from openclaw_nats.cli.schedule_output import every_gateway, from_option, json_of, others_of, path_of, take
+from openclaw_nats.cli.output import block, json_option, line, print_json, table, tell
+from openclaw_nats.cli.schedule_output import (
+    every_gateway,
+    from_option,
+    json_of,
+    others_of,
+    path_of,
+    shown_wake,
+    take,
+    wake_options,
+    wish_of,
+)
 from openclaw_nats.cli.times import moment
 from openclaw_nats.cli.unreadable import tell_unreadable
 from openclaw_nats.terminal_text import to_json
@@ -77,22 +87,25 @@ def _job_options(command: Any) -> Any:
 @click.argument("name")
 @click.argument("expression")
 @_job_options
+@wake_options
 @click.option("--paused", is_flag=True, help="Create it paused.")
 @json_option
 def add_command(as_json: bool, name: str, expression: str, paused: bool, **given: Any) -> None:
-    """Create the job NAME, or replace it: at the times of EXPRESSION an event is published.
+    """Create the job NAME, or replace it: at the times of EXPRESSION an event is published, and --wake gets a turn.
 
     EXPRESSION is cron's five fields, or six with seconds first: '30 8 * * MON-FRI', '@daily'.
     """
-    body = {"name": name, "cron": expression, **_fields(given), **({"enabled": False} if paused else {})}
+    fields = {key: value for key, value in _fields(given).items() if value is not None or key == "payload"}
+    body = {"name": name, "cron": expression, **fields, **({"enabled": False} if paused else {})}
     job = client().call("POST", "/api/cron", body, flags=flags.JOB)
-    tell(job, f"job {name} publishes {job['subject']}; {_next(job)}", as_json=as_json)
+    tell(job, f"job {name} {_does(job)}; {_next(job)}", as_json=as_json)
 
 
 @command.command("edit")
 @click.argument("name", shell_complete=completes("cron"))
 @click.option("--cron", "expression", help="Other times.")
 @_job_options
+@wake_options
 @json_option
 def edit_command(as_json: bool, name: str, expression: str | None, **given: Any) -> None:
     """Change fields of the job NAME; the others stay."""
@@ -121,7 +134,8 @@ def remove_command(as_json: bool, name: str) -> None:
 def take_command(as_json: bool, name: str, gateway: str) -> None:
     """Make the job NAME of a Gateway that is gone one of this Gateway. It fires each time once, whatever happens."""
     job = take("cron", name, gateway)
-    tell(job, f"took job {name} over from {gateway}; {_next(job)}", as_json=as_json)
+    told = f" with: {job['instruction']}" if job["instruction"] else ""
+    tell(job, f"took job {name} over from {gateway}; it {_does(job)}{told}; {_next(job)}", as_json=as_json)
 
 
 @command.command("run")
@@ -193,18 +207,24 @@ def _show_jobs(jobs: list[dict[str, Any]]) -> None:
                 runs[0] if runs else "paused",
                 moment(job["lastRun"]["at"], zone) if job["lastRun"] else "never",
                 job["madeBy"] or "operator",
+                shown_wake(job["wake"]) or "-",
                 short_subject(job["subject"]),
                 "  ".join(runs[1:]),
             ]
         )
-    headers = ["NAME", "CRON", "NEXT RUN", "LAST RUN", "MADE BY", "SUBJECT", "THEN"]
-    table(headers, rows, below=["LAST RUN", "SUBJECT", "MADE BY", "THEN"])
+    headers = ["NAME", "CRON", "NEXT RUN", "LAST RUN", "MADE BY", "WAKES", "SUBJECT", "THEN"]
+    table(headers, rows, below=["LAST RUN", "WAKES", "SUBJECT", "MADE BY", "THEN"])
 
 
 def _show(job: dict[str, Any]) -> None:
     for key in ("name", "cron", "timezone", "subject", "missed", "enabled", "priority", "payload"):
         if job[key] is not None:
             line(f"{key:10} {job[key] if isinstance(job[key], str) else to_json(job[key])}")
+    if job["wake"]:
+        line(f"{'wakes':10} {shown_wake(job['wake'])}")
+    if job["instruction"]:
+        line("instruction")
+        block(job["instruction"])
     where = f" in {job['madeIn']}" if job["madeIn"] else ""
     line(f"made by    {job['madeBy'] or 'operator'}{where}")
     for number, run in enumerate(job["nextRuns"]):
@@ -214,12 +234,17 @@ def _show(job: dict[str, Any]) -> None:
         line("next runs  none: the job is paused")
 
 
+def _does(job: dict[str, Any]) -> str:
+    return f"wakes {shown_wake(job['wake'])}" if job["wake"] else f"publishes {job['subject']}"
+
+
 def _next(job: dict[str, Any]) -> str:
     return f"next run {moment(job['nextRuns'][0], job['timezone'])}" if job["nextRuns"] else "paused"
 
 
 def _fields(given: dict[str, Any]) -> dict[str, Any]:
-    found = {name: value for name, value in given.items() if value is not None}
+    wish = wish_of(given)
+    found = {name: value for name, value in given.items() if value is not None} | wish
     if "payload" in found:
         found["payload"] = json_of(found["payload"], "--payload")
     return found

@@ -8,6 +8,7 @@ ROUTE = {
     "name": "NAME",
     "pattern": "PATTERN",
     "target": "TARGET",
+    "instruction": "--instruction",
     "when": "--when",
     "template": "--template",
     "payload": "--payload",
@@ -28,6 +29,8 @@ JOB = {
     "payload": "--payload",
     "priority": "--priority",
     "missed": "--missed",
+    "wake": "--wake",
+    "instruction": "--instruction",
 }
 TIMER = {
     "name": "NAME",
@@ -36,6 +39,8 @@ TIMER = {
     "subject": "--subject",
     "payload": "--payload",
     "priority": "--priority",
+    "wake": "--wake",
+    "instruction": "--instruction",
 }
 
 

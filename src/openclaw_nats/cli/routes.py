@@ -12,8 +12,10 @@ from openclaw_nats.cli import flags
 from openclaw_nats.cli.deliveries import client
 from openclaw_nats.cli.event_lines import full_subject, short_subject
 from openclaw_nats.cli.group import Group
+from openclaw_nats.cli.instructions import instruction_of, instruction_options
 from openclaw_nats.cli.names import completes
 from openclaw_nats.cli.output import Styled, block, json_option, line, print_json, step, table, tell
+from openclaw_nats.cli.targets import target_of
 from openclaw_nats.cli.times import moment
 from openclaw_nats.cli.unreadable import tell_unreadable
 from openclaw_nats.terminal_text import plural, to_json
@@ -49,8 +51,8 @@ def show_command(as_json: bool, name: str) -> None:
     for key, value in route.items():
         if key in ("createdAt", "updatedAt", "waitingSince"):
             line(f"{key:15} {moment(value or '')}")
-        elif key == "template":
-            line("template")
+        elif key in ("template", "instruction"):
+            line(key)
             block(value)
         elif key == "madeBy":
             line(f"{key:15} {value or 'operator'}")
@@ -61,6 +63,7 @@ def show_command(as_json: bool, name: str) -> None:
 
 def _route_options(command: Any) -> Any:
     for option in (
+        *instruction_options("What the agent is to do about these events"),
         click.option("--when", metavar="CEL", help="Only events on which this expression is true."),
         click.option("--template", metavar="TEXT", help="Jinja2 template of the turn's text (@FILE reads a file)."),
         click.option("--payload", metavar="JSON", help="Object merged into each event's data."),
@@ -89,7 +92,7 @@ def add_command(as_json: bool, name: str, pattern: str, target: str, **given: An
 
     TARGET is main, a session key, agent:ID (an isolated turn), wake[:ID], a https:// address, subject:SUBJECT, or JSON.
     """
-    body = {"name": name, "pattern": full_subject(pattern), "target": _target(target), **_given_only(_fields(given))}
+    body = {"name": name, "pattern": full_subject(pattern), "target": target_of(target), **_given_only(_fields(given))}
     route = client().call("POST", "/api/routes", body, flags=flags.ROUTE)
     tell(route, f"route {name}: {pattern} → {_shown(route)}", as_json=as_json)
     _warn(route, as_json=as_json)
@@ -109,7 +112,7 @@ def edit_command(as_json: bool, name: str, pattern: str | None, target: str | No
         flow = {**sidecar.call("GET", _path(name)).get("flow", {}), **changes["flow"]}
         changes["flow"] = {key: value for key, value in flow.items() if value is not None} or None
     changes |= {"pattern": full_subject(pattern)} if pattern is not None else {}
-    changes |= {"target": _target(target)} if target is not None else {}
+    changes |= {"target": target_of(target)} if target is not None else {}
     if not changes:
         raise click.UsageError("Nothing to change was given.")
     route = sidecar.call("PATCH", _path(name), changes, flags=flags.ROUTE)
@@ -258,11 +261,14 @@ def _list(*, as_json: bool) -> None:
         rows.append([name, short_subject(route["pattern"]), _shown(route), by, *map(str, numbers)])
     head = ["ROUTE", "PATTERN", "TARGET", "MADE BY", "MATCHED", "TURNS", "ABSORBED", "DELIVERED", "WAITING", "DEAD"]
     table(head, rows, below=["PATTERN", "TARGET", "MADE BY"])
+    for route in routes:
+        if note := route.get("instructionNote"):
+            step("!", route["name"], note)
 
 
 def _warn(route: dict[str, Any], *, as_json: bool, name: str = "") -> None:
-    """What is to be said of its target and conditions, on stderr."""
-    for what in ("target", "trial"):
+    """What is to be said of its target, conditions and text, on stderr."""
+    for what in ("target", "trial", "instruction"):
         if not as_json and (note := route.get(f"{what}Note")):
             step("!", f"{name}: {what}" if name else what, note, err=True)
 
@@ -296,24 +302,11 @@ def _json(text: str, option: str) -> Any:
         raise click.BadParameter(f"not valid JSON: {error}", param_hint=option) from None
 
 
-def _target(text: str) -> Any:
-    if text.startswith("{"):
-        return _json(text, "TARGET")
-    if text.startswith(("http://", "https://")):
-        return {"kind": "webhook", "url": text}
-    kind, _, rest = text.partition(":")
-    if kind == "wake":
-        return {"kind": "wake", **({"agentId": rest} if rest else {})}
-    if kind == "subject":
-        return {"kind": "subject", "subject": rest}
-    if kind == "agent" and ":" not in rest:
-        return {"kind": "agent", "agentId": rest}
-    return text
-
-
 def _fields(given: dict[str, Any]) -> dict[str, Any]:
     """The route's fields that the options name; None for one that is given as nothing: its default."""
     found: dict[str, Any] = {}
+    if (instruction := instruction_of(given)) is not None:
+        found["instruction"] = instruction or None
     fields = {"when": "when", "priority": "priority", "trusted": "trusted", "expires_after": "expiresAfter"}
     for name, field in fields.items():
         if given[name] is not None:

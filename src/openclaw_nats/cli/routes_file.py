@@ -18,7 +18,20 @@ _KINDS: dict[str, Literal["add", "change", "remove"]] = {"+": "add", "~": "chang
 
 # What a file says of a route; the API adds more, which is shown only.
 _FIELDS = (
-    *("name", "pattern", "target", "when", "filter", "template", "payload", "priority", "enabled", "flow", "retry"),
+    *(
+        "name",
+        "pattern",
+        "target",
+        "instruction",
+        "when",
+        "filter",
+        "template",
+        "payload",
+        "priority",
+        "enabled",
+        "flow",
+        "retry",
+    ),
     *("confirm", "trusted", "expiresAfter", "until"),
 )
 _DEFAULTS: dict[str, Any] = {"enabled": True, "trusted": False, "confirm": "ok"}

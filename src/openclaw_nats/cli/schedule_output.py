@@ -10,9 +10,41 @@ from urllib.parse import quote
 import click
 
 from openclaw_nats.cli.deliveries import client
+from openclaw_nats.cli.instructions import instruction_of, instruction_options
+from openclaw_nats.cli.targets import target_of
 
 every_gateway = click.option("--all", "every", is_flag=True, help="Also those of other Gateways on this NATS.")
 from_option = click.option("--from", "gateway", required=True, metavar="ID", help="The gateway.id that it belongs to.")
+
+
+def wake_options(command: Any) -> Any:
+    """Whom a job or timer wakes, and what with: `wish_of` makes fields of them."""
+    for option in (
+        *instruction_options("What is to be done then"),
+        click.option("--wake", metavar="TARGET", help="Whom it wakes: main, a session key, agent:ID or wake[:ID]."),
+    ):
+        command = option(command)
+    return command
+
+
+def wish_of(given: dict[str, Any]) -> dict[str, Any]:
+    """The fields of the options of `wake_options`, which are taken out; None for one that is given as nothing."""
+    found: dict[str, Any] = {}
+    wake = given.pop("wake", None)
+    if wake is not None:
+        found["wake"] = target_of(wake, "--wake") if wake else None
+    if (instruction := instruction_of(given)) is not None:
+        found["instruction"] = instruction or None
+    return found
+
+
+def shown_wake(wake: Any) -> str:
+    """A target in one word, as `--wake` takes it; empty for none."""
+    if not isinstance(wake, dict):
+        return wake or ""
+    if wake["kind"] == "session":
+        return str(wake["sessionKey"])
+    return ":".join(filter(None, (wake["kind"], wake.get("agentId", ""))))
 
 
 def others_of(kind: str) -> list[dict[str, Any]]:

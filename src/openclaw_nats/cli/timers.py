@@ -12,7 +12,17 @@ from openclaw_nats.cli.event_lines import short_subject
 from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.names import completes
 from openclaw_nats.cli.output import json_option, line, print_json, table, tell
-from openclaw_nats.cli.schedule_output import every_gateway, from_option, json_of, others_of, path_of, take
+from openclaw_nats.cli.schedule_output import (
+    every_gateway,
+    from_option,
+    json_of,
+    others_of,
+    path_of,
+    shown_wake,
+    take,
+    wake_options,
+    wish_of,
+)
 from openclaw_nats.cli.times import moment
 from openclaw_nats.cli.unreadable import tell_unreadable
 
@@ -40,18 +50,21 @@ def list_command(as_json: bool, every: bool) -> None:
 @click.option("--subject", help="Subject to publish on [default: agent.events.timer.NAME].")
 @click.option("--payload", metavar="JSON", help="The event's data (@FILE reads a file).")
 @click.option("--priority", type=click.IntRange(1, 10), help="1 low … 10 high.")
+@wake_options
 @json_option
 def set_command(as_json: bool, name: str, when: str, **given: Any) -> None:
     """Set the timer NAME; it replaces one of that name.
 
     WHEN is a time from now (30s, 5m, 2h, 7d) or an RFC 3339 time with a zone (2027-01-31T08:00:00+01:00).
     """
-    body = {"name": name, **{key: value for key, value in given.items() if value is not None}}
+    wish = {key: value for key, value in wish_of(given).items() if value is not None}
+    body = {"name": name, **wish, **{key: value for key, value in given.items() if value is not None}}
     if "payload" in body:
         body["payload"] = json_of(body["payload"], "--payload")
     body |= {("at" if "T" in when.upper() else "delay"): when}
     timer = client().call("POST", "/api/timers", body, flags=flags.TIMER)
-    tell(timer, f"timer {name} publishes {timer['subject']} at {moment(timer['at'])}", as_json=as_json)
+    does = f"wakes {shown_wake(timer['wake'])}" if timer["wake"] else f"publishes {timer['subject']}"
+    tell(timer, f"timer {name} {does} at {moment(timer['at'])}", as_json=as_json)
 
 
 @command.command("cancel")
@@ -88,7 +101,9 @@ def _list(*, as_json: bool, every: bool = False) -> None:
     if not timers:
         line("No timers. `openclaw-nats timers set NAME 5m` sets one.")
     else:
-        table(["NAME", "AT", "MADE BY", "SUBJECT"], [_row(one) for one in timers], below=["MADE BY"])
+        rows = [[*_row(one), shown_wake(one["wake"]) or "-", one["instruction"] or "-"] for one in timers]
+        headers = ["NAME", "AT", "MADE BY", "SUBJECT", "WAKES", "INSTRUCTION"]
+        table(headers, rows, below=["MADE BY", "WAKES", "INSTRUCTION"])
     if others:
         line()
         line("Of other Gateways on this NATS:")

@@ -16,6 +16,13 @@ Time = Annotated[str, Meta(description="RFC 3339, in UTC", extra_json_schema={"f
 Duration = Annotated[str, Meta(examples=["30s"], extra_json_schema={"pattern": DURATION})]
 Priority = Annotated[int, Meta(ge=1, le=10, description="1 (low) to 10 (high)")]
 Name = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 128})]
+Instruction = Annotated[
+    str,
+    Meta(
+        description="What is to be done, in plain text: it stands after the events, which are data. At most 4 KiB",
+        extra_json_schema={"maxLength": 4096},
+    ),
+]
 EventId = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 256})]
 Subject = Annotated[
     str,

@@ -191,6 +191,7 @@ class DeliveryHealth(Answer):
     way: str | UnsetType = UNSET
     routes: int | UnsetType = UNSET
     unanswerable: list[Unanswerable] | UnsetType = UNSET
+    instruction_notes: list[Unanswerable] | UnsetType = UNSET
     counts: DeliveryCounts | UnsetType = UNSET
     waiting: int | UnsetType = UNSET
     sending: int | UnsetType = UNSET

@@ -10,6 +10,7 @@ from openclaw_nats.contract.deliveries import DeliveryCounts
 from openclaw_nats.contract.fields import (
     Answer,
     Duration,
+    Instruction,
     Json,
     JsonObject,
     Name,
@@ -120,6 +121,7 @@ class RouteDocument(Struct, rename="camel", forbid_unknown_fields=True, omit_def
     name: Name
     pattern: Pattern
     target: Target | Session
+    instruction: Instruction = ""
     when: Condition | None = None
     filter: Json = None
     template: Annotated[str, Meta(max_length=MAX_TEMPLATE, description="A Jinja2 template")] | None = None
@@ -157,12 +159,14 @@ class ResolvedTarget(Answer, omit_defaults=True):
 class Route(Answer, kw_only=True):
     """A route as it is shown: secrets masked, conditions as CEL, what became of its events. `madeBy` is empty for the
     operator's own; `targetNote` says that nothing can answer its target, or that this could not be checked;
-    `trialNote`, only in the answer to saving it, on which events of the stream its conditions fail.
+    `trialNote`, only in the answer to saving it, on which events of the stream its conditions fail; `instructionNote`
+    that its template or payload holds words which look like an instruction.
     """
 
     name: str
     pattern: str
     target: Target | str
+    instruction: str | UnsetType = UNSET
     when: str | UnsetType = UNSET
     filter: Json | UnsetType = UNSET
     template: str | UnsetType = UNSET
@@ -179,6 +183,7 @@ class Route(Answer, kw_only=True):
     resolved_target: ResolvedTarget
     target_note: str | UnsetType = UNSET
     trial_note: str | UnsetType = UNSET
+    instruction_note: str | UnsetType = UNSET
     made_by: str
     created_at: Time
     updated_at: Time

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from openclaw_nats.contract.deliveries import DeliveryRef
-from openclaw_nats.contract.fields import Answer, Json, Name, Priority, Time, Unreadable
+from openclaw_nats.contract.fields import Answer, Instruction, Json, Name, Priority, Time, Unreadable
 from openclaw_nats.contract.problems import Trouble
+from openclaw_nats.contract.routes import AgentTarget, Session, SessionTarget, WakeTarget
 
 DEFAULT_MISSED = "run_once"
 CronText = Annotated[str, Meta(description="Five cron fields, or @daily and its like", examples=["30 8 * * MON-FRI"])]
@@ -16,8 +17,15 @@ Zone = Annotated[str, Meta(description="An IANA time zone", examples=["Europe/Be
 MissedText = Annotated[str, Meta(description="What to do with missed runs: skip, run_once or within:<duration>")]
 
 
+# Whom a job or timer wakes: an agent or a session, as routes name it.
+Wake = SessionTarget | AgentTarget | WakeTarget | Session
+
+
 class JobDocument(Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
-    """A cron job as it is given. `subject` is by default `agent.events.cron.<name>`, `timezone` the sidecar's."""
+    """A cron job as it is given. `subject` is by default `agent.events.cron.<name>`, `timezone` the sidecar's.
+
+    With `wake` each run is a turn there, with `instruction` as what is to be done; without it needs a route.
+    """
 
     name: Name
     cron: CronText
@@ -27,12 +35,14 @@ class JobDocument(Struct, rename="camel", forbid_unknown_fields=True, omit_defau
     priority: Priority | None = None
     enabled: bool = True
     missed: MissedText = DEFAULT_MISSED
+    wake: Wake | None = None
+    instruction: Instruction = ""
 
 
 class TimerDocument(Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
     """A timer as it is given: with one of `delay` (a duration), `delayMs` (milliseconds) and `at` (RFC 3339).
 
-    `subject` is by default `agent.events.timer.<name>`.
+    `subject` is by default `agent.events.timer.<name>`. `wake` and `instruction` are as in a cron job.
     """
 
     name: Name
@@ -43,6 +53,8 @@ class TimerDocument(Struct, rename="camel", forbid_unknown_fields=True, omit_def
     subject: str | None = None
     payload: Json = None
     priority: Priority | None = None
+    wake: Wake | None = None
+    instruction: Instruction = ""
 
 
 class Fire(Answer):
@@ -66,6 +78,8 @@ class Job(Answer):
     priority: int | None
     enabled: bool
     missed: str
+    wake: Wake | None
+    instruction: str
     next_runs: list[Time]
     last_run: Fire | None
     made_by: str
@@ -108,6 +122,8 @@ class Timer(Answer):
     subject: str
     payload: Json
     priority: int | None
+    wake: Wake | None
+    instruction: str
     made_by: str
     made_in: str
     created_at: Time

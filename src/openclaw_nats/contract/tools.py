@@ -52,6 +52,14 @@ _Zone = Annotated[str, _doc("IANA time zone, such as Europe/Berlin")]
 _Cron = Annotated[str, _doc("Five cron fields, such as 30 8 * * MON-FRI, or @daily")]
 _Data = Annotated[_Object, _doc("The event's data")]
 _Merged = Annotated[dict[str, Json], _doc("Merged into each event's data")]
+_Instruction = Annotated[str, _doc("Your own words: what to do when you are woken. Events are only data")]
+_Wake = Annotated[
+    object,
+    Meta(
+        description='Who is woken: "self" (this session), "main", or "isolated" for a turn of its own',
+        extra_json_schema={"type": "string"},
+    ),
+]
 _Time = Annotated[str, _doc("2h, or an RFC 3339 time; default 1h")]
 
 
@@ -90,6 +98,7 @@ class Subscribe(Parameters):
     """Get woken with a turn when matching events come, instead of polling. Bursts become one turn."""
 
     pattern: _Pattern
+    instruction: _Instruction | None = None
     name: _Name | None = None
     target: _Target = None
     filter: _Filter = None
@@ -119,6 +128,7 @@ class UpdateSubscription(Parameters):
     """Change one of your subscriptions; what you leave out stays."""
 
     id: _Id
+    instruction: _Instruction | None = None
     target: _Target = None
     enabled: bool | None = None
     filter: _Filter = None
@@ -132,10 +142,12 @@ class UpdateSubscription(Parameters):
 
 
 class AddJob(Parameters):
-    """Publish an event at set times. Subscribe to the subject in the answer to be woken."""
+    """Wake yourself at set times with an instruction, or publish an event then."""
 
     name: _Name
     cron: _Cron
+    instruction: _Instruction | None = None
+    wake: _Wake = None
     subject: _Subject | None = None
     payload: _Data = None
     timezone: _Zone | None = None
@@ -148,6 +160,8 @@ class UpdateJob(Parameters):
 
     name: _Name
     cron: _Cron | None = None
+    instruction: _Instruction | None = None
+    wake: _Wake = None
     subject: _Subject | None = None
     payload: _Data = None
     timezone: _Zone | None = None
@@ -179,9 +193,11 @@ class RunJob(Parameters):
 
 
 class SetTimer(Parameters):
-    """Publish an event once, later. Subscribe to the subject in the answer to be woken."""
+    """Wake yourself once, later, with an instruction, or publish an event then."""
 
     name: _Name
+    instruction: _Instruction | None = None
+    wake: _Wake = None
     delay_ms: Annotated[float, _doc("Milliseconds from now")] | None = None
     delay: Annotated[str, _doc("Or 5m, 2h, 7d from now")] | None = None
     at: Annotated[str, _doc("Or an RFC 3339 time with a zone")] | None = None

@@ -126,6 +126,12 @@ def way_to_agents(delivery: dict[str, Any]) -> Iterator[Finding]:
             f"nothing answers the target of route {one['route']!r}: {one['problem']}",
             f"Run `openclaw-nats routes edit {shlex.quote(one['route'])} --target …`, or give the Gateway that agent.",
         )
+    for one in delivery.get("instructionNotes", []):
+        yield note(
+            "instructions",
+            f"route {one['route']!r}: {one['problem']}",
+            f"Run `openclaw-nats routes edit {shlex.quote(one['route'])} --instruction '…'`.",
+        )
     counts = delivery.get("counts", {})
     if dead := counts.get("dead"):
         text = f"{plural(dead, 'dead letter')}: deliveries that were given up"

@@ -26,7 +26,7 @@ from openclaw_nats.events.origin import Origin, of_agent
 SEAL = "Openclaw-Nats-Seal"
 KEPT_SECONDS = 30 * 86400.0  # setting `inbox.keep`
 SCHEDULER = "Nats-Scheduler"
-_TICK = "tick"
+TICK = "tick"
 _EARLY_SECONDS = 1.0
 _MAC = 32  # hexadecimal digits: 128 bits
 _NEVER = float("inf")
@@ -53,7 +53,7 @@ class Seals:
 
     def tick(self, subject: str, body: bytes, origin: Origin) -> str:
         """The header's value for a message that nats-server stores when it is due."""
-        return self._made(_TICK, subject, body, origin)
+        return self._made(TICK, subject, body, origin)
 
     @property
     def fingerprint(self) -> str:
@@ -81,8 +81,8 @@ class Seals:
         when, taint, mac, name = parts
         if not hmac.compare_digest(mac, self._mac(f"{when}.{taint}.{name}", message.subject, message.body)):
             return self._without(message)
-        if when == _TICK:  # whose other headers are those by which nats-server says how late it came
-            message.seal = f"{_TICK}:{mac}"
+        if when == TICK:  # whose other headers are those by which nats-server says how late it came
+            message.seal = f"{TICK}:{mac}"
         else:
             message.headers, message.seal = {SEAL: message.headers[SEAL]}, f"seal:{mac}"
         message.believed = self._in_time(when, message)
@@ -96,8 +96,8 @@ class Seals:
         """When a checked message was first stored, at the latest some seconds before: seconds since the Unix epoch."""
         if not message.seal:
             return None
-        when = _TICK if message.seal.startswith(_TICK) else message.headers[SEAL].partition(".")[0]
-        if when != _TICK:
+        when = TICK if message.seal.startswith(TICK) else message.headers[SEAL].partition(".")[0]
+        if when != TICK:
             return int(when) / 1000
         moment = _moment(message, "firedAt")
         return moment if moment != _NEVER else None
@@ -108,7 +108,7 @@ class Seals:
 
     def _in_time(self, when: str, message: StoredMessage) -> bool:
         stored = message.time / 1e9
-        if when == _TICK:
+        if when == TICK:
             due = _moment(message, "scheduledFor")
             return due - _EARLY_SECONDS <= stored <= due + self.keep
         return abs(stored - int(when) / 1000) <= self.keep
@@ -117,8 +117,8 @@ class Seals:
         message.believed = message.time < self.unsealed_until
         if SCHEDULER in message.headers and self.armed:
             mark = self.mark(message.subject, message.body)
-            if mark in self.armed and self._in_time(_TICK, message):
-                message.origin, message.believed, message.seal = _maker(message), True, f"{_TICK}:{mark}"
+            if mark in self.armed and self._in_time(TICK, message):
+                message.origin, message.believed, message.seal = _maker(message), True, f"{TICK}:{mark}"
         return message
 
     def _made(self, when: str, subject: str, body: bytes, origin: Origin) -> str:

@@ -197,6 +197,7 @@ def _order(parcel: Parcel) -> bytes:
         "text": parcel.text,
         "events": parcel.events,
         "trusted": parcel.trusted,
+        "instruction": parcel.instruction,
         **_cause(parcel),
     }
     return _encode(order) + b"\n"

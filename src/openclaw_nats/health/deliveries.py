@@ -26,6 +26,7 @@ from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.inbound.target import TURN_KINDS
 from openclaw_nats.ports import Gate
 from openclaw_nats.storage.database import Database
+from openclaw_nats.terminal_text import plural
 from openclaw_nats.url_secrets import masked
 
 
@@ -65,8 +66,13 @@ class DeliveriesReport:
             needs_gateway=self._needs_gateway(),
             unanswerable=[
                 shapes.Unanswerable(route.name, note)
-                for route, _ in self.book.every()
+                for route in self.book.all_routes()
                 if self.book.agents.known and route.document.enabled and (note := self.book.target_note(route))
+            ][:100],
+            instruction_notes=[
+                shapes.Unanswerable(route.name, route.instruction_note)
+                for route, _ in self.book.every()
+                if route.document.enabled and route.instruction_note
             ][:100],
             counts=DeliveryCounts.of(await self.inbox.states()),
             waiting=self.flow.waiting,
@@ -78,9 +84,7 @@ class DeliveriesReport:
             ],
             missed=self.losses.report(),
             inbox=self.space.report(),
-            notes=[
-                note for note in (self.takeover.note, self.space.note, self.forgeries.text, self.more_notes()) if note
-            ],
+            notes=[note for note in self._notes() if note],
             budgets=self.notices.budgets,
             pauses=self.pauses.every(),
             loop_guard=shapes.LoopGuardHealth(self.guard.max_hops, self.guard.stopped, self.guard.last),
@@ -93,7 +97,25 @@ class DeliveriesReport:
         )
 
     def _notes(self) -> tuple[str, ...]:
-        return self.takeover.note, self.space.note, self.forgeries.text, self.more_notes()
+        return self.takeover.note, self.space.note, self.forgeries.text, self.more_notes(), self._caged()
+
+    def _caged(self) -> str:
+        """That instructions go over the hooks, where the Gateway takes them for outside data; empty when none do."""
+        caged = [
+            route.name
+            for route in self.book.all_routes()
+            if route.document.enabled
+            and route.document.instruction.strip()
+            and route.target.is_turn
+            and self.sender.way(route.target.kind) == "hooks"
+        ]
+        if not caged:
+            return ""
+        return (
+            f"the instructions of {plural(len(caged), 'route')} ({caged[0]}{', …' if len(caged) > 1 else ''}) go over "
+            "the Gateway's hooks, which mark them as outside data, too: agents may not carry them out. The plugin's "
+            "way does not (OpenClaw 2026.3.31 and later, delivery.way = auto)"
+        )
 
     def _error(self) -> str:
         if not self.gate.allowed:
@@ -108,11 +130,16 @@ class DeliveriesReport:
             return self.processes.last_error
         if self.intake.problem and self.book.patterns:
             return self.intake.problem
-        if self.book.every() and self._needs_gateway() and self.sender.way() == "hooks" and not self.hooks.configured:
+        if (
+            self.book.all_routes()
+            and self._needs_gateway()
+            and self.sender.way() == "hooks"
+            and not self.hooks.configured
+        ):
             return "no way to the agent: the plugin is not connected, and no hook token is set"
         return ""
 
     def _needs_gateway(self) -> bool:
         """Whether something is to wake agents: routes that do, or none yet."""
-        routes = self.book.every()
-        return not routes or any(route.target.kind in TURN_KINDS for route, _ in routes)
+        routes = self.book.all_routes()
+        return not routes or any(route.target.kind in TURN_KINDS for route in routes)

@@ -46,7 +46,7 @@ class Intake:
     `may_see` says whether an agent's route may bring it an event of such an owner (events/makers.py); `full` why
     nothing more can be taken at present, empty when it can. `sealed_at` is when a sealed event was stored first, whose
     copy may be stored again later (events/seals.py); None for what is none of ours. `begin` returns when it is known
-    which messages are older than all seals.
+    which messages are older than all seals. `tick_owner` is whose tick a message is (waking.py).
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Intake:
         wake: Callable[[], None],
         sealed_at: Callable[[StoredMessage], float | None] = lambda message: None,
         begin: Callable[[], Awaitable[None]] = _at_once,
+        tick_owner: Callable[[StoredMessage], str] = lambda message: "",
         may_see: Callable[[Maker, Mapping[str, str]], bool] = lambda maker, event: True,
         gate: Gate | None = None,
         losses: Losses | None = None,
@@ -73,6 +74,7 @@ class Intake:
         self._may_see = may_see
         self._sealed_at = sealed_at
         self._begin = begin
+        self._tick_owner = tick_owner
         self._gate = gate or OpenGate()
         self._losses = losses
         self._forgeries = forgeries or Forgeries()
@@ -203,6 +205,9 @@ class Intake:
         ]
         if routes and (sealed := self._sealed_at(message)) is not None:
             routes = [route for route in routes if not _is_old_copy(route, sealed, message.time / 1e9)]
+        if any(route.owner for route in routes):
+            owner = self._tick_owner(message)
+            routes = [route for route in routes if route.owner in ("", owner)]
         if not routes:
             return []
         decoded, broken = _decoded(message)
@@ -212,7 +217,8 @@ class Intake:
             self._forgeries.note(message)
         rows = []
         for route in routes:
-            if route.maker is not None and not all(self._may_see(route.maker, owner) for owner in decoded.owners):
+            maker = None if route.owner else route.maker  # a job's own ticks are for whoever made it
+            if maker is not None and not all(self._may_see(maker, owner) for owner in decoded.owners):
                 continue
             reason, key = broken, ""
             if not broken and route.looks_inside and not forged:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import msgspec
 
 from openclaw_nats.events.origin import OUTSIDE, Origin
+from openclaw_nats.inbound.after_cage import after_cage
 from openclaw_nats.inbound.route import Route
 from openclaw_nats.inbound.target import target_from
 from openclaw_nats.ports import Parcel
 from openclaw_nats.storage.rows import Dispatch
 
-_HOW = ("trusted", "confirm", "text", "traceparents", "madeBy", "origin", "tainted")
+_HOW = ("trusted", "confirm", "text", "instruction", "traceparents", "madeBy", "origin", "tainted")
 
 
 def target_document(route: Route, traceparents: Sequence[str], by_agents: str, origin: Origin = OUTSIDE) -> str:
@@ -23,6 +24,7 @@ def target_document(route: Route, traceparents: Sequence[str], by_agents: str, o
             "trusted": route.trusted and not by_agents,
             "confirm": route.document.confirm,
             "text": route.document.template is not None,
+            **({"instruction": after} if (after := after_cage(route)) else {}),
             **({"traceparents": traceparents} if traceparents else {}),
             **({"madeBy": by_agents} if by_agents else {}),
             "origin": origin.name,
@@ -62,6 +64,7 @@ def parcel_of(dispatch: Dispatch) -> Parcel:
         content_type="text/plain; charset=utf-8" if found.get("text") else json_type,
         way=dispatch.way,
         traceparent=next(iter(found.get("traceparents", ())), ""),
+        instruction=str(found.get("instruction", "")),
         made_by=str(found.get("madeBy", "")),
         origin=Origin(str(found.get("origin", OUTSIDE.name)), bool(found.get("tainted", True))),
     )

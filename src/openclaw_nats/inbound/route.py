@@ -15,8 +15,9 @@ from openclaw_nats.events.agents import Agents
 from openclaw_nats.events.condition_worker import key_text
 from openclaw_nats.events.conditions import Condition, Expression, condition_of, filter_to_cel
 from openclaw_nats.events.envelope import parse_time
+from openclaw_nats.events.instructions import check_instruction, looks_like_one
 from openclaw_nats.events.makers import Maker
-from openclaw_nats.events.subjects import check_pattern
+from openclaw_nats.events.subjects import GATEWAY_OWN, check_pattern, covers
 from openclaw_nats.inbound.flow_policy import backoff_of, policy_of
 from openclaw_nats.inbound.groups import Policy
 from openclaw_nats.inbound.target import UNKNOWN, Target, compile_target
@@ -31,6 +32,7 @@ class Route:
     """A compiled route. Durations are seconds. `maker` is the agent that made it; None for the operator's.
 
     `made_at` is when it was made, in seconds since the Unix epoch.
+    `owner` names the job or timer whose ticks alone it takes.
     """
 
     id: int
@@ -44,11 +46,23 @@ class Route:
     until: float | None = None
     maker: Maker | None = None
     made_at: float = 0.0
+    owner: str = ""
 
     @property
     def trusted(self) -> bool:
         """Whether its text goes out as the operator's own: never that of a route which an agent made."""
         return self.document.trusted and self.maker is None
+
+    @property
+    def instruction_note(self) -> str:
+        """What is to be said of words in its template or payload that look like an instruction; empty for nothing."""
+        if not self.target.is_turn or self.trusted or self.document.instruction:
+            return ""
+        where = looks_like_one(self.document.template, self.document.payload)
+        return where and (
+            f"its {where} holds words that look like an instruction: agents take them for data and do not carry them "
+            "out. They belong into `instruction` (--instruction)"
+        )
 
     @property
     def name(self) -> str:
@@ -94,15 +108,29 @@ def to_document(route: RouteDocument) -> dict[str, object]:
     return found
 
 
+def check_trusted(document: RouteDocument, old: RouteDocument | None) -> None:
+    """Raise InvalidRoute for a route that becomes `trusted` where not only the Gateway itself publishes."""
+    if not document.trusted or any(covers(own, document.pattern) for own in GATEWAY_OWN):
+        return
+    if old is not None and old.trusted and old.pattern == document.pattern:
+        return  # of a time when that was the only way
+    raise InvalidRoute(
+        f"trusted can't be set: others than the Gateway may publish on {document.pattern}",
+        hint="Say what is to be done in the route's instruction, which does not come from events.",
+        field="trusted",
+    )
+
+
 def compile_route(
     document: RouteDocument,
     route_id: int = 0,
     after_sequence: int = 0,
     maker: Maker | None = None,
     agents: Agents = UNKNOWN,
+    owner: str = "",
 ) -> Route:
     """Compile everything in a route; raise InvalidRoute or InvalidSubject that says what is wrong and where."""
-    if not _NAME.fullmatch(document.name) or document.name != document.name.strip():
+    if not owner and (not _NAME.fullmatch(document.name) or document.name != document.name.strip()):
         raise InvalidRoute("name must be 1 to 128 characters, without / and control characters", field="name")
     with within("pattern"):
         check_pattern(document.pattern)
@@ -113,6 +141,11 @@ def compile_route(
             check_template(document.template)
     if document.payload is not None and len(msgspec.json.encode(document.payload)) > _MAX_PAYLOAD:
         raise InvalidRoute("payload is larger than 64 KiB", field="payload")
+    check_instruction(document.instruction, InvalidRoute)
+    if document.instruction.strip() and not target.is_turn:
+        raise InvalidRoute(
+            f"instruction is for agents, and the target is a {target.kind}", field="instruction", hint="Leave it out."
+        )
     flow = document.flow or Flow()
     return Route(
         id=route_id,
@@ -125,6 +158,7 @@ def compile_route(
         backoff=backoff_of(document.retry or Retry()),
         until=_until(document.until),
         maker=maker,
+        owner=owner,
     )
 
 

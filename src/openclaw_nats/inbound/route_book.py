@@ -17,20 +17,23 @@ from openclaw_nats.events.agents import Agents
 from openclaw_nats.events.makers import maker_of
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.positions import Takeover
-from openclaw_nats.inbound.route import Route, compile_route, parse, to_document
+from openclaw_nats.inbound.route import Route, check_trusted, compile_route, parse, to_document
 from openclaw_nats.inbound.routing import RouteIndex, reduce_patterns
 from openclaw_nats.inbound.stream_trial import StreamTrial
 from openclaw_nats.inbound.target import target_problem, without_mask
 from openclaw_nats.inbound.trial import check_possible
-from openclaw_nats.ports import EventSource
-from openclaw_nats.storage import inbox, routes
+from openclaw_nats.inbound.waking import wake_document, wake_of
+from openclaw_nats.ports import EventSource, Wake
+from openclaw_nats.storage import inbox, listing, routes
 from openclaw_nats.storage.database import Connection, Database
 from openclaw_nats.storage.routes import StoredRoute
+from openclaw_nats.storage.rows import OPEN
 from openclaw_nats.url_secrets import MASK, unmasked
 
 log = structlog.get_logger(__name__)
 
 MAX_ROUTES = 5000
+MAX_OWNED = 20_000  # with those of jobs and timers
 _TRIED = {"pattern", "when", "filter", "flow"}  # what a route's conditions depend on
 _AGENTS = "the gateway's agents"
 
@@ -49,6 +52,7 @@ class RouteBook:
         self._routes: dict[int, Route] = {}
         self._stored: dict[int, StoredRoute] = {}
         self._by_name: dict[str, int] = {}
+        self._by_owner: dict[str, int] = {}  # of jobs and timers
         self._unusable: dict[str, tuple[StoredRoute, str]] = {}
         self._index = RouteIndex(())
         self._patterns: list[str] = []
@@ -76,7 +80,7 @@ class RouteBook:
 
     def names_for(self, subject: str) -> list[str]:
         """The enabled routes whose pattern covers a subject."""
-        return [route.name for route in self.index.routes_for(subject)]
+        return [route.name for route in self.index.routes_for(subject) if not route.owner]
 
     def load(self) -> None:
         """Read the routes at the start. One that this version can't compile is kept, not used, and listed with why."""
@@ -127,12 +131,16 @@ class RouteBook:
         return route.name if route is not None else ""
 
     def every(self) -> list[tuple[Route, StoredRoute]]:
-        """All routes by name."""
+        """All routes by name, but for those of jobs and timers."""
         return [(self._routes[number], self._stored[number]) for _, number in sorted(self._by_name.items())]
 
     def expiring(self) -> list[str]:
         """The enabled routes whose events wait no longer than `expiresAfter`."""
         return sorted(one.name for one in self._routes.values() if one.document.enabled and one.policy.expires_after)
+
+    def all_routes(self) -> list[Route]:
+        """All routes, in no order."""
+        return list(self._routes.values())
 
     def wanted(self) -> list[tuple[str, int]]:
         """The pattern of each enabled route, and the sequence after which it wants events."""
@@ -199,6 +207,10 @@ class RouteBook:
         """A route by name; None when there is none."""
         return self.named(name) if name in self._by_name else None
 
+    def document(self, name: str) -> RouteDocument | None:
+        """A saved route of that name, as it was given; None when there is none."""
+        return self._routes[self._by_name[name]].document if name in self._by_name else None
+
     def by_number(self, number: int) -> tuple[Route, StoredRoute] | None:
         """A route by its number; None when there is none."""
         return (self._routes[number], self._stored[number]) if number in self._routes else None
@@ -229,19 +241,55 @@ class RouteBook:
         """Remove a route; what waits for it is dropped, with that reason."""
         async with self._lock:
             number = self._unusable[name][0].id if name in self._unusable else self.named(name)[0].id
-            now = self._clock()
-
-            def job(db: Connection) -> list[str]:
-                routes.remove(db, number)
-                return inbox.end_route(db, number, reason, now)
-
-            dropped = await self._database.write(job)
-            self._flow.remove_route(number)
-            self._flow.discard_retries(set(dropped))
+            await self._remove(name, number, reason)
             if self._unusable.pop(name, None) is None:
-                del self._routes[number], self._stored[number], self._by_name[name]
-            self._reindex()
+                del self._by_name[name]
+
+    async def _remove(self, name: str, number: int, reason: str) -> None:
+        now = self._clock()
+
+        def job(db: Connection) -> list[str]:
+            routes.remove(db, number)
+            return inbox.end_route(db, number, reason, now)
+
+        dropped = await self._database.write(job)
+        self._flow.remove_route(number)
+        self._flow.discard_retries(set(dropped))
+        self._routes.pop(number, None)
+        self._stored.pop(number, None)
+        self._reindex()
         log.info("route.removed", route=name, reason=reason)
+
+    def wakes(self) -> dict[str, Wake]:
+        """What jobs and timers have; see WakeBook."""
+        return {owner: wake_of(self._routes[number], self._stored[number]) for owner, number in self._by_owner.items()}
+
+    async def put_wake(self, wake: Wake) -> None:
+        """Create or replace the route of a job or timer; see WakeBook."""
+        number = self._by_owner.get(wake.owner)
+        if number is not None and wake_of(self._routes[number], self._stored[number]) == wake:
+            return
+        document = wake_document(wake)
+        compile_route(document, agents=self.agents, owner=wake.owner)  # refused before anything is stored
+        await self._check_target(document)
+        async with self._lock:
+            await self._save(document, wake.made_by, wake.owner)
+
+    async def remove_wake(self, owner: str, reason: str) -> None:
+        """Remove the route of a job or timer; see WakeBook."""
+        async with self._lock:
+            unusable = self._unusable.get(owner)
+            number = unusable[0].id if unusable is not None else self._by_owner.get(owner)
+            if number is not None:
+                await self._remove(owner, number, reason)
+            self._by_owner.pop(owner, None)
+            self._unusable.pop(owner, None)
+
+    async def is_done(self, owner: str) -> bool | None:
+        """Whether everything of a job or timer has ended; see WakeBook."""
+        number = self._by_owner.get(owner)
+        states = await self._database.read(lambda db: listing.states_of_route(db, number or 0))
+        return not states & {*OPEN, "dead"} if states else None
 
     async def follow_stream(self, stream: str, kept: int) -> None:
         """Tell which stream there is: of a new one every route gets what is behind the sequence `kept`."""
@@ -252,11 +300,12 @@ class RouteBook:
                     self._try_to_put(stored)
             self._reindex()
 
-    async def _save(self, document: RouteDocument, made_by: str) -> tuple[Route, bool]:
-        number = self._by_name.get(document.name)
+    async def _save(self, document: RouteDocument, made_by: str, owner: str = "") -> tuple[Route, bool]:
+        number = self._by_owner.get(owner) if owner else self._by_name.get(document.name)
+        check_trusted(document, self._routes[number].document if number is not None else None)
         document = self._with_secret(document, self._routes.get(number or 0))
         old = self._routes.get(number) if number is not None else None
-        if old is None and len(self._by_name) >= MAX_ROUTES:
+        if old is None and len(self._routes) >= (MAX_OWNED if owner else MAX_ROUTES):
             raise InvalidRoute(f"there are {MAX_ROUTES} routes already")
         after = old.after_sequence if old is not None else 0
         if old is None or old.pattern != document.pattern or (document.enabled and not old.document.enabled):
@@ -265,7 +314,7 @@ class RouteBook:
                 after = await self.takeover.after(document.pattern, after)
         text = json.dumps(to_document(document))
         now = self._clock()
-        stored = await self._database.write(lambda db: routes.save(db, document.name, text, after, made_by, now))
+        stored = await self._database.write(lambda db: routes.save(db, document.name, text, after, made_by, now, owner))
         route = self._put(stored)
         if self._unusable.pop(stored.name, None) is not None:
             for route_id, key, one in await self._database.read(inbox.waiting):
@@ -301,7 +350,12 @@ class RouteBook:
 
     def _put(self, stored: StoredRoute) -> Route:
         route = compile_route(
-            parse(json.loads(stored.document)), stored.id, stored.after_sequence, maker_of(stored.made_by), self.agents
+            parse(json.loads(stored.document)),
+            stored.id,
+            stored.after_sequence,
+            maker_of(stored.made_by),
+            self.agents,
+            stored.belongs_to,
         )
         route = dataclasses.replace(route, made_at=stored.created_at)
         if route.maker is not None:
@@ -310,7 +364,10 @@ class RouteBook:
             self._flow.budgets.made_by_operator(stored.id, route.document.priority)
         self._routes[stored.id] = route
         self._stored[stored.id] = stored
-        self._by_name[stored.name] = stored.id
+        if stored.belongs_to:
+            self._by_owner[stored.belongs_to] = stored.id
+        else:
+            self._by_name[stored.name] = stored.id
         self._flow.set_route(stored.id, route.target.lane, route.policy, enabled=route.document.enabled)
         return route
 

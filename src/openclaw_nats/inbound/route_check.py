@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from openclaw_nats.contract.problems import Trouble
+from openclaw_nats.contract.routes import RouteDocument
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.events.agents import Agents
 from openclaw_nats.events.conditions import condition_of, filter_to_cel
 from openclaw_nats.events.subjects import check_pattern
-from openclaw_nats.inbound.route import compile_route, parse
+from openclaw_nats.inbound.route import check_trusted, compile_route, parse
 from openclaw_nats.inbound.target import parse_target, target_problem
 from openclaw_nats.inbound.template_check import check_template
 from openclaw_nats.inbound.trial import check_possible
@@ -29,8 +30,13 @@ _CHECKS: dict[str, Callable[[object], object]] = {
 }
 
 
-def check_route(value: object, agents: Agents) -> list[Trouble]:
-    """The problems of a route that is not saved, each with its field ("" for the rest), message and hint."""
+def check_route(
+    value: object, agents: Agents, find: Callable[[str], RouteDocument | None] = lambda name: None
+) -> list[Trouble]:
+    """The problems of a route that is not saved, each with its field ("" for the rest), message and hint.
+
+    `find` gives the saved route of a name.
+    """
     problems = []
     fields = value if isinstance(value, dict) else {}
     for name, check in _CHECKS.items():
@@ -45,6 +51,7 @@ def check_route(value: object, agents: Agents) -> list[Trouble]:
     try:
         document = parse(value)
         check_possible(compile_route(document))
+        check_trusted(document, find(document.name))
         problem, hint = target_problem(document.target, agents)
         if problem:
             problems.append(Trouble("target", problem, hint))

@@ -16,7 +16,7 @@ from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.lateness import too_late
 from openclaw_nats.events.origin import Origin as Said
-from openclaw_nats.ports import Record, ScheduleLog
+from openclaw_nats.ports import Record, ScheduleLog, Wake
 from openclaw_nats.schedules import names
 from openclaw_nats.schedules.document import (
     Job,
@@ -29,6 +29,7 @@ from openclaw_nats.schedules.document import (
     unreadable,
 )
 from openclaw_nats.schedules.keeper import Keeper, job_of
+from openclaw_nats.schedules.waking import Waking, job_owner, plain
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class CronBook:
         prepare: Callable[[Event], Awaitable[bytes]],
         seal: Callable[[str, bytes, Said], Mapping[str, str]] = lambda subject, body, origin: {},
         clock: Callable[[], float] = time.time,
+        waking: Waking | None = None,
     ) -> None:
         self._log = schedule_log
         self._keeper = keeper
@@ -68,6 +70,7 @@ class CronBook:
         self._prepare = prepare
         self._seal = seal
         self._clock = clock
+        self._waking = waking or Waking(schedule_log, gateway_id)
 
     async def every(self) -> list[Job]:
         """All jobs that this version can read, by name."""
@@ -87,6 +90,24 @@ class CronBook:
             except InvalidInput as error:
                 others.append(Unreadable(_name_of(record), str(error)))
         return sorted(jobs, key=lambda job: job.name), sorted(others, key=lambda one: one.name)
+
+    async def wakes(self) -> dict[str, Wake | None]:
+        """Whom each job wakes, by owner; None for one that can't be read (Waking.settle)."""
+        jobs, others = await self.all()
+        wanted: dict[str, Wake | None] = {job_owner(one.name): None for one in others}
+        if others:  # their names may be their keys: nothing that is there is theirs for sure
+            wanted |= dict.fromkeys(self._waking.job_owners())
+        for job in jobs:
+            document = job.stored.document
+            if document.wake is not None and job.vouched:
+                wanted[job_owner(job.name)] = Wake(
+                    job_owner(job.name),
+                    job.subject,
+                    plain(document.wake),
+                    document.instruction.strip(),
+                    _mark(job.author),
+                )
+        return wanted
 
     async def named(self, name: str) -> Job:
         """One job; raise NotFound, or InvalidSchedule for one that this version can't read."""
@@ -136,7 +157,9 @@ class CronBook:
     async def remove(self, name: str) -> None:
         """Remove a job, be it one that this version can't read; what was armed does not fire."""
         record = await self._record_of(name)
-        await self._log.purge(record.subject)
+        async with self._waking.lock:
+            await self._log.purge(record.subject)
+            await self._waking.remove_job(name)
         await self._keeper.settle(names.key_of_job(record.subject))
         log.info("cron.removed", job=name)
 
@@ -212,11 +235,15 @@ class CronBook:
         body = msgspec.json.encode(stored)
         if len(body) > envelope.MAX_EVENT_BYTES:
             raise InvalidSchedule("the job is too large")
-        await self._log.purge(names.all_armed(job.key))
         try:
-            revision = await self._log.write(
-                names.job_subject(job.key), body, revision=old.revision if old is not None else 0
-            )
+            async with self._waking.lock:
+                await self._waking.put_job(stored.document, job.subject, _mark(stored.origin))
+                await self._log.purge(names.all_armed(job.key))
+                revision = await self._log.write(
+                    names.job_subject(job.key), body, revision=old.revision if old is not None else 0
+                )
+                if stored.document.wake is None:
+                    await self._waking.remove_job(name)
         except Conflict:
             raise Conflict(
                 f"somebody else changed the cron job {job.name!r} at the same moment", hint="Look at it, then repeat."
@@ -225,6 +252,10 @@ class CronBook:
             await self._keeper.settle(job.key)
         log.info("cron.saved", job=job.name, new=old is None)
         return compile_job(stored, revision, key)
+
+
+def _mark(origin: Origin) -> str:
+    return origin.maker.mark if origin.maker is not None else ""
 
 
 def _unknown(name: str) -> NotFound:

@@ -20,6 +20,7 @@ from openclaw_nats.events.subjects import check_subject
 from openclaw_nats.schedules.cron import Cron, cron
 from openclaw_nats.schedules.names import check_name, default_subject, key_of
 from openclaw_nats.schedules.policy import MissedPolicy, parse_missed
+from openclaw_nats.schedules.waking import check_wish
 from openclaw_nats.settings import parse_duration
 
 MAX_PAYLOAD = 256 * 1024
@@ -136,7 +137,9 @@ def unreadable(kind: str, name: str, reason: str, command: str) -> InvalidSchedu
 
 def parse_job(value: object) -> JobDocument:
     """Check the shape of a job; raise InvalidSchedule that names the field."""
-    return check(value, JobDocument, "a cron job", InvalidSchedule)
+    document = check(value, JobDocument, "a cron job", InvalidSchedule)
+    check_wish(document)
+    return document
 
 
 def compile_job(stored: StoredJob, revision: int, key: str) -> Job:
@@ -162,6 +165,7 @@ def parse_timer(value: object) -> TimerDocument:
     with within("subject"):
         check_subject(document.subject or default_subject("timer", document.name))
     _check_payload(document.payload)
+    check_wish(document)
     return document
 
 

@@ -7,6 +7,7 @@
     agent.schedules.fired.manual.<key>.<milliseconds>.<rest>
     agent.schedules.armed.timer.<key>                      a timer
     agent.schedules.fired.timer.<key>.<milliseconds>.<rest>
+    agent.schedules.wake.timer.<key>                       whom a timer wakes, and what with
 
 For one tick of a job there is at most one message, armed or fired or skipped: every write is made on that condition, so
 that two sidecars, or one that was killed halfway, can't fire a tick twice. `<tick>` is its time in whole seconds.
@@ -27,6 +28,7 @@ from openclaw_nats.events.subjects import AGENTS, PREFIX, token_from_name
 MAX_NAME = 128
 JOBS = "agent.schedules.job.>"
 TICKS = ("agent.schedules.armed.cron.>", "agent.schedules.tick.cron.>")
+WAKES = "agent.schedules.wake.timer.*"
 TIMERS = ("agent.schedules.armed.timer.*", "agent.schedules.tick.timer.*")
 # Events of the Gateway's own cron have these subjects: a job of that name publishes elsewhere by default.
 TAKEN = ("added", "started", "finished", "updated", "removed")
@@ -99,6 +101,11 @@ def own_subject(agent: str, kind: str, name: str) -> str:
 def job_subject(key: str) -> str:
     """Where a job's document lies."""
     return f"agent.schedules.job.{key.replace('=', '.', 1)}"
+
+
+def wake_subject(key: str) -> str:
+    """Where it lies whom a timer wakes: not in its event, which everybody may read."""
+    return f"agent.schedules.wake.timer.{key}"
 
 
 def armed(key: str, tick: int, revision: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from openclaw_nats.ports import Arm, Record, ScheduleLog
 from openclaw_nats.schedules import names
 from openclaw_nats.schedules.cron_book import OPERATOR
 from openclaw_nats.schedules.document import Origin, Unreadable, moment_of, parse_timer, timer_event, unreadable
+from openclaw_nats.schedules.waking import TimerWake, Waking, plain
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +41,8 @@ class Timer:
     made_by: str
     session: str
     gateway: str
+    wake: object = None
+    instruction: str = ""
 
     @property
     def maker(self) -> Maker | None:
@@ -57,12 +61,14 @@ class TimerBook:
         prepare: Callable[[Event], Awaitable[bytes]],
         seal: Callable[[str, bytes, Said], Mapping[str, str]] = lambda subject, body, origin: {},
         clock: Callable[[], float] = time.time,
+        waking: Waking | None = None,
     ) -> None:
         self._log = schedule_log
         self._gateway_id = gateway_id
         self._prepare = prepare
         self._seal = seal
         self._clock = clock
+        self._waking = waking or Waking(schedule_log, gateway_id)
 
     async def every(self) -> list[Timer]:
         """All timers that this version can read, the next one first."""
@@ -72,12 +78,13 @@ class TimerBook:
         """All timers, the next one first, and those that this version can't read."""
         timers: list[Timer] = []
         others: list[Unreadable] = []
+        wakes = await self._waking.timers()
         for record in [one for pattern in names.TIMERS for one in await self._log.read(pattern)]:
             key = record.subject.rpartition(".")[2]
             try:
                 timer = _timer(record)
                 if self._is_mine(timer):
-                    timers.append(timer)
+                    timers.append(_with_wake(timer, wakes.get(key)))
             except InvalidSchedule as error:
                 if names.may_be_of(self._gateway_id, key):
                     others.append(Unreadable(key, str(error)))
@@ -89,7 +96,10 @@ class TimerBook:
         if found is None:
             reason = next((one.reason for one in (await self.all())[1] if one.name == name), "")
             raise unreadable("timer", name, reason, "timers cancel") if reason else _unknown(name)
-        return _timer(found)
+        return await self._whole(found)
+
+    async def _whole(self, record: Record) -> Timer:
+        return _with_wake(_timer(record), await self._waking.timer(record.subject.rpartition(".")[2]))
 
     def _is_mine(self, timer: Timer) -> bool:
         return timer.gateway in ("", self._gateway_id)
@@ -128,15 +138,20 @@ class TimerBook:
                 "subject": timer.subject,
             }
             document |= {"payload": timer.payload, "priority": timer.priority}
+            theirs = await self._waking.timer(record.subject.rpartition(".")[2])
+            if theirs is not None and theirs.at == round(timer.at * 1000):
+                document |= {"wake": theirs.wake, "instruction": theirs.instruction}
             origin = Origin(event.agentid, event.sessionkey, event.hops, event.causationid)
             await self.set(document, origin)
         elif _what(_timer(mine)) != _what(timer):
             raise Conflict(
                 f"there is another timer {timer.name!r} here already", hint="Cancel that one first, or wait for it."
             )
+        key = record.subject.rpartition(".")[2]
         if not await self._log.purge(record.subject):
             await self.cancel(timer.name)
             raise NotFound(f"the timer {timer.name!r} of {timer.gateway} has just fired, or was cancelled")
+        await self._log.purge(names.wake_subject(key))
         log.info("timer.taken", timer=timer.name, gateway=timer.gateway)
         return await self.named(timer.name)
 
@@ -153,9 +168,24 @@ class TimerBook:
         where = names.timer_subject(key)
         body = await self._prepare(event)
         target = names.fired("timer", key, int(at * 1000), event.subject)
-        await self._log.arm([Arm(where, target, at, body, headers=self._seal(event.subject, body, origin.said))])
+        wake = None
+        if document.wake is not None:
+            wake = TimerWake(
+                self._gateway_id,
+                document.name,
+                int(at * 1000 + 0.5),
+                event.subject,
+                plain(document.wake),
+                document.instruction.strip(),
+                origin.maker.mark if origin.maker is not None else "",
+            )
+        async with self._waking.lock:
+            before = await self._waking.put_timer(key, wake)
+            headers = self._seal(event.subject, body, origin.said)
+            await self._log.arm([Arm(where, target, at, body, headers=headers)])
+            await self._waking.replaced(before)
         log.info("timer.set", timer=document.name, seconds=round(at - now))
-        return _timer(Record(where, 0, body, {}, now)), old is None
+        return _with_wake(_timer(Record(where, 0, body, {}, now)), wake), old is None
 
     async def cancel(self, name: str) -> None:
         """Cancel a timer, be it one that this version can't read; raise NotFound when there is none."""
@@ -167,8 +197,10 @@ class TimerBook:
             with contextlib.suppress(InvalidSchedule):
                 if record is not None and not self._is_mine(_timer(record)):
                     continue
-            if record is not None and await self._log.purge(names.timer_subject(key)):
-                break
+            async with self._waking.lock:
+                if record is not None and await self._log.purge(names.timer_subject(key)):
+                    await self._waking.remove_timer(key)
+                    break
         else:
             raise _unknown(name)
         log.info("timer.cancelled", timer=name)
@@ -187,6 +219,12 @@ def _unknown(name: str) -> NotFound:
         f"there is no timer {name[:80]!r}: it was never set, was cancelled, or has fired",
         hint="`openclaw-nats timers list` shows all of them.",
     )
+
+
+def _with_wake(timer: Timer, wake: TimerWake | None) -> Timer:
+    if wake is None or wake.at != round(timer.at * 1000):
+        return timer
+    return dataclasses.replace(timer, wake=wake.wake, instruction=wake.instruction)
 
 
 def _timer(record: Record) -> Timer:

@@ -40,6 +40,7 @@ from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.inbound.stream_contents import StreamContents
 from openclaw_nats.inbound.stream_trial import StreamTrial
 from openclaw_nats.inbound.target import TURN_KINDS
+from openclaw_nats.inbound.waking import owner_of_tick
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.consumer import JetStreamSource
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
@@ -218,6 +219,7 @@ def build_inbound(
         wake=deliveries.wake,
         sealed_at=identity.seals.sealed_at,
         begin=beginning.ensure,
+        tick_owner=lambda message: owner_of_tick(message, settings.gateway_id),
         full=lambda: space.problem,
         may_see=lambda maker, event: reads_all or maker.may_see(settings.gateway_id, event),
         gate=gate,

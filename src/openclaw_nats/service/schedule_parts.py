@@ -17,11 +17,12 @@ from openclaw_nats.jetstream.lease_store import JetStreamLeaseStore
 from openclaw_nats.jetstream.schedule_log import JetStreamScheduleLog
 from openclaw_nats.jetstream.streams import Streams
 from openclaw_nats.outbound.ingest import Ingest
-from openclaw_nats.ports import Gate
+from openclaw_nats.ports import Gate, WakeBook
 from openclaw_nats.schedules.cron_book import CronBook
 from openclaw_nats.schedules.handover import Handover
 from openclaw_nats.schedules.keeper import Keeper
 from openclaw_nats.schedules.timer_book import TimerBook
+from openclaw_nats.schedules.waking import Waking
 from openclaw_nats.settings import Settings
 
 
@@ -34,15 +35,22 @@ class Schedules:
     cron: CronBook
     timers: TimerBook
     handover: Handover
+    waking: Waking
     health: SchedulesReport
 
     def runs(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Every task, by name."""
-        return {"schedules": self.keeper.run}
+        return {"schedules": self.keeper.run, "wakes": lambda: self.waking.run(self.cron.wakes)}
 
 
 def build_schedules(
-    settings: Settings, connection: Connection, streams: Streams, ingest: Ingest, identity: Identity, gate: Gate
+    settings: Settings,
+    connection: Connection,
+    streams: Streams,
+    ingest: Ingest,
+    identity: Identity,
+    gate: Gate,
+    wakes: WakeBook,
 ) -> Schedules:
     """Wire schedules; their events go through the same filter and redaction as all others."""
     leases, place = JetStreamLeaseStore(connection, streams, settings.gateway_id), place_of(settings.home)
@@ -59,13 +67,17 @@ def build_schedules(
     log = JetStreamScheduleLog(connection, streams)
     clock = streams.clock.now  # schedules fire by the stream's clock
     keeper = Keeper(log, settings.gateway_id, prepare, seal, gate=gate, clock=clock)
-    cron = CronBook(log, keeper, settings.gateway_id, settings.schedules.timezone, prepare, seal, clock=clock)
-    timers = TimerBook(log, settings.gateway_id, prepare, seal, clock=clock)
+    waking = Waking(log, settings.gateway_id, wakes, gate)
+    cron = CronBook(
+        log, keeper, settings.gateway_id, settings.schedules.timezone, prepare, seal, clock=clock, waking=waking
+    )
+    timers = TimerBook(log, settings.gateway_id, prepare, seal, clock=clock, waking=waking)
     return Schedules(
         log=log,
         keeper=keeper,
         cron=cron,
         timers=timers,
         handover=Handover(log, keeper, cron, timers, settings.gateway_id, why_not, clock=clock),
+        waking=waking,
         health=SchedulesReport(keeper, timers, streams),
     )

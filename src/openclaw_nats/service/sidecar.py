@@ -200,7 +200,7 @@ async def build(settings: Settings) -> Sidecar:
 
     inbound.book.ask_gateway = ask_gateway
     inbound.health.more_notes = lambda: other_keys.note
-    schedules = build_schedules(settings, connection, streams, ingest, identity, lease)
+    schedules = build_schedules(settings, connection, streams, ingest, identity, lease, inbound.book)
     gateway = GatewayProbe(settings.gateway.url)
     health = Health(
         settings=settings,
@@ -251,7 +251,7 @@ async def build(settings: Settings) -> Sidecar:
         pauses=PauseEndpoints(
             inbound.pauses, sending=lambda: inbound.deliveries.sending, expiring=inbound.book.expiring
         ),
-        checks=CheckEndpoints(settings.schedules.timezone, lambda: inbound.book.agents),
+        checks=CheckEndpoints(settings.schedules.timezone, lambda: inbound.book.agents, inbound.book.document),
         insight=dashboard.insight,
         live=dashboard.live,
         dashboard=dashboard.endpoints,

@@ -69,6 +69,11 @@ def delivery(db: sqlite3.Connection, number: int) -> DeliveryDetail | None:
     )
 
 
+def states_of_route(db: sqlite3.Connection, route_id: int) -> set[str]:
+    """The states in which a route's deliveries are."""
+    return {row[0] for row in db.execute("SELECT DISTINCT state FROM deliveries WHERE route_id = ?", (route_id,))}
+
+
 def of_events(db: sqlite3.Connection, ids: Sequence[str]) -> dict[str, list[DeliveryRef]]:
     """For each event id (at most 500) what became of it: id, route and state of its deliveries.
 

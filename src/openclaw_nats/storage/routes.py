@@ -10,7 +10,10 @@ from openclaw_nats.storage.inbox import NO_OLD_PLACES, fact, set_fact
 
 @dataclass(frozen=True, slots=True)
 class StoredRoute:
-    """A route as it is stored; `document` is JSON. Events up to `after_sequence` of the stream are not for it."""
+    """A route as it is stored; `document` is JSON. Events up to `after_sequence` of the stream are not for it.
+
+    `belongs_to` names the job or timer whose ticks alone take it; empty for all others.
+    """
 
     id: int
     name: str
@@ -19,6 +22,7 @@ class StoredRoute:
     made_by: str
     created_at: float
     updated_at: float
+    belongs_to: str = ""
 
 
 def every(db: sqlite3.Connection) -> list[StoredRoute]:
@@ -27,15 +31,22 @@ def every(db: sqlite3.Connection) -> list[StoredRoute]:
 
 
 def save(
-    db: sqlite3.Connection, name: str, document: str, after_sequence: int, made_by: str, now: float
+    db: sqlite3.Connection,
+    name: str,
+    document: str,
+    after_sequence: int,
+    made_by: str,
+    now: float,
+    belongs_to: str = "",
 ) -> StoredRoute:
     """Create the route or replace its document; what it is for (`after_sequence`) is the caller's to decide."""
     row = db.execute(
-        """INSERT INTO routes (name, document, after_sequence, made_by, created_at, updated_at)
-           VALUES (?, ?, ?, ?, ?, ?)
+        """INSERT INTO routes (name, document, after_sequence, made_by, created_at, updated_at, belongs_to)
+           VALUES (?, ?, ?, ?, ?, ?, ?)
            ON CONFLICT (name) DO UPDATE SET document = excluded.document, after_sequence = excluded.after_sequence,
+           made_by = iif(excluded.belongs_to = '', made_by, excluded.made_by),
            updated_at = excluded.updated_at RETURNING *""",
-        (name, document, after_sequence, made_by, now, now),
+        (name, document, after_sequence, made_by, now, now, belongs_to),
     ).fetchone()
     return StoredRoute(*row)
 
