@@ -81,6 +81,7 @@ class Origins(Routed):
         who = {"agentId": agent, "sessionKey": f"agent:{agent}:main", **caller}
         status, answer = self.call("POST", f"/api/tools/{name}", {"caller": who, "parameters": parameters})
         assert status == 200, answer
+        self.outside = answer.get("outside")
         return answer["result"]
 
 
@@ -218,8 +219,18 @@ def test_an_agent_is_itself_and_tainted_as_its_run_is(bus: Origins) -> None:
     assert {row["origin"] for row in rows} == {"agent:guest"}
     assert [row["tainted"] for row in rows[:3]] == [True, False, True]
     assert sorted(row["tainted"] for row in rows[3:]) == [False, True]
-    found = bus.tool("nats_events", {"subject": CUSTOM})
-    assert found["count"] == 5
+    bus.plain(CUSTOM, "claims to be an agent's", agentid="guest", madeby="agent:guest in agent:guest:main")
+    assert bus.tool("nats_events", {"subject": CUSTOM})["count"] == 6
+    assert [one["origin"] for one in bus.outside] == ["agent:guest"] * 5 + ["outside"]
+    bus.plain("agent.events.message.received", "no words of this conversation", agentid="guest")
+    assert bus.tool("nats_events", {"subject": "agent.events.message.received"})["count"] == 0
+
+
+def test_what_the_bus_tells_about_itself_wakes_routes(bus: Origins) -> None:
+    bus.copy("r", "agent.events.bus.>")
+    assert bus.call("POST", "/api/pause", {"reason": "test"})[0] in (200, 201)
+    row = wait_until(lambda: bus.of("r"), what="a delivery")[0]
+    assert (row["state"] == "dropped", row["origin"]) == (False, "gateway")
 
 
 def test_everything_shows_who_said_it(bus: Origins) -> None:

@@ -101,3 +101,19 @@ def test_a_number_that_no_reader_holds_is_shown_as_it_is_written(capsys: pytest.
     assert "1e400" in shown
     assert "1.5" in shown
     assert _identity(LiveEvent(7, "", len(one), True, "outside", True, msgspec.Raw(one))) == {"id": "e1"}
+
+
+def test_a_line_and_its_json_say_who_said_it_not_what_an_event_from_outside_claims(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one = b'{"id":"e1","subject":"agent.events.custom.a","sessionkey":"agent:main:main","openclaworigin":"operator"}'
+    for origin, tainted, shown in (("outside", True, "outside"), ("gateway", True, "agent:main:main")):
+        numbered = Numbered(7, msgspec.Raw(one), origin, tainted)
+        print_event(numbered, as_json=False)
+        assert capsys.readouterr().out.rstrip().endswith(shown)
+        print_event(numbered, as_json=True)
+        printed = msgspec.json.decode(capsys.readouterr().out)
+        assert (printed["openclaworigin"], printed["openclawtainted"]) == (origin, tainted)
+    bare = b'{"id":"e1","subject":"agent.events.custom.a"}'
+    print_event(Numbered(7, msgspec.Raw(bare), "operator", False), as_json=False)
+    assert capsys.readouterr().out.rstrip().endswith("operator")

@@ -1,4 +1,4 @@
-"""The key behind every message id (events/identity.py): 32 random bytes in a file, made at the first start."""
+"""The key behind every message id and seal (events/identity.py): 32 random bytes in a file, made at the first start."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def identity_key(home: Path) -> bytes:
     if len(key) < _BYTES:
         raise SettingsError(
             f"{path} does not hold a key of {_BYTES} bytes in hexadecimal digits",
-            hint="Restore it from a backup, or move it away: a new one is made, and repeated events of before count.",
+            hint="Restore it from a backup, or move it away: a new one is made, and what was stored before is outside.",
         )
     return key
