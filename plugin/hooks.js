@@ -4,6 +4,7 @@
 // when the capture setting wants it. `memory` (memory.js) is what has to be remembered from one hook to the next.
 /** @import { Memory } from "./memory.js" */
 /** @import { Facts, Loose, Made, Recorded } from "./types.js" */
+import { costOf } from "./cost.js";
 import { tokenFromName } from "./subjects.js";
 import { cut } from "./text.js";
 
@@ -341,7 +342,7 @@ export const HOOKS = {
           cacheWrite: usage.cacheWrite,
           total: usage.total,
         },
-        cost: usage.cost?.total,
+        cost: costOf(usage, lastAssistant.usage),
         stopReason: lastAssistant.stopReason,
         success: !failed,
         error: failed ? (short(lastAssistant.errorMessage) ?? lastAssistant.stopReason) : undefined,

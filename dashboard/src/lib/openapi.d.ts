@@ -116,6 +116,14 @@ export interface components {
             /** @description any JSON value */
             data?: unknown;
         };
+        /** @description What turns have cost in a window, in the money of the reports and prices. `freeAt` as for turns; `agents`: the share of all routes that agents made. */
+        CostBudget: {
+            name: string;
+            limit: number;
+            used: number;
+            freeAt: number;
+            agents?: boolean;
+        };
         /** @description What is wrong with a cron job that is not saved, and when it would run. */
         CronCheck: {
             problems: components["schemas"]["Trouble"][];
@@ -206,6 +214,7 @@ export interface components {
             inbox?: components["schemas"]["InboxHealth"];
             notes?: string[];
             budgets?: components["schemas"]["Budget"][];
+            costBudgets?: components["schemas"]["CostBudget"][];
             loopGuard?: components["schemas"]["LoopGuardHealth"];
             pauses?: components["schemas"]["Pause"][];
             plugin?: components["schemas"]["ChannelHealth"];

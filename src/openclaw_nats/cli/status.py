@@ -167,6 +167,19 @@ def paused(pauses: list[dict[str, Any]]) -> list[str]:
     return said
 
 
+def costs(budgets: list[dict[str, Any]]) -> list[str]:
+    """What to say of budgets in money that are spent, or nearly."""
+    said = []
+    for one in budgets:
+        text = f"{one['name']}: {one['used']:.2f} of {one['limit']:.2f} is spent"
+        if one["freeAt"]:
+            until = moment(format_time(int(one["freeAt"] * 1000)))
+            said.append(f"{text}: events wait, until {until} at least")
+        elif one["used"] >= one["limit"] * 0.8:
+            said.append(text)
+    return said
+
+
 def spent_budgets(budgets: list[dict[str, Any]]) -> list[str]:
     """What to say of budgets that are spent: those of single routes in one line, and when the next turn fits."""
     spent: dict[tuple[str, int], list[dict[str, Any]]] = {}
@@ -194,6 +207,8 @@ def _show_delivery(delivery: dict[str, Any]) -> None:
         step("!", text, "`openclaw-nats resume` ends it")
     for text in spent_budgets(delivery["budgets"]):
         step("!", text, "`openclaw-nats pending` lists them, `openclaw-nats config` changes it")
+    for text in costs(delivery.get("costBudgets", [])):
+        step("!", text, "`openclaw-nats config` changes it")
     for broken in delivery["openBreakers"]:
         step("!", f"deliveries to {broken['target']} are paused", broken["lastError"])
     if stopped := delivery["loopGuard"]["stopped"]:

@@ -155,6 +155,18 @@ class Budget(Answer):
     reserved: int | UnsetType = UNSET
 
 
+class CostBudget(Answer):
+    """What turns have cost in a window, in the money of the reports and prices. `freeAt` as for turns; `agents`: the
+    share of all routes that agents made.
+    """
+
+    name: str
+    limit: float
+    used: float
+    free_at: float
+    agents: bool | UnsetType = UNSET
+
+
 class LoopStop(Answer):
     """The newest event that woke nobody because it was too many dispatches deep. `at`: seconds since the Unix epoch."""
 
@@ -200,6 +212,7 @@ class DeliveryHealth(Answer):
     inbox: InboxHealth | UnsetType = UNSET
     notes: list[str] | UnsetType = UNSET
     budgets: list[Budget] | UnsetType = UNSET
+    cost_budgets: list[CostBudget] | UnsetType = UNSET
     loop_guard: LoopGuardHealth | UnsetType = UNSET
     pauses: list[Pause] | UnsetType = UNSET
     plugin: ChannelHealth | UnsetType = UNSET

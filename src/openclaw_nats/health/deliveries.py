@@ -86,6 +86,7 @@ class DeliveriesReport:
             inbox=self.space.report(),
             notes=[note for note in self._notes() if note],
             budgets=self.notices.budgets,
+            cost_budgets=self.notices.cost_budgets,
             pauses=self.pauses.every(),
             loop_guard=shapes.LoopGuardHealth(self.guard.max_hops, self.guard.stopped, self.guard.last),
             plugin=shapes.ChannelHealth(

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 from msgspec import UNSET, UnsetType
 
-from openclaw_nats.contract.health import Budget
+from openclaw_nats.contract.health import Budget, CostBudget
+from openclaw_nats.inbound.purses import Purse
+from openclaw_nats.storage.costs import Spent
 
 URGENT = 9  # from this priority on
 
@@ -57,6 +59,7 @@ class Budgets:
         self._agents: set[int] = set()
         self._reserve = reserve
         self._urgent: set[int] = set()
+        self.purses: list[Purse] = []
 
     def made_by_operator(self, route_id: int, priority: int | None) -> None:
         """A route is the operator's, who gave it this priority: events can't make a route urgent."""
@@ -73,6 +76,16 @@ class Budgets:
         for window in self._windows(route_id):
             window.times.append(now)
 
+    def pay(self, one: Spent) -> None:
+        """Count what a turn has cost."""
+        for purse in self.purses:
+            if one.agents or not purse.agents:
+                purse.spend(one)
+
+    def cost_report(self, now: float) -> list[CostBudget]:
+        """Each budget in money: how much is used, when there is something left again."""
+        return [purse.report(now, 0.0 if purse.agents else self._reserve) for purse in self.purses]
+
     def refund(self, route_id: int) -> None:
         """The last turn that was counted for this route was not asked for after all."""
         for window in self._windows(route_id):
@@ -83,6 +96,8 @@ class Budgets:
         """Turns that were counted by a clock that was ahead count as of now."""
         for window in (*self._overall, *self._shares, *self._routes.values()):
             window.times = deque(min(at, now) for at in window.times)
+        for purse in self.purses:
+            purse.clock_put_back(now)
 
     def wait(self, now: float, route_id: int) -> tuple[float, str]:
         """(when the next turn of this route fits, the limit in the way); (0, "") when one fits now."""
@@ -91,6 +106,12 @@ class Budgets:
             free = window.free_at(now, self._kept(window, urgent=route_id in self._urgent))
             if free > max(worst, now):
                 worst, name = free, window.limit.name
+        for purse in self.purses:
+            if purse.agents and route_id not in self._agents:
+                continue
+            free = purse.free_at(now, 0.0 if purse.agents or route_id in self._urgent else self._reserve)
+            if free > max(worst, now):
+                worst, name = free, purse.name
         return worst, name
 
     def report(self, now: float) -> list[Budget]:

@@ -175,6 +175,10 @@ class FlowControl:
         """The Gateway's breaker changed: every lane is looked at again."""
         self._dirty_lanes.update(self._lanes)
 
+    def budgets_changed(self) -> None:
+        """A turn has cost something: what was ready may have to wait."""
+        self._dirty.update(self._groups)
+
     def holds_changed(self) -> None:
         """What is paused has changed: everything is looked at again."""
         for group in self._groups.values():

@@ -18,7 +18,7 @@ from openclaw_nats.contract.health import InboxHealth
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.settings import format_size
-from openclaw_nats.storage import inbox, space
+from openclaw_nats.storage import costs, inbox, space
 from openclaw_nats.storage.database import Connection, Database
 from openclaw_nats.storage.space import Room
 
@@ -117,6 +117,7 @@ class InboxSpace:
             if time.monotonic() > until:
                 return
         await self.database.write(lambda db: inbox.forget_turns(db, now - 2 * _DAY))
+        await self.database.write(lambda db: costs.forget(db, now - 2 * _DAY))
         if len(numbers) < _AGED_AT_ONCE:
             self._aged = now
 

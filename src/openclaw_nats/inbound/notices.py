@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from msgspec import UNSET, UnsetType
 
-from openclaw_nats.contract.health import Budget
+from openclaw_nats.contract.health import Budget, CostBudget
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.envelope import Event, encode, format_time, type_of
 from openclaw_nats.events.identity import BUS, Identity
@@ -23,6 +23,8 @@ from openclaw_nats.ports import EventLog
 
 log = structlog.get_logger(__name__)
 
+BUDGET_WARNING = "agent.events.bus.budget_warning"
+WARNING_PART = 0.8
 BUDGET_REACHED = "agent.events.bus.budget_reached"
 LOOP_STOPPED = "agent.events.bus.loop_stopped"
 PAUSE_NOTICES = {"paused": "agent.events.bus.paused", "resumed": "agent.events.bus.resumed"}
@@ -51,7 +53,9 @@ class Notices:
         self._clock = clock
         self._waiting: list[Message] = []
         self._spent: set[tuple[str, int | UnsetType]] = set()
+        self._warned: set[str] = set()
         self.budgets: list[Budget] = []
+        self.cost_budgets: list[CostBudget] = []
 
     async def run(self) -> None:
         """Look and tell until cancelled."""
@@ -72,7 +76,12 @@ class Notices:
         for budget in self.budgets:
             if budget.route_id is UNSET and budget.agents is UNSET:
                 self._meters.budget.labels(budget.name).set(budget.used)
-        spent = {(one.name, one.route_id): one for one in self.budgets if one.free_at}
+        self.cost_budgets = self._flow.budgets.cost_report(now)
+        self._warn()
+        spent: dict[tuple[str, int | UnsetType], Budget | CostBudget] = {
+            (one.name, one.route_id): one for one in self.budgets if one.free_at
+        }
+        spent |= {(one.name, UNSET): one for one in self.cost_budgets if one.free_at > now}
         self._spent &= spent.keys()
         if not self._flow.waiting:
             return
@@ -80,14 +89,24 @@ class Notices:
             self._spent.add(key)
             self._budget_reached(spent[key])
 
-    def _budget_reached(self, budget: Budget) -> None:
+    def _warn(self) -> None:
+        """Tell once that most of a budget in money is spent, until it is less again."""
+        near = {one.name: one for one in self.cost_budgets if one.used >= one.limit * WARNING_PART}
+        self._warned &= near.keys()
+        for name in near.keys() - self._warned:
+            self._warned.add(name)
+            data = {"budget": name, "limit": near[name].limit, "used": near[name].used}
+            log.warning("budget.nearly_spent", **data)
+            self.tell(BUDGET_WARNING, data)
+
+    def _budget_reached(self, budget: Budget | CostBudget) -> None:
         data = {
             "budget": budget.name,
             "limit": budget.limit,
             "freeAt": format_time(int(budget.free_at * 1000)),
             "waiting": self._flow.waiting,
         }
-        if isinstance(budget.route_id, int):
+        if isinstance(budget, Budget) and isinstance(budget.route_id, int):
             data["route"] = self._route_name(budget.route_id)
         log.warning("budget.reached", **data)
         self.tell(BUDGET_REACHED, data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -17,7 +17,7 @@ from openclaw_nats.events.identity import Identity
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message, Stored
 from openclaw_nats.events.origin import OPERATOR, Origin, by_key
-from openclaw_nats.events.subjects import check_subject
+from openclaw_nats.events.subjects import PREFIX, check_subject
 from openclaw_nats.outbound.filters import SubjectFilter
 from openclaw_nats.outbound.meters import IngestMeters
 from openclaw_nats.outbound.publisher import GroupCommitPublisher
@@ -50,6 +50,8 @@ class BatchOutcome:
 
 
 _UNKNOWN_TRY_SECONDS = 86400.0
+OUTPUT = f"{PREFIX}llm.output"  # what a model has said, and what it has cost
+OnOutputs = Callable[[Sequence[tuple[str, str, bytes]]], Awaitable[None]]
 
 
 class Ingest:
@@ -69,6 +71,7 @@ class Ingest:
         plain_until: float = 0.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.on_outputs: OnOutputs | None = None
         self._publisher = publisher
         self._log = log
         self._filter = subject_filter
@@ -146,6 +149,7 @@ class Ingest:
         outcome = BatchOutcome()
         messages: list[Message] = []
         places: list[int] = []
+        outputs: list[tuple[str, str, bytes]] = []
         for index, document in enumerate(documents):
             try:
                 event, kept = envelope.read(document, subject_of=modes.subject_for)
@@ -159,6 +163,9 @@ class Ingest:
                 log.error("ingest.bug", error=repr(error), exc_info=True)
                 outcome.rejected.append((index, Mistake(f"a fault in openclaw-nats: {error!r}"[:300])))
                 continue
+            if event.subject == OUTPUT and event.causationid and self.on_outputs is not None:
+                number = self._identity.message_id(origin_of(event.subject).name, event.source, event.id)
+                outputs.append((number, event.causationid, bytes(event.data)))
             if message is None:
                 outcome.filtered += 1
             else:
@@ -169,6 +176,8 @@ class Ingest:
             with self._meters.latency.time():
                 results = await self._publisher.publish(messages)
             _sort(results, places, outcome)
+        if outputs and self.on_outputs is not None:
+            await self.on_outputs(outputs)  # before the answer: what is not counted is sent once more
         self._meters.stored(outcome.accepted, outcome.duplicates)
         self._meters.filtered.inc(outcome.filtered)
         outcome.rejected.sort(key=lambda item: item[0])

@@ -16,6 +16,7 @@ from openclaw_nats.gateway.sender import GatewaySender
 from openclaw_nats.gateway.webhook import Webhooks
 from openclaw_nats.health.deliveries import DeliveriesReport
 from openclaw_nats.inbound.budgets import Budgets, Limit, share_of
+from openclaw_nats.inbound.costs import Costs
 from openclaw_nats.inbound.dead_letters import DeadLetters
 from openclaw_nats.inbound.delivery import Deliveries
 from openclaw_nats.inbound.documents import Documents
@@ -33,6 +34,7 @@ from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.notices import PAUSE_NOTICES, Notices
 from openclaw_nats.inbound.pauses import Pauses
 from openclaw_nats.inbound.positions import SavedPositions, Takeover
+from openclaw_nats.inbound.purses import Purse
 from openclaw_nats.inbound.render_process import RenderProcesses
 from openclaw_nats.inbound.rendering import Renderer
 from openclaw_nats.inbound.republish import Republisher
@@ -77,6 +79,7 @@ class Inbound:
     trial_judge: Judge
     session: aiohttp.ClientSession
     pauses: Pauses
+    costs: Costs
 
     def runs(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Every task, by name."""
@@ -134,6 +137,17 @@ def build_inbound(
         flow.holds_changed()
         deliveries.wake()
 
+    def cost_changed() -> None:
+        flow.budgets_changed()
+        deliveries.wake()
+
+    if per_day := settings.budget.cost_per_day:
+        flow.budgets.purses.append(Purse("budget.cost_per_day", per_day, _DAY))
+        if settings.agents.budget_share < 1:
+            share = per_day * settings.agents.budget_share
+            flow.budgets.purses.append(Purse("budget.cost_per_day (agents.budget_share)", share, _DAY, agents=True))
+    prices = {name: dict(kinds) for name, kinds in settings.budget.prices}
+    costs = Costs(database, flow.budgets, prices, cost_changed)
     pauses = Pauses(
         database,
         flow.holds,
@@ -251,6 +265,7 @@ def build_inbound(
         trial_judge=trial_judge,
         session=session,
         pauses=pauses,
+        costs=costs,
         housekeeping=Housekeeping(
             book=book,
             flow=flow,

@@ -199,6 +199,7 @@ async def build(settings: Settings) -> Sidecar:
         return inbound.channel.ask_report() and await reports.following(_REPORT_SECONDS)
 
     inbound.book.ask_gateway = ask_gateway
+    ingest.on_outputs = inbound.costs.take
     inbound.health.more_notes = lambda: other_keys.note
     schedules = build_schedules(settings, connection, streams, ingest, identity, lease, inbound.book)
     gateway = GatewayProbe(settings.gateway.url)

@@ -178,14 +178,34 @@ def _inbox_size(value: object) -> int:
     return size
 
 
+def _amount(value: object) -> float:
+    if isinstance(value, bool) or not 0 <= (amount := float(str(value))) <= 1e9:
+        raise ValueError("an amount of money such as 5 or 0.50; 0 is no limit")
+    return amount
+
+
+def _prices(value: object) -> tuple[tuple[str, tuple[tuple[str, float], ...]], ...]:
+    found = []
+    for one in _list(value):
+        if not isinstance(one, dict) or not isinstance(one.get("model"), str) or one.keys() - {"model", *PRICED}:
+            raise ValueError('a list of {model = "<name>", input = 3, output = 15, cache_read = …, cache_write = …}')
+        found.append((one["model"], tuple((kind, _amount(one[kind])) for kind in PRICED if kind in one)))
+    return tuple(found)
+
+
 def _with_size(value: object) -> Shown:
     return format_size(value) if isinstance(value, int) else str(value)
+
+
+def _rows(value: object) -> tuple[tuple[str, tuple[tuple[str, float], ...]], ...]:
+    return value if isinstance(value, tuple) else ()
 
 
 def _with_unit(value: object) -> Shown:
     return format_duration(value) if isinstance(value, int | float) else str(value)
 
 
+PRICED = ("input", "output", "cache_read", "cache_write")
 CAPTURE_MODES = ("metadata", "payload")
 TEXT = Kind(_text)
 HTTP_URL = url("http", "https")
@@ -195,6 +215,8 @@ PORT = Kind(_port)
 WHOLE = Kind(_whole)
 SHARE = Kind(_share)
 FLAG = Kind(_flag)
+AMOUNT = Kind(_amount)
+PRICES = Kind(_prices, lambda value: [{"model": name, **dict(kinds)} for name, kinds in _rows(value)])
 TOKEN = Kind(_token)
 SUBJECT = Kind(_subject)
 PATTERNS = Kind(_patterns)

@@ -17,6 +17,7 @@ from openclaw_nats.settings.declaring import (
     setting,
 )
 from openclaw_nats.settings.kinds import (
+    AMOUNT,
     CAPTURE_RULES,
     DURATION,
     FLAG,
@@ -27,6 +28,7 @@ from openclaw_nats.settings.kinds import (
     NATS_URLS,
     PATTERNS,
     PORT,
+    PRICES,
     REGEXES,
     SHARE,
     SIZE,
@@ -169,6 +171,12 @@ class Budget:
     turns_per_hour: int = setting(WHOLE, 60, "Agent turns in an hour, all routes together; then events wait.")
     turns_per_day: int = setting(WHOLE, 500, "Agent turns in a day, all routes together; then events wait.")
     route_turns_per_hour: int = setting(WHOLE, 30, "Agent turns in an hour for one route; then its events wait.")
+    cost_per_day: float = setting(
+        AMOUNT, 0.0, "What turns may cost in a day, all routes together; then events wait. 0: no limit."
+    )
+    prices: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = setting(
+        PRICES, (), "Prices of a million tokens, for models whose cost is not reported."
+    )
     reserve: float = setting(
         SHARE, 0.1, "Part of the budgets for all that is kept for your routes with priority 9 or 10: 0 to 1."
     )

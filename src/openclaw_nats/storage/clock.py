@@ -13,6 +13,7 @@ def put_right(db: sqlite3.Connection, now: float) -> int:
     changed = 0
     for sql in (
         "UPDATE turns SET at = :now WHERE at > :now",
+        "UPDATE costs SET at = :now WHERE at > :now",
         "UPDATE dispatches SET created_at = :now WHERE created_at > :now",
         "UPDATE dispatches SET due_at = :now + max(0, due_at - changed_at), changed_at = :now "
         "WHERE state IN ('sending', 'failed') AND changed_at > :now",

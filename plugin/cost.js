@@ -1,0 +1,28 @@
+// What a run has cost. OpenClaw's hook has the run's tokens without their cost; the last answer of the model has both for
+// itself, and so the price of each kind of token. Undefined when that is not enough: the sidecar's price table decides.
+/** @import { Loose } from "./types.js" */
+
+const KINDS = ["input", "output", "cacheRead", "cacheWrite"];
+
+/**
+ * @param {Loose} usage the run's tokens, by kind
+ * @param {Loose | undefined} last the last answer's tokens, with what they cost
+ * @returns {number | undefined}
+ */
+export function costOf(usage, last) {
+  if (isAmount(usage.cost?.total)) return usage.cost.total;
+  if (!last || !isAmount(last.cost?.total)) return undefined;
+  let cost = 0;
+  for (const kind of KINDS) {
+    const tokens = usage[kind];
+    if (!isAmount(tokens)) continue;
+    if (!isAmount(last[kind]) || !isAmount(last.cost[kind])) return undefined;
+    cost += (tokens / last[kind]) * last.cost[kind];
+  }
+  return isAmount(cost) ? cost : undefined;
+}
+
+/** @param {unknown} value */
+function isAmount(value) {
+  return typeof value === "number" && Number.isFinite(value) && value > 0;
+}

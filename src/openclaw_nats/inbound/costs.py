@@ -1,0 +1,88 @@
+"""What turns cost: from the plugin's `llm.output` events of turns that a dispatch has led to, each counted once.
+
+The numbers are foreign: what is no number above 0 counts as not reported, and one report costs at most MOST.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from openclaw_nats.events.subjects import PREFIX
+from openclaw_nats.inbound.budgets import Budgets
+from openclaw_nats.storage import costs as rows
+from openclaw_nats.storage.costs import Reported
+from openclaw_nats.storage.database import Database
+
+SUBJECT = f"{PREFIX}llm.output"
+MOST = 10_000.0
+_MILLION = 1e6
+_LARGEST = 1e15  # a whole number of JSON may be too large for a float
+_DAY = 86400.0
+_KINDS = {"input": "input", "output": "output", "cacheRead": "cache_read", "cacheWrite": "cache_write"}
+
+
+class _Output(msgspec.Struct):
+    model: object = None
+    usage: object = None
+    cost: object = None
+
+
+_decoder = msgspec.json.Decoder(_Output)
+
+
+def cost_of(data: bytes, prices: Mapping[str, Mapping[str, float]]) -> float:
+    """What a model's output has cost: as reported, else by the tokens and the price of its model; 0 when not known."""
+    try:
+        found = _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return 0.0
+    if (reported := _number(found.cost)) > 0:
+        return min(reported, MOST)
+    price = prices.get(found.model) if isinstance(found.model, str) else None
+    if price is None or not isinstance(found.usage, dict):
+        return 0.0
+    cost = sum(_number(found.usage.get(kind)) * price.get(name, 0.0) for kind, name in _KINDS.items()) / _MILLION
+    return min(cost, MOST)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        return 0.0
+    return float(min(value, _LARGEST))
+
+
+class Costs:
+    """Writes costs down and tells the budgets. `changed` is called when there is less left."""
+
+    def __init__(
+        self,
+        database: Database,
+        budgets: Budgets,
+        prices: Mapping[str, Mapping[str, float]],
+        changed: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._budgets = budgets
+        self._prices = prices
+        self._changed = changed
+        self._clock = clock
+        now = clock()
+        for one in database.now(lambda db: rows.since(db, now - _DAY)):
+            budgets.pay(one)
+
+    async def take(self, reports: Sequence[tuple[str, str, bytes]]) -> None:
+        """Count (message id, dispatch, data) of outputs; raise Unavailable when that can't be written down now."""
+        priced = [Reported(event, dispatch, cost_of(data, self._prices)) for event, dispatch, data in reports]
+        costly = [one for one in priced if one.cost]
+        if not costly:
+            return
+        now = self._clock()
+        spent = await self._database.write(lambda db: rows.add(db, costly, now))
+        for one in spent:
+            self._budgets.pay(one)
+        if spent:
+            self._changed()

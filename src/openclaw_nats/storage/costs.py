@@ -1,0 +1,55 @@
+"""What turns have cost, as rows."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_ADD = """
+INSERT INTO costs (event, at, route_id, agents, cost)
+SELECT :event, :at, route_id,
+    EXISTS (SELECT 1 FROM routes WHERE routes.id = dispatches.route_id AND made_by LIKE 'agent:%'), :cost
+FROM dispatches WHERE id = :dispatch
+ON CONFLICT DO NOTHING RETURNING at, route_id, agents, cost"""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What one report has cost, and for which route."""
+
+    at: float
+    route_id: int
+    agents: bool
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A report: the message id of its event, the dispatch whose turn it is about, the cost."""
+
+    event: str
+    dispatch: str
+    cost: float
+
+
+def add(db: sqlite3.Connection, reports: Sequence[Reported], now: float) -> list[Spent]:
+    """Count reports of turns that a dispatch has led to; those that are new."""
+    found = []
+    for one in reports:
+        values = {"event": one.event, "dispatch": one.dispatch, "cost": one.cost, "at": now}
+        row = db.execute(_ADD, values).fetchone()
+        if row is not None:
+            found.append(Spent(row[0], row[1], bool(row[2]), row[3]))
+    return found
+
+
+def since(db: sqlite3.Connection, at: float) -> list[Spent]:
+    """Everything since then, oldest first."""
+    rows = db.execute("SELECT at, route_id, agents, cost FROM costs WHERE at >= ? ORDER BY at", (at,))
+    return [Spent(row[0], row[1], bool(row[2]), row[3]) for row in rows]
+
+
+def forget(db: sqlite3.Connection, before: float) -> None:
+    """Forget what no budget counts any more."""
+    db.execute("DELETE FROM costs WHERE at < ?", (before,))

@@ -1,0 +1,96 @@
+"""Budgets in money: what a report costs, whatever it says, and what waits for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from openclaw_nats.inbound.budgets import Budgets, Limit
+from openclaw_nats.inbound.costs import MOST, Costs, cost_of
+from openclaw_nats.inbound.purses import Purse
+from openclaw_nats.storage.costs import Spent
+from openclaw_nats.storage.database import Database
+
+PRICES = {"m": {"input": 2.0, "output": 10.0, "cache_read": 0.5}}
+NOW, DAY = 1_000_000.0, 86400.0
+
+
+@pytest.mark.parametrize(
+    ("data", "cost"),
+    [
+        ({"cost": 0.25}, 0.25),
+        ({"cost": 3}, 3.0),
+        ({"cost": 0.25, "model": "m", "usage": {"input": 1e6}}, 0.25),
+        ({"model": "m", "usage": {"input": 500_000, "output": 100_000, "cacheRead": 200_000}}, 2.1),
+        ({"cost": 0, "model": "m", "usage": {"input": 500_000}}, 1.0),
+        ({"cost": -4, "model": "m", "usage": {"input": 500_000, "output": -5}}, 1.0),
+        ({"cost": "12", "model": "m", "usage": {"input": "500000"}}, 0.0),
+        ({"cost": True}, 0.0),
+        ({"cost": 10**400}, MOST),
+        ({"cost": 1e300}, MOST),
+        ({"model": "m", "usage": {"input": 10**400}}, MOST),
+        ({"model": "unknown", "usage": {"input": 5}}, 0.0),
+        ({"model": ["m"], "usage": [1]}, 0.0),
+        ("text", 0.0),
+        (None, 0.0),
+    ],
+)
+def test_what_a_report_costs(data: object, cost: float) -> None:
+    assert cost_of(json.dumps(data).encode(), PRICES) == pytest.approx(cost)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'{"cost": NaN}', b'{"cost": 1e400}', b"\xff", b"[" * 100_000])
+def test_what_is_no_report_costs_nothing_that_is_not_bounded(data: bytes) -> None:
+    assert 0 <= cost_of(data, PRICES) <= MOST
+
+
+def budgets_of(reserve: float = 0.1) -> Budgets:
+    budgets = Budgets((), Limit("route", 1000, 3600), (), reserve)
+    budgets.purses += [Purse("day", 10.0, DAY), Purse("share", 5.0, DAY, agents=True)]
+    budgets.made_by_operator(1, 5)
+    budgets.made_by_operator(2, 10)
+    budgets.made_by_agent(3)
+    return budgets
+
+
+def test_agents_get_their_share_others_leave_the_reserve_and_the_day_ends() -> None:
+    budgets = budgets_of()
+    budgets.pay(Spent(NOW, 3, True, 5.5))
+    assert budgets.wait(NOW, 3) == (NOW + DAY, "share")
+    assert budgets.wait(NOW, 1) == (0.0, "")
+    budgets.pay(Spent(NOW + 10, 1, False, 3.5))
+    assert budgets.wait(NOW + 10, 1) == (NOW + DAY, "day")  # 9 of 10: the rest is kept
+    assert budgets.wait(NOW + 10, 2) == (0.0, "")
+    budgets.pay(Spent(NOW + 20, 2, False, 2.0))
+    assert budgets.wait(NOW + 20, 2)[1] == "day"
+    assert [(one.name, one.used) for one in budgets.cost_report(NOW + 20)] == [("day", 11.0), ("share", 5.5)]
+    assert budgets.wait(NOW + DAY, 1) == (0.0, "")
+
+
+def test_a_clock_that_was_ahead_holds_nothing_longer_than_a_day() -> None:
+    budgets = budgets_of()
+    budgets.pay(Spent(NOW + 30 * DAY, 1, False, 20.0))
+    budgets.clock_put_back(NOW)
+    assert budgets.wait(NOW, 1) == (NOW + DAY, "day")
+
+
+async def test_a_report_counts_once_for_the_route_of_its_dispatch_also_after_a_restart(tmp_path: Path) -> None:
+    database = Database(tmp_path / "sidecar.db")
+    insert = (
+        "INSERT INTO dispatches (id, route_id, route, target, body, events, priority, hops, position, state, "
+        "created_at, changed_at) VALUES ('d', 1, 'r', '{}', '', 1, 5, 0, 1, 'sending', 0, 0)"
+    )
+    database.now(lambda db: db.execute(insert))
+    changes: list[int] = []
+    budgets = budgets_of()
+    costs = Costs(database, budgets, PRICES, lambda: changes.append(1), clock=lambda: NOW)
+    await costs.take([("e1", "d", b'{"cost": 2}'), ("e2", "nobody's", b'{"cost": 7}'), ("e3", "d", b'{"cost": "7"}')])
+    await costs.take([("e1", "d", b'{"cost": 2}')])
+    assert budgets.cost_report(NOW)[0].used == 2.0
+    assert changes == [1]
+    again = budgets_of()
+    Costs(database, again, PRICES, lambda: None, clock=lambda: NOW + 60)
+    assert again.cost_report(NOW + 60)[0].used == 2.0
+    database.close()
