@@ -53,7 +53,11 @@ def show_command(as_json: bool, name: str) -> None:
     job = client().call("GET", path_of("cron", name))
     runs = client().call("GET", path_of("cron", name, "history") + "?limit=20")["runs"]
     if as_json:
-        print_json({**job, "history": runs})
+        import msgspec
+
+        from openclaw_nats.contract.command_line import JobDetail
+
+        print_json(msgspec.convert({**job, "history": runs}, JobDetail))
         return
     _show(job)
     if not runs:

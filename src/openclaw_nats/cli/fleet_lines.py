@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from openclaw_nats.cli.output import step
+from openclaw_nats.health.recently_missed import recently_missed
 from openclaw_nats.terminal_text import plural
-
-_MISSED_SHOWN = timedelta(days=7)
 
 
 def show_fleet(delivery: dict[str, Any]) -> None:
     """From the delivery part of the health report: a takeover, and for a week what was missed."""
     for text in delivery.get("notes", []):
         step("!", text)
-    missed = delivery.get("missed")
-    if missed and datetime.now(UTC) - datetime.fromisoformat(missed["lastAt"]) < _MISSED_SHOWN:
+    if missed := recently_missed(delivery):
         step(
             "!",
             f"{plural(missed['last'], 'event')} (on any subject) left the stream before this sidecar read them, "

@@ -29,13 +29,13 @@ class Ended(BaseException):
 
 @contextlib.contextmanager
 def undone_on_failure(
-    where: Locations, openclaw: OpenClaw, service: Any, noted: str, *, running: bool, gateway_running: bool
+    where: Locations, openclaw: OpenClaw, service: Any, noted: str, *, running: bool
 ) -> Iterator[None]:
     """Around everything that setup changes: whatever ends the body early, all of it is undone before that goes on."""
     from openclaw_nats.installer import undo
 
     with _handling(_raise, _ENDING):
-        kept = undo.begin(where, openclaw, service, noted, running=running, gateway_running=gateway_running)
+        kept = undo.begin(where, openclaw, service, noted, running=running)
         with kept:
             try:
                 yield

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from openclaw_nats.cli.output import json_option, line, print_json, step, table
+
+if TYPE_CHECKING:
+    from openclaw_nats.contract.command_line import Migration
 
 _MARKS = {"add": "+", "replace": "±", "same": "=", "skip": "✗"}
 
@@ -24,6 +27,7 @@ _MARKS = {"add": "+", "replace": "±", "same": "=", "skip": "✗"}
 def command(as_json: bool, database: Path | None, events: bool, dry_run: bool, undo: bool, yes: bool) -> None:
     """Take over from @omnixal/openclaw-nats-plugin: routes, cron jobs, timers, pending events, stream."""
     from openclaw_nats.cli.sidecar_client import SidecarClient
+    from openclaw_nats.contract import command_line as shapes
     from openclaw_nats.errors import SetupError
     from openclaw_nats.installer.openclaw import OpenClaw
     from openclaw_nats.locations import Locations
@@ -52,9 +56,7 @@ def command(as_json: bool, database: Path | None, events: bool, dry_run: bool, u
     if undo:
         left = switch.undo()
         if as_json:
-            from openclaw_nats.contract.command_line import MigrationUndone
-
-            print_json(MigrationUndone(True, left))
+            print_json(shapes.MigrationUndone(True, left))
         for one in left if not as_json else []:
             step("!", "Left", one)
         return
@@ -67,14 +69,14 @@ def command(as_json: bool, database: Path | None, events: bool, dry_run: bool, u
         client.call("GET", "/api/timers")["timers"],
     )
     theirs = streams.counts(found.nats_url) if found.nats_url not in settings.nats.url.split(",") else None
-    report = {
-        "database": str(found.database),
-        "services": older.services(found),
-        "plugin": older.plugin_is_enabled(openclaw),
-        "adopts": sorted(adoption.wanted(found, settings)),
-        "streams": theirs,
-        "items": [{"kind": one.kind, "name": one.name, "action": one.action, "why": one.why} for one in plan.items],
-    }
+    report = shapes.Migration(
+        database=str(found.database),
+        services=older.services(found),
+        plugin=older.plugin_is_enabled(openclaw),
+        adopts=sorted(adoption.wanted(found, settings)),
+        streams=theirs,
+        items=[shapes.MigrationItem(one.kind, one.name, one.action, one.why) for one in plan.items],
+    )
     if not as_json:
         _show(report, found.nats_url)
     if dry_run:
@@ -95,7 +97,8 @@ def command(as_json: bool, database: Path | None, events: bool, dry_run: bool, u
         say("✓", "Events", f"{copied} copied into our stream")
     switch.run(plan)
     if as_json:
-        print_json({**report, "copied": copied})
+        report.copied = copied
+        print_json(report)
     else:
         line()
         line("Done. `openclaw-nats routes` shows them; `openclaw-nats migrate --undo` undoes it.")
@@ -109,20 +112,18 @@ def _restart() -> None:
     start()
 
 
-def _show(report: dict[str, Any], nats_url: str) -> None:
-    line(f"Found {report['database']}")
-    if report["services"]:
-        line(f"Running, will be stopped: {', '.join(report['services'])}")
-    if report["plugin"]:
+def _show(report: Migration, nats_url: str) -> None:
+    line(f"Found {report.database}")
+    if report.services:
+        line(f"Running, will be stopped: {', '.join(report.services)}")
+    if report.plugin:
         line("Its plugin in OpenClaw will be disabled.")
-    if report["adopts"]:
+    if report.adopts:
         words = {"port": "its port", "key": "its API key", "comment_out": "(its default key is commented out in .env)"}
-        line(f"Our sidecar takes over {', '.join(words[one] for one in report['adopts'])}.")
-    if report["streams"]:
-        line(
-            f"Its NATS ({nats_url.rpartition('@')[2]}): " + ", ".join(f"{k} {v}" for k, v in report["streams"].items())
-        )
-    rows = [[_MARKS[one["action"]], one["kind"], one["name"], one["action"], one["why"]] for one in report["items"]]
+        line(f"Our sidecar takes over {', '.join(words[one] for one in report.adopts)}.")
+    if report.streams:
+        line(f"Its NATS ({nats_url.rpartition('@')[2]}): " + ", ".join(f"{k} {v}" for k, v in report.streams.items()))
+    rows = [[_MARKS[one.action], one.kind, one.name, one.action, one.why] for one in report.items]
     if rows:
         table(["", "WHAT", "NAME", "", "NOTE"], rows, below=["NOTE"])
     else:

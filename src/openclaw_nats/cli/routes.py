@@ -232,7 +232,11 @@ def export_command(as_json: bool) -> None:
     routes = client().call("GET", "/api/routes")["routes"]
     own = [route for route in routes if not route["madeBy"]]
     if as_json:
-        print_json({"routes": [document(route) for route in own]})
+        import msgspec
+
+        from openclaw_nats.contract.command_line import ExportedRoutes
+
+        print_json(msgspec.convert({"routes": [document(route) for route in own]}, ExportedRoutes))
         return
     if left := len(routes) - len(own):
         line(f"# {left} routes of agents are left out.")

@@ -74,7 +74,7 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
         _show(plan, step, [])
         click.confirm("Do this?", default=True, abort=True)
     noted = str(setup.record.get("service", ""))
-    with undone_on_failure(where, openclaw, service, noted, running=running, gateway_running=was_running):
+    with undone_on_failure(where, openclaw, service, noted, running=running):
         # The service comes before the plugin, so that the plugin's first events find somebody.
         ours, openclaws = plan[:4], plan[4:]
         if any(one.name == "Plugin" and todo for one, todo in plan):
@@ -87,7 +87,7 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
             report = wait_for_plugin(setup, say, was_running=was_running)
     _notes(setup, say)
     if as_json:
-        print_json({"changed": changed, "status": report})
+        print_json(shapes.SetupDone(changed, report))
     else:
         line()
         line(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
+from openclaw_nats.health.recently_missed import recently_missed
 from openclaw_nats.terminal_text import plural
 
 _OWN_NAME = "`openclaw-nats config set gateway.id <another name>` on one of the two, then restart it."
-_MISSED_SHOWN = timedelta(days=7)
 
 
 def fleet(health: dict[str, Any]) -> Iterator[Finding]:
@@ -35,11 +34,9 @@ def fleet(health: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _missed(delivery: dict[str, Any]) -> Iterator[Finding]:
-    """For a week; then the metric and the event still have it."""
-    missed = delivery.get("missed")
     for text in delivery.get("notes", []):
         yield note("consumer", text)
-    if missed and datetime.now(UTC) - datetime.fromisoformat(missed["lastAt"]) < _MISSED_SHOWN:
+    if missed := recently_missed(delivery):
         yield problem(
             "missed",
             f"{plural(missed['last'], 'event')} (on any subject) left the stream before this sidecar read them "

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any
 
@@ -50,14 +50,11 @@ class Before:
     plugin: str  # the name of the plugin's copy; empty when it was not installed
     config_path: str
     digest: str  # of OpenClaw's configuration without what is ours
-    gateway_running: bool
     files: list[Saved] = field(default_factory=list)
 
 
 @contextlib.contextmanager
-def begin(
-    where: Locations, openclaw: OpenClaw, service: Service, noted: str, *, running: bool, gateway_running: bool
-) -> Iterator[None]:
+def begin(where: Locations, openclaw: OpenClaw, service: Service, noted: str, *, running: bool) -> Iterator[None]:
     """Write down how everything is, and lend the lock; what was written goes when the body ends without an error.
 
     `noted` and `running` tell of the service as it was. Raises SetupError when another setup is running, OSError when
@@ -84,7 +81,6 @@ def begin(
                 plugin=_copy_plugin(where, openclaw),
                 config_path=str(openclaw.config_path),
                 digest=digest_without_ours(openclaw.config(), PLUGIN_ID),
-                gateway_running=gateway_running,
             )
             before.files = [
                 _save(where, number, path, openclaws=openclaws)
@@ -113,7 +109,8 @@ def read(where: Locations) -> Before | None:
     """The record, if it is complete."""
     try:
         values: dict[str, Any] = json.loads((where.undo / _RECORD).read_text("utf-8", "surrogateescape"))
-        return Before(**values | {"files": [Saved(**one) for one in values["files"]]})
+        known = {one.name: values[one.name] for one in fields(Before)}  # a setup of another release may have noted more
+        return Before(**known | {"files": [Saved(**one) for one in values["files"]]})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
