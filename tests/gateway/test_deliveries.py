@@ -82,7 +82,7 @@ def test_each_target_lands_where_it_should(world: Gateway) -> None:
             and all(f"landed-{name}" in str(found) for name in ("named", "main", "isolated"))
             and found
         ),
-        60,
+        180,
         "the prompts",
     )
     for name in ("named", "isolated", "main"):
