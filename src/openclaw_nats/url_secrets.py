@@ -8,8 +8,10 @@ looks random; a part of the path that looks random (for Slack, Discord and Home 
 from __future__ import annotations
 
 import re
+from typing import TypeVar
 from urllib.parse import urlsplit
 
+T = TypeVar("T")
 MASK = "***"
 _TELLING = re.compile(
     r"(?:^|[._-])(?:access|api|auth|code|credential|hmac|hash|key|pass|passwd|password|pin|pw|pwd|secret|sig|signature"
@@ -41,7 +43,7 @@ def masked(url: str) -> str:
     return f"{head}://{user}{at_sign}{host}{path}{question}{query}{hash_mark}{fragment}"
 
 
-def masked_value(value: object) -> object:
+def masked_value(value: T) -> T | str:
     """A setting's value as it may be shown: of addresses, also of several with commas between them, each masked."""
     return ",".join(masked(one) for one in value.split(",")) if isinstance(value, str) and "://" in value else value
 

@@ -970,8 +970,7 @@ export interface components {
         /** @description A setting: its value, where that came from, its environment variable, when a change applies. */
         SettingRow: {
             name: string;
-            /** @description any JSON value */
-            value: unknown;
+            value: string | number | boolean | unknown[];
             from: string;
             variable: string;
             applies: string;

@@ -44,6 +44,8 @@ Pattern = Annotated[
 # Any JSON value; what it holds is its writer's affair.
 Json = Annotated[object, Meta(extra_json_schema={"description": "any JSON value"})]
 JsonObject = dict[str, Json]
+# A setting's value: a duration or size with its unit, or what several settings hold, as a list.
+WrittenValue = str | int | float | bool | list[Json]
 
 
 class Answer(Struct, rename="camel"):

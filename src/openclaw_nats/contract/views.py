@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Raw, Struct, field
 
 from openclaw_nats.contract.deliveries import DeliveryCounts, DeliveryRef
-from openclaw_nats.contract.fields import Answer, Json, JsonObject, Time, Window
+from openclaw_nats.contract.fields import Answer, JsonObject, Time, Window, WrittenValue
 from openclaw_nats.contract.health import Health
 
 _Document = Annotated[Raw, Meta(extra_json_schema={"type": "object", "additionalProperties": True})]
@@ -126,7 +126,7 @@ class SettingRow(Answer):
     """A setting: its value, where that came from, its environment variable, when a change applies."""
 
     name: str
-    value: Json
+    value: WrittenValue
     origin: str = field(name="from")
     variable: str
     applies: str
