@@ -6,6 +6,8 @@ import path from "node:path";
 import { agentsOf } from "./agents.js";
 import { Causes } from "./causes.js";
 import { Channel } from "./channel.js";
+import { beforeToolCall } from "./guard.js";
+import { GuardedTurns } from "./guarded-turns.js";
 import { uuid7 } from "./ids.js";
 import { Memory } from "./memory.js";
 import { Runs } from "./runs.js";
@@ -64,7 +66,7 @@ export class Bus {
       keyFile: path.join(home, "api-key"),
     });
     this.uploader = new Uploader({ spool: this.spool, home, sidecar: this.sidecar });
-    this.causes = new Causes(now);
+    this.causes = new Causes(now, new GuardedTurns(path.join(home, "guarded-turns.json"), now));
     /** @type {Runs} */
     this.runs = new Runs({ tell: (result) => this.channel.tell(result), causes: this.causes });
     this.runs.seesTurns = () => this.hasAgentEvents;
@@ -127,6 +129,16 @@ export class Bus {
     else if (order.op === "run" || order.op === "wake") {
       this.runs.take(order).catch((/** @type {unknown} */ error) => this.noteHandlerError(error));
     }
+  }
+
+  /**
+   * What becomes of a tool call: nothing lets it through.
+   * @param {Loose} event
+   * @param {Loose | undefined} ctx
+   */
+  judge(event, ctx) {
+    const { causes, gatewayVersion } = this;
+    return beforeToolCall({ causes, gatewayVersion, note: (error) => this.noteHandlerError(error) }, event, ctx);
   }
 
   /** @param {unknown} error */
@@ -239,7 +251,7 @@ export class Bus {
           "skills and subagent progress: these events can't be sent.",
       );
     }
-    for (const text of [this.settings.problem, this.spool.lastError]) if (text) problems.push(text);
+    for (const text of [this.settings.problem, this.spool.lastError, this.causes.guarded.problem]) if (text) problems.push(text);
     return {
       pluginVersion: VERSION,
       gatewayVersion: this.gatewayVersion,

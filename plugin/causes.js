@@ -1,8 +1,9 @@
 // Which delivery an event goes back to: the loop guard's memory. A run that a delivery started stamps all its events
 // with the delivery's id and with `hops`, how many deliveries lie between the event and the outside. Subagents of the
 // run inherit it. Events without a run id go by their session, for as long as its delivery lasts and a little longer.
-// With the cause goes the trace of who published what was delivered.
+// With the cause goes the trace of who published what was delivered, and what the guard lets the run do (guard.js).
 /** @import { Cause, Child, Order, SessionCause } from "./types.js" */
+import { GuardedTurns } from "./guarded-turns.js";
 import { BoundedMap } from "./memory.js";
 
 const AFTER_MS = 10_000;
@@ -10,8 +11,9 @@ const CHILD_MS = 3_600_000;
 const MOST_PER_SESSION = 20;
 
 export class Causes {
-  constructor(now = Date.now) {
+  constructor(now = Date.now, guarded = new GuardedTurns()) {
     this.now = now;
+    this.guarded = guarded;
     /** @type {BoundedMap<string, Cause>} */
     this.runs = new BoundedMap(); // run id → {dispatch, hops, traceparent?, run?}
     /** @type {BoundedMap<string, SessionCause[]>} */
@@ -21,12 +23,13 @@ export class Causes {
 
   /**
    * A delivery starts a run whose id and session are known.
-   * @param {Pick<Order, "key" | "sessionKey" | "dispatch" | "hops" | "traceparent">} order
+   * @param {Pick<Order, "key" | "sessionKey" | "dispatch" | "hops" | "traceparent" | "policy">} order
    */
-  begin({ key, sessionKey, dispatch, hops, traceparent }) {
-    const cause = { dispatch, hops, ...(traceparent && { traceparent, run: key }) };
+  begin({ key, sessionKey, dispatch, hops, traceparent, policy }) {
+    const cause = { dispatch, hops, ...(traceparent && { traceparent, run: key }), ...(policy && { policy }) };
     this.runs.set(key, cause);
     this.remember(sessionKey, { ...cause, until: Infinity, everyRun: false });
+    this.guarded.begin(dispatch, { run: key, session: sessionKey, until: null, cause });
   }
 
   /**
@@ -34,17 +37,20 @@ export class Causes {
    * @param {Pick<Order, "sessionKey" | "dispatch">} order
    */
   end({ sessionKey, dispatch }) {
+    this.guarded.end(dispatch);
     const cause = this.sessions.get(sessionKey)?.find((one) => one.dispatch === dispatch);
     if (cause) cause.until = this.now() + AFTER_MS;
   }
 
   /**
    * A delivery whose run's id is not known: for so long, every run of the session counts.
-   * @param {Pick<Order, "session" | "dispatch" | "hops" | "traceparent" | "seconds">} order
+   * @param {Pick<Order, "session" | "dispatch" | "hops" | "traceparent" | "seconds" | "policy">} order
    */
-  announce({ session, dispatch, hops, traceparent, seconds }) {
-    const cause = { dispatch, hops, ...(traceparent && { traceparent }) };
-    this.remember(session, { ...cause, until: this.now() + seconds * 1000, everyRun: true });
+  announce({ session, dispatch, hops, traceparent, seconds, policy }) {
+    const cause = { dispatch, hops, ...(traceparent && { traceparent }), ...(policy && { policy }) };
+    const until = this.now() + seconds * 1000;
+    this.remember(session, { ...cause, until, everyRun: true });
+    this.guarded.begin(`${dispatch} ${session}`, { session, until, cause });
   }
 
   /**
@@ -52,13 +58,21 @@ export class Causes {
    * @param {Child} child
    */
   inherit({ parentRun, parentSession, childRun, childSession }) {
-    const cause = this.of(parentRun, parentSession);
+    const cause = this.of(parentRun, parentSession) ?? this.ruling(parentRun, parentSession);
     if (!cause) return;
-    const { dispatch, hops, traceparent } = cause;
-    const passed = { dispatch, hops, ...(traceparent && { traceparent }) };
+    const { dispatch, hops, traceparent, policy } = cause;
+    const passed = { dispatch, hops, ...(traceparent && { traceparent }), ...(policy && { policy }) };
     if (childRun) this.runs.set(childRun, passed);
+    const until = this.now() + CHILD_MS;
+    if (childRun || childSession !== parentSession)
+      this.guarded.begin(`${dispatch} ${childRun ?? ""} ${childSession}`, {
+        ...(childRun && { run: childRun }),
+        ...(childSession !== parentSession && { session: childSession }),
+        until,
+        cause: passed,
+      });
     if (childSession && childSession !== parentSession) {
-      this.remember(childSession, { ...passed, until: this.now() + CHILD_MS, everyRun: true });
+      this.remember(childSession, { ...passed, until, everyRun: true });
     }
   }
 
@@ -78,6 +92,17 @@ export class Causes {
       if (!found || cause.hops > found.hops) found = cause;
     }
     return found;
+  }
+
+  /**
+   * What rules a call of a tool: the cause of its run, else a delivery that still runs in its session, whoever's run
+   * this is.
+   * @param {string | undefined} runId
+   * @param {string | undefined} sessionKey
+   * @returns {Cause | undefined}
+   */
+  ruling(runId, sessionKey) {
+    return (runId && this.runs.get(runId)) || this.guarded.ruling(runId, sessionKey);
   }
 
   /** @param {string | undefined} session @param {SessionCause} cause */

@@ -21,14 +21,22 @@ export default {
 
     /** @param {(event: Loose, ctx: Loose | undefined, memory: Memory) => Recorded} make */
     const handle = (make) => (/** @type {Loose} */ event, /** @type {Loose | undefined} */ ctx) => {
-      // Returns nothing, so that no hook's result is changed; throws nothing, awaits nothing.
+      // Returns nothing, so that no hook's result is changed (but see below); throws nothing, awaits nothing.
       try {
         bus.record(make(event, ctx, bus.memory));
       } catch (error) {
         bus.noteHandlerError(error);
       }
     };
-    for (const [hook, make] of Object.entries(HOOKS)) api.on(hook, handle(make));
+    for (const [hook, make] of Object.entries(HOOKS)) {
+      const record = handle(make);
+      if (hook !== "before_tool_call") api.on(hook, record);
+      else
+        api.on(hook, (/** @type {Loose} */ event, /** @type {Loose | undefined} */ ctx) => {
+          record(event, ctx);
+          return bus.judge(event, ctx); // the one hook that answers: what a turn may do
+        });
+    }
 
     const subscribe = api.agent?.events?.registerAgentEventSubscription;
     if (typeof subscribe === "function") {

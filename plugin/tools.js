@@ -1,6 +1,7 @@
 // The agent tools: each call goes to the sidecar with who calls; its answer comes back as JSON, outside data marked.
 /** @import { Bus } from "./bus.js" */
 /** @import { Answer, Failure, Loose } from "./types.js" */
+import { policyFor } from "./guard.js";
 import { cut, reasonOf, toJson } from "./text.js";
 import { TOOLS } from "./tool-list.js";
 import { traceparentWithin } from "./trace.js";
@@ -44,6 +45,7 @@ export async function callTool(bus, name, given, ctx) {
     hops: cause?.hops ?? 0,
     cause: cause?.dispatch ?? "",
     traceparent: traceparentWithin(cause?.traceparent, cause?.run) ?? "",
+    tainted: !ctx.sessionKey || policyFor(bus.causes, undefined, ctx.sessionKey) !== undefined,
   };
   try {
     const body = toJson({ caller, parameters: given ?? {} });

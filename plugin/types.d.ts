@@ -40,6 +40,16 @@ export interface Cause {
   hops: number;
   traceparent?: string;
   run?: string;
+  policy?: Policy;
+}
+
+/** What a dispatch's run may do: what the route lets through, and what becomes of the rest. */
+export interface Policy {
+  tools: string | string[];
+  guard: "ask" | "block" | "off";
+  tainted: boolean; // whether something from outside has led to it
+  route: string;
+  dispatch: string;
 }
 
 /** The same, for a session: until when (ms), and whether runs that nobody ordered count. */

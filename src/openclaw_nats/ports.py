@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from openclaw_nats.contract.plugin import RunPolicy
 from openclaw_nats.errors import InvalidInput
 from openclaw_nats.events.messages import Message, Stored, StoredMessage
 from openclaw_nats.events.origin import OUTSIDE, Origin
@@ -302,7 +303,7 @@ class Parcel:
     content. `hops` is what the events of the run that it starts carry. `way` is how an earlier attempt went.
     `traceparent` is that of its first event that has one, `made_by` the mark of the first agent that made one of them:
     a parcel that holds such an event is never trusted. `instruction` is what stands after the text, outside its marks.
-    `origin` is who said its events.
+    `origin` is who said its events, `policy` what its run may do.
     """
 
     key: str
@@ -325,6 +326,7 @@ class Parcel:
     made_by: str = ""
     instruction: str = ""
     origin: Origin = OUTSIDE
+    policy: RunPolicy | None = None
 
     @property
     def believed(self) -> bool:

@@ -134,6 +134,8 @@ def view(
         until=_given(document.until),
         enabled=document.enabled,
         trusted=document.trusted,
+        tools=route.tools,
+        guard=route.guard,
         conditions=[condition.source for condition in route.conditions],
         resolved_target=route.target.shown(),
         target_note=note or UNSET,

@@ -14,6 +14,8 @@ ROUTE = {
     "payload": "--payload",
     "priority": "--priority",
     "trusted": "--trusted",
+    "tools": "--tools",
+    "guard": "--guard",
     "expiresAfter": "--expires-after",
     "flow.debounce": "--debounce",
     "flow.batch": "--batch",

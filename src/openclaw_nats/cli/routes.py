@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,10 @@ def _route_options(command: Any) -> Any:
         click.option("--concurrency", type=click.IntRange(1, 1000), help="Turns at the same time (default 1)."),
         click.option("--expires-after", metavar="DURATION", help="Do not deliver events that are older."),
         click.option("--trusted/--untrusted", default=None, help="Whether the agent may take events as instructions."),
+        click.option(
+            "--tools", metavar="RULES", help='What outside events may lead to: read, all, none, "read,exec(df *)".'
+        ),
+        click.option("--guard", type=click.Choice(("ask", "block", "off")), help="What becomes of other tool calls."),
         click.option("--set", "fields", multiple=True, metavar="FIELD=JSON", help='Any field: --set flow={"key":"…"}'),
     ):
         command = option(command)
@@ -311,10 +316,18 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if (instruction := instruction_of(given)) is not None:
         found["instruction"] = instruction or None
-    fields = {"when": "when", "priority": "priority", "trusted": "trusted", "expires_after": "expiresAfter"}
+    fields = {
+        "when": "when",
+        "priority": "priority",
+        "trusted": "trusted",
+        "guard": "guard",
+        "expires_after": "expiresAfter",
+    }
     for name, field in fields.items():
         if given[name] is not None:
             found[field] = None if given[name] == "" else given[name]
+    if given["tools"] is not None:
+        found["tools"] = _tools(given["tools"])
     if given["template"] is not None:
         found["template"] = _text(given["template"], "--template") or None
     if given["payload"] is not None:
@@ -327,6 +340,14 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
             raise click.BadParameter("write FIELD=JSON", param_hint="--set")
         found[name] = _json(value, "--set")
     return found
+
+
+def _tools(text: str) -> str | list[str] | None:
+    """A preset, or a list of rules with commas between them; a comma within brackets belongs to its rule."""
+    rules = [rule.strip() for rule in re.split(r",(?![^(]*\))", text)]
+    if len(rules) == 1:
+        return (rules[0] if rules[0] in ("read", "all", "none") else rules) if rules[0] else None
+    return rules
 
 
 def _given_only(fields: dict[str, Any]) -> dict[str, Any]:

@@ -32,9 +32,9 @@ _FIELDS = (
         "flow",
         "retry",
     ),
-    *("confirm", "trusted", "expiresAfter", "until"),
+    *("confirm", "trusted", "tools", "guard", "expiresAfter", "until"),
 )
-_DEFAULTS: dict[str, Any] = {"enabled": True, "trusted": False, "confirm": "ok"}
+_DEFAULTS: dict[str, Any] = {"enabled": True, "trusted": False, "confirm": "ok", "tools": "read", "guard": "ask"}
 _SHOWN = 80  # characters of a value in a difference
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from openclaw_nats.contract.fields import Answer, Json, JsonObject
+from openclaw_nats.contract.routes import Guard, Tools
 from openclaw_nats.events.agents import Agents
 
 
@@ -22,6 +23,16 @@ class RunResult(Struct, rename="camel"):
     run_id: str = ""
     error: str = ""
     reply: str = ""
+
+
+class RunPolicy(Struct, rename="camel", frozen=True):
+    """What the run of a dispatch may do: `tools` and `guard` are its route's, `tainted` says that they count."""
+
+    tools: Tools
+    guard: Guard
+    tainted: bool
+    route: str
+    dispatch: str
 
 
 class SpoolReport(Struct, rename="camel"):

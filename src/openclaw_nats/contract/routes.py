@@ -27,6 +27,12 @@ MAX_TEMPLATE = 20_000
 DEFAULT_BACKOFF = ("5s", "30s", "2m", "10m", "1h", "3h")
 Confirmation = Literal["accepted", "ended", "ok"]
 Condition = Annotated[str, Meta(description="A CEL expression", examples=["data.state == 'open'"])]
+Guard = Literal["ask", "block", "off"]
+Rule = Annotated[str, Meta(max_length=500)]
+Tools = (
+    Annotated[str, Meta(description="A preset: read, all or none")]
+    | Annotated[list[Rule], Meta(max_length=100, description="Names, patterns, commands: read, nats_*, exec(df *)")]
+)
 Clock = Annotated[str, Meta(examples=["22:00"])]
 
 
@@ -114,7 +120,8 @@ class Retry(_Part):
 class RouteDocument(Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
     """A route as it is given; what is left out has its default.
 
-    `filter` is the upstream form of a condition, `payload` is merged into each event's data, and `until` is when the
+    `tools` are what its turns may use when something from outside has led to them, by default `read`; `guard` is what
+    becomes of the rest: by default `ask`. `filter` is the upstream form of a condition, `payload` is merged into each event's data, and `until` is when the
     route is removed.
     """
 
@@ -132,6 +139,8 @@ class RouteDocument(Struct, rename="camel", forbid_unknown_fields=True, omit_def
     retry: Retry | None = None
     confirm: Confirmation = "ok"
     trusted: bool = False
+    tools: Tools | None = None
+    guard: Guard | None = None
     expires_after: Duration | None = None
     until: Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | None = None
 
@@ -179,6 +188,8 @@ class Route(Answer, kw_only=True):
     until: str | UnsetType = UNSET
     enabled: bool
     trusted: bool
+    tools: Tools
+    guard: Guard
     conditions: list[str]
     resolved_target: ResolvedTarget
     target_note: str | UnsetType = UNSET

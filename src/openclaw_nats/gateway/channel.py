@@ -204,8 +204,8 @@ def _order(parcel: Parcel) -> bytes:
 
 
 def _cause(parcel: Parcel) -> dict[str, Any]:
-    """What the plugin stamps the events with that a parcel leads to."""
-    cause: dict[str, Any] = {"dispatch": parcel.dispatch, "hops": parcel.hops}
+    """What the plugin stamps the events with that a parcel leads to, and what its run may do."""
+    cause: dict[str, Any] = {"dispatch": parcel.dispatch, "hops": parcel.hops, "policy": parcel.policy}
     return {**cause, "traceparent": parcel.traceparent} if parcel.traceparent else cause
 
 

@@ -26,7 +26,7 @@ from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.flow_control import FlowControl, Release, Retry
 from openclaw_nats.inbound.loop_guard import LoopGuard
 from openclaw_nats.inbound.meters import InboundMeters
-from openclaw_nats.inbound.parcels import parcel_of, target_document, with_target
+from openclaw_nats.inbound.parcels import is_tainted, parcel_of, target_document, with_target
 from openclaw_nats.inbound.render_process import TooLong
 from openclaw_nats.inbound.rendering import Renderer
 from openclaw_nats.inbound.route import Route
@@ -277,14 +277,13 @@ class Deliveries:
         waiting = [one for one, _ in members]
         traceparents = trace.carried(document for _, document in members)
         by_agents = next((mark for _, document in members if (mark := agent_made(document))), "")
+        origins = [Origin(one.origin, one.tainted) for one in waiting]
         return Dispatch(
             id=uuid7(int(now * 1000)),
             route_id=route.id,
             route=route.name,
             flow_key=release.group[1],
-            target=target_document(
-                route, traceparents, by_agents, joint([Origin(one.origin, one.tainted) for one in waiting])
-            ),
+            target=target_document(route, traceparents, by_agents, joint(origins), guarded=is_tainted(route, origins)),
             body=text,
             events=len(members),
             priority=max(one.priority for one in waiting),

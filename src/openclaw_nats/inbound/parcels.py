@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from openclaw_nats.events.origin import OUTSIDE, Origin
+from openclaw_nats.contract.plugin import RunPolicy
+from openclaw_nats.events.origin import OPERATOR, OUTSIDE, Origin
 from openclaw_nats.inbound.after_cage import after_cage
 from openclaw_nats.inbound.route import Route
 from openclaw_nats.inbound.target import target_from
 from openclaw_nats.ports import Parcel
 from openclaw_nats.storage.rows import Dispatch
 
-_HOW = ("trusted", "confirm", "text", "instruction", "traceparents", "madeBy", "origin", "tainted")
+_HOW = (
+    "trusted",
+    "confirm",
+    "text",
+    "instruction",
+    "traceparents",
+    "madeBy",
+    "origin",
+    "tainted",
+    "tools",
+    "guard",
+    "guarded",
+)
 
 
-def target_document(route: Route, traceparents: Sequence[str], by_agents: str, origin: Origin = OUTSIDE) -> str:
+def target_document(
+    route: Route, traceparents: Sequence[str], by_agents: str, origin: Origin = OUTSIDE, *, guarded: bool = True
+) -> str:
     """A route's target as JSON, with what else the request depends on."""
     return msgspec.json.encode(
         {
@@ -25,12 +40,21 @@ def target_document(route: Route, traceparents: Sequence[str], by_agents: str, o
             "confirm": route.document.confirm,
             "text": route.document.template is not None,
             **({"instruction": after} if (after := after_cage(route)) else {}),
+            "tools": route.tools,
+            "guard": route.guard,
+            "guarded": guarded,
             **({"traceparents": traceparents} if traceparents else {}),
             **({"madeBy": by_agents} if by_agents else {}),
             "origin": origin.name,
             "tainted": origin.tainted,
         }
     ).decode()
+
+
+def is_tainted(route: Route, origins: Iterable[Origin]) -> bool:
+    """Whether a turn of those events is led by more than the operator's words and the agent's own untainted ones."""
+    own = {OPERATOR.name, f"agent:{route.target.agent}"}
+    return any(one.tainted or one.name not in own for one in origins)
 
 
 def with_target(kept: str, route: Route) -> str:
@@ -67,4 +91,12 @@ def parcel_of(dispatch: Dispatch) -> Parcel:
         instruction=str(found.get("instruction", "")),
         made_by=str(found.get("madeBy", "")),
         origin=Origin(str(found.get("origin", OUTSIDE.name)), bool(found.get("tainted", True))),
+        # A dispatch that was made before there was a guard goes out as its route was then.
+        policy=RunPolicy(
+            tools=found.get("tools", "read"),
+            guard=found.get("guard", "off"),
+            tainted=found.get("guarded", True),
+            route=dispatch.route,
+            dispatch=dispatch.id,
+        ),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from openclaw_nats.contract.checking import check, within
-from openclaw_nats.contract.routes import Flow, Retry, RouteDocument
+from openclaw_nats.contract.routes import Flow, Guard, Retry, RouteDocument, Tools
 from openclaw_nats.errors import InvalidRoute, Poison
 from openclaw_nats.events.agents import Agents
 from openclaw_nats.events.condition_worker import key_text
@@ -18,6 +18,7 @@ from openclaw_nats.events.envelope import parse_time
 from openclaw_nats.events.instructions import check_instruction, looks_like_one
 from openclaw_nats.events.makers import Maker
 from openclaw_nats.events.subjects import GATEWAY_OWN, check_pattern, covers
+from openclaw_nats.guard.tool_rules import check_tools
 from openclaw_nats.inbound.flow_policy import backoff_of, policy_of
 from openclaw_nats.inbound.groups import Policy
 from openclaw_nats.inbound.target import UNKNOWN, Target, compile_target
@@ -63,6 +64,16 @@ class Route:
             f"its {where} holds words that look like an instruction: agents take them for data and do not carry them "
             "out. They belong into `instruction` (--instruction)"
         )
+
+    @property
+    def tools(self) -> Tools:
+        """What its turns may use when something from outside has led to them."""
+        return "read" if self.document.tools is None else self.document.tools
+
+    @property
+    def guard(self) -> Guard:
+        """What becomes of other calls. A route from before there was a guard has none; a job or timer has."""
+        return self.document.guard or ("ask" if self.owner else "off")
 
     @property
     def name(self) -> str:
@@ -146,6 +157,8 @@ def compile_route(
         raise InvalidRoute(
             f"instruction is for agents, and the target is a {target.kind}", field="instruction", hint="Leave it out."
         )
+    if document.tools is not None:
+        check_tools(document.tools)
     flow = document.flow or Flow()
     return Route(
         id=route_id,

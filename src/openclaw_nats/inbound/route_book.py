@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 MAX_ROUTES = 5000
 MAX_OWNED = 20_000  # with those of jobs and timers
 _TRIED = {"pattern", "when", "filter", "flow"}  # what a route's conditions depend on
+_GUARDED = {"tools", "guard"}
 _AGENTS = "the gateway's agents"
 
 
@@ -152,7 +153,7 @@ class RouteBook:
 
         A new route is for what is stored from now on, which needs the stream's end: raises Unavailable without NATS.
         """
-        document = parse(value)
+        document = _guarded(parse(value))
         await self._try(document, made_by)
         await self._check_target(document)
         async with self._lock:
@@ -223,6 +224,9 @@ class RouteBook:
             route, _ = self.named(name)
             merged = {**to_document(route.document), **changes}
             document = parse({key: value for key, value in merged.items() if value is not None})
+            begins_to_wake = not route.target.is_turn and "target" in changes
+            if begins_to_wake or _GUARDED & changes.keys():
+                document = _guarded(document)
             if _TRIED & changes.keys():
                 await self._try(document, self._stored[route.id].made_by)
             if "target" in changes:
@@ -383,6 +387,11 @@ class RouteBook:
             enabled = [route for route in self._routes.values() if route.document.enabled]
             self._index = RouteIndex(enabled)
             self._patterns = reduce_patterns(route.pattern for route in enabled)
+
+
+def _guarded(document: RouteDocument) -> RouteDocument:
+    """A route that is saved from now on has a guard: only those from before there was one, which say nothing, have none."""
+    return document if document.guard is not None else msgspec.structs.replace(document, guard="ask")
 
 
 async def _nobody_answers() -> bool:

@@ -1,0 +1,1 @@
+"""What a turn that something from outside has led to may do: the rules of a route's `tools`."""
