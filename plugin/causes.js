@@ -64,15 +64,10 @@ export class Causes {
     const passed = { dispatch, hops, ...(traceparent && { traceparent }), ...(policy && { policy }) };
     if (childRun) this.runs.set(childRun, passed);
     const until = this.now() + CHILD_MS;
-    if (childRun || childSession !== parentSession)
-      this.guarded.begin(`${dispatch} ${childRun ?? ""} ${childSession}`, {
-        ...(childRun && { run: childRun }),
-        ...(childSession !== parentSession && { session: childSession }),
-        until,
-        cause: passed,
-      });
-    if (childSession && childSession !== parentSession) {
-      this.remember(childSession, { ...passed, until, everyRun: true });
+    const session = childSession === parentSession ? undefined : childSession;
+    this.guarded.begin(`${dispatch} ${childRun} ${session}`, { run: childRun, session, until, cause: passed });
+    if (session) {
+      this.remember(session, { ...passed, until, everyRun: true });
     }
   }
 

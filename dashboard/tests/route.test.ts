@@ -23,6 +23,8 @@ const full: RouteDocument = {
   retry: { attempts: 3 },
   confirm: "ended",
   trusted: true,
+  tools: ["read", "exec(df *)"],
+  guard: "block",
   expiresAfter: "2h",
   enabled: false,
 };
@@ -55,6 +57,8 @@ test("an empty form is a small document", () => {
     target: { kind: "session", sessionKey: "main" },
     enabled: true,
     trusted: false,
+    tools: "read",
+    guard: "ask",
   });
 });
 
@@ -86,4 +90,10 @@ test("counters and the like of a listed route are not part of what is saved", ()
     waitingSince: null,
   };
   expect(documentOf(listed as unknown as Schemas["Route"])).toEqual(full);
+});
+
+test("tools are a preset, or a list of rules in which a comma within brackets stays", () => {
+  const saved = (tools: string) => toDocument({ ...blank(), tools }, null).tools;
+  expect([saved(""), saved("all"), saved(" none "), saved("exec")]).toEqual(["read", "all", "none", ["exec"]]);
+  expect(saved("read, exec(cut -d, *),nats_*")).toEqual(["read", "exec(cut -d, *)", "nats_*"]);
 });

@@ -120,7 +120,7 @@ def test_events_of_a_delivered_run_carry_its_delivery_and_hops(world: Gateway) -
 def test_a_publishers_trace_goes_into_the_turn_and_back(world: Gateway) -> None:
     trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
     call = "Do this:\n!call nats_publish {{ data.call }}"
-    world.route("traced", "agent.events.custom.traced", "agent:ops:traced", template=call)
+    world.route("traced", "agent.events.custom.traced", "agent:ops:traced", template=call, tools=["nats_*"])
     body = json.dumps({"call": json.dumps({"subject": "agent.events.custom.answer"})}).encode()
     jetstream.publish(world.nats, "agent.events.custom.traced", body, {"traceparent": f"00-{trace}-{span}-01"})
 

@@ -271,7 +271,7 @@ def test_timer_tools_and_a_reminder_that_wakes_the_session(world: Gateway) -> No
 
 def test_a_timer_set_by_a_woken_run_is_one_step_deeper(world: Gateway) -> None:
     call = "Do this:\n!call nats_timer_set {{ data.call }}"  # 2026.3 puts words of its own before the first line
-    world.route("again", "agent.events.custom.deep", MAIN, template=call)
+    world.route("again", "agent.events.custom.deep", MAIN, template=call, tools=["nats_*"])
     before = sum(world.states().values())
     world.sidecar.publish("agent.events.custom.deep", {"call": json.dumps({"name": "deep", "delayMs": 500})})
     world.settled(before + 1, 60)

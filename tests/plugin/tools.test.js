@@ -67,7 +67,13 @@ test("a call carries who makes it, and what delivery led to it", async () => {
     hops: 2,
     cause: "d-1",
     traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-cef38b0fc7db4161-01",
+    tainted: true,
   });
+  await call();
+  assert.equal(seen.at(-1).body.caller.tainted, true); // as long as the delivery's run lasts
+  bus.causes.end({ sessionKey: ctx.sessionKey, dispatch: "d-1" });
+  await call();
+  assert.equal(seen.at(-1).body.caller.tainted, false);
 });
 
 test("what comes from outside is marked as such", async () => {

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from openclaw_nats.contract.plugin import RunResult
+from openclaw_nats.contract.plugin import RunPolicy, RunResult
 from openclaw_nats.errors import GiveUp, RetryLater
 from openclaw_nats.gateway import channel as module
 from openclaw_nats.gateway.channel import PluginChannel
@@ -181,6 +181,11 @@ async def test_causes_are_announced_only_to_somebody(channel: PluginChannel) -> 
     first, second = await plugin.orders(2)
     assert first == {"op": "cause", "session": "s", "dispatch": "d2", "hops": 2, "seconds": 60}
     assert second["traceparent"] == TRACEPARENT
+    policy = RunPolicy(tools=["read"], guard="ask", tainted=True, route="r", dispatch="d4")
+    channel.announce(parcel("d4", policy=policy), "s", 60)
+    [third] = await plugin.orders(1)
+    kept = {"tools": ["read"], "guard": "ask", "tainted": True, "route": "r", "dispatch": "d4"}
+    assert third["policy"] == kept
 
 
 async def test_what_may_have_been_taken_on_one_way_is_asked_for_on_the_same(channel: PluginChannel) -> None:

@@ -105,6 +105,18 @@ def test_there_is_always_a_word_on_how_agents_are_woken(delivery: dict[str, Any]
     assert bool(finding.fix) == (state != "ok")
 
 
+def test_routes_that_wake_without_a_guard_are_listed() -> None:
+    def route(name: str, guard: str, kind: str = "session", *, enabled: bool = True) -> dict[str, Any]:
+        return {"name": name, "guard": guard, "enabled": enabled, "resolvedTarget": {"kind": kind}}
+
+    rest = [route("hook", "off", "webhook"), route("held", "off", enabled=False), route("new", "ask")]
+    assert list(journeys.unguarded(rest)) == []
+    (finding,) = journeys.unguarded([*rest, route("an old one", "off"), route("other", "off", "agent")])
+    assert finding.state == "note"
+    assert "2 routes: an old one, other" in finding.text
+    assert "routes edit 'an old one' --guard ask" in finding.fix
+
+
 def test_with_the_gateway_down_no_test_event_is_asked_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The plugin counts as connected for a while after its Gateway was stopped."""
     health = {

@@ -819,6 +819,9 @@ export interface components {
             until?: string;
             enabled: boolean;
             trusted: boolean;
+            tools: string | string[];
+            /** @enum {unknown} */
+            guard: "ask" | "block" | "off";
             conditions: string[];
             resolvedTarget: components["schemas"]["ResolvedTarget"];
             targetNote?: string;
@@ -857,7 +860,7 @@ export interface components {
             turns: number;
             turnsAvoided: number;
         };
-        /** @description A route as it is given; what is left out has its default. `filter` is the upstream form of a condition, `payload` is merged into each event's data, and `until` is when the route is removed. */
+        /** @description A route as it is given; what is left out has its default. `tools` are what its turns may use when something from outside has led to them (by default `read`), `guard` is what becomes of the rest (by default `ask`). `filter` is the upstream form of a condition, `payload` is merged into each event's data, and `until` is when the route is removed. */
         RouteDocument: {
             name: string;
             /**
@@ -890,6 +893,8 @@ export interface components {
             confirm: "accepted" | "ended" | "ok";
             /** @default false */
             trusted: boolean;
+            tools?: string | string[] | null;
+            guard?: ("ask" | "block" | "off") | null;
             expiresAfter?: string | null;
             until?: string | null;
         };
@@ -914,6 +919,15 @@ export interface components {
             deliveries: {
                 [key: string]: components["schemas"]["DeliveryRef"][];
             };
+        };
+        /** @description What the run of a dispatch may do: `tools` and `guard` are its route's, `tainted` says that they count. */
+        RunPolicy: {
+            tools: string | string[];
+            /** @enum {unknown} */
+            guard: "ask" | "block" | "off";
+            tainted: boolean;
+            route: string;
+            dispatch: string;
         };
         /** @description What the plugin says of a run. `status`: queued (a wake-up that waits for its turn), accepted, ok, error, refused, or timeout (it did not end). */
         RunResult: {

@@ -29,6 +29,8 @@ export type Form = {
   confirm: string;
   expiresAfter: string;
   trusted: boolean;
+  tools: string;
+  guard: string;
   enabled: boolean;
 };
 
@@ -76,7 +78,7 @@ export const blank = (): Form => ({
     rateCount: "",
   },
   ...{ ratePer: "", concurrency: "", key: "", quietFrom: "", quietTo: "", quietZone: "", priority: "", confirm: "" },
-  ...{ expiresAfter: "", trusted: false, enabled: true },
+  ...{ expiresAfter: "", trusted: false, tools: "read", guard: "ask", enabled: true },
 });
 
 /** The part of a listed route that can be saved again. */
@@ -124,6 +126,8 @@ export function formOf(route: RouteDocument): Form {
     ...{ quietFrom: text(quiet.from), quietTo: text(quiet.to), quietZone: text(quiet.timezone) },
     ...{ priority: text(route.priority), confirm: text(route.confirm), expiresAfter: text(route.expiresAfter) },
     trusted: route.trusted === true,
+    tools: Array.isArray(route.tools) ? route.tools.join(", ") : text(route.tools ?? "read"),
+    guard: text(route.guard ?? "ask"),
     enabled: route.enabled !== false,
   };
 }
@@ -165,7 +169,19 @@ export function toDocument(form: Form, base: RouteDocument | null): RouteDocumen
     target: targetOf(form),
     enabled: form.enabled,
     trusted: form.trusted,
+    tools: toolsOf(form.tools),
+    guard: form.guard || "ask",
   };
+}
+
+/** A preset, or a list of rules; a comma within brackets belongs to its rule. */
+function toolsOf(given: string): string | string[] {
+  const rules = given
+    .split(/,(?![^(]*\))/)
+    .map((rule) => rule.trim())
+    .filter(Boolean);
+  if (!rules.length) return "read";
+  return rules.length === 1 && ["read", "all", "none"].includes(rules[0]!) ? rules[0]! : rules;
 }
 
 function targetOf(form: Form): unknown {

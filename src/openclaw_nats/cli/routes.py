@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -344,7 +343,13 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
 
 def _tools(text: str) -> str | list[str] | None:
     """A preset, or a list of rules with commas between them; a comma within brackets belongs to its rule."""
-    rules = [rule.strip() for rule in re.split(r",(?![^(]*\))", text)]
+    rules: list[str] = []
+    for part in text.split(","):
+        if rules and rules[-1].count("(") > rules[-1].count(")"):
+            rules[-1] += f",{part}"
+        else:
+            rules.append(part)
+    rules = [rule.strip() for rule in rules]
     if len(rules) == 1:
         return (rules[0] if rules[0] in ("read", "all", "none") else rules) if rules[0] else None
     return rules

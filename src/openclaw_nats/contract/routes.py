@@ -120,9 +120,9 @@ class Retry(_Part):
 class RouteDocument(Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
     """A route as it is given; what is left out has its default.
 
-    `tools` are what its turns may use when something from outside has led to them, by default `read`; `guard` is what
-    becomes of the rest: by default `ask`. `filter` is the upstream form of a condition, `payload` is merged into each event's data, and `until` is when the
-    route is removed.
+    `tools` are what its turns may use when something from outside has led to them (by default `read`), `guard` is what
+    becomes of the rest (by default `ask`). `filter` is the upstream form of a condition, `payload` is merged into each
+    event's data, and `until` is when the route is removed.
     """
 
     name: Name

@@ -112,6 +112,7 @@ def _sidecar(call: Call, report: dict[str, Any]) -> Iterator[Finding]:
 
 def _deliveries(call: Call) -> Iterator[Finding]:
     yield from journeys.way_to_agents(call("GET", "/api/health", None).get("delivery", {}))
+    yield from journeys.unguarded(call("GET", "/api/routes", None)["routes"])
 
 
 def _health(call: Call) -> dict[str, Any]:

@@ -137,3 +137,19 @@ def way_to_agents(delivery: dict[str, Any]) -> Iterator[Finding]:
         text = f"{plural(dead, 'dead letter')}: deliveries that were given up"
         fix = "`openclaw-nats dead` says why; `dead redrive --all` sends them again, `dead drop --all` ends it."
         yield problem("delivery", text, fix)
+
+
+def unguarded(routes: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Routes from before there was a guard, and those that the operator has taken it from."""
+    names = [str(one["name"]) for one in routes if one["guard"] == "off" and one["enabled"] and _wakes(one)]
+    if names:
+        shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+        yield note(
+            "guard",
+            f"outside events may lead to any tool call on {plural(len(names), 'route')}: {shown}",
+            f"`openclaw-nats routes edit {shlex.quote(names[0])} --guard ask` guards one (docs/guard.md).",
+        )
+
+
+def _wakes(route: dict[str, Any]) -> bool:
+    return route["resolvedTarget"]["kind"] in ("session", "agent", "wake")

@@ -205,7 +205,9 @@ def _order(parcel: Parcel) -> bytes:
 
 def _cause(parcel: Parcel) -> dict[str, Any]:
     """What the plugin stamps the events with that a parcel leads to, and what its run may do."""
-    cause: dict[str, Any] = {"dispatch": parcel.dispatch, "hops": parcel.hops, "policy": parcel.policy}
+    cause: dict[str, Any] = {"dispatch": parcel.dispatch, "hops": parcel.hops}
+    if parcel.policy is not None:
+        cause["policy"] = parcel.policy
     return {**cause, "traceparent": parcel.traceparent} if parcel.traceparent else cause
 
 

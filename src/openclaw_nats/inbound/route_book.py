@@ -390,7 +390,7 @@ class RouteBook:
 
 
 def _guarded(document: RouteDocument) -> RouteDocument:
-    """A route that is saved from now on has a guard: only those from before there was one, which say nothing, have none."""
+    """A route that is saved has a guard: only those from before there was one, which say nothing, have none."""
     return document if document.guard is not None else msgspec.structs.replace(document, guard="ask")
 
 

@@ -1,0 +1,168 @@
+// The guard: which calls a turn may make that something from outside has led to.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import test from "node:test";
+import { Causes } from "../../plugin/causes.js";
+import { allows, beforeToolCall, policyFor } from "../../plugin/guard.js";
+import { GuardedTurns } from "../../plugin/guarded-turns.js";
+
+const { cases } = JSON.parse(fs.readFileSync(new URL("../support/guard-cases.json", import.meta.url), "utf8"));
+const policy = (more = {}) => ({ tools: "read", guard: "block", tainted: true, route: "r", dispatch: "d1", ...more });
+const order = (more = {}) => ({
+  ...{ key: "run-1", sessionKey: "agent:main:main", dispatch: "d1", hops: 1, policy: policy() },
+  ...more,
+});
+const call = (more = {}) => ({ toolName: "exec", params: { command: "id" }, runId: "run-1", ...more });
+const ctx = { sessionKey: "agent:main:main" };
+const judge = (causes, event = call(), where = ctx, gatewayVersion = "2026.9.6") =>
+  beforeToolCall({ causes, gatewayVersion, note: (error) => assert.fail(error) }, event, where);
+
+test("the shared cases", () => {
+  for (const { tools, tool, params, allowed } of cases)
+    assert.equal(allows(tools, tool, params), allowed, JSON.stringify({ tools, tool, params }).slice(0, 300));
+});
+
+test("a tainted turn may look, and nothing else; it ends with the run", () => {
+  const causes = new Causes();
+  causes.begin(order());
+  assert.equal(judge(causes).block, true);
+  assert.match(judge(causes).blockReason, /does not let exec through \(delivery d1\)/);
+  assert.equal(judge(causes, call({ toolName: "read" })), undefined);
+  assert.equal(judge(causes, call({ runId: "the-users" })).block, true); // the session, as long as the run lasts
+  assert.equal(judge(causes, call({ runId: undefined })).block, true);
+  assert.equal(judge(causes, call({ runId: "x" }), { sessionKey: "agent:main:other" }), undefined);
+  causes.end(order());
+  assert.equal(judge(causes, call({ runId: "the-users" })), undefined);
+  assert.equal(judge(causes, call({ runId: undefined })), undefined);
+  assert.equal(judge(causes).block, true); // the run itself, if it should go on after all
+});
+
+test("what nothing from outside has led to may do everything, and so may a route without a guard", () => {
+  for (const more of [{ tainted: false }, { guard: "off" }, { tools: "all" }]) {
+    const causes = new Causes();
+    causes.begin(order({ policy: policy(more) }));
+    assert.equal(judge(causes), undefined, JSON.stringify(more));
+  }
+});
+
+test("an order without a policy, or with one that is not understood, lets nothing through", () => {
+  for (const one of [undefined, policy({ tools: { a: 1 } }), policy({ tools: "everything" }), policy({ guard: "?" })]) {
+    const causes = new Causes();
+    causes.begin(order({ policy: one }));
+    assert.equal(judge(causes).block, true);
+  }
+});
+
+test("a mistake of ours refuses the call", () => {
+  const notes = [];
+  const bus = { causes: { ruling: () => { throw new Error("x"); } }, gatewayVersion: "", note: (e) => notes.push(e) };
+  assert.equal(beforeToolCall(bus, call(), ctx).block, true);
+  assert.equal(notes.length, 1);
+});
+
+test("a subagent, its subagent, and a session that a guarded turn speaks to are ruled by the same dispatch", () => {
+  const causes = new Causes();
+  causes.begin(order({ policy: policy({ tools: ["read", "sessions_send"] }) }));
+  causes.inherit({ parentRun: "run-1", parentSession: "agent:main:main", childRun: "c", childSession: "agent:main:c" });
+  causes.inherit({ parentRun: "c", parentSession: "agent:main:c", childRun: "g", childSession: "agent:main:g" });
+  causes.end(order());
+  for (const [runId, sessionKey] of [["c", "agent:main:c"], ["g", "agent:main:g"], ["x", "agent:main:g"]])
+    assert.equal(judge(causes, call({ runId }), { sessionKey }).block, true);
+  const send = call({ toolName: "sessions_send", params: { sessionKey: "agent:Main:friend", message: "!" }, runId: "c" });
+  assert.equal(judge(causes, send, { sessionKey: "agent:main:c" }), undefined);
+  assert.equal(judge(causes, call({ runId: "y" }), { sessionKey: "agent:main:friend" }).block, true);
+});
+
+test("a session of several deliveries is ruled by the strictest; its heartbeats are the session", () => {
+  const causes = new Causes();
+  causes.begin(order({ policy: policy({ tools: "all" }) }));
+  causes.begin(order({ key: "run-2", dispatch: "d2" }));
+  assert.equal(judge(causes, call({ runId: undefined })).block, true);
+  assert.equal(judge(causes, call({ runId: "z" }), { sessionKey: "agent:main:main:heartbeat:1" }).block, true);
+});
+
+test("over hooks the announced sessions decide, by prefix too, as long as they last", () => {
+  const clock = { now: 0 };
+  const causes = new Causes(() => clock.now, new GuardedTurns("", () => clock.now));
+  causes.announce({ session: "agent:ops:hook:*", dispatch: "d1", hops: 1, seconds: 60, policy: policy() });
+  const where = { sessionKey: "agent:ops:hook:7" };
+  assert.equal(judge(causes, call({ runId: "any" }), where).block, true);
+  clock.now = 61_000;
+  assert.equal(judge(causes, call({ runId: "any" }), where), undefined);
+});
+
+test("2026.9 asks; older versions can't, and refuse", () => {
+  const causes = new Causes();
+  causes.begin(order({ policy: policy({ guard: "ask" }) }));
+  const asked = judge(causes).requireApproval;
+  assert.deepEqual(asked.allowedDecisions, ["allow-once", "deny"]);
+  assert.ok(asked.title.length <= 80 && asked.description.length <= 512);
+  const long = judge(causes, call({ toolName: "x".repeat(99), params: { text: "😀".repeat(999) } })).requireApproval;
+  assert.ok(long.title.length <= 80 && long.description.length <= 512 && long.description.isWellFormed());
+  for (const version of ["2026.6.11", "2026.3.1", "", "unknown"])
+    assert.equal(judge(causes, call(), ctx, version).block, true);
+});
+
+test("Tool Search's own call goes through, the call within it is judged", () => {
+  const causes = new Causes();
+  causes.begin(order());
+  assert.equal(judge(causes, call({ toolName: "tool_call", params: { id: "exec" } })), undefined);
+  assert.equal(judge(causes, call({ toolCallId: "tool_search_code:o:exec:1" })).block, true);
+  assert.equal(judge(causes, call({ toolName: "tool_call" }), ctx, "2026.3.1").block, true); // there it is somebody else's
+});
+
+test("a Gateway that was killed knows its guarded turns again, until they are over", () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "guarded-"));
+  const file = path.join(folder, "turns.json");
+  const clock = { now: 0 };
+  const again = () => new Causes(() => clock.now, new GuardedTurns(file, () => clock.now));
+  const first = again();
+  first.begin(order());
+  first.begin(order({ key: "free", dispatch: "d2", sessionKey: "free", policy: policy({ tainted: false }) }));
+  assert.equal(fs.statSync(file).mode & 0o777, 0o600);
+  const second = again();
+  assert.equal(judge(second).block, true);
+  assert.equal(judge(second, call({ runId: "resumed" })).block, true);
+  assert.equal(judge(second, call({ runId: "free" }), { sessionKey: "free" }), undefined);
+  clock.now = 3_600_001;
+  assert.equal(judge(second, call({ runId: "resumed" })), undefined);
+  clock.now = 0;
+  first.end(order());
+  assert.equal(judge(again(), call({ runId: "resumed" })), undefined);
+  fs.writeFileSync(file, "{");
+  assert.match(again().guarded.problem, /can't be read/);
+  fs.rmSync(folder, { recursive: true });
+});
+
+test("an isolated session of ours that nothing is known of is guarded; a user's is not", () => {
+  const causes = new Causes();
+  assert.equal(judge(causes, call(), { sessionKey: "agent:ops:nats:0199" }).block, true);
+  assert.equal(policyFor(causes, "r", "agent:main:main"), undefined);
+  assert.equal(policyFor(causes, "r", undefined), undefined);
+});
+
+test("however many turns have come since, one that lasts is not forgotten", () => {
+  const causes = new Causes();
+  causes.begin(order());
+  for (let n = 0; n < 2500; n++) {
+    const other = order({ key: `k${n}`, dispatch: `n${n}`, sessionKey: `s${n}`, policy: policy({ tainted: false }) });
+    causes.begin(other);
+    causes.end(other);
+  }
+  assert.equal(judge(causes).block, true);
+});
+
+test("a call that is not tainted costs less than 20 µs at the median", () => {
+  const causes = new Causes();
+  for (let n = 0; n < 50; n++) causes.begin(order({ key: `k${n}`, dispatch: `n${n}`, sessionKey: `s${n}` }));
+  const times = [];
+  for (let n = 0; n < 5000; n++) {
+    const began = process.hrtime.bigint();
+    judge(causes, call({ runId: "users" }));
+    times.push(Number(process.hrtime.bigint() - began));
+  }
+  const median = times.sort((a, b) => a - b)[2500] / 1000;
+  assert.ok(median < 20, `${median} µs`);
+});
