@@ -251,7 +251,8 @@ export class Bus {
           "skills and subagent progress: these events can't be sent.",
       );
     }
-    for (const text of [this.settings.problem, this.spool.lastError, this.causes.guarded.problem]) if (text) problems.push(text);
+    for (const text of [this.settings.problem, this.spool.lastError, this.causes.guarded.problem])
+      if (text) problems.push(text);
     return {
       pluginVersion: VERSION,
       gatewayVersion: this.gatewayVersion,

@@ -194,7 +194,10 @@ function refusal({ route, dispatch }, name) {
     ? `events from outside have led to this turn, and its route does not let ${name} through (delivery ${dispatch})`
     : `what has led to this turn is not known, and so ${name} is refused`;
   const next = route ? " The operator may allow it: openclaw-nats routes edit NAME --tools." : "";
-  return { block: true, blockReason: `openclaw-nats: ${why}.${next} Go on without it, and say what you would have done.` };
+  return {
+    block: true,
+    blockReason: `openclaw-nats: ${why}.${next} Go on without it, and say what you would have done.`,
+  };
 }
 
 /** @param {Policy} policy @param {string} name @param {Loose} event */

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 import time
@@ -203,6 +205,25 @@ def test_routes_from_the_command_line(bus: Bus) -> None:
     assert "Try:" in error
     assert "there is no route" in cli(bus, "routes", "show", "door", code=2)
     assert cli(bus, "dead", "redrive", code=2)
+
+
+def test_a_route_that_is_saved_has_a_guard_and_one_from_before_has_none(bus: Bus) -> None:
+    saved = bus.route("guarded", "agent.events.custom.a", "main")
+    assert (saved["tools"], saved["guard"]) == ("read", "ask")
+    cli(bus, "routes", "edit", "guarded", "--tools", "read, exec(cut -d, *),nats_*", "--guard", "block")
+    saved = json.loads(cli(bus, "routes", "show", "guarded", "--json"))
+    assert (saved["tools"], saved["guard"]) == (["read", "exec(cut -d, *)", "nats_*"], "block")
+    assert bus.call("PATCH", "/api/routes/guarded", {"guard": None, "tools": None})[1]["guard"] == "ask"
+    error = cli(bus, "routes", "edit", "guarded", "--tools", "exec(sh *)", code=2)
+    assert error.startswith("Error: --tools")
+    bus.sidecar.close()
+    with contextlib.closing(sqlite3.connect(bus.sidecar.home / "inbox.db")) as db, db:
+        db.execute("UPDATE routes SET document = json_remove(document, '$.guard') WHERE name = 'guarded'")
+    bus.sidecar.start()
+    old = bus.call("PATCH", "/api/routes/guarded", {"priority": 4})[1]
+    assert old["guard"] == "off"
+    assert bus.call("PATCH", "/api/routes/guarded", {"guard": "block"})[1]["guard"] == "block"
+    bus.call("DELETE", "/api/routes/guarded")
 
 
 def test_changes_that_leave_no_enabled_route_leave_the_sidecar_alive(bus: Bus) -> None:

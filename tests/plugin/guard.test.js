@@ -57,7 +57,15 @@ test("an order without a policy, or with one that is not understood, lets nothin
 
 test("a mistake of ours refuses the call", () => {
   const notes = [];
-  const bus = { causes: { ruling: () => { throw new Error("x"); } }, gatewayVersion: "", note: (e) => notes.push(e) };
+  const bus = {
+    causes: {
+      ruling: () => {
+        throw new Error("x");
+      },
+    },
+    gatewayVersion: "",
+    note: (e) => notes.push(e),
+  };
   assert.equal(beforeToolCall(bus, call(), ctx).block, true);
   assert.equal(notes.length, 1);
 });
@@ -68,9 +76,17 @@ test("a subagent, its subagent, and a session that a guarded turn speaks to are 
   causes.inherit({ parentRun: "run-1", parentSession: "agent:main:main", childRun: "c", childSession: "agent:main:c" });
   causes.inherit({ parentRun: "c", parentSession: "agent:main:c", childRun: "g", childSession: "agent:main:g" });
   causes.end(order());
-  for (const [runId, sessionKey] of [["c", "agent:main:c"], ["g", "agent:main:g"], ["x", "agent:main:g"]])
+  for (const [runId, sessionKey] of [
+    ["c", "agent:main:c"],
+    ["g", "agent:main:g"],
+    ["x", "agent:main:g"],
+  ])
     assert.equal(judge(causes, call({ runId }), { sessionKey }).block, true);
-  const send = call({ toolName: "sessions_send", params: { sessionKey: "agent:Main:friend", message: "!" }, runId: "c" });
+  const send = call({
+    toolName: "sessions_send",
+    params: { sessionKey: "agent:Main:friend", message: "!" },
+    runId: "c",
+  });
   assert.equal(judge(causes, send, { sessionKey: "agent:main:c" }), undefined);
   assert.equal(judge(causes, call({ runId: "y" }), { sessionKey: "agent:main:friend" }).block, true);
 });
