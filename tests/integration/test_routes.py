@@ -217,11 +217,14 @@ def test_a_route_that_is_saved_has_a_guard_and_one_from_before_has_none(bus: Bus
     error = cli(bus, "routes", "edit", "guarded", "--tools", "exec(sh *)", code=2)
     assert error.startswith("Error: --tools")
     bus.sidecar.close()
-    with contextlib.closing(sqlite3.connect(bus.sidecar.home / "inbox.db")) as db, db:
+    with contextlib.closing(sqlite3.connect(bus.sidecar.home / "sidecar.db")) as db, db:
         db.execute("UPDATE routes SET document = json_remove(document, '$.guard') WHERE name = 'guarded'")
     bus.sidecar.start()
-    old = bus.call("PATCH", "/api/routes/guarded", {"priority": 4})[1]
-    assert old["guard"] == "off"
+    found = bus.call("GET", "/api/routes/guarded")
+    assert found[0] == 200, found
+    assert found[1]["guard"] == "off"
+    wait_until(lambda: bus.call("PATCH", "/api/routes/guarded", {"priority": 4})[0] == 200, 20, "NATS")
+    assert bus.call("GET", "/api/routes/guarded")[1]["guard"] == "off"
     assert bus.call("PATCH", "/api/routes/guarded", {"guard": "block"})[1]["guard"] == "block"
     bus.call("DELETE", "/api/routes/guarded")
 

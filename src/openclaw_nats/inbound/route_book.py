@@ -227,6 +227,7 @@ class RouteBook:
             begins_to_wake = not route.target.is_turn and "target" in changes
             if begins_to_wake or _GUARDED & changes.keys():
                 document = _guarded(document)
+            compile_route(_without_mask(document), agents=self.agents)  # before anything of it is kept
             if _TRIED & changes.keys():
                 await self._try(document, self._stored[route.id].made_by)
             if "target" in changes:
