@@ -69,7 +69,7 @@ def _dispatch(target: str) -> Dispatch:
 
 def test_what_a_turn_may_do_is_kept_with_its_dispatch() -> None:
     strict = compile_route(parse({**ROUTE, "guard": "block", "tools": ["read", "exec(df *)"]}))
-    kept = target_document(strict, (), "", tainted=True)
+    kept = target_document(strict, (), "", guarded=True)
     wide = compile_route(parse({**ROUTE, "guard": "off", "tools": "all"}))
     policy = parcel_of(_dispatch(with_target(kept, wide))).policy
     assert policy is not None
