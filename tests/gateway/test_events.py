@@ -72,8 +72,9 @@ def call(method: str, **params: Any) -> Any:
 
 
 def test_startup_is_told_once_and_the_plugin_reports(world: World) -> None:
-    events = world.settle()
-    started = only(events, "gateway.startup")
+    wait_until(lambda: world.sidecar.get("/api/health")[1]["plugin"]["reachable"], 60, "the plugin's report")
+    wait_until(lambda: "gateway.startup" in subjects(world.events()), 60, "the event")
+    started = only(world.settle(), "gateway.startup")
     assert started["data"]["port"] == world.gateway.port
     assert started["source"].startswith("openclaw://")
     assert started["gatewayid"]
