@@ -15,6 +15,7 @@ from openclaw_nats.events.identity import event_of
 from openclaw_nats.events.lateness import too_late
 from openclaw_nats.events.makers import Maker
 from openclaw_nats.events.messages import StoredMessage
+from openclaw_nats.events.seals import TICK
 from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.forgeries import FORGED, Forgeries, is_forged
@@ -33,7 +34,8 @@ log = structlog.get_logger(__name__)
 
 MAX_WAITING = 200_000
 _PAUSE = 1.0
-_COPY_SECONDS = 10.0  # what is sealed, or fires on time, is stored within that
+_TICK_SECONDS = 1.0  # a tick that fires on time is stored within that
+_SEALED_SECONDS = 10.0  # and what is sealed, within that
 
 
 async def _at_once() -> None:
@@ -204,7 +206,8 @@ class Intake:
             route for route in self._book.index.routes_for(message.subject) if message.sequence > route.after_sequence
         ]
         if routes and (sealed := self._sealed_at(message)) is not None:
-            routes = [route for route in routes if not _is_old_copy(route, sealed, message.time / 1e9)]
+            within = _TICK_SECONDS if message.seal.startswith(TICK) else _SEALED_SECONDS
+            routes = [route for route in routes if not _is_old_copy(route, sealed + within, message.time / 1e9)]
         if any(route.owner for route in routes):
             owner = self._tick_owner(message)
             routes = [route for route in routes if route.owner in ("", owner)]
@@ -271,9 +274,12 @@ class Intake:
         )
 
 
-def _is_old_copy(route: Route, sealed: float, stored: float) -> bool:
-    """Whether an event was stored before the route was made, and again after it: as a copy. Times are Unix times."""
-    return sealed + _COPY_SECONDS < route.made_at <= stored
+def _is_old_copy(route: Route, first: float, stored: float) -> bool:
+    """Whether an event was stored before the route was made, and again after it: as a copy. Times are Unix times.
+
+    `first` is until when it was stored for the first time.
+    """
+    return first < route.made_at <= stored
 
 
 def _decoded(message: StoredMessage) -> tuple[Decoded, str]:
