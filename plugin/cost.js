@@ -11,7 +11,16 @@ const KINDS = ["input", "output", "cacheRead", "cacheWrite"];
  */
 export function costOf(usage, last) {
   if (isAmount(usage.cost?.total)) return usage.cost.total;
-  if (!last || !isAmount(last.cost?.total)) return undefined;
+  const known = last && isAmount(last.cost?.total) ? priced(usage, last) : undefined;
+  return known ?? (usage.cost?.total === 0 ? 0 : undefined); // 0 is also what a model without prices has
+}
+
+/**
+ * @param {Loose} usage
+ * @param {Loose} last
+ * @returns {number | undefined}
+ */
+function priced(usage, last) {
   let cost = 0;
   for (const kind of KINDS) {
     const tokens = usage[kind];

@@ -263,6 +263,7 @@ ASKS = [
     "routes list", "cron list", "timers list",
     "cron list --all", "timers list --all", "cron take a --from b", "timers take a --from b",
     "timers set a 5m", "timers cancel a", "dashboard", "dashboard sessions", "dashboard sign-out x", "status",
+    "pause", "resume",
 ]  # fmt: skip
 
 

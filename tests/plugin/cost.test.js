@@ -8,6 +8,8 @@ const last = { input: 100, output: 10, cost: { input: 0.3, output: 0.15, total: 
 test("a run's cost follows from its tokens and the prices of its last answer", () => {
   assert.equal(costOf({ input: 300, output: 20 }, last), 300 * 0.003 + 20 * 0.015);
   assert.equal(costOf({ input: 300, output: 20, cost: { total: 2 } }, last), 2);
+  assert.equal(costOf({ input: 300, output: 20, cost: { total: 0 } }, last), 300 * 0.003 + 20 * 0.015);
+  assert.equal(costOf({ input: 300, cost: { total: 0 } }, undefined), 0);
 });
 
 test("what is not enough to know the cost gives none, whatever stands there", () => {
