@@ -233,7 +233,7 @@ def test_a_job_that_this_version_cannot_read_keeps_its_ticks_and_is_listed_and_r
     assert call("POST", "/api/cron", {"name": "mine", "cron": "0 0 1 1 *"})[0] == 201
     [record] = [one for one in jetstream.read(bus.nats, "agent_schedules") if one["subject"].endswith(".newer")]
     document = json.loads(record["data"])
-    document["document"]["instruction"] = "a field of a newer version"
+    document["document"]["ofTomorrow"] = "a field of a newer version"
     ticks = {one["subject"] for one in jetstream.read(bus.nats, "agent_schedules") if ".armed." in one["subject"]}
     assert len(ticks) == 2
     jetstream.publish(bus.nats, record["subject"], json.dumps(document).encode())
@@ -248,7 +248,7 @@ def test_a_job_that_this_version_cannot_read_keeps_its_ticks_and_is_listed_and_r
     assert status == 200
     assert [one["name"] for one in listed["jobs"]] == ["mine"]
     assert [one["name"] for one in listed["unreadable"]] == ["damaged", "newer"]
-    assert "instruction" in listed["unreadable"][1]["reason"]
+    assert "ofTomorrow" in listed["unreadable"][1]["reason"]
     status, timers = call("GET", "/api/timers")
     assert status == 200
     assert timers["timers"] == []
@@ -389,7 +389,7 @@ def test_a_route_that_no_longer_compiles_is_listed_and_removed(bus: Bus) -> None
             db.execute(
                 "UPDATE routes SET document = ? WHERE name = ?",
                 (
-                    json.dumps({"name": name, "pattern": "agent.events.custom.>", "target": "main", "guard": "ask"}),
+                    json.dumps({"name": name, "pattern": "agent.events.custom.>", "target": "main", "ofTomorrow": 1}),
                     name,
                 ),
             )
@@ -399,7 +399,7 @@ def test_a_route_that_no_longer_compiles_is_listed_and_removed(bus: Bus) -> None
     assert status == 200
     assert [one["name"] for one in listed["routes"]] == ["good"]
     assert [one["name"] for one in listed["unreadable"]] == ["bad", "replaced"]
-    assert "guard" in listed["unreadable"][0]["reason"]
+    assert "ofTomorrow" in listed["unreadable"][0]["reason"]
     assert "can't be used by this version" in bus.call("GET", "/api/routes/bad")[1]["detail"]
     assert bus.call("DELETE", "/api/routes/bad")[0] == 204
     bus.route("replaced", "agent.events.custom.>", "main")

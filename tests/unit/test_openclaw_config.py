@@ -68,9 +68,9 @@ def test_half_a_megabyte_with_comments_is_read_once_and_in_no_time(openclaw: Ope
     text = "// mine\n" + json.dumps({"agents": {"list": agents}}, indent=2, ensure_ascii=True) + "\n"
     openclaw.config_path.write_text(text)
     assert len(text) > 500_000
-    began = time.monotonic()
+    began = time.process_time()
     first = openclaw.read()
-    assert time.monotonic() - began < 2  # the pure Python parser takes 20 s
+    assert time.process_time() - began < 2  # the pure Python parser takes 20 s
     assert first.values["agents"]["list"][7]["name"] == "Agent 7 🦀"
     assert openclaw.read() is first
     openclaw.config_path.write_text("{gateway: {port: 1234}}")
