@@ -247,8 +247,8 @@ export class Bus {
     const notes = [];
     if (this.memory.old) {
       notes.push(
-        "This Gateway (older than 2026.4) has no hooks for session.new, session.reset, model calls, cron jobs, pairing, " +
-          "skills and subagent progress: these events can't be sent.",
+        "This older Gateway has no hooks for session.new, session.reset, model calls, cron jobs, pairing, skills and " +
+          "subagent progress: these events can't be sent.",
       );
     }
     for (const text of [this.settings.problem, this.spool.lastError, this.causes.guarded.problem])
