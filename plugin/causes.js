@@ -26,7 +26,7 @@ export class Causes {
    * @param {Pick<Order, "key" | "sessionKey" | "dispatch" | "hops" | "traceparent" | "policy">} order
    */
   begin({ key, sessionKey, dispatch, hops, traceparent, policy }) {
-    const cause = { dispatch, hops, ...(traceparent && { traceparent, run: key }), ...(policy && { policy }) };
+    const cause = { ...causeOf({ dispatch, hops, traceparent, policy }), ...(traceparent && { run: key }) };
     this.runs.set(key, cause);
     this.remember(sessionKey, { ...cause, until: Infinity, everyRun: false });
     this.guarded.begin(dispatch, { run: key, session: sessionKey, until: null, cause });
@@ -47,7 +47,7 @@ export class Causes {
    * @param {Pick<Order, "session" | "dispatch" | "hops" | "traceparent" | "seconds" | "policy">} order
    */
   announce({ session, dispatch, hops, traceparent, seconds, policy }) {
-    const cause = { dispatch, hops, ...(traceparent && { traceparent }), ...(policy && { policy }) };
+    const cause = causeOf({ dispatch, hops, traceparent, policy });
     const until = this.now() + seconds * 1000;
     this.remember(session, { ...cause, until, everyRun: true });
     this.guarded.begin(`${dispatch} ${session}`, { session, until, cause });
@@ -60,15 +60,12 @@ export class Causes {
   inherit({ parentRun, parentSession, childRun, childSession }) {
     const cause = this.of(parentRun, parentSession) ?? this.ruling(parentRun, parentSession);
     if (!cause) return;
-    const { dispatch, hops, traceparent, policy } = cause;
-    const passed = { dispatch, hops, ...(traceparent && { traceparent }), ...(policy && { policy }) };
+    const passed = causeOf(cause);
     if (childRun) this.runs.set(childRun, passed);
     const until = this.now() + CHILD_MS;
     const session = childSession === parentSession ? undefined : childSession;
-    this.guarded.begin(`${dispatch} ${childRun} ${session}`, { run: childRun, session, until, cause: passed });
-    if (session) {
-      this.remember(session, { ...passed, until, everyRun: true });
-    }
+    this.guarded.begin(`${passed.dispatch} ${childRun} ${session}`, { run: childRun, session, until, cause: passed });
+    if (session) this.remember(session, { ...passed, until, everyRun: true });
   }
 
   /**
@@ -120,4 +117,13 @@ export class Causes {
       if (session.endsWith("*") && sessionKey.startsWith(session.slice(0, -1))) yield* causes;
     }
   }
+}
+
+/**
+ * What is kept of an order or of another cause; not whose run it was.
+ * @param {Pick<Cause, "dispatch" | "hops" | "traceparent" | "policy">} order
+ * @returns {Cause}
+ */
+function causeOf({ dispatch, hops, traceparent, policy }) {
+  return { dispatch, hops, ...(traceparent && { traceparent }), ...(policy && { policy }) };
 }

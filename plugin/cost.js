@@ -1,5 +1,5 @@
-// What a run has cost. OpenClaw's hook has the run's tokens without their cost; the last answer of the model has both for
-// itself, and so the price of each kind of token. Undefined when that is not enough: the sidecar's price table decides.
+// What a run has cost. Where OpenClaw's hook has the run's tokens without their cost, the last answer of the model has both
+// for itself, and so the price of each kind of token. Undefined when that is not enough: the sidecar's price table decides.
 /** @import { Loose } from "./types.js" */
 
 const KINDS = ["input", "output", "cacheRead", "cacheWrite"];
