@@ -15,9 +15,9 @@ import pytest
 
 from openclaw_nats.demo.gateway_client import connected
 from openclaw_nats.events.trace import run_span
-from tests.gateway.world import World
+from tests.gateway.world import Waker
 from tests.support import jetstream
-from tests.support.inbound import ROOMY, Routed
+from tests.support.inbound import ROOMY
 from tests.support.otlp import Collector
 from tests.support.processes import wait_until
 
@@ -29,7 +29,7 @@ CONFIG: dict[str, Any] = {
 }
 
 
-class Gateway(Routed, World):
+class Gateway(Waker):
     """A world with routes, and a place for its spans."""
 
     collector: Collector
@@ -53,13 +53,10 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     one = Gateway(tmp_path_factory.mktemp("deliveries"), version, json.loads(json.dumps(CONFIG)), settings)
     one.collector = collector
     try:
-        one.start()
-        (one.sidecar.home / "hook-token").write_text(one.gateway.hook_token)
-        wait_until(lambda: one.health()["plugin"]["connected"], 30, "the plugin's channel")
-        assert one.health()["way"] == way  # without a setting it follows from what the Gateway can do
-        yield one
+        with one.working():
+            assert one.health()["way"] == way  # without a setting it follows from what the Gateway can do
+            yield one
     finally:
-        one.close()
         collector.close()
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.world import World
+from tests.gateway.world import Waker
 from tests.support import jetstream
-from tests.support.inbound import ROOMY, Routed
+from tests.support.inbound import ROOMY
 from tests.support.processes import wait_until
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(400)]
@@ -71,7 +71,7 @@ SHAPES = (
 GUARDED = {name for name, _ in CALLS}
 
 
-class Gateway(Routed, World):
+class Gateway(Waker):
     """A world with routes, whose agents read what strangers wrote."""
 
     marks: Path
@@ -112,13 +112,8 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     one = Gateway(folder, request.param, json.loads(json.dumps(CONFIG)), ROOMY)
     one.marks = folder / "marks"
     one.marks.mkdir()
-    try:
-        one.start()
-        (one.sidecar.home / "hook-token").write_text(one.gateway.hook_token)
-        wait_until(lambda: one.health()["plugin"]["connected"], 30, "the plugin's channel")
+    with one.working():
         yield one
-    finally:
-        one.close()
 
 
 def ran(events: list[dict[str, Any]], session: str) -> set[str]:

@@ -25,13 +25,8 @@ END = "<<<END_EXTERNAL_UNTRUSTED_CONTENT"
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     config = json.loads(json.dumps(CONFIG))
     one = Gateway(tmp_path_factory.mktemp("instructions"), request.param, config, ROOMY)
-    try:
-        one.start()
-        (one.sidecar.home / "hook-token").write_text(one.gateway.hook_token)
-        wait_until(lambda: one.health()["plugin"]["connected"], 30, "the plugin's channel")
+    with one.working():
         yield one
-    finally:
-        one.close()
 
 
 def prompt(world: Gateway, word: str) -> str:

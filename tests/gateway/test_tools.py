@@ -15,8 +15,8 @@ import pytest
 
 from openclaw_nats.demo.gateway_client import MAIN, connected
 from openclaw_nats.plugin_files import plugin_dir
-from tests.gateway.world import World, only
-from tests.support.inbound import ROOMY, Routed
+from tests.gateway.world import Waker, only
+from tests.support.inbound import ROOMY
 from tests.support.processes import NATS_PASSWORD, wait_until
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
@@ -29,7 +29,7 @@ CONFIG: dict[str, Any] = {
 }
 
 
-class Gateway(Routed, World):
+class Gateway(Waker):
     """A world whose agent uses tools."""
 
     def use(self, tool: str, **parameters: Any) -> dict[str, Any]:
@@ -86,13 +86,8 @@ def strings(value: Any) -> Iterator[str]:
 @pytest.fixture(scope="module", params=["2026.3.1", "2026.9.6"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     one = Gateway(tmp_path_factory.mktemp("tools"), request.param, json.loads(json.dumps(CONFIG)), ROOMY + SETTINGS)
-    try:
-        one.start()
-        (one.sidecar.home / "hook-token").write_text(one.gateway.hook_token)
-        wait_until(lambda: one.health()["plugin"]["connected"], 30, "the plugin's channel")
+    with one.working():
         yield one
-    finally:
-        one.close()
 
 
 @pytest.fixture

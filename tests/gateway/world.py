@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from openclaw_nats.demo.gateway import Gateway
 from openclaw_nats.demo.gateway_client import GatewayClient, connected
 from openclaw_nats.demo.provision import provision
 from openclaw_nats.plugin_files import plugin_dir
-from tests.support.processes import NatsServer, Sidecar
+from tests.support.inbound import Routed
+from tests.support.processes import NatsServer, Sidecar, wait_until
 
 PROBE = Path(__file__).parent.parent / "support" / "probe-plugin"
 QUIET_SECONDS = 1.5
@@ -84,6 +86,21 @@ class World:
     def prompts(self, part: str = "user") -> list[str]:
         """What the model was asked; with part "new" also what the Gateway added to it."""
         return [json.loads(line)[part] for line in self.gateway.model_log.read_text().splitlines()]
+
+
+class Waker(Routed, World):
+    """A World whose routes wake agents."""
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """Start it, until events can wake agents, and stop it."""
+        try:
+            self.start()
+            (self.sidecar.home / "hook-token").write_text(self.gateway.hook_token)
+            wait_until(lambda: self.health()["plugin"]["connected"], 30, "the plugin's channel")
+            yield
+        finally:
+            self.close()
 
 
 def subjects(events: list[dict[str, Any]]) -> list[str]:
