@@ -20,7 +20,7 @@ from openclaw_nats.settings import Settings
 _KEY_HINT = "`openclaw-nats restart` makes it read the key; is NATS_PLUGIN_API_KEY set here, or where it runs?"
 _DOWN_HINT = "`openclaw-nats start` starts it; `openclaw-nats status` shows what is down."
 _SLOW_HINT = "It is there, but stands still: `openclaw-nats restart` ends what hangs; `openclaw-nats doctor` says more."
-_USER_AGENT = f"openclaw-nats-cli/{__version__}"  # the audit log tells it from scripts (api/actors.py)
+_USER_AGENT = f"openclaw-nats-cli/{__version__}"  # tells it from scripts (api/actors.py)
 _PROOF_SECONDS = 10.0  # a sidecar that works proves itself at once
 _PORT_HINT = "Does another program have the port? A sidecar of an older version: `openclaw-nats restart` helps."
 

@@ -169,13 +169,15 @@ def paused(pauses: list[dict[str, Any]]) -> list[str]:
 
 def costs(budgets: list[dict[str, Any]]) -> list[str]:
     """What to say of budgets in money that are spent, or nearly."""
+    from openclaw_nats.contract.health import WARNING_PART
+
     said = []
     for one in budgets:
         text = f"{one['name']}: {one['used']:.2f} of {one['limit']:.2f} is spent"
         if one["freeAt"]:
             until = moment(format_time(int(one["freeAt"] * 1000)))
             said.append(f"{text}: events wait, until {until} at least")
-        elif one["used"] >= one["limit"] * 0.8:
+        elif one["used"] >= one["limit"] * WARNING_PART:
             said.append(text)
     return said
 

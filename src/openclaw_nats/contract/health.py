@@ -155,6 +155,9 @@ class Budget(Answer):
     reserved: int | UnsetType = UNSET
 
 
+WARNING_PART = 0.8  # of a budget in money: from there on it is told
+
+
 class CostBudget(Answer):
     """What turns have cost in a window, in the money of the reports and prices. `freeAt` as for turns; `agents`: the
     share of all routes that agents made.

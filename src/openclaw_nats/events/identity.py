@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hmac
 
-from openclaw_nats.events.messages import StoredMessage
+from openclaw_nats.events.messages import Message, StoredMessage
+from openclaw_nats.events.origin import Origin
 from openclaw_nats.events.seals import Seals
 
 REPUBLISH = "republish"
@@ -31,6 +32,13 @@ class Identity:
     def message_id(self, publisher: str, source: str, number: str) -> str:
         """The `Nats-Msg-Id` of an event: 32 hexadecimal digits."""
         return self._mac("id", publisher, source, number)
+
+    def message(
+        self, subject: str, body: bytes, origin: Origin, publisher: str, source: str, number: str, *, plain: str = ""
+    ) -> Message:
+        """An event as it is handed to the event log, with its id and its seal; `plain` as in Message."""
+        found = self.message_id(publisher, source, number)
+        return Message(subject, found, body, plain, source if plain else "", self.seals.seal(subject, body, origin))
 
     def _mac(self, *parts: str | bytes) -> str:
         encoded = [part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass") for part in parts]

@@ -10,13 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from openclaw_nats.events.subjects import PREFIX
 from openclaw_nats.inbound.budgets import Budgets
 from openclaw_nats.storage import costs as rows
 from openclaw_nats.storage.costs import Reported
 from openclaw_nats.storage.database import Database
 
-SUBJECT = f"{PREFIX}llm.output"
 MOST = 10_000.0
 _MILLION = 1e6
 _LARGEST = 1e15  # a whole number of JSON may be too large for a float

@@ -79,5 +79,4 @@ class DeadLetters:
         body = msgspec.json.encode(letter)
         subject = DLQ_PREFIX + row.subject.removeprefix(PREFIX)
         number = f"{row.place}:{row.route_id}:{int(row.changed_at * 1000)}"
-        seal = self._identity.seals.seal(subject, body, GATEWAY)
-        return Message(subject, self._identity.message_id(DEAD, "", number), body, seal=seal)
+        return self._identity.message(subject, body, GATEWAY, DEAD, "", number)

@@ -20,14 +20,13 @@ from openclaw_nats.contract.health import Missed
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.envelope import Event, encode, format_time, type_of
 from openclaw_nats.events.identity import BUS, Identity
-from openclaw_nats.events.messages import Message
 from openclaw_nats.events.origin import GATEWAY
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.positions import put
 from openclaw_nats.ports import EventLog, EventSource, Gate, Position, Standing
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Connection, Database
-from openclaw_nats.storage.taken import last_taken, last_taken_before
+from openclaw_nats.storage.taken import last_taken
 
 log = structlog.get_logger(__name__)
 
@@ -157,14 +156,14 @@ class Losses:
 
         The consumer's position says it only while it stands in the stream: a purge moves it on.
         """
-        taken = await self._database.read(lambda db: last_taken(db, standing.since))
+        taken = await self._database.read(lambda db: last_taken(db, since=standing.since))
         position = standing.position.handled if standing.position is not None else 0
         return min(standing.last, max(taken, position if position >= standing.first else 0))
 
     async def _seen_before(self, standing: Standing, kept: Account) -> int:
         """How far this sidecar was in the stream that was before: it may have stopped before it kept its account."""
         since = standing.since or self._clock()
-        return await self._database.read(lambda db: last_taken_before(db, since, kept.last))
+        return await self._database.read(lambda db: last_taken(db, until=since, up_to=kept.last))
 
     async def _gone(self, standing: Standing, kept: Account, base: int, *, back: bool) -> int:
         """How many sequences behind `base` are neither in the stream nor were taken."""
@@ -198,10 +197,8 @@ class Losses:
             gatewayid=self._gateway_id,
             data=msgspec.Raw(msgspec.json.encode(data)),
         )
-        body = encode(event)
-        number = self._identity.message_id(BUS, event.source, event.id)
-        seal = self._identity.seals.seal(EVENTS_MISSED, body, GATEWAY)
-        await self._events.append([Message(EVENTS_MISSED, number, body, seal=seal)])
+        message = self._identity.message(EVENTS_MISSED, encode(event), GATEWAY, BUS, event.source, event.id)
+        await self._events.append([message])
 
 
 def _put_back(kept: Account, standing: Standing) -> bool:

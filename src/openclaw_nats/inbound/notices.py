@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from msgspec import UNSET, UnsetType
 
-from openclaw_nats.contract.health import Budget, CostBudget
+from openclaw_nats.contract.health import WARNING_PART, Budget, CostBudget
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.envelope import Event, encode, format_time, type_of
 from openclaw_nats.events.identity import BUS, Identity
@@ -24,7 +24,6 @@ from openclaw_nats.ports import EventLog
 log = structlog.get_logger(__name__)
 
 BUDGET_WARNING = "agent.events.bus.budget_warning"
-WARNING_PART = 0.8
 BUDGET_REACHED = "agent.events.bus.budget_reached"
 LOOP_STOPPED = "agent.events.bus.loop_stopped"
 PAUSE_NOTICES = {"paused": "agent.events.bus.paused", "resumed": "agent.events.bus.resumed"}
@@ -130,7 +129,4 @@ class Notices:
             data=msgspec.Raw(msgspec.json.encode(data)),
         )
         if len(self._waiting) < 100:
-            number = self._identity.message_id(BUS, event.source, event.id)
-            body = encode(event)
-            seal = self._identity.seals.seal(subject, body, GATEWAY)
-            self._waiting.append(Message(subject, number, body, seal=seal))
+            self._waiting.append(self._identity.message(subject, encode(event), GATEWAY, BUS, event.source, event.id))

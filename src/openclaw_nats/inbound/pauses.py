@@ -36,7 +36,7 @@ class Holds:
     def hold(self, now: float, route_id: int, *, turn: bool) -> tuple[float, str]:
         """(until when a route's events wait, why); (0, "") when they don't."""
         for row in (self.rows.get(ALL_ROUTES), self.rows.get(route_id)):
-            if row is None or (row.until is not None and row.until <= now):
+            if row is None or row.is_over(now):
                 continue
             if row.route_id == ALL_ROUTES and not (turn or row.everything):
                 continue
@@ -90,7 +90,7 @@ class Pauses:
         async with self._lock:
             self._hold(row)  # before the commit: nothing begins while it is written
             try:
-                await self._database.write(lambda db: rows.put(db, row))
+                await self._keep(row)
             except BaseException:
                 await self._reload()
                 raise
@@ -113,19 +113,19 @@ class Pauses:
     def every(self) -> list[shapes.Pause]:
         """All pauses, the one of all routes first."""
         now = self._clock()
-        lasting = [row for row in self._holds.rows.values() if row.until is None or row.until > now]
+        lasting = [row for row in self._holds.rows.values() if not row.is_over(now)]
         known = [row for row in lasting if row.route_id == ALL_ROUTES or self._name_of(row.route_id)]
         return [self._shown(row) for row in sorted(known, key=lambda row: (row.route_id != ALL_ROUTES, row.since))]
 
     def of_route(self, route_id: int) -> shapes.Pause | None:
         """The pause of one route, if it has one of its own."""
         row = self._holds.rows.get(route_id)
-        return self._shown(row) if row is not None and (row.until is None or row.until > self._clock()) else None
+        return self._shown(row) if row is not None and not row.is_over(self._clock()) else None
 
     def check_tools(self) -> None:
         """Raise NotAllowed while everything is paused: agents may not use the bus then."""
         row = self._holds.rows.get(ALL_ROUTES)
-        if row is not None and row.everything and (row.until is None or row.until > self._clock()):
+        if row is not None and row.everything and not row.is_over(self._clock()):
             hint = "Do not try again: tell the user, who ends it with `openclaw-nats resume`."
             raise NotAllowed(f"the tools nats_* are stopped: {said(row)}", hint=hint)
 
@@ -143,10 +143,9 @@ class Pauses:
         for row in [one for one in self._holds.rows.values() if one.since > now + 1]:
             # It began while the clock was ahead: it keeps its length.
             self._hold(replace(row, since=now, until=None if row.until is None else now + row.until - row.since))
-            moved = self._holds.rows[row.route_id]
-            await self._database.write(lambda db, one=moved: rows.put(db, one))  # type: ignore[misc]
+            await self._keep(self._holds.rows[row.route_id])
         async with self._lock:
-            over = [row.route_id for row in self._holds.rows.values() if row.until is not None and row.until <= now]
+            over = [row.route_id for row in self._holds.rows.values() if row.is_over(now)]
             if over:
                 await self._end(over, "its time is over")
 
@@ -162,6 +161,9 @@ class Pauses:
         for one in numbers:
             self._holds.rows.pop(one, None)
         self._changed()
+
+    async def _keep(self, row: PauseRow) -> None:
+        await self._database.write(lambda db: rows.put(db, row))
 
     async def _reload(self) -> None:
         kept = {row.route_id: row for row in await self._database.read(rows.every)}

@@ -22,16 +22,21 @@ class Purse:
         self.seconds = seconds
         self.agents = agents
         self._entries: deque[tuple[float, float]] = deque()
+        self._sum: float | None = None  # of the entries, until they change: every group that waits asks for it
 
     def spend(self, one: Spent) -> None:
         """Count what a turn has cost."""
         self._entries.append((one.at, one.cost))
+        self._sum = None
 
     def used(self, now: float) -> float:
         """What was spent in the time up to now."""
         while self._entries and self._entries[0][0] <= now - self.seconds:
             self._entries.popleft()
-        return sum(cost for _, cost in self._entries)
+            self._sum = None
+        if self._sum is None:
+            self._sum = sum(cost for _, cost in self._entries)
+        return self._sum
 
     def free_at(self, now: float, kept: float = 0.0) -> float:
         """When something is left again, without the part `kept` for others: 0 when something is now."""

@@ -45,11 +45,9 @@ class Republisher:
         return Receipt(WAY, str(results[0].sequence), "ok")
 
     def _message(self, parcel: Parcel, document: dict[str, object]) -> Message:
-        number = self._identity.message_id(REPUBLISH, str(document["source"]), str(document["id"]))
+        source, number = str(document["source"]), str(document["id"])
         body = msgspec.json.encode(document)
-        return Message(
-            parcel.subject, number, body, seal=self._identity.seals.seal(parcel.subject, body, parcel.origin)
-        )
+        return self._identity.message(parcel.subject, body, parcel.origin, REPUBLISH, source, number)
 
     async def _plain(self, parcel: Parcel) -> None:
         body = parcel.text.encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
@@ -54,7 +55,7 @@ class Route:
         """Whether its text goes out as the operator's own: never that of a route which an agent made."""
         return self.document.trusted and self.maker is None
 
-    @property
+    @cached_property
     def instruction_note(self) -> str:
         """What is to be said of words in its template or payload that look like an instruction; empty for nothing."""
         if not self.target.is_turn or self.trusted or self.document.instruction:

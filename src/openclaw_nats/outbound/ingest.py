@@ -218,9 +218,8 @@ class Ingest:
         limit = min(envelope.MAX_EVENT_BYTES + 4096, self._log.max_body)
         if len(document) > limit:
             raise TooLarge(f"the event is {len(document)} bytes long; the limit is {limit}")
-        number = self._identity.message_id(publisher or origin.name, event.source, event.id)
-        seal = self._identity.seals.seal(event.subject, document, origin)
-        return Message(event.subject, number, document, event.id, event.source, seal)
+        who = publisher or origin.name
+        return self._identity.message(event.subject, document, origin, who, event.source, event.id, plain=event.id)
 
     async def _drop_stored(
         self, messages: list[Message], places: list[int], retry_since: float | None, outcome: BatchOutcome

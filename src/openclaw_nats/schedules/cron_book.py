@@ -29,7 +29,7 @@ from openclaw_nats.schedules.document import (
     unreadable,
 )
 from openclaw_nats.schedules.keeper import Keeper, job_of
-from openclaw_nats.schedules.waking import Waking, job_owner, plain
+from openclaw_nats.schedules.waking import Waking, job_owner, job_wake
 
 log = structlog.get_logger(__name__)
 
@@ -100,13 +100,7 @@ class CronBook:
         for job in jobs:
             document = job.stored.document
             if document.wake is not None and job.vouched:
-                wanted[job_owner(job.name)] = Wake(
-                    job_owner(job.name),
-                    job.subject,
-                    plain(document.wake),
-                    document.instruction.strip(),
-                    _mark(job.author),
-                )
+                wanted[job_owner(job.name)] = job_wake(document, job.subject, job.author.mark)
         return wanted
 
     async def named(self, name: str) -> Job:
@@ -237,7 +231,7 @@ class CronBook:
             raise InvalidSchedule("the job is too large")
         try:
             async with self._waking.lock:
-                await self._waking.put_job(stored.document, job.subject, _mark(stored.origin))
+                await self._waking.put_job(stored.document, job.subject, stored.origin.mark)
                 await self._log.purge(names.all_armed(job.key))
                 revision = await self._log.write(
                     names.job_subject(job.key), body, revision=old.revision if old is not None else 0
@@ -252,10 +246,6 @@ class CronBook:
             await self._keeper.settle(job.key)
         log.info("cron.saved", job=job.name, new=old is None)
         return compile_job(stored, revision, key)
-
-
-def _mark(origin: Origin) -> str:
-    return origin.maker.mark if origin.maker is not None else ""
 
 
 def _unknown(name: str) -> NotFound:

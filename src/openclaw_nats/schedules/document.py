@@ -46,6 +46,11 @@ class Origin(msgspec.Struct, rename="camel", omit_defaults=True):
         return origin.of_agent(self.agent, tainted=self.tainted)
 
     @property
+    def mark(self) -> str:
+        """How what it makes is marked (events/makers.py); empty for the operator's."""
+        return self.maker.mark if self.maker is not None else ""
+
+    @property
     def by(self) -> str:
         """`agent:<id>`, or empty for the operator."""
         return f"agent:{self.agent}" if self.agent else ""
@@ -239,7 +244,7 @@ def _event(
         agentid=origin.agent,
         sessionkey=origin.session,
         causationid=origin.cause,
-        madeby=origin.maker.mark if origin.maker is not None else "",
+        madeby=origin.mark,
         hops=origin.hops,
         priority=priority or envelope.DEFAULT_PRIORITY,
         data=msgspec.Raw(msgspec.json.encode({**base, **notes})),

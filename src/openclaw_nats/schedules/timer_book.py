@@ -177,7 +177,7 @@ class TimerBook:
                 event.subject,
                 plain(document.wake),
                 document.instruction.strip(),
-                origin.maker.mark if origin.maker is not None else "",
+                origin.mark,
             )
         async with self._waking.lock:
             before = await self._waking.put_timer(key, wake)

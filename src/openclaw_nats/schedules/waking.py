@@ -89,9 +89,7 @@ class Waking:
         """The route of a job that is about to be stored; raise InvalidSchedule for what nothing can answer."""
         if document.wake is None:
             return
-        await self._put(
-            Wake(job_owner(document.name), subject, plain(document.wake), document.instruction.strip(), made_by)
-        )
+        await self._put(job_wake(document, subject, made_by))
 
     async def remove_job(self, name: str) -> None:
         """A job was removed, or wakes nobody any more."""
@@ -199,6 +197,11 @@ class Waking:
 def job_owner(name: str) -> str:
     """As Wake.owner has it."""
     return f"cron/{name}"
+
+
+def job_wake(document: JobDocument, subject: str, made_by: str) -> Wake:
+    """What a job that wakes wants of the routes."""
+    return Wake(job_owner(document.name), subject, plain(document.wake), document.instruction.strip(), made_by)
 
 
 def check_wish(document: JobDocument | TimerDocument) -> None:

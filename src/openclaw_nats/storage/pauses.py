@@ -19,6 +19,10 @@ class PauseRow:
     since: float
     until: float | None
 
+    def is_over(self, now: float) -> bool:
+        """Whether its time has passed."""
+        return self.until is not None and self.until <= now
+
 
 def every(db: sqlite3.Connection) -> list[PauseRow]:
     """All pauses."""

@@ -6,21 +6,16 @@ import sqlite3
 
 _NEWEST = """
     SELECT coalesce(max(sequence), 0) FROM (SELECT sequence, stored_at FROM deliveries ORDER BY id DESC LIMIT 1000)
-    WHERE stored_at >= ?
+    WHERE stored_at BETWEEN ? AND ? AND sequence <= ?
 """
+_LARGEST = 2**63 - 1
 
 
-def last_taken(db: sqlite3.Connection, since: float) -> int:
-    """The highest sequence among the newest deliveries whose event was stored since (seconds, Unix epoch); 0: none."""
-    return int(db.execute(_NEWEST, (since,)).fetchone()[0])
+def last_taken(
+    db: sqlite3.Connection, *, since: float = 0.0, until: float = float("inf"), up_to: int = _LARGEST
+) -> int:
+    """The highest sequence, but none above `up_to`, among the newest deliveries whose event was stored in that time.
 
-
-_BEFORE = """
-    SELECT coalesce(max(sequence), 0) FROM (SELECT sequence, stored_at FROM deliveries ORDER BY id DESC LIMIT 1000)
-    WHERE stored_at <= ? AND sequence <= ?
-"""
-
-
-def last_taken_before(db: sqlite3.Connection, moment: float, last: int) -> int:
-    """The same of events that were stored up to a moment, up to the sequence `last`."""
-    return int(db.execute(_BEFORE, (moment, last)).fetchone()[0])
+    `since` and `until` are seconds since the Unix epoch, both included. 0: there is none.
+    """
+    return int(db.execute(_NEWEST, (since, until, up_to)).fetchone()[0])
