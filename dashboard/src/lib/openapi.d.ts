@@ -37,6 +37,77 @@ export interface components {
             /** @default  */
             scope: string;
         };
+        /** @description One guarded call. `arguments` is what may be shown of them as JSON, redacted and cut; the answer counts for the exact ones. `asked` counts how often it was asked for while it waited. `asking` is until when OpenClaw itself asks: an answer is then given there. `rule` is what `always` would add to the route's `tools`; without it that can't be. `use` says what became of an approval: `waiting` for its turn, `begun` (the call was let through, and its end is not known), `done`, `failed`, or `unused` (`problem` says why). `usableUntil`: after that it lets nothing through. */
+        Approval: {
+            id: number;
+            /** @enum {unknown} */
+            state: "approved" | "denied" | "expired" | "pending";
+            agent: string;
+            session: string;
+            route: string;
+            dispatch: string;
+            events: string[];
+            tool: string;
+            arguments: string;
+            size: number;
+            digest: string;
+            asked: number;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            askedAt: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            lastAskedAt: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            expiresAt: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            asking?: string;
+            rule?: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            answeredAt?: string;
+            answeredBy?: string;
+            always?: string;
+            turn?: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            usableUntil?: string;
+            /** @enum {unknown} */
+            use?: "begun" | "done" | "failed" | "unused" | "waiting";
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            usedAt?: string;
+            problem?: string;
+        };
+        /** @description A list, newest first. `pending` counts all that wait for an answer; `notKept` the calls that were refused since the start of the sidecar and not kept, because too many of their route or agent wait already. */
+        Approvals: {
+            approvals: components["schemas"]["Approval"][];
+            pending: number;
+            notKept: number;
+            /** @default  */
+            cursor: string;
+        };
+        /** @description Let the call run once; with `always` such calls of the route need no answer any more. */
+        ApproveRequest: {
+            /** @default false */
+            always: boolean;
+        };
         /** @description Up to `size` events go out together; the first waits at most `wait`. */
         Batch: {
             size?: number | null;
@@ -60,6 +131,36 @@ export interface components {
             search?: string | null;
             since?: string | null;
             until?: string | null;
+        };
+        /** @description What the plugin reports of a guarded call, through its spool. `key` names one asking. `what`: `asked` (OpenClaw itself asks the operator, until `until`, in milliseconds), `refused` (nobody answered), `allowed`, `always` and `denied` (OpenClaw's own prompt was answered), and of a call that was approved `begun` and `ended`. `digest` is of the exact arguments, `arguments` what may be shown of them, `size` how long they are, `rule` the narrowest rule of a route's `tools` that lets this call through; empty when there is none. */
+        CallReport: {
+            key: string;
+            /** @enum {unknown} */
+            what: "allowed" | "always" | "asked" | "begun" | "denied" | "ended" | "refused";
+            /** @default  */
+            agent: string;
+            /** @default  */
+            session: string;
+            /** @default  */
+            run: string;
+            /** @default  */
+            route: string;
+            /** @default  */
+            dispatch: string;
+            /** @default  */
+            tool: string;
+            /** @default  */
+            digest: string;
+            /** @description any JSON value */
+            arguments?: unknown;
+            /** @default 0 */
+            size: number;
+            /** @default  */
+            rule: string;
+            /** @default 0 */
+            until: number;
+            /** @default false */
+            ok: boolean;
         };
         /** @description The agent's run that calls a tool, as the plugin reports it. `hops` and `cause` say which delivery has led to it (the loop guard's), `traceparent` whose trace it is in. `tainted` says whether something from outside has led to the run; a plugin that does not say is taken for yes. */
         CallerFields: {
@@ -319,6 +420,14 @@ export interface components {
             lastError: string;
             version: string;
             url: string;
+        };
+        /** @description What the operator has approved: one call of `tool` in `session`, with the arguments that have this digest. `key` is what the plugin claims for good before the call runs, `until` (milliseconds) when it is over. */
+        Grant: {
+            key: string;
+            tool: string;
+            digest: string;
+            session: string;
+            until: number;
         };
         /** @description `status` is up when events can be stored. The parts are for whoever has the API key. */
         Health: {
@@ -920,7 +1029,7 @@ export interface components {
                 [key: string]: components["schemas"]["DeliveryRef"][];
             };
         };
-        /** @description What the run of a dispatch may do: `tools` and `guard` are its route's, `tainted` says that they count. */
+        /** @description What the run of a dispatch may do: `tools` and `guard` are its route's, `tainted` says that they count. `grant` is what was approved beyond them, for this turn alone. */
         RunPolicy: {
             tools: string | string[];
             /** @enum {unknown} */
@@ -928,6 +1037,7 @@ export interface components {
             tainted: boolean;
             route: string;
             dispatch: string;
+            grant?: components["schemas"]["Grant"] | null;
         };
         /** @description What the plugin says of a run. `status`: queued (a wake-up that waits for its turn), accepted, ok, error, refused, or timeout (it did not end). */
         RunResult: {

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
+from openclaw_nats.api.approval_endpoints import ApprovalEndpoints
 from openclaw_nats.api.auth import ApiKeyMiddleware, Authority
 from openclaw_nats.api.channel_endpoints import ChannelEndpoints
 from openclaw_nats.api.check_endpoints import CheckEndpoints
@@ -54,6 +55,7 @@ class Endpoints:
     live: LiveEndpoints
     dashboard: DashboardEndpoints
     pauses: PauseEndpoints
+    approvals: ApprovalEndpoints
 
 
 def build_app(
@@ -120,6 +122,10 @@ def _inbound(endpoints: Endpoints) -> list[Route]:
         Route("/api/routes/{name}/test", routes.test, methods=["POST"]),
         Route("/api/pause", endpoints.pauses.pause, methods=["GET", "POST"]),
         Route("/api/resume", endpoints.pauses.resume, methods=["POST"]),
+        Route("/api/approvals", endpoints.approvals.every, methods=["GET"]),
+        Route("/api/approvals/{id}", endpoints.approvals.one, methods=["GET"]),
+        Route("/api/approvals/{id}/approve", endpoints.approvals.approve, methods=["POST"]),
+        Route("/api/approvals/{id}/deny", endpoints.approvals.deny, methods=["POST"]),
         Route("/api/deliveries", deliveries.every, methods=["GET"]),
         Route("/api/deliveries/{id}", deliveries.one, methods=["GET"]),
         Route("/api/pending", deliveries.pending, methods=["GET"]),

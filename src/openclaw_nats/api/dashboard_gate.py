@@ -21,6 +21,7 @@ _SAFE = ("GET", "HEAD")
 # First path segment after /api/ → methods that a signed-in browser may use.
 OPEN_TO_BROWSERS: dict[str, frozenset[str]] = {
     "activity": frozenset({"GET"}),
+    "approvals": frozenset({"GET", "POST"}),
     "checks": frozenset({"POST"}),
     "cron": frozenset({"GET", "POST", "PATCH", "DELETE"}),
     "dead": frozenset({"GET", "POST"}),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import Struct
 
-from openclaw_nats.contract import deliveries, pauses, plugin, routes
+from openclaw_nats.contract import approvals, deliveries, pauses, plugin, routes
 from openclaw_nats.contract.schemas import as_json, changes, ref
 from openclaw_nats.storage.rows import OPEN, STATES
 
+APPROVAL_STATES = get_args(approvals.ApprovalState)
 _DURATION = {"type": "string", "pattern": r"^\d{1,6}(ms|s|m|h|d)$", "example": "30s"}
 
 
@@ -42,6 +43,7 @@ def paths(
     body = (400, 408, 413, 415, 422, 503)
     state = parameter("state", "query", {"type": "string", "enum": list(OPEN)})
     any_state = parameter("state", "query", {"type": "string", "enum": list(STATES)})
+    approval_state = parameter("state", "query", {"type": "string", "enum": [*APPROVAL_STATES, "all"]})
     receipts = [one for one in filters if one["name"] in ("route", "since", "until")]
     create = answer(
         "Create a route, or replace the one of that name",
@@ -79,6 +81,30 @@ def paths(
             ),
         },
         "/api/resume": {"post": answer("End a pause", pauses.Pauses, *body, body=as_json(ref(pauses.ResumeRequest)))},
+        "/api/approvals": {
+            "get": answer(
+                "Guarded calls that wait for an answer, or with `state` others",
+                approvals.Approvals,
+                400,
+                503,
+                parameters=[*page, approval_state],
+            )
+        },
+        "/api/approvals/{id}": one_of("id", number, get=answer("One of them", approvals.Approval, 400, 503)),
+        "/api/approvals/{id}/approve": one_of(
+            "id",
+            number,
+            post=answer(
+                "Let the call run once, in a turn of its own; with `always` such calls of its route from now on",
+                approvals.Approval,
+                409,
+                *body,
+                body=as_json(ref(approvals.ApproveRequest)),
+            ),
+        ),
+        "/api/approvals/{id}/deny": one_of(
+            "id", number, post=answer("The call stays refused", approvals.Approval, 400, 409, 503)
+        ),
         "/api/deliveries": {
             "get": answer(
                 "All deliveries, in whatever state",

@@ -34,6 +34,7 @@ COMMANDS = {
     "routes": "List and change routes: which events wake which agent.",
     "pause": "Hold turns: events wait until `resume`.",
     "resume": "End a pause.",
+    "approvals": "List and answer calls of tools that the guard refused.",
     "pending": "List, retry or drop deliveries in progress.",
     "dead": "List, redrive or drop dead letters.",
     "receipts": "List what was delivered.",

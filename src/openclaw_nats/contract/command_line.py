@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType, field
 
-from openclaw_nats.contract import deliveries, health, pauses, routes, schedules, views
+from openclaw_nats.contract import approvals, deliveries, health, pauses, routes, schedules, views
 from openclaw_nats.contract.events import CloudEvent, Published
 from openclaw_nats.contract.fields import Answer, Json
 
@@ -270,6 +270,11 @@ PRINTED: dict[str, object] = {
     "events show": CloudEvent,
     "logs": list[LogEntry],
     "migrate": Migration | MigrationUndone,
+    "approvals": approvals.Approvals,
+    "approvals list": approvals.Approvals,
+    "approvals show": approvals.Approval,
+    "approvals approve": approvals.Approval,
+    "approvals deny": approvals.Approval,
     "pause": pauses.Pauses,
     "pending": deliveries.Deliveries,
     "pending drop": deliveries.Dropped,

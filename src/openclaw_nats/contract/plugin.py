@@ -25,14 +25,31 @@ class RunResult(Struct, rename="camel"):
     reply: str = ""
 
 
-class RunPolicy(Struct, rename="camel", frozen=True):
-    """What the run of a dispatch may do: `tools` and `guard` are its route's, `tainted` says that they count."""
+class Grant(Struct, rename="camel", frozen=True):
+    """What the operator has approved: one call of `tool` in `session`, with the arguments that have this digest.
+
+    `key` is what the plugin claims for good before the call runs, `until` (milliseconds) when it is over.
+    """
+
+    key: str
+    tool: str
+    digest: str
+    session: str
+    until: int
+
+
+class RunPolicy(Struct, rename="camel", frozen=True, omit_defaults=True):
+    """What the run of a dispatch may do: `tools` and `guard` are its route's, `tainted` says that they count.
+
+    `grant` is what was approved beyond them, for this turn alone.
+    """
 
     tools: Tools
     guard: Guard
     tainted: bool
     route: str
     dispatch: str
+    grant: Grant | None = None
 
 
 class SpoolReport(Struct, rename="camel"):

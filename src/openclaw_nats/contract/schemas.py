@@ -9,6 +9,7 @@ from functools import cache
 import msgspec
 
 from openclaw_nats.contract import (
+    approvals,
     deliveries,
     events,
     fields,
@@ -23,7 +24,7 @@ from openclaw_nats.contract import (
 )
 
 Schema = dict[str, object]
-_MODULES = (fields, problems, events, routes, deliveries, schedules, health, pauses, plugin, views)
+_MODULES = (fields, approvals, problems, events, routes, deliveries, schedules, health, pauses, plugin, views)
 _BASES = ("Answer", "_Part")
 _TEMPLATE = "#/components/schemas/{name}"
 

@@ -26,7 +26,7 @@ from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.flow_control import FlowControl, Release, Retry
 from openclaw_nats.inbound.loop_guard import LoopGuard
 from openclaw_nats.inbound.meters import InboundMeters
-from openclaw_nats.inbound.parcels import is_tainted, parcel_of, target_document, with_target
+from openclaw_nats.inbound.parcels import is_tainted, over, parcel_of, target_document, with_target
 from openclaw_nats.inbound.render_process import TooLong
 from openclaw_nats.inbound.rendering import Renderer
 from openclaw_nats.inbound.route import Route
@@ -320,7 +320,11 @@ class Deliveries:
         if route is None:
             await self._kept(lambda db: inbox.bury(db, dispatch, self._book.why_missing(dispatch.route_id), now))
             return
-        dispatch.target = with_target(dispatch.target, route)
+        if why := over(dispatch, now):
+            await self._bury(dispatch, why)
+            return
+        if not dispatch.apart:
+            dispatch.target = with_target(dispatch.target, route)
         await self._send(retry.lane, route, dispatch)
 
     async def _send(self, lane: str, route: Route, dispatch: Dispatch) -> None:

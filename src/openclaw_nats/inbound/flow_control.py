@@ -79,8 +79,9 @@ class FlowControl:
         self._routes[route_id] = (lane, policy, enabled)
         if old is not None and old[0] != lane and old[0] in self._lanes:
             retries = self._lanes[old[0]].retries
-            self._moved += [one for one in retries if one.route_id == route_id]
-            self._lanes[old[0]].retries = [one for one in retries if one.route_id != route_id]
+            moved = [one for one in retries if one.route_id == route_id and not one.apart]
+            self._moved += moved
+            self._lanes[old[0]].retries = [one for one in retries if one not in moved]
         for key, group in self._groups.items():
             if key[0] == route_id:
                 group.lane.ready.discard(key)
@@ -131,7 +132,7 @@ class FlowControl:
     def retry(self, lane: str, dispatch: Dispatch) -> None:
         """A dispatch waits until its `due_at` for another attempt, if its route still has this target."""
         current, policy, _ = self._routes.get(dispatch.route_id, (lane, Policy(), True))
-        if current != lane:
+        if current != lane and not dispatch.apart:
             self._moved.append(dispatch)
             return
         self._lane(lane, policy).retries.append(dispatch)

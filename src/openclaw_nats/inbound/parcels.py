@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from openclaw_nats.contract.plugin import RunPolicy
+from openclaw_nats.contract.plugin import Grant, RunPolicy
 from openclaw_nats.events.origin import OPERATOR, OUTSIDE, Origin
 from openclaw_nats.inbound.after_cage import after_cage
 from openclaw_nats.inbound.route import Route
-from openclaw_nats.inbound.target import target_from
+from openclaw_nats.inbound.target import Target, target_from
 from openclaw_nats.ports import Parcel
 from openclaw_nats.storage.rows import Dispatch
 
@@ -98,5 +98,33 @@ def parcel_of(dispatch: Dispatch) -> Parcel:
             tainted=found.get("guarded", True),
             route=dispatch.route,
             dispatch=dispatch.id,
+            grant=msgspec.convert(found["grant"], Grant) if "grant" in found else None,
         ),
     )
+
+
+def granted_document(route: Route, agent: str, grant: Grant, instruction: str) -> str:
+    """The target of a turn in which a call may run that was approved: the session in which it was refused, as JSON."""
+    return msgspec.json.encode(
+        {
+            **Target("session", agent=agent, session=grant.session).document(),
+            "trusted": False,
+            "confirm": "ok",
+            "text": True,
+            "instruction": instruction,
+            "tools": route.tools,
+            "guard": route.guard,
+            "guarded": True,
+            "origin": OUTSIDE.name,
+            "tainted": True,
+            "grant": grant,
+        }
+    ).decode()
+
+
+def over(dispatch: Dispatch, now: float) -> str:
+    """Why a dispatch need not be sent any more; else empty. `now` is in seconds since the Unix epoch."""
+    if not dispatch.apart:
+        return ""
+    until = msgspec.json.decode(dispatch.target)["grant"]["until"] / 1000
+    return "the approval's time was over before its turn could begin" if until <= now else ""

@@ -16,7 +16,7 @@ from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.identity import Identity
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message, Stored
-from openclaw_nats.events.origin import OPERATOR, Origin, by_key
+from openclaw_nats.events.origin import GATEWAY, OPERATOR, Origin, by_key
 from openclaw_nats.events.subjects import PREFIX, check_subject
 from openclaw_nats.outbound.filters import SubjectFilter
 from openclaw_nats.outbound.meters import IngestMeters
@@ -51,7 +51,11 @@ class BatchOutcome:
 
 _UNKNOWN_TRY_SECONDS = 86400.0
 OUTPUT = f"{PREFIX}llm.output"  # what a model has said, and what it has cost
+GUARDED_CALL = f"{PREFIX}plugin.guarded_call"  # what the plugin hands over; inbound/approvals.py tells of it
 OnOutputs = Callable[[Sequence[tuple[str, str, bytes]]], Awaitable[None]]
+
+
+OnCalls = Callable[[Sequence[bytes]], Awaitable[None]]
 
 
 class Ingest:
@@ -72,6 +76,7 @@ class Ingest:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.on_outputs: OnOutputs | None = None
+        self.on_calls: OnCalls | None = None
         self._publisher = publisher
         self._log = log
         self._filter = subject_filter
@@ -150,9 +155,13 @@ class Ingest:
         messages: list[Message] = []
         places: list[int] = []
         outputs: list[tuple[str, str, bytes]] = []
+        calls: list[bytes] = []
         for index, document in enumerate(documents):
             try:
                 event, kept = envelope.read(document, subject_of=modes.subject_for)
+                if event.subject == GUARDED_CALL and self.on_calls is not None and origin_of(event.subject) == GATEWAY:
+                    calls.append(bytes(event.data))
+                    continue
                 message = await self._prepare(event, kept, origin_of(event.subject))
             except InvalidInput as error:
                 outcome.rejected.append((index, error))
@@ -176,6 +185,9 @@ class Ingest:
             with self._meters.latency.time():
                 results = await self._publisher.publish(messages)
             _sort(results, places, outcome)
+        if calls and self.on_calls is not None:
+            await self.on_calls(calls)  # before the answer: what is not written down is sent once more
+            outcome.accepted += len(calls)
         if outputs and self.on_outputs is not None:
             await self.on_outputs(outputs)  # before the answer: what is not counted is sent once more
         self._meters.stored(outcome.accepted, outcome.duplicates)

@@ -15,6 +15,7 @@ from openclaw_nats.gateway.hooks import Hooks
 from openclaw_nats.gateway.sender import GatewaySender
 from openclaw_nats.gateway.webhook import Webhooks
 from openclaw_nats.health.deliveries import DeliveriesReport
+from openclaw_nats.inbound.approvals import Approvals
 from openclaw_nats.inbound.budgets import Budgets, Limit, share_of
 from openclaw_nats.inbound.costs import Costs
 from openclaw_nats.inbound.dead_letters import DeadLetters
@@ -80,6 +81,7 @@ class Inbound:
     session: aiohttp.ClientSession
     pauses: Pauses
     costs: Costs
+    approvals: Approvals
 
     def runs(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Every task, by name."""
@@ -92,6 +94,7 @@ class Inbound:
             "losses": self.losses.run,
             "housekeeping": self.housekeeping.run,
             "pauses": self.pauses.run,
+            "approvals": self.approvals.run,
         }
 
     async def close(self) -> None:
@@ -266,6 +269,18 @@ def build_inbound(
         session=session,
         pauses=pauses,
         costs=costs,
+        approvals=Approvals(
+            database,
+            book,
+            flow,
+            event_log,
+            identity,
+            settings.gateway_id,
+            keep=settings.approvals.keep,
+            usable=settings.approvals.usable,
+            forget_after=settings.inbox.keep,
+            wake=deliveries.wake,
+        ),
         housekeeping=Housekeeping(
             book=book,
             flow=flow,

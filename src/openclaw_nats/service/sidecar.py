@@ -26,6 +26,7 @@ from starlette.middleware import Middleware
 from openclaw_nats import __version__, port_holder
 from openclaw_nats.api import openapi
 from openclaw_nats.api.app import Endpoints, build_app
+from openclaw_nats.api.approval_endpoints import ApprovalEndpoints
 from openclaw_nats.api.channel_endpoints import ChannelEndpoints
 from openclaw_nats.api.check_endpoints import CheckEndpoints
 from openclaw_nats.api.compat import Compat, OnlyThere
@@ -200,6 +201,9 @@ async def build(settings: Settings) -> Sidecar:
 
     inbound.book.ask_gateway = ask_gateway
     ingest.on_outputs = inbound.costs.take
+    ingest.on_calls = inbound.approvals.take
+    if settings.redaction.enabled:
+        inbound.approvals.redact = redaction.redact
     inbound.health.more_notes = lambda: other_keys.note
     schedules = build_schedules(settings, connection, streams, ingest, identity, lease, inbound.book)
     gateway = GatewayProbe(settings.gateway.url)
@@ -252,6 +256,7 @@ async def build(settings: Settings) -> Sidecar:
         pauses=PauseEndpoints(
             inbound.pauses, sending=lambda: inbound.deliveries.sending, expiring=inbound.book.expiring
         ),
+        approvals=ApprovalEndpoints(inbound.approvals),
         checks=CheckEndpoints(settings.schedules.timezone, lambda: inbound.book.agents, inbound.book.document),
         insight=dashboard.insight,
         live=dashboard.live,

@@ -16,6 +16,7 @@ from openclaw_nats.settings.declaring import AT_NATS_START, setting
 from openclaw_nats.settings.kinds import FLAG, one_of
 from openclaw_nats.settings.sections import (
     Agents,
+    Approvals,
     Budget,
     Capture,
     Dashboard,
@@ -67,6 +68,7 @@ class Settings:
     budget: Budget = field(default_factory=Budget)
     schedules: Schedules = field(default_factory=Schedules)
     agents: Agents = field(default_factory=Agents)
+    approvals: Approvals = field(default_factory=Approvals)
     inbox: Inbox = field(default_factory=Inbox)
     dashboard: Dashboard = field(default_factory=Dashboard)
     otel: Otel = field(default_factory=Otel)

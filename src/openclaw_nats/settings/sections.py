@@ -219,6 +219,14 @@ class Agents:
 
 
 @dataclass(frozen=True)
+class Approvals:
+    """Guarded calls that wait for the operator's answer."""
+
+    keep: float = setting(DURATION, "7d", "How long a guarded call that was refused waits for your answer.")
+    usable: float = setting(DURATION, "1h", "How long after your approval the call may begin.")
+
+
+@dataclass(frozen=True)
 class Inbox:
     """The sidecar's database."""
 

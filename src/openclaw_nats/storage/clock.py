@@ -14,6 +14,9 @@ def put_right(db: sqlite3.Connection, now: float) -> int:
     for sql in (
         "UPDATE turns SET at = :now WHERE at > :now",
         "UPDATE costs SET at = :now WHERE at > :now",
+        "UPDATE approvals SET expires_at = :now + max(0, expires_at - last_at), last_at = :now, "
+        "first_at = min(first_at, :now), prompt_until = min(prompt_until, :now) "
+        "WHERE state = 'pending' AND last_at > :now",
         "UPDATE dispatches SET created_at = :now WHERE created_at > :now",
         "UPDATE dispatches SET due_at = :now + max(0, due_at - changed_at), changed_at = :now "
         "WHERE state IN ('sending', 'failed') AND changed_at > :now",

@@ -141,6 +141,17 @@ class Taken(Exception):
     """A delivery is no longer pending: the operator dropped it, say."""
 
 
+def begin_apart(db: sqlite3.Connection, dispatch: Dispatch, reason: str, now: float) -> None:
+    """Record a dispatch without deliveries, which is due at once: a turn for what the operator has approved."""
+    values = (
+        *(dispatch.id, dispatch.route_id, dispatch.route, dispatch.flow_key, dispatch.target, dispatch.body),
+        *(dispatch.events, dispatch.priority, dispatch.hops, dispatch.position, dispatch.created_at, now),
+    )
+    db.execute(_INSERT_DISPATCH, values)
+    db.execute("UPDATE dispatches SET state = 'failed', attempts = 0, reason = ? WHERE id = ?", (reason, dispatch.id))
+    _count_turn(db, dispatch.route_id, now)
+
+
 def begin_again(db: sqlite3.Connection, dispatch: Dispatch, now: float, *, new_run: bool) -> bool:
     """Record another attempt of a dispatch; False when the operator ended it meanwhile."""
     done = db.execute(

@@ -78,6 +78,11 @@ class Dispatch:
     deliveries: list[int] = field(default_factory=list)
 
     @property
+    def apart(self) -> bool:
+        """Whether it goes to a session of its own, whatever its route's target is: a turn for an approval."""
+        return '"grant":{' in self.target  # JSON that parcels.py wrote: within a text the quotes would be escaped
+
+    @property
     def run_key(self) -> str:
         """The idempotency key of its present run: its id, and for a second run after a failed one a number."""
         return self.id if self.runs == 1 else f"{self.id}-{self.runs}"

@@ -1,0 +1,389 @@
+"""Approvals that wait: guarded calls that got no answer in time, kept until the operator answers or their time is over.
+
+The plugin hands each over through its spool (outbound/ingest.py), and is answered after the commit, so that none is
+lost. The same call asked for again while it waits is the same approval. The first answer counts, wherever it is given:
+as long as OpenClaw itself asks it is given there. An approval and the dispatch of its turn are one commit: whatever is
+killed, the turn is sent until it has ended, always with the same grant, which the plugin lets through once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+import structlog
+from msgspec import UNSET
+
+from openclaw_nats.contract import approvals as shapes
+from openclaw_nats.contract.approvals import CallReport
+from openclaw_nats.contract.plugin import Grant
+from openclaw_nats.errors import Conflict, InvalidInput, NotFound, OpenClawNatsError, Unavailable
+from openclaw_nats.events.envelope import Event, encode, format_time, type_of
+from openclaw_nats.events.identity import BUS, Identity
+from openclaw_nats.events.ids import uuid7
+from openclaw_nats.events.messages import Message
+from openclaw_nats.events.origin import GATEWAY
+from openclaw_nats.guard.calls import data_of, instruction_of, shown_arguments
+from openclaw_nats.guard.tool_rules import check_rule
+from openclaw_nats.inbound.flow_control import FlowControl
+from openclaw_nats.inbound.parcels import granted_document
+from openclaw_nats.inbound.route import Route
+from openclaw_nats.inbound.route_book import RouteBook
+from openclaw_nats.inbound.target import target_from
+from openclaw_nats.ports import EventLog
+from openclaw_nats.storage import approvals as rows
+from openclaw_nats.storage import inbox
+from openclaw_nats.storage.approvals import ApprovalRow, Bounds, Untold
+from openclaw_nats.storage.database import Connection, Database
+from openclaw_nats.storage.rows import Dispatch
+
+log = structlog.get_logger(__name__)
+
+MOST = 1000
+MOST_OF_ONE = 250
+KEPT = 5000  # of those that are answered
+PRIORITY = 9
+SUBJECTS = {"requested": "agent.events.approval.requested", "answered": "agent.events.approval.answered"}
+_LOOK_SECONDS = 1.0
+_TIDY_SECONDS = 60.0
+_PROMPT_GRACE = 10.0  # seconds: the Gateway's own answer may come a little after its time
+_decoder = msgspec.json.Decoder(CallReport)
+
+
+class Approvals:
+    """Keeps them, answers them, and tells of both. `keep` and `usable` as the settings of that name, in seconds;
+    `forget_after` is how long what was answered is kept.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        book: RouteBook,
+        flow: FlowControl,
+        events: EventLog,
+        identity: Identity,
+        gateway_id: str,
+        *,
+        keep: float,
+        usable: float,
+        forget_after: float,
+        wake: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._book = book
+        self._flow = flow
+        self._events = events
+        self._identity = identity
+        self._gateway_id = gateway_id
+        self._bounds = Bounds(keep, MOST, MOST_OF_ONE)
+        self._usable = usable
+        self._forget_after = forget_after
+        self._wake = wake
+        self._clock = clock
+        self.redact: Callable[[bytes], Awaitable[bytes]] = _as_it_is  # JSON, without what the operator keeps secret
+        self._lock = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self.not_kept = 0
+        self.pending = database.now(rows.pending)
+
+    async def take(self, reports: Sequence[bytes]) -> None:
+        """Take reports of the plugin over; raise Unavailable when they can't be written down now."""
+        async with self._lock:
+            for data in reports:
+                try:
+                    report = _decoder.decode(data)
+                    arguments = await self._masked(report)
+                except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+                    log.error("approval.unreadable", error=str(error)[:200])
+                    continue
+                await self._take(report, arguments)
+            await self._count()
+
+    async def _masked(self, report: CallReport) -> str:
+        """The arguments as they may be shown. A rule that holds what is kept secret is none: it would be shown, too."""
+        shown = {"arguments": report.arguments, "rule": report.rule}
+        masked = msgspec.json.decode(await self.redact(msgspec.json.encode(shown)))
+        if masked["rule"] != report.rule or (report.rule and not _is_rule(report.rule)):
+            report.rule = ""
+        return shown_arguments(masked["arguments"])
+
+    async def _take(self, report: CallReport, arguments: str) -> None:
+        now = self._clock()
+        if report.what == "asked":
+            report.until = min(report.until, (now + 600) * 1000)
+        lost, row = await self._database.write(lambda db: rows.take(db, report, arguments, now, self._bounds))
+        if lost:
+            self.not_kept += 1
+            log.warning("approval.not_kept", route=report.route, agent=report.agent, tool=report.tool)
+        elif row is not None:
+            log.info("approval.reported", approval=row.id, what=report.what, route=row.route, tool=row.tool)
+            if report.what == "always" and row.answered_by == rows.PROMPT and not (row.always or row.problem):
+                await self._always_elsewhere(row)
+
+    async def _always_elsewhere(self, row: ApprovalRow) -> None:
+        """OpenClaw's own prompt was answered for good: what can't be had for good counts once."""
+        always, problem = row.rule, ""
+        try:
+            await self._add_rule(row)
+        except OpenClawNatsError as error:
+            if isinstance(error, Unavailable):
+                raise
+            always, problem = "", f"it counts once: {error}"
+        await self._database.write(lambda db: rows.note_always(db, row.id, always, problem))
+
+    async def approve(self, number: int, by: str, *, always: bool = False) -> shapes.Approval:
+        """Let a call run once, and with `always` such calls of its route from now on.
+
+        Raises NotFound, Conflict when it does not wait any more, and InvalidInput when there is no way to it.
+        """
+        async with self._lock:
+            row = await self._waiting(number)
+            route = self._book.get(row.route_id)
+            if route is None:
+                raise Conflict(
+                    f"approval {number} can't be approved: {self._book.why_missing(row.route_id)}", hint="Deny it."
+                )
+            if always:
+                await self._add_rule(row)
+            now = self._clock()
+            dispatch = self._dispatch(row, route, now)
+            rule = row.rule if always else ""
+
+            def job(db: Connection) -> bool:
+                if not rows.answer(db, row.id, "approved", by, now, rule):
+                    return False
+                rows.give_turn(db, row.id, dispatch.id, now + self._usable)
+                inbox.begin_apart(db, dispatch, f"approved by {by}", now)
+                return True
+
+            if not await self._database.write(job):
+                await self._waiting(number)  # says who was first
+            self._flow.budgets.spend(now, row.route_id)
+            self._flow.retry(target_from(msgspec.json.decode(dispatch.target)).lane, dispatch)
+            self._wake()
+            log.warning("approval.approved", approval=number, by=by, always=rule, tool=row.tool, route=row.route)
+            return await self._answered(number)
+
+    async def deny(self, number: int, by: str) -> shapes.Approval:
+        """The call stays refused; raise NotFound, or Conflict when it does not wait any more."""
+        async with self._lock:
+            await self._waiting(number)
+            now = self._clock()
+            if not await self._database.write(lambda db: rows.answer(db, number, "denied", by, now)):
+                await self._waiting(number)
+            log.warning("approval.denied", approval=number, by=by)
+            return await self._answered(number)
+
+    async def _answered(self, number: int) -> shapes.Approval:
+        await self._count()
+        return await self.one(number)
+
+    async def _waiting(self, number: int) -> ApprovalRow:
+        """An approval that can be answered now."""
+        row = await self._row(number)
+        if row.state != "pending":
+            when = _time(row.answered_at or 0)
+            what = "expired" if row.state == "expired" else f"was {row.state} by {row.answered_by}"
+            raise Conflict(f"approval {number} {what} at {when}: the first answer counts")
+        now = self._clock()
+        if row.prompt_until and row.prompt_until + _PROMPT_GRACE > now:
+            raise Conflict(
+                f"OpenClaw itself asks about approval {number} until {_time(row.prompt_until)}",
+                hint="Answer there, or here after that.",
+            )
+        if row.expires_at <= now:
+            raise Conflict(f"approval {number} expired at {_time(row.expires_at)}")
+        return row
+
+    async def _add_rule(self, row: ApprovalRow) -> None:
+        """Let the route's turns make such calls from now on; raise InvalidInput when that can't be."""
+        route = self._book.get(row.route_id)
+        why = ""
+        if route is None:
+            why = self._book.why_missing(row.route_id)
+        elif not row.rule:
+            why = "no rule of `tools` lets this call through and nothing else"
+        elif route.maker is not None:
+            why = f"the agent {route.maker.agent} made its route, and may change it"
+        elif route.owner:
+            why = "it belongs to a job or timer, which has no tools of its own"
+        if route is None or why:
+            hint = "Approve it once, or change the route with `openclaw-nats routes edit NAME --tools`."
+            raise InvalidInput(f"always is not possible: {why}", hint=hint, field="always")
+        tools = [route.tools] if isinstance(route.tools, str) else list(route.tools)
+        tools = [one for one in tools if one != "none"]
+        if row.rule not in tools and "all" not in tools:
+            await self._book.change(route.name, {"tools": [*tools, row.rule]})
+
+    def _dispatch(self, row: ApprovalRow, route: Route, now: float) -> Dispatch:
+        grant = Grant(row.key, row.tool, row.digest, row.session, int((now + self._usable) * 1000))
+        return Dispatch(
+            id=uuid7(int(now * 1000)),
+            route_id=route.id,
+            route=route.name,
+            flow_key="",
+            target=granted_document(route, row.agent, grant, instruction_of(row.tool)),
+            body=data_of(row.tool, row.arguments),
+            events=1,
+            priority=PRIORITY,
+            hops=row.hops,
+            position=0,
+            created_at=now,
+            due_at=now,
+            changed_at=now,
+        )
+
+    # What is shown ---------------------------------------------------------------------------------------------
+
+    async def one(self, number: int) -> shapes.Approval:
+        """One approval; raise NotFound."""
+        return self._shown(await self._row(number))
+
+    async def every(self, state: str, before: int, limit: int) -> shapes.Approvals:
+        """A list, newest first, with numbers below `before`."""
+        found = await self._database.read(lambda db: rows.listed(db, state, before, limit))
+        cursor = str(found[-1].id) if len(found) == limit else ""
+        shown = [self._shown(row) for row in found]
+        return shapes.Approvals(approvals=shown, pending=self.pending, not_kept=self.not_kept, cursor=cursor)
+
+    async def _row(self, number: int) -> ApprovalRow:
+        row = await self._database.read(lambda db: rows.one(db, number))
+        if row is None:
+            raise NotFound(f"there is no approval {number}", hint="`openclaw-nats approvals` lists those that wait.")
+        return row
+
+    async def _count(self) -> None:
+        self.pending = await self._database.read(rows.pending)
+        self._changed.set()
+
+    def _shown(self, row: ApprovalRow) -> shapes.Approval:
+        use, problem = _use_of(row, self._clock())
+        return shapes.Approval(
+            id=row.id,
+            state=row.state,  # type: ignore[arg-type]  # as storage/approvals.py wrote it
+            agent=row.agent,
+            session=row.session,
+            route=row.route,
+            dispatch=row.dispatch_id,
+            events=msgspec.json.decode(row.events, type=list[str]),
+            tool=row.tool,
+            arguments=row.arguments,
+            size=row.size,
+            digest=row.digest,
+            asked=row.asked,
+            asked_at=_time(row.first_at),
+            last_asked_at=_time(row.last_at),
+            expires_at=_time(row.expires_at),
+            asking=_time(row.prompt_until) if row.prompt_until > self._clock() and row.state == "pending" else UNSET,
+            rule=row.rule or UNSET,
+            answered_at=UNSET if row.answered_at is None else _time(row.answered_at),
+            answered_by=row.answered_by or UNSET,
+            always=row.always or UNSET,
+            turn=row.turn or UNSET,
+            usable_until=_time(row.grant_until) if row.grant_until else UNSET,
+            use=use or UNSET,  # type: ignore[arg-type]
+            used_at=UNSET if row.used_at is None else _time(row.used_at),
+            problem=problem or UNSET,
+        )
+
+    # What is told ----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Publish what there is to tell, and end what has waited too long, until cancelled."""
+        tidied = -_TIDY_SECONDS
+        while True:
+            self._changed.clear()
+            try:
+                await self._expire()
+                while told := await self._database.read(lambda db: rows.untold(db, 50)):
+                    await self._events.append([self._message(one) for one in told])
+                    await self._database.write(lambda db, done=told: rows.tell(db, done))  # type: ignore[misc]
+                if time.monotonic() - tidied > _TIDY_SECONDS:
+                    await self._forget()
+                    tidied = time.monotonic()
+            except Unavailable as error:
+                log.debug("approvals.wait", error=str(error))
+                await asyncio.sleep(_LOOK_SECONDS)
+            try:
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _forget(self) -> None:
+        before = self._clock() - self._forget_after
+        await self._database.write(lambda db: rows.forget(db, before, KEPT))
+
+    async def _expire(self) -> None:
+        if not self.pending:
+            return
+        now = self._clock()
+        async with self._lock:
+            if expired := await self._database.write(lambda db: rows.expire(db, now)):
+                log.warning("approvals.expired", approvals=expired)
+                await self._count()
+
+    def _message(self, told: Untold) -> Message:
+        """An event about an approval: what it is, never its arguments. For the loop guard as deep as its turn's."""
+        row = told.row
+        at = row.first_at if told.what == "requested" else row.answered_at or row.first_at
+        data: dict[str, object] = {
+            "approval": row.id,
+            "tool": row.tool,
+            "agent": row.agent,
+            "session": row.session,
+            "route": row.route,
+            "dispatch": row.dispatch_id,
+        }
+        if told.what == "requested":
+            data["expiresAt"] = _time(row.expires_at)
+        else:
+            data |= {"answer": row.state, "by": row.answered_by} | ({"always": row.always} if row.always else {})
+        subject = SUBJECTS[told.what]
+        event = Event(
+            specversion="1.0",
+            id=f"{row.key}-{told.what}",
+            source=f"openclaw://{self._gateway_id}/bus",
+            type=type_of(subject),
+            subject=subject,
+            time=_time(at),
+            gatewayid=self._gateway_id,
+            hops=row.hops + 1,
+            causationid=row.dispatch_id,
+            data=msgspec.Raw(msgspec.json.encode(data)),
+        )
+        return self._identity.message(subject, encode(event), GATEWAY, BUS, event.source, event.id)
+
+
+def _use_of(row: ApprovalRow, now: float) -> tuple[str, str]:
+    """(what became of an approval, why); its own record first, then how its turn stands."""
+    if row.use or not row.turn:
+        return row.use, row.problem
+    if row.turn_state in ("sending", "failed"):
+        return "waiting", row.problem or (row.turn_reason or "")
+    if row.turn_state == "delivered":
+        # Over the Gateway's hooks a receipt may come before the turn.
+        waits = row.grant_until > now and row.problem == ""
+        return (
+            "waiting" if waits else "unused"
+        ), row.problem or "its turn has ended, or runs, and has not made the call"
+    return "unused", row.problem or row.turn_reason or "its turn is not known any more"
+
+
+async def _as_it_is(data: bytes) -> bytes:
+    return data
+
+
+def _is_rule(rule: str) -> bool:
+    try:
+        check_rule(rule)
+    except OpenClawNatsError:
+        return False
+    return True
+
+
+def _time(seconds: float) -> str:
+    return format_time(int(seconds * 1000))
