@@ -113,7 +113,9 @@ def main() -> int:
         print("Error: openclaw-nats needs Python 3.11 or newer", file=sys.stderr)
         return 1
     what, rest = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
-    bench = next((f"bench/{name}.py" for name in ("heartbeat", "dashboard") if f"--{name}" in rest), "bench/run.py")
+    bench = next(
+        (f"bench/{name}.py" for name in ("heartbeat", "dashboard", "obedience") if f"--{name}" in rest), "bench/run.py"
+    )
     scripts = {
         "test": ["tests/run.py"],
         "check": ["tests/run.py", "--check"],

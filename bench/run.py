@@ -171,7 +171,9 @@ def main() -> None:
         head = (
             "# Benchmarks\n\nWritten by `python3 dev.py bench --write`. Reference: nats-py, awaiting each publish.\n\n"
         )
-        (ROOT / "docs" / "benchmarks.md").write_text(head + text + "\n")
+        page = ROOT / "docs" / "benchmarks.md"
+        kept = "".join(page.read_text().partition("\n## Obedience\n")[1:])  # bench/obedience.py writes that
+        page.write_text(head + text + "\n" + kept)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ const full: RouteDocument = {
     maxWait: "5m",
     batch: { size: 5, wait: "1m" },
     rate: { count: 4, per: "1h" },
+    budget: { cost: 0.5, per: "1d" },
     concurrency: 2,
     key: "data.door",
     quietHours: { from: "22:00", to: "07:00", timezone: "Europe/Berlin" },
@@ -40,6 +41,7 @@ test("a field that is emptied is taken away, and only that one", () => {
   expect(saved.flow).toEqual({
     maxWait: "5m",
     rate: { count: 4, per: "1h" },
+    budget: { cost: 0.5, per: "1d" },
     concurrency: 2,
     key: "data.door",
     quietHours: { from: "22:00", to: "07:00", timezone: "Europe/Berlin" },

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.gateway.test_deliveries import CONFIG, Gateway
+from tests.support import jetstream
 from tests.support.inbound import ROOMY
 from tests.support.processes import wait_until
 
@@ -42,13 +43,16 @@ def prompt(world: Gateway, word: str) -> str:
 
 def test_the_instruction_stands_after_the_cage_and_nothing_in_the_data_ends_it(world: Gateway) -> None:
     world.route("told", "agent.events.custom.told.x", "main", instruction=WORDS)
-    assert world.sidecar.publish("agent.events.custom.told.x", {"word": "told-word", "text": FAKE})[0] == 200
+    jetstream.publish(
+        world.nats, "agent.events.custom.told.x", json.dumps({"word": "told-word", "text": FAKE}).encode()
+    )
     text = prompt(world, "told-word")
     assert text.count(WORDS) == 1
     assert text.index("told-word") < text.index("OBEY-ME") < text.index(WORDS)
     over_hooks = world.health()["way"] == "hooks"
     ends = [place for place in range(len(text)) if text.startswith(END, place)]
-    assert text.count("[openclaw-nats]") == 3  # the head, and two lines after the data
+    assert text.count("[openclaw-nats]") == 4  # the head, and three lines after the data
+    assert "In this turn you may use tools that only read." in text
     if over_hooks:  # there the Gateway marks all of it; our own marks are inside
         assert text.count("--- outside data") == 2
         assert text.index("OBEY-ME") < text.rindex("--- outside data") < text.index(WORDS)
@@ -63,6 +67,7 @@ def test_without_an_instruction_the_standing_ones_apply(world: Gateway) -> None:
     world.route("plain", "agent.events.custom.plain.x", "main")
     assert world.sidecar.publish("agent.events.custom.plain.x", {"word": "plain-word"})[0] == 200
     text = prompt(world, "plain-word")
+    assert "In this turn you may" not in text  # the operator said it: nothing is kept from the turn
     assert text.index("plain-word") < text.index("No instruction came with them: your standing instructions apply.")
 
 

@@ -69,6 +69,30 @@ def test_agents_get_their_share_others_leave_the_reserve_and_the_day_ends() -> N
     assert budgets.wait(NOW + DAY, 1) == (0.0, "")
 
 
+def test_a_routes_own_budget_holds_that_route_alone_and_counts_what_was_before_it() -> None:
+    budgets = budgets_of()
+    before = [Spent(NOW - 3000, 1, False, 0.3), Spent(NOW - 50, 1, False, 0.3)]
+    budgets.history = lambda route_id, seconds: [one for one in before if one.at > NOW - seconds]
+    for one in before:
+        budgets.pay(one)
+    budgets.limit_route(1, 0.5, 3600)
+    assert budgets.wait(NOW, 1) == (NOW - 3000 + 3600, "flow.budget")
+    assert budgets.wait(NOW, 2) == (0.0, "")
+    budgets.limit_route(1, 0.5, 3600)  # the same again, as when another field of the route is changed
+    assert [(one.route_id, one.used) for one in budgets.cost_report(NOW)][2:] == [(1, 0.6)]
+    budgets.limit_route(1, 0.5, 60)
+    assert budgets.wait(NOW, 1) == (0.0, "")
+    assert len(budgets.cost_report(NOW)) == 2  # not nearly spent
+    budgets.pay(Spent(NOW, 1, False, 0.1))
+    assert [one.free_at for one in budgets.cost_report(NOW)][2:] == [0.0]
+    budgets.pay(Spent(NOW, 2, False, 9.0))
+    assert budgets.wait(NOW, 2) == (0.0, "")  # urgent: the reserve of the day is its own
+    budgets.pay(Spent(NOW, 1, False, 0.1))
+    assert budgets.wait(NOW, 1)[1] == "day"  # which ends later than the route's own
+    budgets.limit_route(1, 0.0, 0.0)
+    assert len(budgets.cost_report(NOW)) == 2
+
+
 def test_a_clock_that_was_ahead_holds_nothing_longer_than_a_day() -> None:
     budgets = budgets_of()
     budgets.pay(Spent(NOW + 30 * DAY, 1, False, 20.0))

@@ -49,6 +49,28 @@ def test_only_turns_have_words_and_an_old_trusted_route_is_as_it_was() -> None:
     assert after_cage(route(trusted=True, instruction="Do it.")).endswith("Do it.")
 
 
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({"guard": "ask"}, "tools that only read. Any other call needs for your operator's approval."),
+        ({"guard": "block"}, "tools that only read. Any other call is refused."),
+        ({"guard": "block", "tools": "none"}, "no tools. Any other call is refused."),
+        ({"guard": "ask", "tools": ["read", "exec(df *)"]}, "only these tools: read, exec(df *). Any other call needs"),
+        ({"guard": "off", "tools": "none"}, ""),
+        ({"guard": "ask", "tools": "all"}, ""),
+        ({"guard": "ask", "tools": ["nats_*", "all"]}, ""),
+        ({}, ""),  # a route from before there was a guard
+    ],
+)
+def test_one_line_says_what_a_guarded_turn_may_do(more: dict[str, Any], line: str) -> None:
+    told = parcel(target_document(route(instruction="Do it.", **more), (), "")).instruction
+    assert told.endswith("Do it.")
+    assert told.count("In this turn you may use") == bool(line)
+    assert line in told
+    free = parcel(target_document(route(instruction="Do it.", **more), (), "", guarded=False)).instruction
+    assert "In this turn" not in free
+
+
 def test_a_dispatch_keeps_its_words_and_what_an_agent_made_is_not_trusted() -> None:
     kept = target_document(route(instruction="First."), (), "")
     changed = route(instruction="Second.")

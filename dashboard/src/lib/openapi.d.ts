@@ -217,13 +217,21 @@ export interface components {
             /** @description any JSON value */
             data?: unknown;
         };
-        /** @description What turns have cost in a window, in the money of the reports and prices. `freeAt` as for turns; `agents`: the share of all routes that agents made. */
+        /** @description What turns have cost in a window, in the money of the reports and prices. `freeAt` as for turns; `agents`: the share of all routes that agents made; `routeId` and `route`: the one route whose `flow.budget` this is, which is shown when it is nearly spent. */
         CostBudget: {
             name: string;
             limit: number;
             used: number;
             freeAt: number;
             agents?: boolean;
+            routeId?: number;
+            route?: string;
+        };
+        /** @description What a route's turns may cost in any time of a length, in the money of `budget.prices`; what is over it waits. */
+        CostLimit: {
+            cost: number;
+            /** @example 30s */
+            per: string;
         };
         /** @description What is wrong with a cron job that is not saved, and when it would run. */
         CronCheck: {
@@ -408,6 +416,7 @@ export interface components {
             concurrency?: number | null;
             key?: string | null;
             quietHours?: components["schemas"]["QuietHours"] | null;
+            budget?: components["schemas"]["CostLimit"] | null;
         };
         /** @description The OpenClaw Gateway, by its `/healthz` or by its plugin's connection. */
         GatewayHealth: {

@@ -22,6 +22,8 @@ export type Form = {
   ratePer: string;
   concurrency: string;
   key: string;
+  budgetCost: string;
+  budgetPer: string;
   quietFrom: string;
   quietTo: string;
   quietZone: string;
@@ -77,6 +79,7 @@ export const blank = (): Form => ({
     batchWait: "",
     rateCount: "",
   },
+  ...{ budgetCost: "", budgetPer: "" },
   ...{ ratePer: "", concurrency: "", key: "", quietFrom: "", quietTo: "", quietZone: "", priority: "", confirm: "" },
   ...{ expiresAfter: "", trusted: false, tools: "read", guard: "ask", enabled: true },
 });
@@ -98,6 +101,7 @@ export function formOf(route: RouteDocument): Form {
   const batch = object(flow.batch);
   const rate = object(flow.rate);
   const quiet = object(flow.quietHours);
+  const budget = object(flow.budget);
   return {
     ...blank(),
     name: route.name,
@@ -123,6 +127,7 @@ export function formOf(route: RouteDocument): Form {
       rateCount: text(rate.count),
       ratePer: text(rate.per),
     },
+    ...{ budgetCost: text(budget.cost), budgetPer: text(budget.per) },
     ...{ quietFrom: text(quiet.from), quietTo: text(quiet.to), quietZone: text(quiet.timezone) },
     ...{ priority: text(route.priority), confirm: text(route.confirm), expiresAfter: text(route.expiresAfter) },
     trusted: route.trusted === true,
@@ -142,6 +147,7 @@ export function toDocument(form: Form, base: RouteDocument | null): RouteDocumen
     key: form.key,
     batch: filled({ size: numeral(form.batchSize), wait: form.batchWait }),
     rate: filled({ count: numeral(form.rateCount), per: form.ratePer }),
+    budget: filled({ cost: amount(form.budgetCost), per: form.budgetPer }),
     quietHours: filled({ from: form.quietFrom, to: form.quietTo, timezone: form.quietZone }),
   });
   return {
@@ -211,4 +217,5 @@ const emptied = (value: Record<string, unknown>): Record<string, undefined> =>
   );
 
 /** A number when it is one; else as it was typed, which the sidecar then refuses with the reason. */
+const amount = (typed: string): number | string => (/^\d+(\.\d+)?$/.test(typed.trim()) ? Number(typed) : typed.trim());
 const numeral = (typed: string): number | string => (/^-?\d+$/.test(typed.trim()) ? Number(typed) : typed.trim());

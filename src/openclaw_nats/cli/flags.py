@@ -21,6 +21,7 @@ ROUTE = {
     "flow.batch": "--batch",
     "flow.rate": "--rate",
     "flow.quietHours": "--quiet",
+    "flow.budget": "--budget",
     "flow.concurrency": "--concurrency",
 }
 JOB = {

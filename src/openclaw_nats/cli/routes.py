@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def _route_options(command: Any) -> Any:
         click.option("--batch", metavar="SIZE/WAIT", help="Up to SIZE events a turn, waiting WAIT for them: 50/10s."),
         click.option("--rate", metavar="COUNT/PER", help="At most COUNT turns in PER: 20/1h."),
         click.option("--quiet", metavar="FROM-TO[@ZONE]", help="Hold events then: 22:00-07:00@Europe/Amsterdam."),
+        click.option("--budget", metavar="COST/PER", help="What its turns may cost in PER, then events wait: 0.50/1d."),
         click.option("--concurrency", type=click.IntRange(1, 1000), help="Turns at the same time (default 1)."),
         click.option("--expires-after", metavar="DURATION", help="Do not deliver events that are older."),
         click.option("--trusted/--untrusted", default=None, help="Whether the agent may take events as instructions."),
@@ -363,7 +365,7 @@ def _given_only(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flow(given: dict[str, Any]) -> dict[str, Any]:
-    names = {"debounce": "debounce", "batch": "batch", "rate": "rate", "quiet": "quietHours"}
+    names = {"debounce": "debounce", "batch": "batch", "rate": "rate", "quiet": "quietHours", "budget": "budget"}
     flow: dict[str, Any] = {field: None for name, field in names.items() if given[name] == ""}
     if given["debounce"]:
         flow["debounce"] = given["debounce"]
@@ -373,6 +375,9 @@ def _flow(given: dict[str, Any]) -> dict[str, Any]:
     if given["rate"]:
         count, per = _pair(given["rate"], "--rate", "20/1h")
         flow["rate"] = {"count": _whole(count, "--rate"), "per": per}
+    if given["budget"]:
+        cost, per = _pair(given["budget"], "--budget", "0.50/1d")
+        flow["budget"] = {"cost": _amount(cost, "--budget"), "per": per}
     if given["concurrency"]:
         flow["concurrency"] = given["concurrency"]
     if given["quiet"]:
@@ -395,3 +400,9 @@ def _whole(text: str, option: str) -> int:
     if not text.isdigit():
         raise click.BadParameter(f"{text!r} is not a whole number", param_hint=option)
     return int(text)
+
+
+def _amount(text: str, option: str) -> float:
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII):
+        raise click.BadParameter(f"{text!r} is not an amount such as 0.50", param_hint=option)
+    return float(text)

@@ -173,7 +173,8 @@ def costs(budgets: list[dict[str, Any]]) -> list[str]:
 
     said = []
     for one in budgets:
-        text = f"{one['name']}: {one['used']:.2f} of {one['limit']:.2f} is spent"
+        whose = f" of route {one['route']}" if "route" in one else ""
+        text = f"{one['name']}{whose}: {one['used']:.2f} of {one['limit']:.2f} is spent"
         if one["freeAt"]:
             until = moment(format_time(int(one["freeAt"] * 1000)))
             said.append(f"{text}: events wait, until {until} at least")
@@ -210,7 +211,7 @@ def _show_delivery(delivery: dict[str, Any]) -> None:
     for text in spent_budgets(delivery["budgets"]):
         step("!", text, "`openclaw-nats pending` lists them, `openclaw-nats config` changes it")
     for text in costs(delivery.get("costBudgets", [])):
-        step("!", text, "`openclaw-nats config` changes it")
+        step("!", text, "`openclaw-nats config`, or `routes edit --budget` for a route's own, changes it")
     for broken in delivery["openBreakers"]:
         step("!", f"deliveries to {broken['target']} are paused", broken["lastError"])
     if stopped := delivery["loopGuard"]["stopped"]:

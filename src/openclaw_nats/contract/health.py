@@ -160,7 +160,8 @@ WARNING_PART = 0.8  # of a budget in money: from there on it is told
 
 class CostBudget(Answer):
     """What turns have cost in a window, in the money of the reports and prices. `freeAt` as for turns; `agents`: the
-    share of all routes that agents made.
+    share of all routes that agents made; `routeId` and `route`: the one route whose `flow.budget` this is, which is
+    shown when it is nearly spent.
     """
 
     name: str
@@ -168,6 +169,8 @@ class CostBudget(Answer):
     used: float
     free_at: float
     agents: bool | UnsetType = UNSET
+    route_id: int | UnsetType = UNSET
+    route: str | UnsetType = UNSET
 
 
 class LoopStop(Answer):

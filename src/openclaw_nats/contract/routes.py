@@ -98,6 +98,13 @@ class QuietHours(_Part):
     timezone: str | None = None
 
 
+class CostLimit(_Part):
+    """What a route's turns may cost in any time of a length, in the money of `budget.prices`; what is over it waits."""
+
+    cost: Annotated[float, Meta(gt=0, le=1_000_000)]
+    per: Duration
+
+
 class Flow(_Part):
     """How fast events go out. `key` is a CEL expression: events with different values wait in lines of their own."""
 
@@ -108,6 +115,7 @@ class Flow(_Part):
     concurrency: Annotated[int, Meta(ge=1, le=1000)] | None = None
     key: str | None = None
     quiet_hours: QuietHours | None = None
+    budget: CostLimit | None = None
 
 
 class Retry(_Part):

@@ -15,6 +15,16 @@ BY_AGENT = f"{TAG} What you noted yourself, for when these events come:"
 NONE = f"{TAG} No instruction came with them: your standing instructions apply."
 
 
+def what_it_may(route: Route) -> str:
+    """One line about what a guarded turn of the route may do; nothing where no tool is kept from it."""
+    tools = route.tools if isinstance(route.tools, str) else ", ".join(route.tools)
+    if route.guard == "off" or "all" in tools.split(", "):
+        return ""
+    may = {"none": "no tools", "read": "tools that only read"}.get(tools, f"only these tools: {tools}")
+    other = "is refused" if route.guard == "block" else "needs your operator's approval"
+    return f"In this turn you may use {may}. Any other call {other}."
+
+
 def after_cage(route: Route, may: str = "") -> str:
     """The text after the events of a route's turn; `may` is one line about what the turn may do, or nothing.
 

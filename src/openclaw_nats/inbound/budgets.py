@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from msgspec import UNSET, UnsetType
 
-from openclaw_nats.contract.health import Budget, CostBudget
+from openclaw_nats.contract.health import WARNING_PART, Budget, CostBudget
 from openclaw_nats.inbound.purses import Purse
 from openclaw_nats.storage.costs import Spent
 
 URGENT = 9  # from this priority on
+ROUTE_COST = "flow.budget"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,19 @@ class Budgets:
         self._reserve = reserve
         self._urgent: set[int] = set()
         self.purses: list[Purse] = []
+        self._route_purses: dict[int, Purse] = {}
+        self.history: Callable[[int, float], Iterable[Spent]] = lambda route_id, seconds: ()
+
+    def limit_route(self, route_id: int, cost: float, seconds: float) -> None:
+        """What a route's turns may cost in so many seconds; 0 for no limit. What they have cost counts at once."""
+        old = self._route_purses.get(route_id)
+        if old is not None and (old.amount, old.seconds) == (cost, seconds):
+            return
+        self._route_purses.pop(route_id, None)
+        if cost:
+            purse = self._route_purses[route_id] = Purse(ROUTE_COST, cost, seconds, route_id=route_id)
+            for one in self.history(route_id, seconds):
+                purse.spend(one)
 
     def made_by_operator(self, route_id: int, priority: int | None) -> None:
         """A route is the operator's, who gave it this priority: events can't make a route urgent."""
@@ -78,13 +92,13 @@ class Budgets:
 
     def pay(self, one: Spent) -> None:
         """Count what a turn has cost."""
-        for purse in self.purses:
-            if one.agents or not purse.agents:
-                purse.spend(one)
+        for purse in self._purses(one.route_id, agents=one.agents):
+            purse.spend(one)
 
     def cost_report(self, now: float) -> list[CostBudget]:
-        """Each budget in money: how much is used, when there is something left again."""
-        return [purse.report(now, 0.0 if purse.agents else self._reserve) for purse in self.purses]
+        """Each budget in money, those of routes when most of it is spent: how much, when something is left again."""
+        near = [one for one in self._route_purses.values() if one.used(now) >= one.amount * WARNING_PART]
+        return [purse.report(now, self._part_kept(purse)) for purse in [*self.purses, *near]]
 
     def refund(self, route_id: int) -> None:
         """The last turn that was counted for this route was not asked for after all."""
@@ -96,7 +110,7 @@ class Budgets:
         """Turns that were counted by a clock that was ahead count as of now."""
         for window in (*self._overall, *self._shares, *self._routes.values()):
             window.times = deque(min(at, now) for at in window.times)
-        for purse in self.purses:
+        for purse in (*self.purses, *self._route_purses.values()):
             purse.clock_put_back(now)
 
     def wait(self, now: float, route_id: int) -> tuple[float, str]:
@@ -106,10 +120,8 @@ class Budgets:
             free = window.free_at(now, self._kept(window, urgent=route_id in self._urgent))
             if free > max(worst, now):
                 worst, name = free, window.limit.name
-        for purse in self.purses:
-            if purse.agents and route_id not in self._agents:
-                continue
-            free = purse.free_at(now, 0.0 if purse.agents or route_id in self._urgent else self._reserve)
+        for purse in self._purses(route_id, agents=route_id in self._agents):
+            free = purse.free_at(now, 0.0 if route_id in self._urgent else self._part_kept(purse))
             if free > max(worst, now):
                 worst, name = free, purse.name
         return worst, name
@@ -128,6 +140,18 @@ class Budgets:
     def _kept(self, window: _Window, *, urgent: bool = False) -> int:
         """How many turns of a limit for all are kept for urgent routes."""
         return 0 if urgent or window not in self._overall else int(window.limit.count * self._reserve)
+
+    def _purses(self, route_id: int, *, agents: bool) -> Iterator[Purse]:
+        """The budgets in money that a route's turns count for."""
+        for purse in self.purses:
+            if purse.concerns(agents=agents):
+                yield purse
+        if route_id in self._route_purses:
+            yield self._route_purses[route_id]
+
+    def _part_kept(self, purse: Purse) -> float:
+        """Which part of a budget in money is kept for urgent routes: of what is for all."""
+        return 0.0 if purse.agents or purse.route_id is not None else self._reserve
 
     def _windows(self, route_id: int) -> Iterator[_Window]:
         yield from self._overall

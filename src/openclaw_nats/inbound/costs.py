@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from openclaw_nats.inbound.budgets import Budgets
+from openclaw_nats.inbound.flow_policy import COSTS_KEPT
 from openclaw_nats.storage import costs as rows
-from openclaw_nats.storage.costs import Reported
+from openclaw_nats.storage.costs import Reported, Spent
 from openclaw_nats.storage.database import Database
 
 MOST = 10_000.0
 _MILLION = 1e6
 _LARGEST = 1e15  # a whole number of JSON may be too large for a float
-_DAY = 86400.0
 _KINDS = {"input": "input", "output": "output", "cacheRead": "cache_read", "cacheWrite": "cache_write"}
 
 
@@ -69,8 +69,13 @@ class Costs:
         self._changed = changed
         self._clock = clock
         now = clock()
-        for one in database.now(lambda db: rows.since(db, now - _DAY)):
+        for one in database.now(lambda db: rows.since(db, now - COSTS_KEPT)):
             budgets.pay(one)
+        budgets.history = self._of_route
+
+    def _of_route(self, route_id: int, seconds: float) -> list[Spent]:
+        since = self._clock() - seconds
+        return self._database.now(lambda db: rows.of_route(db, route_id, since))
 
     async def take(self, reports: Sequence[tuple[str, str, bytes]]) -> None:
         """Count (message id, dispatch, data) of outputs; raise Unavailable when that can't be written down now."""

@@ -77,6 +77,7 @@ class FlowControl:
         """Add or change a route; its waiting deliveries follow the new rules at once."""
         old = self._routes.get(route_id)
         self._routes[route_id] = (lane, policy, enabled)
+        self.budgets.limit_route(route_id, policy.cost, policy.cost_per)
         if old is not None and old[0] != lane and old[0] in self._lanes:
             retries = self._lanes[old[0]].retries
             moved = [one for one in retries if one.route_id == route_id and not one.apart]
@@ -92,6 +93,7 @@ class FlowControl:
     def remove_route(self, route_id: int) -> None:
         """Forget a route and what waits for it."""
         self._routes.pop(route_id, None)
+        self.budgets.limit_route(route_id, 0.0, 0.0)
         for key in [key for key in self._groups if key[0] == route_id]:
             group = self._groups.pop(key)
             group.lane.ready.discard(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from zoneinfo import ZoneInfo
 
-from openclaw_nats.contract.routes import DEFAULT_BACKOFF, Flow, QuietHours, Retry
+from openclaw_nats.contract.routes import DEFAULT_BACKOFF, CostLimit, Flow, QuietHours, Retry
 from openclaw_nats.errors import InvalidRoute
 from openclaw_nats.inbound import quiet_hours
 from openclaw_nats.inbound.groups import Policy
@@ -14,6 +14,7 @@ from openclaw_nats.settings import parse_duration
 
 _BATCH_SIZE, _BATCH_WAIT = 50, 10.0
 _YEAR = 366 * 86400
+COSTS_KEPT = 31 * 86400  # how long what turns have cost is known, in seconds
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
 
@@ -25,7 +26,7 @@ def policy_of(flow: Flow, expires_after: str | None, target: Target) -> Policy:
     max_wait = _seconds(flow.max_wait, "flow.maxWait") or debounce * 10
     if max_wait < debounce:
         raise _wrong("flow.maxWait", "is shorter than flow.debounce")
-    batch, rate = flow.batch, flow.rate
+    batch, rate, budget = flow.batch, flow.rate, flow.budget
     if batch is not None and batch.size is None and batch.wait is None:
         raise _wrong("flow.batch", "must have size, wait or both")
     return Policy(
@@ -37,6 +38,8 @@ def policy_of(flow: Flow, expires_after: str | None, target: Target) -> Policy:
         rate_per=_seconds(rate.per, "flow.rate.per") if rate else 0.0,
         concurrency=flow.concurrency or 1,
         quiet=_quiet(flow.quiet_hours) if flow.quiet_hours else None,
+        cost=budget.cost if budget else 0.0,
+        cost_per=_cost_per(budget, target) if budget else 0.0,
         expires_after=_seconds(expires_after, "expiresAfter"),
         digest=target.is_turn,
         turn=target.is_turn,
@@ -62,6 +65,15 @@ def _seconds(value: str | None, field: str, otherwise: float = 0.0) -> float:
         raise _wrong(field, f"must be {error}, not {value[:40]!r}") from None
     if seconds > _YEAR:
         raise _wrong(field, "is longer than a year")
+    return seconds
+
+
+def _cost_per(budget: CostLimit, target: Target) -> float:
+    if not target.is_turn:
+        raise _wrong("flow.budget", f"is for agents, and the target is a {target.kind}", "Leave it out.")
+    seconds = _seconds(budget.per, "flow.budget.per")
+    if not 60 <= seconds <= COSTS_KEPT:
+        raise _wrong("flow.budget.per", f"must be 1m to {COSTS_KEPT // 86400}d")
     return seconds
 
 

@@ -28,6 +28,8 @@ class Policy:
     concurrency: int = 1
     quiet: QuietHours | None = None
     expires_after: float = 0.0
+    cost: float = 0.0
+    cost_per: float = 0.0
     digest: bool = True
     turn: bool = True
 

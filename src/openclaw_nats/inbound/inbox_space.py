@@ -16,6 +16,7 @@ import structlog
 
 from openclaw_nats.contract.health import InboxHealth
 from openclaw_nats.errors import Unavailable
+from openclaw_nats.inbound.flow_policy import COSTS_KEPT
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.settings import format_size
 from openclaw_nats.storage import costs, inbox, space
@@ -117,7 +118,7 @@ class InboxSpace:
             if time.monotonic() > until:
                 return
         await self.database.write(lambda db: inbox.forget_turns(db, now - 2 * _DAY))
-        await self.database.write(lambda db: costs.forget(db, now - 2 * _DAY))
+        await self.database.write(lambda db: costs.forget(db, now - COSTS_KEPT - _DAY))
         if len(numbers) < _AGED_AT_ONCE:
             self._aged = now
 

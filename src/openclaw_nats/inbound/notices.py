@@ -52,7 +52,7 @@ class Notices:
         self._clock = clock
         self._waiting: list[Message] = []
         self._spent: set[tuple[str, int | UnsetType]] = set()
-        self._warned: set[str] = set()
+        self._warned: set[tuple[str, int | UnsetType]] = set()
         self.budgets: list[Budget] = []
         self.cost_budgets: list[CostBudget] = []
 
@@ -76,11 +76,14 @@ class Notices:
             if budget.route_id is UNSET and budget.agents is UNSET:
                 self._meters.budget.labels(budget.name).set(budget.used)
         self.cost_budgets = self._flow.budgets.cost_report(now)
+        for one in self.cost_budgets:
+            if isinstance(one.route_id, int):
+                one.route = self._route_name(one.route_id)
         self._warn()
         spent: dict[tuple[str, int | UnsetType], Budget | CostBudget] = {
             (one.name, one.route_id): one for one in self.budgets if one.free_at
         }
-        spent |= {(one.name, UNSET): one for one in self.cost_budgets if one.free_at > now}
+        spent |= {(one.name, one.route_id): one for one in self.cost_budgets if one.free_at > now}
         self._spent &= spent.keys()
         if not self._flow.waiting:
             return
@@ -90,25 +93,27 @@ class Notices:
 
     def _warn(self) -> None:
         """Tell once that most of a budget in money is spent, until it is less again."""
-        near = {one.name: one for one in self.cost_budgets if one.used >= one.limit * WARNING_PART}
+        near = {(one.name, one.route_id): one for one in self.cost_budgets if one.used >= one.limit * WARNING_PART}
         self._warned &= near.keys()
-        for name in near.keys() - self._warned:
-            self._warned.add(name)
-            data = {"budget": name, "limit": near[name].limit, "used": near[name].used}
+        for key in near.keys() - self._warned:
+            self._warned.add(key)
+            data = self._named(near[key]) | {"used": near[key].used}
             log.warning("budget.nearly_spent", **data)
             self.tell(BUDGET_WARNING, data)
 
     def _budget_reached(self, budget: Budget | CostBudget) -> None:
-        data = {
-            "budget": budget.name,
-            "limit": budget.limit,
+        data = self._named(budget) | {
             "freeAt": format_time(int(budget.free_at * 1000)),
             "waiting": self._flow.waiting,
         }
-        if isinstance(budget, Budget) and isinstance(budget.route_id, int):
-            data["route"] = self._route_name(budget.route_id)
         log.warning("budget.reached", **data)
         self.tell(BUDGET_REACHED, data)
+
+    def _named(self, budget: Budget | CostBudget) -> dict[str, object]:
+        found: dict[str, object] = {"budget": budget.name, "limit": budget.limit}
+        if isinstance(budget.route_id, int):
+            found["route"] = self._route_name(budget.route_id)
+        return found
 
     def loop_stopped(self, route: str, subject: str, hops: int) -> None:
         """The loop guard has stopped an event. The notice is as deep as the event: it can't begin the loop again."""

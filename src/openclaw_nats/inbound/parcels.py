@@ -8,7 +8,7 @@ import msgspec
 
 from openclaw_nats.contract.plugin import Grant, RunPolicy
 from openclaw_nats.events.origin import OPERATOR, OUTSIDE, Origin
-from openclaw_nats.inbound.after_cage import after_cage
+from openclaw_nats.inbound.after_cage import after_cage, what_it_may
 from openclaw_nats.inbound.route import Route
 from openclaw_nats.inbound.target import Target, target_from
 from openclaw_nats.ports import Parcel
@@ -33,13 +33,14 @@ def target_document(
     route: Route, traceparents: Sequence[str], by_agents: str, origin: Origin = OUTSIDE, *, guarded: bool = True
 ) -> str:
     """A route's target as JSON, with what else the request depends on."""
+    after = after_cage(route, what_it_may(route) if guarded else "")
     return msgspec.json.encode(
         {
             **route.target.document(),
             "trusted": route.trusted and not by_agents,
             "confirm": route.document.confirm,
             "text": route.document.template is not None,
-            **({"instruction": after} if (after := after_cage(route)) else {}),
+            **({"instruction": after} if after else {}),
             "tools": route.tools,
             "guard": route.guard,
             "guarded": guarded,

@@ -14,15 +14,22 @@ from openclaw_nats.storage.costs import Spent
 
 
 class Purse:
-    """At most `amount` in any `seconds`; `name` is the setting that says so."""
+    """At most `amount` in any `seconds`; `name` is the setting or field that says so. `route_id`: for one route."""
 
-    def __init__(self, name: str, amount: float, seconds: float, *, agents: bool = False) -> None:
+    def __init__(
+        self, name: str, amount: float, seconds: float, *, agents: bool = False, route_id: int | None = None
+    ) -> None:
         self.name = name
         self.amount = amount
         self.seconds = seconds
         self.agents = agents
+        self.route_id = route_id
         self._entries: deque[tuple[float, float]] = deque()
         self._sum: float | None = None  # of the entries, until they change: every group that waits asks for it
+
+    def concerns(self, *, agents: bool) -> bool:
+        """Whether turns count, which may be of a route that an agent made."""
+        return agents or not self.agents
 
     def spend(self, one: Spent) -> None:
         """Count what a turn has cost."""
@@ -64,4 +71,5 @@ class Purse:
             used=round(self.used(now), 6),
             free_at=self.free_at(now, kept),
             agents=True if self.agents else UNSET,
+            route_id=UNSET if self.route_id is None else self.route_id,
         )

@@ -50,6 +50,14 @@ def since(db: sqlite3.Connection, at: float) -> list[Spent]:
     return [Spent(row[0], row[1], bool(row[2]), row[3]) for row in rows]
 
 
+def of_route(db: sqlite3.Connection, route_id: int, at: float) -> list[Spent]:
+    """Everything that a route's turns have cost since then, oldest first."""
+    rows = db.execute(
+        "SELECT at, route_id, agents, cost FROM costs WHERE route_id = ? AND at >= ? ORDER BY at", (route_id, at)
+    )
+    return [Spent(row[0], row[1], bool(row[2]), row[3]) for row in rows]
+
+
 def forget(db: sqlite3.Connection, before: float) -> None:
     """Forget what no budget counts any more."""
     db.execute("DELETE FROM costs WHERE at < ?", (before,))
