@@ -52,7 +52,7 @@ def test_only_turns_have_words_and_an_old_trusted_route_is_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("more", "line"),
     [
-        ({"guard": "ask"}, "tools that only read. Any other call needs for your operator's approval."),
+        ({"guard": "ask"}, "tools that only read. Any other call needs your operator's approval."),
         ({"guard": "block"}, "tools that only read. Any other call is refused."),
         ({"guard": "block", "tools": "none"}, "no tools. Any other call is refused."),
         ({"guard": "ask", "tools": ["read", "exec(df *)"]}, "only these tools: read, exec(df *). Any other call needs"),
