@@ -120,6 +120,13 @@ def test_a_changelog_without_a_dated_heading_is_refused(project: Path) -> None:
     assert packages.disagreements("v1.2.3", project) == ["CHANGELOG.md has no heading `## 1.2.3 (date)`"]
 
 
+def test_what_is_built_and_run_by_others_is_pinned_by_its_content() -> None:
+    used = [name for file in WORKFLOWS for name in re.findall(r"uses: (\S+)", file.read_text())]
+    assert len(used) > 10
+    assert [name for name in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", name)] == []
+    assert base_image.base(base_image.DOCKERFILE.read_text())["digest"]
+
+
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda path: path.stem)
 def test_workflows_run_our_own_commands_with_the_least_rights(file: Path) -> None:
     workflow = yaml.safe_load(file.read_text())
