@@ -4,9 +4,11 @@
 /** @import { Loose, Made, Order, Recorded } from "./types.js" */
 import path from "node:path";
 import { agentsOf } from "./agents.js";
+import { Approvals } from "./approvals.js";
 import { Causes } from "./causes.js";
 import { Channel } from "./channel.js";
 import { beforeToolCall } from "./guard.js";
+import { Grants } from "./grants.js";
 import { GuardedTurns } from "./guarded-turns.js";
 import { uuid7 } from "./ids.js";
 import { Memory } from "./memory.js";
@@ -67,6 +69,14 @@ export class Bus {
     });
     this.uploader = new Uploader({ spool: this.spool, home, sidecar: this.sidecar });
     this.causes = new Causes(now, new GuardedTurns(path.join(home, "guarded-turns.json"), now));
+    /** @param {unknown} error */
+    const note = (error) => this.noteHandlerError(error);
+    this.approvals = new Approvals({
+      grants: new Grants(path.join(home, "grants"), now),
+      handOver: (report) => this.handOver(report),
+      note,
+      now,
+    });
     /** @type {Runs} */
     this.runs = new Runs({ tell: (result) => this.channel.tell(result), causes: this.causes });
     this.runs.seesTurns = () => this.hasAgentEvents;
@@ -137,8 +147,29 @@ export class Bus {
    * @param {Loose | undefined} ctx
    */
   judge(event, ctx) {
-    const { causes, gatewayVersion } = this;
-    return beforeToolCall({ causes, gatewayVersion, note: (error) => this.noteHandlerError(error) }, event, ctx);
+    const { approvals, causes, gatewayVersion } = this;
+    const note = (/** @type {unknown} */ error) => this.noteHandlerError(error);
+    return beforeToolCall({ approvals, causes, gatewayVersion, note }, event, ctx);
+  }
+
+  /**
+   * What the sidecar has to know of a guarded call: through the spool, whatever filter and capture say of events.
+   * @param {Loose} report
+   */
+  handOver(report) {
+    this.spool.append(this.lineOf({ subject: "plugin.guarded_call", data: report }, "metadata"));
+  }
+
+  /**
+   * A call of a tool has ended.
+   * @param {Loose} event
+   */
+  toolEnded(event) {
+    try {
+      this.approvals.ended(event);
+    } catch (error) {
+      this.noteHandlerError(error);
+    }
   }
 
   /** @param {unknown} error */
@@ -194,6 +225,11 @@ export class Bus {
       await this.spool.recover();
     } catch (error) {
       this.spool.lastError = `the spool can't be read: ${reasonOf(error)}`;
+    }
+    try {
+      this.approvals.recover();
+    } catch (error) {
+      this.noteHandlerError(error);
     }
     this.uploader.start();
     await this.runs.findWrapping();

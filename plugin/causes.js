@@ -2,7 +2,7 @@
 // with the delivery's id and with `hops`, how many deliveries lie between the event and the outside. Subagents of the
 // run inherit it. Events without a run id go by their session, for as long as its delivery lasts and a little longer.
 // With the cause goes the trace of who published what was delivered, and what the guard lets the run do (guard.js).
-/** @import { Cause, Child, Order, SessionCause } from "./types.js" */
+/** @import { Cause, Child, Grant, Order, SessionCause } from "./types.js" */
 import { GuardedTurns } from "./guarded-turns.js";
 import { BoundedMap } from "./memory.js";
 
@@ -60,7 +60,7 @@ export class Causes {
   inherit({ parentRun, parentSession, childRun, childSession }) {
     const cause = this.of(parentRun, parentSession) ?? this.ruling(parentRun, parentSession);
     if (!cause) return;
-    const passed = causeOf(cause);
+    const passed = withoutGrant(causeOf(cause));
     if (childRun) this.runs.set(childRun, passed);
     const until = this.now() + CHILD_MS;
     const session = childSession === parentSession ? undefined : childSession;
@@ -97,6 +97,18 @@ export class Causes {
     return (runId && this.runs.get(runId)) || this.guarded.ruling(runId, sessionKey);
   }
 
+  /**
+   * What the operator has approved for a call: of its run, or where that is not known of its session.
+   * @param {string | undefined} runId
+   * @param {string | undefined} sessionKey
+   * @returns {Grant[]}
+   */
+  grants(runId, sessionKey) {
+    const known = runId ? this.runs.get(runId) : undefined;
+    const found = known ? [known] : this.guarded.inSession(sessionKey);
+    return found.flatMap(({ policy }) => (policy?.grant ? [policy.grant] : []));
+  }
+
   /** @param {string | undefined} session @param {SessionCause} cause */
   remember(session, cause) {
     if (typeof session !== "string") return;
@@ -117,6 +129,13 @@ export class Causes {
       if (session.endsWith("*") && sessionKey.startsWith(session.slice(0, -1))) yield* causes;
     }
   }
+}
+
+/** @param {Cause} cause @returns {Cause} an approval is for the session that asked, not for those that it starts */
+function withoutGrant(cause) {
+  if (!cause.policy?.grant) return cause;
+  const { grant: _, ...policy } = cause.policy;
+  return { ...cause, policy };
 }
 
 /**

@@ -1,7 +1,9 @@
 // What a turn that something from outside has led to may do: judged here, in the Gateway's process, before a tool runs,
 // by the policy that came with the order. Nothing is asked over the network; what is not known is refused.
+/** @import { Approvals, Call } from "./approvals.js" */
 /** @import { Causes } from "./causes.js" */
 /** @import { Loose, Policy } from "./types.js" */
+import { ASK_MS, callOf } from "./approvals.js";
 
 // Looks, answers, reports: nothing of it leaves the machine, starts anything, or changes what another turn will see.
 const READ = new Set([
@@ -22,11 +24,13 @@ const NARROWED = /^exec\(([A-Za-z0-9_./:=,@+%* -]+)\)$/;
 const HARMLESS = new Set(["command", "timeout", "yieldMs", "background"]); // beside these, a call is more than its words
 const PLAIN = /[A-Za-z0-9_./:=,@+%-]/;
 const MAX_COMMAND = 4000;
+const MAX_RULE = 500;
+const KEPT = " It is kept, and your operator may still approve it: then you are asked to make this call.";
+const INSTEAD = " Go on without it, and say what you would have done.";
 /** @type {Policy} */
 const UNKNOWN = { tools: "read", guard: "block", tainted: true, route: "", dispatch: "" };
 const ASK_SINCE = [2026, 9]; // the first version that is known to ask the operator for a plugin
 const SEARCH_SINCE = [2026, 6]; // the first version with Tool Search
-const ASK_MS = 120_000;
 
 /**
  * The words of a command line that is nothing but a program and its arguments; nothing for any other.
@@ -138,7 +142,7 @@ export function policyFor(causes, runId, sessionKey) {
 
 /**
  * The hook's answer to a call: nothing lets it through.
- * @param {{causes: Causes, gatewayVersion: string, note: (error: unknown) => void}} bus
+ * @param {{causes: Causes, gatewayVersion: string, note: (error: unknown) => void, approvals: Approvals}} bus
  * @param {Loose} event
  * @param {Loose | undefined} ctx
  * @returns {Loose | undefined}
@@ -154,7 +158,13 @@ export function beforeToolCall(bus, event, ctx) {
       if (name === "sessions_send" || name === "sessions_spawn") passOn(bus.causes, runId, ctx?.sessionKey, event);
       return undefined;
     }
-    return policy.guard === "ask" && canAsk(bus.gatewayVersion) ? question(policy, name, event) : refusal(policy, name);
+    const call = callOf(event, ctx);
+    if (bus.approvals.allow(bus.causes.grants(runId, ctx?.sessionKey ?? event?.sessionKey), call)) return undefined;
+    if (policy.guard !== "ask" || !call.session) return refusal(policy, name);
+    const rule = ruleFor(name, event?.params);
+    if (canAsk(bus.gatewayVersion) && !bus.approvals.isAsked(call)) return question(bus.approvals, policy, call, rule);
+    bus.approvals.keep(policy, call, rule);
+    return refusal(policy, name, KEPT);
   } catch (error) {
     bus.note(error);
     return { block: true, blockReason: "openclaw-nats could not judge this call, and so it is refused." };
@@ -188,29 +198,46 @@ function since(version, [firstYear, firstMonth]) {
   return year > firstYear || (year === firstYear && month >= firstMonth);
 }
 
-/** @param {Policy} policy @param {string} name */
-function refusal({ route, dispatch }, name) {
+/**
+ * The narrowest rule that lets this call through: a command word by word, another tool by its name; or nothing.
+ * @param {string} name
+ * @param {unknown} params
+ */
+export function ruleFor(name, params) {
+  const tool = name.toLowerCase();
+  const words = wordsOf(/** @type {Loose} */ (params ?? {}).command) ?? [];
+  const rule = tool === "exec" ? `exec(${words.join(" ")})` : tool;
+  if (rule.includes("*") || rule.length > MAX_RULE || words.includes("")) return "";
+  if (tool === "exec" ? !NARROWED.test(rule) : !NAME.test(rule) || tool === "read" || tool === "all") return "";
+  return allows([rule], name, params) ? rule : "";
+}
+
+/** @param {Policy} policy @param {string} name @param {string} [kept] */
+function refusal({ route, dispatch }, name, kept = "") {
   const why = dispatch
     ? `events from outside have led to this turn, and its route does not let ${name} through (delivery ${dispatch})`
     : `what has led to this turn is not known, and so ${name} is refused`;
-  const next = route ? " The operator may allow it: openclaw-nats routes edit NAME --tools." : "";
+  const next = kept || (route ? " The operator may allow it: openclaw-nats routes edit NAME --tools." : "");
   return {
     block: true,
-    blockReason: `openclaw-nats: ${why}.${next} Go on without it, and say what you would have done.`,
+    blockReason: `openclaw-nats: ${why}.${next}${INSTEAD}`,
   };
 }
 
-/** @param {Policy} policy @param {string} name @param {Loose} event */
-function question({ route, dispatch }, name, event) {
-  const shown = JSON.stringify(event.params ?? {}) ?? "";
+/** @param {Approvals} approvals @param {Policy} policy @param {Call} call @param {string} rule */
+function question(approvals, policy, call, rule) {
+  const { route, dispatch } = policy;
+  const shown = JSON.stringify(call.params) ?? "";
   return {
     requireApproval: {
-      title: cutTo(`${name}: wanted by a turn that outside events led to`, 80),
+      title: cutTo(`${call.name}: wanted by a turn that outside events led to`, 80),
       description: cutTo(`Route ${JSON.stringify(route)}, delivery ${dispatch}. Arguments: ${shown}`, 512),
       severity: "warning",
       timeoutMs: ASK_MS,
       timeoutBehavior: "deny",
-      allowedDecisions: ["allow-once", "deny"],
+      timeoutReason: `openclaw-nats: nobody answered in time, and so ${call.name} is refused.${KEPT}${INSTEAD}`,
+      allowedDecisions: rule ? ["allow-once", "allow-always", "deny"] : ["allow-once", "deny"],
+      onResolution: approvals.ask(policy, call, rule),
     },
   };
 }

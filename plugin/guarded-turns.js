@@ -63,6 +63,19 @@ export class GuardedTurns {
     return found;
   }
 
+  /**
+   * The causes of the turns that last in a session.
+   * @param {string | undefined} session
+   * @returns {Cause[]}
+   */
+  inSession(session) {
+    const now = this.now();
+    const found = [...this.turns.values()].filter(
+      (turn) => turn.session && session && isIn(turn.session, session) && !(turn.until !== null && turn.until < now),
+    );
+    return found.map(({ cause }) => cause);
+  }
+
   load() {
     if (!this.file) return;
     try {

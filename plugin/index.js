@@ -30,7 +30,12 @@ export default {
     };
     for (const [hook, make] of Object.entries(HOOKS)) {
       const record = handle(make);
-      if (hook !== "before_tool_call") api.on(hook, record);
+      if (hook === "after_tool_call")
+        api.on(hook, (/** @type {Loose} */ event, /** @type {Loose | undefined} */ ctx) => {
+          record(event, ctx);
+          bus.toolEnded(event);
+        });
+      else if (hook !== "before_tool_call") api.on(hook, record);
       else
         api.on(hook, (/** @type {Loose} */ event, /** @type {Loose | undefined} */ ctx) => {
           record(event, ctx);

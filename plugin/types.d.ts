@@ -50,6 +50,16 @@ export interface Policy {
   tainted: boolean; // whether something from outside has led to it
   route: string;
   dispatch: string;
+  grant?: Grant; // what the operator has approved, for the dispatch's own session alone
+}
+
+/** One call that the operator has approved. */
+export interface Grant {
+  key: string;
+  tool: string;
+  digest: string;
+  session: string;
+  until: number; // ms
 }
 
 /** The same, for a session: until when (ms), and whether runs that nobody ordered count. */

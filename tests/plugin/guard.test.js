@@ -4,6 +4,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import test from "node:test";
+import { Approvals } from "../../plugin/approvals.js";
 import { Causes } from "../../plugin/causes.js";
 import { allows, beforeToolCall, policyFor } from "../../plugin/guard.js";
 import { GuardedTurns } from "../../plugin/guarded-turns.js";
@@ -16,8 +17,9 @@ const order = (more = {}) => ({
 });
 const call = (more = {}) => ({ toolName: "exec", params: { command: "id" }, runId: "run-1", ...more });
 const ctx = { sessionKey: "agent:main:main" };
+const nobody = new Approvals({ grants: {}, handOver: () => {}, note: (error) => assert.fail(error) });
 const judge = (causes, event = call(), where = ctx, gatewayVersion = "2026.9.6") =>
-  beforeToolCall({ causes, gatewayVersion, note: (error) => assert.fail(error) }, event, where);
+  beforeToolCall({ causes, gatewayVersion, note: (error) => assert.fail(error), approvals: nobody }, event, where);
 
 test("the shared cases", () => {
   for (const { tools, tool, params, allowed } of cases)
@@ -113,7 +115,9 @@ test("2026.9 asks; older versions can't, and refuse", () => {
   const causes = new Causes();
   causes.begin(order({ policy: policy({ guard: "ask" }) }));
   const asked = judge(causes).requireApproval;
-  assert.deepEqual(asked.allowedDecisions, ["allow-once", "deny"]);
+  assert.deepEqual(asked.allowedDecisions, ["allow-once", "allow-always", "deny"]);
+  const vague = judge(causes, call({ params: { command: "id | sh" } })).requireApproval; // no rule is narrow enough
+  assert.deepEqual(vague.allowedDecisions, ["allow-once", "deny"]);
   assert.ok(asked.title.length <= 80 && asked.description.length <= 512);
   const long = judge(causes, call({ toolName: "x".repeat(99), params: { text: "😀".repeat(999) } })).requireApproval;
   assert.ok(long.title.length <= 80 && long.description.length <= 512 && long.description.isWellFormed());

@@ -9,6 +9,8 @@ Lines in the newest user message steer the turn, each on a line of its own:
     !fail STATUS                 answer the model call with this HTTP status instead
     !usage INPUT OUTPUT          tokens to report
 
+A call that the operator has approved (guard/calls.py) is made as it stands there.
+
 Every request is a line in the log: how many turns there were, what their prompts held, and how long they were.
 
     python -m openclaw_nats.demo.scripted_model PORT LOGFILE
@@ -28,6 +30,7 @@ from typing import Any, ClassVar, TextIO
 
 MODEL = "scripted-1"
 _CALL = re.compile(r"^!call (\w+) (\{.*\})\s*$", re.MULTILINE)
+_APPROVED = re.compile(r"^tool: (\w+)\narguments: (\{.*\})\s*$", re.MULTILINE)
 _TIME = re.compile(r"^\[[^\]\n]{5,40}\] ")
 _INTERNAL = "<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT"  # the Gateway appends such messages of its own
 
@@ -94,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         messages = body.get("messages", [])
         text, done = newest_request(messages)
-        calls = _CALL.findall(text)
+        calls = _CALL.findall(text) + (_APPROVED.findall(text) if "operator has approved it" in text else [])
         tools = [tool["function"]["name"] for tool in body.get("tools", [])]
         line = {
             "time": time.time(),
