@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from openclaw_nats.api import openapi
-from openclaw_nats.contract import schemas
+from openclaw_nats.contract import schemas, tool_results
 from openclaw_nats.contract.checking import check
 from openclaw_nats.contract.routes import RouteDocument
 from openclaw_nats.contract.schedules import JobDocument
@@ -114,3 +114,9 @@ def test_models_are_told_of_one_form_for_each_parameter() -> None:
     parameters: Any = next(one["parameters"] for one in schemas.tool_list() if one["name"] == "nats_subscribe")
     assert list(parameters["properties"]) == [field.encode_name for field in msgspec.structs.fields(Subscribe)]
     assert parameters["required"] == ["pattern"]
+
+
+def test_every_tool_has_a_shape_for_what_it_gives_back() -> None:
+    assert set(tool_results.RESULTS) == set(TOOLS)
+    named = {shape.__name__ for shape in tool_results.RESULTS.values()}
+    assert named <= set(schemas.components())

@@ -363,6 +363,13 @@ export interface components {
             judged: components["schemas"]["Judged"][];
             assumes: string;
         };
+        /** @description `nats_events`: how many are shown, how many more there were no room for, and at how many it looked. */
+        EventsSeen: {
+            count: number;
+            leftOut: number;
+            looked: number;
+            note?: string;
+        };
         /** @description One run of a job: fired or skipped. `event` is the id of the event that it made. */
         Fire: {
             outcome: string;
@@ -555,6 +562,37 @@ export interface components {
              * @default
              */
             instruction: string;
+        };
+        /** @description `nats_cron_run`: the job, and its event's id. */
+        JobFired: {
+            fired: string;
+            id: string;
+        };
+        /** @description `nats_cron_remove`. */
+        JobRemoved: {
+            removed: string;
+        };
+        /** @description A cron job, as an agent sees it: what the operator's publish is not shown. */
+        JobView: {
+            name: string;
+            cron: string;
+            timezone: string;
+            enabled: boolean;
+            nextRuns: string[];
+            subject: string;
+            yours: boolean;
+            madeBy: string;
+            created?: boolean;
+            /** @description any JSON value */
+            payload?: unknown;
+            missed?: string;
+            wake?: string | (components["schemas"]["SessionTarget"] | components["schemas"]["AgentTarget"] | components["schemas"]["WakeTarget"]);
+            /** @description What is to be done, in plain text: it stands after the events, which are data. At most 4 KiB */
+            instruction?: string;
+        };
+        /** @description `nats_cron_list`. */
+        JobViews: {
+            jobs: components["schemas"]["JobView"][];
         };
         /** @description All cron jobs of this Gateway. */
         Jobs: {
@@ -818,6 +856,12 @@ export interface components {
             duplicate: boolean;
             routes?: string[];
         };
+        /** @description `nats_publish`: the event as it is stored, or was before. */
+        PublishedByTool: {
+            id: string;
+            subject: string;
+            duplicate: boolean;
+        };
         /** @description No turn begins from `from` to `to`. `timezone` is by default UTC. */
         QuietHours: {
             /** @example 22:00 */
@@ -1068,6 +1112,12 @@ export interface components {
             timers: number | null;
             lag?: number;
         };
+        /** @description `nats_request`: how long the reply is, in bytes, and whether what is shown of it is only its beginning. */
+        ServiceReply: {
+            subject: string;
+            bytes: number;
+            cut: boolean;
+        };
         /** @description A browser that is signed in to the dashboard. `current`: it is the one that asks. */
         Session: {
             id: string;
@@ -1200,6 +1250,43 @@ export interface components {
             subjects: components["schemas"]["SubjectRow"][];
             complete: boolean;
         };
+        /** @description `nats_unsubscribe`. */
+        SubscriptionRemoved: {
+            removed: string;
+            name: string;
+        };
+        /** @description A route, as an agent sees it. `yours`: whether it may change it. `created`: whether it is new. */
+        SubscriptionView: {
+            id: string;
+            name: string;
+            pattern: string;
+            target: string;
+            enabled: boolean;
+            yours: boolean;
+            madeBy: string;
+            created?: boolean;
+            /** @description What is to be done, in plain text: it stands after the events, which are data. At most 4 KiB */
+            instruction?: string;
+            when?: string;
+            /** @description any JSON value */
+            filter?: unknown;
+            payload?: {
+                [key: string]: unknown;
+            };
+            priority?: number;
+            flow?: components["schemas"]["Flow"];
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            until?: string;
+            warning?: string;
+        };
+        /** @description `nats_subscriptions`: what wakes this agent, and how many it may make. */
+        Subscriptions: {
+            subscriptions: components["schemas"]["SubscriptionView"][];
+            limit: number;
+        };
         /** @description Which job or timer of a Gateway that is gone becomes this Gateway's; `from` is the gateway.id of that one. */
         TakeOver: {
             /** @enum {unknown} */
@@ -1229,6 +1316,10 @@ export interface components {
              */
             createdAt: string;
         };
+        /** @description `nats_timer_cancel`. */
+        TimerCancelled: {
+            cancelled: string;
+        };
         /** @description A timer as it is given: with one of `delay` (a duration), `delayMs` (milliseconds) and `at` (RFC 3339). `subject` is by default `agent.events.timer.<name>`. `wake` and `instruction` are as in a cron job. */
         TimerDocument: {
             name: string;
@@ -1248,6 +1339,28 @@ export interface components {
              */
             instruction: string;
         };
+        /** @description A timer, as an agent sees it: what the operator's publish is not shown. */
+        TimerView: {
+            name: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            at: string;
+            subject: string;
+            yours: boolean;
+            madeBy: string;
+            created?: boolean;
+            /** @description any JSON value */
+            payload?: unknown;
+            wake?: string | (components["schemas"]["SessionTarget"] | components["schemas"]["AgentTarget"] | components["schemas"]["WakeTarget"]);
+            /** @description What is to be done, in plain text: it stands after the events, which are data. At most 4 KiB */
+            instruction?: string;
+        };
+        /** @description `nats_timer_list`. */
+        TimerViews: {
+            timers: components["schemas"]["TimerView"][];
+        };
         /** @description All timers of this Gateway that have not fired. */
         Timers: {
             timers: components["schemas"]["Timer"][];
@@ -1255,9 +1368,8 @@ export interface components {
         };
         /** @description What a tool gives back: `result` is ours, `outside` what others wrote, which the agent gets marked as such. */
         ToolAnswer: {
-            result: {
-                [key: string]: unknown;
-            };
+            /** @description a shape of its own for each tool */
+            result: components["schemas"]["ToolResult"];
             /** @description any JSON value */
             outside?: unknown;
         };
@@ -1267,6 +1379,8 @@ export interface components {
             /** @description any JSON value */
             parameters?: unknown;
         };
+        /** @description What a tool gives back: the part that is ours. */
+        ToolResult: Record<string, never>;
         /** @description Optional tracing fields of a publish request. */
         TraceFields: {
             priority?: number;

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from openclaw_nats.contract.checking import check
+from openclaw_nats.contract.tool_results import ToolResult
 from openclaw_nats.contract.tools import Parameters
 from openclaw_nats.errors import InvalidEvent
 
@@ -16,8 +17,8 @@ T = TypeVar("T", bound=Parameters)
 class Answer:
     """`result` is ours; `outside` is what others wrote, which the agent gets marked as outside data."""
 
-    result: dict[str, Any]
-    outside: Any = None
+    result: ToolResult
+    outside: object = None
 
 
 def parameters(kind: type[T], given: object) -> T:

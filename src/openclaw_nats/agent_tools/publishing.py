@@ -11,6 +11,7 @@ import msgspec
 from openclaw_nats.agent_tools.answer import Answer, parameters
 from openclaw_nats.agent_tools.caller import Caller
 from openclaw_nats.agent_tools.limits import Limits
+from openclaw_nats.contract import tool_results as results
 from openclaw_nats.contract import tools
 from openclaw_nats.errors import InvalidEvent
 from openclaw_nats.events import envelope, json_text, trace
@@ -71,7 +72,7 @@ class Publishing:
         await self._ingest.prepare(event, origin, caller.mark)  # what is wrong with it costs nothing of the minute
         self._limits.count_publish(caller.agent_id)
         done = await self._ingest.store(event, origin, caller.mark)
-        return Answer({"id": done.id, "subject": done.subject, "duplicate": done.duplicate})
+        return Answer(results.PublishedByTool(done.id, done.subject, done.duplicate))
 
     async def request(self, caller: Caller, given: object) -> Answer:
         """Ask a service over NATS and wait for its answer."""
@@ -87,7 +88,7 @@ class Publishing:
         headers = {trace.HEADER: caller.traceparent} if caller.traceparent else None
         reply = await self._ask(subject, body, seconds, headers)
         text = reply[:MAX_ANSWER].decode("utf-8", "replace")
-        return Answer({"subject": subject, "bytes": len(reply), "cut": len(reply) > MAX_ANSWER}, text)
+        return Answer(results.ServiceReply(subject, len(reply), len(reply) > MAX_ANSWER), text)
 
     async def events(self, caller: Caller, given: object) -> Answer:
         """The newest events of the stream that the agent may see."""
@@ -109,11 +110,9 @@ class Publishing:
                 if len(found) > wanted.limit:
                     del found[0]
         shown, left_out = _shorten(found)
-        result: dict[str, Any] = {"count": len(shown), "leftOut": left_out, "looked": scanned}
+        result = results.EventsSeen(len(shown), left_out, scanned)
         if scanned == MAX_SCANNED:
-            result["note"] = (
-                f"only the newest {MAX_SCANNED} events of that time were looked at: narrow subject or since"
-            )
+            result.note = f"only the newest {MAX_SCANNED} events of that time were looked at: narrow subject or since"
         return Answer(result, shown)
 
     def _may_see(self, caller: Caller, message: StoredMessage, document: dict[str, Any], session: str | None) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 from openclaw_nats.agent_tools.answer import Answer, parameters
 from openclaw_nats.agent_tools.caller import Caller
 from openclaw_nats.agent_tools.limits import Limits
+from openclaw_nats.contract import tool_results as results
 from openclaw_nats.contract import tools
 from openclaw_nats.errors import InvalidInput, NotAllowed, NotFound
 from openclaw_nats.events.envelope import format_time
@@ -52,7 +53,9 @@ class Scheduling:
         if subject != kept:
             await self._limits.check_publish(caller.agent_id, subject)
         job, new = await self._cron.save({**_fields(caller, wanted), "subject": subject}, caller.origin)
-        return Answer({"created": new, **self._view(caller, job)})
+        result = self._view(caller, job)
+        result.created = new
+        return Answer(result)
 
     async def cron_update(self, caller: Caller, given: object) -> Answer:
         """Change one of its own jobs."""
@@ -70,13 +73,13 @@ class Scheduling:
         """Remove one of its own jobs."""
         job = await self._own_job(caller, parameters(tools.RemoveJob, given).name)
         await self._cron.remove(job.name)
-        return Answer({"removed": job.name})
+        return Answer(results.JobRemoved(job.name))
 
     async def cron_list(self, caller: Caller, given: object) -> Answer:
         """Its own jobs, and the operator's without what they publish."""
         parameters(tools.ListJobs, given)
         shown = [job for job in await self._cron.every() if _shown(caller, job.stored.origin.maker)]
-        return Answer({"jobs": [self._view(caller, job) for job in shown]})
+        return Answer(results.JobViews([self._view(caller, job) for job in shown]))
 
     async def cron_toggle(self, caller: Caller, given: object) -> Answer:
         """Pause or resume one of its own jobs."""
@@ -88,7 +91,7 @@ class Scheduling:
         job = await self._own_job(caller, parameters(tools.RunJob, given).name)
         self._limits.count_publish(caller.agent_id)
         fire = await self._cron.run(job.name, caller.origin)
-        return Answer({"fired": job.name, "id": fire.event_id})
+        return Answer(results.JobFired(job.name, fire.event_id))
 
     async def timer_set(self, caller: Caller, given: object) -> Answer:
         """Set a timer, in place of one of the same name that the agent set."""
@@ -102,7 +105,9 @@ class Scheduling:
         else:
             await self._count(caller)
         timer, new = await self._timers.set({**_fields(caller, wanted), "subject": subject}, caller.origin)
-        return Answer({"created": new, **_timer_view(caller, timer)})
+        result = _timer_view(caller, timer)
+        result.created = new
+        return Answer(result)
 
     async def timer_cancel(self, caller: Caller, given: object) -> Answer:
         """Cancel one of its own timers."""
@@ -112,13 +117,13 @@ class Scheduling:
             raise NotFound(f"there is no timer {name[:80]!r}", hint="nats_timer_list lists them.")
         _own(caller, maker, f"the timer {name[:80]!r}")
         await self._timers.cancel(name)
-        return Answer({"cancelled": name})
+        return Answer(results.TimerCancelled(name))
 
     async def timer_list(self, caller: Caller, given: object) -> Answer:
         """Its own timers, and the operator's without what they publish."""
         parameters(tools.ListTimers, given)
         shown = [timer for timer in await self._timers.every() if _shown(caller, timer.maker)]
-        return Answer({"timers": [_timer_view(caller, timer) for timer in shown]})
+        return Answer(results.TimerViews([_timer_view(caller, timer) for timer in shown]))
 
     def _check(self, expression: str, timezone: str) -> None:
         runs = next_runs(Cron(expression, timezone), self._clock(), _LOOKED_AT)
@@ -152,24 +157,24 @@ class Scheduling:
         _own(caller, maker, f"the cron job {name[:80]!r}")
         return job
 
-    def _view(self, caller: Caller, job: Job) -> dict[str, Any]:
+    def _view(self, caller: Caller, job: Job) -> results.JobView:
         document, maker = job.stored.document, job.stored.origin.maker
-        yours = caller.maker.may_change(maker)
         runs = next_runs(job.cron, self._clock(), 3) if job.enabled else []
-        found = {
-            "name": job.name,
-            "cron": document.cron,
-            "timezone": job.stored.timezone,
-            "enabled": job.enabled,
-            "nextRuns": [format_time(run * 1000) for run in runs],
-            "subject": job.subject,
-            "yours": yours,
-            "madeBy": maker.mark if maker is not None else "operator",
-        }
-        if not yours:
-            return found
-        wish = _wish(document.wake, document.instruction)
-        return found | {"payload": document.payload, "missed": document.missed} | wish
+        found = results.JobView(
+            name=job.name,
+            cron=document.cron,
+            timezone=job.stored.timezone,
+            enabled=job.enabled,
+            next_runs=[format_time(run * 1000) for run in runs],
+            subject=job.subject,
+            yours=caller.maker.may_change(maker),
+            made_by=maker.mark if maker is not None else "operator",
+        )
+        if found.yours:
+            found.payload, found.missed = document.payload, document.missed
+            if document.wake is not None:
+                found.wake, found.instruction = document.wake, document.instruction
+        return found
 
 
 def _own(caller: Caller, maker: Maker | None, what: str) -> None:
@@ -200,21 +205,16 @@ def _fields(caller: Caller, wanted: Any) -> dict[str, Any]:
     return found
 
 
-def _wish(wake: object, instruction: str) -> dict[str, Any]:
-    """Whom it wakes, and what with; nothing for one that wakes nobody."""
-    if wake is None:
-        return {}
-    return {"wake": msgspec.to_builtins(wake), "instruction": instruction}
-
-
-def _timer_view(caller: Caller, timer: Timer) -> dict[str, Any]:
-    found = {
-        "name": timer.name,
-        "at": format_time(round(timer.at * 1000)),
-        "subject": timer.subject,
-        "yours": caller.maker.may_change(timer.maker),
-        "madeBy": timer.maker.mark if timer.maker is not None else "operator",
-    }
-    if not caller.maker.may_change(timer.maker):
-        return found
-    return found | {"payload": timer.payload} | _wish(timer.wake, timer.instruction)
+def _timer_view(caller: Caller, timer: Timer) -> results.TimerView:
+    found = results.TimerView(
+        name=timer.name,
+        at=format_time(round(timer.at * 1000)),
+        subject=timer.subject,
+        yours=caller.maker.may_change(timer.maker),
+        made_by=timer.maker.mark if timer.maker is not None else "operator",
+    )
+    if found.yours:
+        found.payload = timer.payload
+        if timer.wake is not None:
+            found.wake, found.instruction = timer.wake, timer.instruction
+    return found

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from openclaw_nats.agent_tools.answer import Answer, parameters
 from openclaw_nats.agent_tools.caller import Caller
 from openclaw_nats.agent_tools.limits import Limits
+from openclaw_nats.contract import tool_results as results
 from openclaw_nats.contract import tools
 from openclaw_nats.contract.routes import Flow
 from openclaw_nats.errors import InvalidInput, NotAllowed, NotFound
@@ -55,16 +57,16 @@ class Subscriptions:
             **_given(wanted, "instruction", "payload", "filter", "when", "priority"),
         }
         route, new = await self._book.save(document, caller.mark)
-        result = {"id": str(route.id), "created": new, **self._view(caller, *self._book.named(route.name))}
-        if warning := _warning(wanted.pattern):
-            result["warning"] = warning
+        result = self._view(caller, *self._book.named(route.name))
+        result.created = new
+        result.warning = _warning(wanted.pattern) or UNSET
         return Answer(result)
 
     async def unsubscribe(self, caller: Caller, given: object) -> Answer:
         """Remove one of its own routes."""
         route, _ = self._own(caller, parameters(tools.Unsubscribe, given).id)
         await self._book.remove(route.name)
-        return Answer({"removed": str(route.id), "name": route.name})
+        return Answer(results.SubscriptionRemoved(str(route.id), route.name))
 
     async def update(self, caller: Caller, given: object) -> Answer:
         """Change one of its own routes."""
@@ -101,7 +103,7 @@ class Subscriptions:
             if wanted.target and caller.session_for(wanted.target).get("sessionKey") != route.target.session:
                 continue
             found.append(self._view(caller, route, stored))
-        return Answer({"subscriptions": found, "limit": self._limits.max_subscriptions})
+        return Answer(results.Subscriptions(found, self._limits.max_subscriptions))
 
     def _own(self, caller: Caller, given: str | int) -> tuple[Route, StoredRoute]:
         text = str(given)
@@ -148,7 +150,7 @@ class Subscriptions:
             raise NotAllowed(f"a subscription ends after {longest / 86400:g} days at the latest", hint="Renew it then.")
         return format_time(int((self._clock() + seconds) * 1000))
 
-    def _view(self, caller: Caller, route: Route, stored: StoredRoute) -> dict[str, Any]:
+    def _view(self, caller: Caller, route: Route, stored: StoredRoute) -> results.SubscriptionView:
         document = to_document(route.document)
         yours = _may_change(caller, route)
         keys = ["name", "pattern", "when", "filter", "payload", "priority", "flow", "until"]
@@ -157,7 +159,7 @@ class Subscriptions:
         if route.until is not None:
             shown["until"] = format_time(int(route.until * 1000))
         target = route.target.session or f"agent:{route.target.agent} (a turn of its own)"
-        return {
+        found = {
             "id": str(route.id),
             **shown,
             "target": target,
@@ -165,6 +167,7 @@ class Subscriptions:
             "yours": yours,
             "madeBy": stored.made_by or "operator",
         }
+        return msgspec.convert(found, results.SubscriptionView)
 
 
 def _may_change(caller: Caller, route: Route) -> bool:

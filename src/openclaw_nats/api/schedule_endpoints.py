@@ -147,7 +147,7 @@ def timer_view(timer: Timer) -> shapes.Timer:
         subject=timer.subject,
         payload=timer.payload,
         priority=timer.priority,
-        wake=timer.wake,  # type: ignore[arg-type]  # as it was checked when it was set
+        wake=timer.wake,
         instruction=timer.instruction,
         made_by=timer.made_by,
         made_in=timer.session,

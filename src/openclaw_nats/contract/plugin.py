@@ -6,8 +6,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from openclaw_nats.contract.fields import Answer, Json, JsonObject
+from openclaw_nats.contract.fields import Answer, Json
 from openclaw_nats.contract.routes import Guard, Tools
+from openclaw_nats.contract.tool_results import ToolResult
 from openclaw_nats.events.agents import Agents
 
 
@@ -109,7 +110,7 @@ class ToolCall(Struct):
 class ToolAnswer(Answer, omit_defaults=True):
     """What a tool gives back: `result` is ours, `outside` what others wrote, which the agent gets marked as such."""
 
-    result: JsonObject
+    result: Annotated[ToolResult, Meta(extra_json_schema={"description": "a shape of its own for each tool"})]
     outside: Json = None
 
 

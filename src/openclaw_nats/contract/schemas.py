@@ -19,12 +19,26 @@ from openclaw_nats.contract import (
     problems,
     routes,
     schedules,
+    tool_results,
     tools,
     views,
 )
 
 Schema = dict[str, object]
-_MODULES = (fields, approvals, problems, events, routes, deliveries, schedules, health, pauses, plugin, views)
+_MODULES = (
+    fields,
+    approvals,
+    problems,
+    events,
+    routes,
+    deliveries,
+    schedules,
+    health,
+    pauses,
+    plugin,
+    views,
+    tool_results,
+)
 _BASES = ("Answer", "_Part")
 _TEMPLATE = "#/components/schemas/{name}"
 

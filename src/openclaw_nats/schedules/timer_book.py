@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from openclaw_nats.contract.schedules import Wake
 from openclaw_nats.errors import Conflict, InvalidSchedule, NotFound
 from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import Event, format_time
@@ -41,7 +42,7 @@ class Timer:
     made_by: str
     session: str
     gateway: str
-    wake: object = None
+    wake: Wake | None = None
     instruction: str = ""
 
     @property
@@ -140,7 +141,7 @@ class TimerBook:
             document |= {"payload": timer.payload, "priority": timer.priority}
             theirs = await self._waking.timer(record.subject.rpartition(".")[2])
             if theirs is not None and theirs.at == round(timer.at * 1000):
-                document |= {"wake": theirs.wake, "instruction": theirs.instruction}
+                document |= {"wake": plain(theirs.wake), "instruction": theirs.instruction}
             origin = Origin(event.agentid, event.sessionkey, event.hops, event.causationid)
             await self.set(document, origin)
         elif _what(_timer(mine)) != _what(timer):
@@ -175,7 +176,7 @@ class TimerBook:
                 document.name,
                 int(at * 1000 + 0.5),
                 event.subject,
-                plain(document.wake),
+                document.wake,
                 document.instruction.strip(),
                 origin.mark,
             )

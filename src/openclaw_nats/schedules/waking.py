@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from openclaw_nats.contract.schedules import JobDocument, TimerDocument
+from openclaw_nats.contract.schedules import Wake as WakeField
 from openclaw_nats.errors import InvalidInput, InvalidSchedule, Unavailable, Unsupported
 from openclaw_nats.events.instructions import check_instruction
 from openclaw_nats.ports import Gate, OpenGate, Record, ScheduleLog, Wake, WakeBook
@@ -35,7 +36,7 @@ class TimerWake(msgspec.Struct, rename="camel"):
     name: str
     at: int
     subject: str
-    wake: object
+    wake: WakeField
     instruction: str = ""
     made_by: str = ""
 
@@ -185,7 +186,7 @@ class Waking:
 
     @staticmethod
     def _wake(one: TimerWake) -> Wake:
-        return Wake(one.owner, one.subject, one.wake, one.instruction, one.made_by)
+        return Wake(one.owner, one.subject, plain(one.wake), one.instruction, one.made_by)
 
     async def _put(self, wake: Wake) -> None:
         try:
