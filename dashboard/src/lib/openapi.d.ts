@@ -568,7 +568,7 @@ export interface components {
             fired: string;
             id: string;
         };
-        /** @description `nats_cron_remove`. */
+        /** @description `nats_cron_remove`: the job that is gone. */
         JobRemoved: {
             removed: string;
         };
@@ -590,7 +590,7 @@ export interface components {
             /** @description What is to be done, in plain text: it stands after the events, which are data. At most 4 KiB */
             instruction?: string;
         };
-        /** @description `nats_cron_list`. */
+        /** @description `nats_cron_list`: its own jobs and the operator's. */
         JobViews: {
             jobs: components["schemas"]["JobView"][];
         };
@@ -1250,7 +1250,7 @@ export interface components {
             subjects: components["schemas"]["SubjectRow"][];
             complete: boolean;
         };
-        /** @description `nats_unsubscribe`. */
+        /** @description `nats_unsubscribe`: the subscription that is gone. */
         SubscriptionRemoved: {
             removed: string;
             name: string;
@@ -1316,7 +1316,7 @@ export interface components {
              */
             createdAt: string;
         };
-        /** @description `nats_timer_cancel`. */
+        /** @description `nats_timer_cancel`: the timer that is gone. */
         TimerCancelled: {
             cancelled: string;
         };
@@ -1357,7 +1357,7 @@ export interface components {
             /** @description What is to be done, in plain text: it stands after the events, which are data. At most 4 KiB */
             instruction?: string;
         };
-        /** @description `nats_timer_list`. */
+        /** @description `nats_timer_list`: its own timers and the operator's. */
         TimerViews: {
             timers: components["schemas"]["TimerView"][];
         };
