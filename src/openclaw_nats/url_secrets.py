@@ -43,6 +43,11 @@ def masked(url: str) -> str:
     return f"{head}://{user}{at_sign}{host}{path}{question}{query}{hash_mark}{fragment}"
 
 
+def is_telling(name: str) -> bool:
+    """Whether a field's name says that it holds a secret."""
+    return bool(_TELLING.search(name))
+
+
 def masked_value(value: T) -> T | str:
     """A setting's value as it may be shown: of addresses, also of several with commas between them, each masked."""
     return ",".join(masked(one) for one in value.split(",")) if isinstance(value, str) and "://" in value else value

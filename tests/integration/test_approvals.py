@@ -183,6 +183,8 @@ def test_always_adds_the_narrowest_rule_to_the_route(bus: Bus, what: str) -> Non
         assert status == 200
     assert found["always"] == report["rule"]
     assert bus.call("GET", "/api/routes/mail")[1]["tools"] == ["read", report["rule"]]
+    change = next(one for one in bus.call("GET", "/api/audit")[1]["records"] if one["act"] == "routes.change")
+    assert change["who"] == ("the prompt of OpenClaw" if what == "prompt" else "the API key")
 
 
 def test_always_is_refused_where_no_rule_is_narrow_enough(bus: Bus) -> None:
@@ -216,6 +218,8 @@ def test_two_answers_at_once_are_one(bus: Bus) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda n: answer(bus, number, "approve" if n % 2 else "deny")[0], range(8)))
     assert sorted(found) == [200, *[409] * 7]
+    records = bus.call("GET", f"/api/audit?search=approval+{number}")[1]["records"]
+    assert [(one["who"], one["act"].split(".")[0]) for one in records] == [("the API key", "approvals")]
     if approvals(bus, "approved")[0]["id"] == number:
         wait_until(lambda: len(bus.messages()) == before + 1, what="the turn")
 

@@ -247,6 +247,10 @@ def test_jobs_and_timers_of_a_gateway_that_is_gone_are_listed_and_taken(fleet: F
     for words in (("cron", "take", "each second"), ("cron", "take", "off"), ("timers", "take", "tea")):
         done = cli(kitchen, *words, "--from", "office")
         assert done.returncode == 0, done.stderr
+    taken = kitchen.get("/api/audit?search=.take")[1]["records"]
+    assert {one["who"] for one in taken} == {"the command line"}
+    ended = [(one["act"], one["about"]) for one in taken if one.get("stage") == "ended"]
+    assert sorted(ended) == [("cron.take", "each second"), ("cron.take", "off"), ("timers.take", "tea")]
     jobs = {one["name"]: one for one in kitchen.get("/api/cron")[1]["jobs"]}
     assert (jobs["off"]["enabled"], jobs["each second"]["enabled"]) == (False, True)
     assert [one["payload"] for one in kitchen.get("/api/timers")[1]["timers"]] == [{"cup": 2}]

@@ -56,8 +56,8 @@ def test_sessions_and_codes_of_a_clock_that_was_ahead_do_not_outlast_others(tmp_
         database = Database(tmp_path / "db")
         now = [NOW + MONTH]
         sign_in = SignIn(database, 3600, lambda: now[0])
-        token, _ = await sign_in.redeem(sign_in.new_code(), "b") or ("", None)
-        code = sign_in.new_code()
+        token, _ = await sign_in.redeem(await sign_in.new_code(), "b") or ("", None)
+        code = await sign_in.new_code()
         now[0] = NOW
         assert await sign_in.redeem(code, "b") is None, f"a code is good for {CODE_SECONDS:g} s, not for a month"
         assert await sign_in.session(token) is not None

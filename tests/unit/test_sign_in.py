@@ -39,11 +39,11 @@ def sign_in(database: Database, clock: Clock) -> SignIn:
 
 
 async def test_a_code_works_once_within_two_minutes(sign_in: SignIn, clock: Clock) -> None:
-    code = sign_in.new_code()
+    code = await sign_in.new_code()
     clock.now += CODE_SECONDS - 1
     assert await sign_in.redeem(code, "Firefox") is not None
     assert await sign_in.redeem(code, "Firefox") is None
-    late = sign_in.new_code()
+    late = await sign_in.new_code()
     clock.now += CODE_SECONDS
     assert await sign_in.redeem(late, "Firefox") is None
     assert await sign_in.redeem("", "Firefox") is None
@@ -51,13 +51,13 @@ async def test_a_code_works_once_within_two_minutes(sign_in: SignIn, clock: Cloc
 
 
 async def test_a_code_redeemed_twice_at_the_same_moment_signs_in_once(sign_in: SignIn) -> None:
-    code = sign_in.new_code()
+    code = await sign_in.new_code()
     both = await asyncio.gather(sign_in.redeem(code, "a"), sign_in.redeem(code, "b"))
     assert sorted(one is not None for one in both) == [False, True]
 
 
 async def test_codes_do_not_pile_up_and_the_newest_still_works(sign_in: SignIn) -> None:
-    codes = [sign_in.new_code() for _ in range(MAX_CODES + 5)]
+    codes = [await sign_in.new_code() for _ in range(MAX_CODES + 5)]
     assert await sign_in.redeem(codes[0], "x") is None
     assert await sign_in.redeem(codes[-1], "x") is not None
 
@@ -65,7 +65,7 @@ async def test_codes_do_not_pile_up_and_the_newest_still_works(sign_in: SignIn) 
 async def test_a_session_ends_with_its_time_and_survives_a_restart_until_then(
     sign_in: SignIn, database: Database, clock: Clock
 ) -> None:
-    signed = await sign_in.redeem(sign_in.new_code(), "Firefox on Linux")
+    signed = await sign_in.redeem(await sign_in.new_code(), "Firefox on Linux")
     assert signed is not None
     token, row = signed
     clock.now += 3599
@@ -84,7 +84,7 @@ async def test_a_session_ends_with_its_time_and_survives_a_restart_until_then(
 async def test_when_it_was_last_seen_is_kept_but_not_written_each_time(
     sign_in: SignIn, database: Database, clock: Clock
 ) -> None:
-    signed = await sign_in.redeem(sign_in.new_code(), "x")
+    signed = await sign_in.redeem(await sign_in.new_code(), "x")
     assert signed is not None
     clock.now += 30
     await sign_in.session(signed[0])
@@ -98,7 +98,7 @@ async def test_too_many_sessions_end_the_one_that_was_not_seen_the_longest(sign_
     tokens = []
     for _ in range(MAX_SESSIONS + 3):
         clock.now += 1
-        signed = await sign_in.redeem(sign_in.new_code(), "x")
+        signed = await sign_in.redeem(await sign_in.new_code(), "x")
         assert signed is not None
         tokens.append(signed[0])
     assert len(sign_in.every()) == MAX_SESSIONS
@@ -107,7 +107,7 @@ async def test_too_many_sessions_end_the_one_that_was_not_seen_the_longest(sign_
 
 
 async def test_signing_out_is_for_good(sign_in: SignIn, database: Database, clock: Clock) -> None:
-    signed = await sign_in.redeem(sign_in.new_code(), "x")
+    signed = await sign_in.redeem(await sign_in.new_code(), "x")
     assert signed is not None
     assert await sign_in.end(signed[1].id)
     assert not await sign_in.end(signed[1].id)

@@ -108,6 +108,73 @@ export interface components {
             /** @default false */
             always: boolean;
         };
+        /** @description Records, the newest first. `cursor` leads to the next ones. */
+        AuditLog: {
+            records: components["schemas"]["AuditRecord"][];
+            cursor: string | null;
+        };
+        /** @description An act of a command that does not go through the sidecar, such as `config set`. */
+        AuditNote: {
+            /** @enum {unknown} */
+            act: "backup" | "config.set" | "key.rotate" | "migrate" | "restore" | "setup" | "uninstall";
+            /** @default  */
+            about: string;
+            /**
+             * @default done
+             * @enum {unknown}
+             */
+            stage: "begun" | "done" | "ended" | "failed";
+            /** @default 0 */
+            begun: number;
+            /** @description any JSON value */
+            before?: unknown;
+            /** @description any JSON value */
+            after?: unknown;
+            /** @default  */
+            reason: string;
+        };
+        /** @description The number of the record. */
+        AuditNoted: {
+            number: number;
+        };
+        /** @description One record. `who` did `act` (as the command is called) to `about`; of `before` and `after` only what differs is there, without secrets. What is not in the database has two records: `stage` `begun`, then `ended` or `failed`, whose `begun` is the number of the first. One that was begun and has no end was cut off: look whether it was done. */
+        AuditRecord: {
+            number: number;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            at: string;
+            who: string;
+            act: string;
+            /** @default  */
+            about: string;
+            /**
+             * @default done
+             * @enum {unknown}
+             */
+            stage: "begun" | "done" | "ended" | "failed";
+            /** @default 0 */
+            begun: number;
+            /** @description any JSON value */
+            before?: unknown;
+            /** @description any JSON value */
+            after?: unknown;
+            /** @default  */
+            reason: string;
+            previous: string;
+            digest?: string;
+        };
+        /** @description Whether the log is complete. `problem` says what is wrong with it; `newest` is the number of the newest record, whose `digest` may be kept elsewhere: it holds everything before. */
+        AuditState: {
+            sound: boolean;
+            problem: string;
+            records: number;
+            oldest: number;
+            newest: number;
+            digest: string;
+            bytes: number;
+        };
         /** @description Up to `size` events go out together; the first waits at most `wait`. */
         Batch: {
             size?: number | null;

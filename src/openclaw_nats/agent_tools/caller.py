@@ -43,6 +43,12 @@ class Caller(CallerFields):
         return self.maker.mark
 
     @property
+    def said(self) -> str:
+        """How the audit log names it."""
+        where = f" in {self.session_key}" if self.session_key else ""
+        return f"agent:{self.agent_id}{where}" + (" (tainted)" if self.is_tainted else "")
+
+    @property
     def origin(self) -> Origin:
         """Where the events of what it makes come from."""
         return Origin(

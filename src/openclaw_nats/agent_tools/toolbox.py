@@ -10,6 +10,7 @@ from openclaw_nats.agent_tools.limits import Limits
 from openclaw_nats.agent_tools.publishing import Publishing
 from openclaw_nats.agent_tools.scheduling import Scheduling
 from openclaw_nats.agent_tools.subscriptions import Subscriptions
+from openclaw_nats.audit.acting import acting
 from openclaw_nats.errors import NotFound
 
 Tool = Callable[[Caller, object], Awaitable[Answer]]
@@ -48,4 +49,5 @@ class Toolbox:
         self.check_pause()
         if name not in self.tools:
             raise NotFound(f"there is no tool {name[:80]!r}", hint="Known: " + ", ".join(self.tools) + ".")
-        return await self.tools[name](caller, parameters)
+        with acting(caller.said):
+            return await self.tools[name](caller, parameters)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
+from starlette.types import Scope
+
+from openclaw_nats.audit.acting import API_KEY, COMMAND_LINE
 
 CLI_AGENT = "openclaw-nats-cli"
 
 
-def actor_of(request: Request) -> str:
+def actor_of(scope: Scope) -> str:
     """`dashboard <session>`, `the command line` or `the API key`: whoever has the key may call itself either."""
-    if session := request.scope.get("session"):
+    if session := scope.get("session"):
         return f"dashboard {session}"
-    if request.headers.get("user-agent", "").startswith(CLI_AGENT):
-        return "the command line"
-    return "the API key"
+    agents = [value for name, value in scope["headers"] if name == b"user-agent"]
+    return COMMAND_LINE if agents and agents[0].startswith(CLI_AGENT.encode()) else API_KEY

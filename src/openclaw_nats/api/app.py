@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 from openclaw_nats.api.approval_endpoints import ApprovalEndpoints
+from openclaw_nats.api.audit_endpoints import AuditEndpoints
 from openclaw_nats.api.auth import ApiKeyMiddleware, Authority
 from openclaw_nats.api.channel_endpoints import ChannelEndpoints
 from openclaw_nats.api.check_endpoints import CheckEndpoints
@@ -56,6 +57,7 @@ class Endpoints:
     dashboard: DashboardEndpoints
     pauses: PauseEndpoints
     approvals: ApprovalEndpoints
+    audit: AuditEndpoints
 
 
 def build_app(
@@ -163,6 +165,8 @@ def _schedules(endpoints: Endpoints) -> list[Route]:
 def _dashboard(endpoints: Endpoints) -> list[Route]:
     insight, live, dashboard = endpoints.insight, endpoints.live, endpoints.dashboard
     return [
+        Route("/api/audit", endpoints.audit.records, methods=["GET", "POST"]),
+        Route("/api/audit/verify", endpoints.audit.verify, methods=["GET"]),
         Route("/api/checks/route", endpoints.checks.route, methods=["POST"]),
         Route("/api/checks/cron", endpoints.checks.cron, methods=["POST"]),
         Route("/api/live", live.stream, methods=["GET"]),

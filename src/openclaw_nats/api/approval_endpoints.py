@@ -7,10 +7,10 @@ from typing import get_args
 from starlette.requests import Request
 from starlette.responses import Response
 
-from openclaw_nats.api.actors import actor_of
 from openclaw_nats.api.json_answers import json_body, json_response
 from openclaw_nats.api.problems import Malformed
 from openclaw_nats.api.queries import limit_of, number_of, parameters
+from openclaw_nats.audit.acting import actor
 from openclaw_nats.contract import approvals as shapes
 from openclaw_nats.contract.checking import check
 from openclaw_nats.errors import InvalidInput
@@ -45,12 +45,12 @@ class ApprovalEndpoints:
         """Let the call run once, or with `always` such calls for good."""
         body = await json_body(request, MAX_BODY) if _has_body(request) else {}
         asked = check(body, shapes.ApproveRequest, "an answer", InvalidInput)
-        found = await self._approvals.approve(_number(request), actor_of(request), always=asked.always)
+        found = await self._approvals.approve(_number(request), actor(), always=asked.always)
         return json_response(found)
 
     async def deny(self, request: Request) -> Response:
         """The call stays refused."""
-        return json_response(await self._approvals.deny(_number(request), actor_of(request)))
+        return json_response(await self._approvals.deny(_number(request), actor()))
 
 
 def _number(request: Request) -> int:

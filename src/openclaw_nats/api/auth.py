@@ -14,8 +14,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openclaw_nats import peer_proof
+from openclaw_nats.api.actors import actor_of
 from openclaw_nats.api.json_answers import json_response
 from openclaw_nats.api.problems import problem
+from openclaw_nats.audit.acting import acting
 from openclaw_nats.contract.plugin import Proof
 
 _SESSION = f"{peer_proof.SCHEME} ".encode()
@@ -87,7 +89,8 @@ class ApiKeyMiddleware:
         else:
             scope["authorized"] = self._authority.admit(scope)
         if scope["authorized"] or scope["path"] in self._open:
-            await self._app(scope, receive, send)
+            with acting(actor_of(scope)):
+                await self._app(scope, receive, send)
             return
         await unauthorized()(scope, receive, send)
 

@@ -32,7 +32,7 @@ class DashboardEndpoints:
     async def link(self, request: Request) -> Response:
         """A one-time link, valid for two minutes: for each address of the dashboard."""
         pages = await self._pages()
-        code = self._sign_in.new_code()
+        code = await self._sign_in.new_code()
         links = [f"{page}#/sign-in/{code}" for page in pages]
         return json_response(SignInLinks(links, CODE_SECONDS), 201)
 

@@ -22,6 +22,7 @@ _SAFE = ("GET", "HEAD")
 OPEN_TO_BROWSERS: dict[str, frozenset[str]] = {
     "activity": frozenset({"GET"}),
     "approvals": frozenset({"GET", "POST"}),
+    "audit": frozenset({"GET"}),
     "checks": frozenset({"POST"}),
     "cron": frozenset({"GET", "POST", "PATCH", "DELETE"}),
     "dead": frozenset({"GET", "POST"}),

@@ -8,8 +8,8 @@ from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from openclaw_nats.api.actors import actor_of
 from openclaw_nats.api.json_answers import json_body, json_response
+from openclaw_nats.audit.acting import actor
 from openclaw_nats.contract import pauses as shapes
 from openclaw_nats.contract.checking import check
 from openclaw_nats.errors import InvalidInput
@@ -36,15 +36,14 @@ class PauseEndpoints:
             lasts = None if asked.lasts is None else parse_duration(asked.lasts)
         except ValueError as error:
             raise InvalidInput(f"for must be {error}", field="for") from None
-        by = actor_of(request)
-        await self._pauses.pause(asked.route, lasts, asked.reason, by, everything=asked.everything)
+        await self._pauses.pause(asked.route, lasts, asked.reason, actor(), everything=asked.everything)
         names = [one for one in self._expiring() if asked.route in (None, one)]
         return self._answer(names or UNSET)
 
     async def resume(self, request: Request) -> Response:
         """End the pause of one route, or the one of all routes."""
         asked = check(await json_body(request, MAX_BODY), shapes.ResumeRequest, "the body", InvalidInput)
-        await self._pauses.resume(asked.route, actor_of(request))
+        await self._pauses.resume(asked.route, actor())
         return self._answer()
 
     def _answer(self, expiring: list[str] | UnsetType = UNSET) -> Response:

@@ -13,6 +13,9 @@ from collections.abc import Callable
 
 import structlog
 
+from openclaw_nats.audit.act import Act
+from openclaw_nats.audit.acting import acting
+from openclaw_nats.audit.trail import Trail, Untraced
 from openclaw_nats.storage import dashboard_sessions as rows
 from openclaw_nats.storage.dashboard_sessions import SessionRow
 from openclaw_nats.storage.database import Database
@@ -29,8 +32,15 @@ _TELL_EVERY = 10.0  # a visitor who guesses must not push everything else out of
 class SignIn:
     """Codes and sessions. `lifetime` is how many seconds a session lasts."""
 
-    def __init__(self, database: Database, lifetime: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        database: Database,
+        lifetime: float,
+        clock: Callable[[], float] = time.time,
+        trail: Trail | None = None,
+    ) -> None:
         self._database = database
+        self._trail = trail or Untraced(database)
         self._lifetime = lifetime
         self._clock = clock
         self._codes: dict[bytes, float] = {}
@@ -39,13 +49,14 @@ class SignIn:
         database.now(lambda db: rows.limit(db, longest))
         self._sessions = {row.token_hash: row for row in database.now(rows.every)}
 
-    def new_code(self) -> str:
+    async def new_code(self) -> str:
         """A code for one sign-in within CODE_SECONDS; the oldest one ends when there are too many."""
         now = self._clock()
         self._codes = {code: ends for code, ends in self._codes.items() if self._valid(ends, now)}
         while len(self._codes) >= MAX_CODES:
             del self._codes[min(self._codes, key=self._codes.__getitem__)]
         code = secrets.token_urlsafe(32)
+        await self._trail.write(lambda db: None, Act("dashboard.link"))
         self._codes[_hash(code)] = now + CODE_SECONDS
         return code
 
@@ -62,7 +73,8 @@ class SignIn:
         await self._end(sorted(self._sessions.values(), key=lambda row: row.seen_at)[: 1 - MAX_SESSIONS or None])
         token = secrets.token_urlsafe(32)
         row = SessionRow(secrets.token_hex(6), _hash(token), browser, now, now, now + self._lifetime)
-        await self._database.write(lambda db: rows.add(db, row))
+        with acting(f"dashboard {row.id}"):
+            await self._trail.write(lambda db: rows.add(db, row), Act("dashboard.sign-in", row.id, after=browser))
         self._sessions[row.token_hash] = row
         log.info("dashboard.signed_in", session=row.id)
         return token, row
@@ -107,7 +119,9 @@ class SignIn:
         for row in ended:
             self._sessions.pop(row.token_hash, None)
         if ended:
-            await self._database.write(lambda db: rows.remove(db, [row.id for row in ended]))
+            names = [row.id for row in ended]
+            act = Act("dashboard.sign-out", ", ".join(names))
+            await self._trail.write(lambda db: rows.remove(db, names), act)
 
 
 def _hash(secret: str) -> bytes:

@@ -15,6 +15,7 @@ FILES = {
     "nats-password": 1 << 16,
     "hook-token": 1 << 16,
     "identity-key": 1 << 16,
+    "audit-key": 1 << 16,
     "setup.json": 1 << 20,
     "openclaw.json.before": 32 << 20,
     "migrate.json": 4 << 20,

@@ -37,6 +37,7 @@ class Restore:
         self._settings: Settings | None = None
         self._nats: Options | None = None
         self._done: Journal | None = None
+        self.audit_problem = ""
 
     def check(self) -> None:
         """Read and check all of it; raise InvalidBackup or SetupError."""
@@ -62,12 +63,19 @@ class Restore:
         if self._nats is not None:
             self._restore_elsewhere(self._nats)
         try:
+            self.audit_problem = staging.keep_audit_log(self._home, self.staging.new)
             self._done = self.staging.swap()
         except BaseException:
             self._remove_made()
             raise
         self._say("State", "put in place")
         return Path(self._done.out_to) if self._done.out_names else None
+
+    @property
+    def what(self) -> dict[str, str]:
+        """Which backup it is."""
+        made = self._manifest
+        return {"madeAt": made.made_at, "home": made.home, "gateway": made.gateway, "version": made.version}
 
     @property
     def replaced(self) -> bool:

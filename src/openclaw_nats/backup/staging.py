@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from openclaw_nats.audit.chain import Head
 from openclaw_nats.backup.archive import Manifest, sync_folder
 from openclaw_nats.backup.names import DATABASE, FILES, STREAMS, stream_file
 from openclaw_nats.errors import InvalidBackup, OpenClawNatsError, SetupError
@@ -26,11 +27,13 @@ from openclaw_nats.jetstream.connection import Connection, Options, connected
 from openclaw_nats.jetstream.streams import EVENTS, SCHEDULES
 from openclaw_nats.locations import Locations
 from openclaw_nats.port_holder import free_port
+from openclaw_nats.service import audit_files
 from openclaw_nats.service.files import write_private
-from openclaw_nats.service.identity_key import identity_key
+from openclaw_nats.service.identity_key import identity_key, secret_key
 from openclaw_nats.service.nats_config import render
 from openclaw_nats.settings import REGISTRY, Settings, changed, load, value_of
 from openclaw_nats.storage import snapshot as database
+from openclaw_nats.storage.database import Database
 
 SECONDS = 10.0
 _DOCUMENTS = ("setup.json", "migrate.json")
@@ -48,6 +51,8 @@ def check(parts: Path) -> None:
         load(parts, {})
         if (parts / "identity-key").exists():
             identity_key(parts)
+        if (parts / audit_files.KEY).exists():
+            secret_key(parts, audit_files.KEY, "")
         for name in FILES:
             if (parts / name).exists():
                 (parts / name).read_text("utf-8")
@@ -118,6 +123,28 @@ def follow_events(new: Path, manifest: Manifest, made: dict[str, str]) -> None:
     """Let the database know in which stream its events are now."""
     if EVENTS in made and (new / DATABASE).exists():
         database.follow(new / DATABASE, str(manifest.streams[EVENTS].get("created", "")), made[EVENTS])
+
+
+def keep_audit_log(home: Path, new: Path) -> str:
+    """The audit log that is here goes on in the new state: no backup replaces it. What was wrong with it, if anything.
+
+    Where there is none, the backup's goes on.
+    """
+    problem = ""
+    if (home / DATABASE).exists() and (home / audit_files.KEY).exists():
+        try:
+            Database(new / DATABASE).close()  # it may be from a version that had no such log
+            database.carry_audit(home / DATABASE, new / DATABASE)
+        except OpenClawNatsError as error:
+            problem = f"the audit log that was here can't be read, the backup's goes on: {error}"
+        else:
+            for name in (audit_files.KEY, audit_files.HEAD):
+                if (home / name).exists():
+                    write_private(new / name, (home / name).read_text())
+            return ""
+    if (newest := database.newest_audit(new / DATABASE)) is not None:
+        audit_files.AuditHead(new).raise_to(Head(newest.number, newest.digest))
+    return problem
 
 
 def build_own(parts: Path, new: Path, settings: Settings, manifest: Manifest) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from openclaw_nats.cli.audited import audited
 from openclaw_nats.cli.output import json_option, line, print_json, step
 
 
@@ -22,7 +23,9 @@ def command(as_json: bool, file: Path) -> None:
     logs.silence()
     settings = load()
     settings.api_key()  # before setup there is nothing to back up
-    size = make(settings, file.absolute(), (lambda *_: None) if as_json else (lambda name, text: step("✓", name, text)))
+    say = (lambda *_: None) if as_json else (lambda name, text: step("✓", name, text))
+    with audited("backup", str(file.absolute())):
+        size = make(settings, file.absolute(), say)
     if as_json:
         print_json(BackupMade(str(file.absolute()), size))
     else:

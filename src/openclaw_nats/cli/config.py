@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from openclaw_nats.cli.audited import audited
 from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.names import complete_setting
 from openclaw_nats.cli.output import json_option, line, print_json, step, table
@@ -36,7 +37,7 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
     """Set NAME to VALUE in config.toml, and restart the sidecar if it runs. Exit code 1: it is not in effect."""
     from openclaw_nats.contract.command_line import SettingChanged
     from openclaw_nats.installer import config_file
-    from openclaw_nats.settings import find, load
+    from openclaw_nats.settings import find, load, shown
 
     settings = load()
     values = {name: value}
@@ -48,7 +49,9 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
         from openclaw_nats.outbound.redaction_trial import check_patterns
 
         check_patterns(load(settings.home, {}, {name: value}).redaction.patterns)
-    changed = config_file.set_values(settings.home / "config.toml", values)
+    with audited("config.set", name, masked_value(shown(settings, name))) as act:
+        changed = config_file.set_values(settings.home / "config.toml", values)
+        act.after = masked_value(value)
     if not as_json:
         step("✓", f"{name} is {masked_value(value)}" + ("" if changed else " already"))
     report = _restarted(as_json=as_json) if changed else None

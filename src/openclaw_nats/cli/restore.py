@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from openclaw_nats.cli.audited import record
 from openclaw_nats.cli.output import json_option, line, print_json, step, waiting
 
 
@@ -15,6 +17,7 @@ from openclaw_nats.cli.output import json_option, line, print_json, step, waitin
 @json_option
 def command(as_json: bool, file: Path, yes: bool) -> None:
     """Restore a backup. What is there now is moved aside, not deleted."""
+    from openclaw_nats.audit.act import Act
     from openclaw_nats.backup.restoring import Restore
     from openclaw_nats.cli.start import start
     from openclaw_nats.cli.stop import stop
@@ -37,14 +40,20 @@ def command(as_json: bool, file: Path, yes: bool) -> None:
         was_running = (home / "config.toml").exists() and stop()
         try:
             with waiting("putting the new state in place"):
+                act = Act("restore", str(file.absolute()), after=restore.what)
+                number = record(replace(act, stage="begun"), stopped=True)
                 before = restore.replace()
+            record(replace(act, stage="ended", begun=number, reason=restore.audit_problem), stopped=True)
+            if restore.audit_problem:
+                step("!", "Audit log", restore.audit_problem, err=True)
             if was_running:
                 start()
-        except BaseException:
+        except BaseException as error:
             if restore.replaced:
                 step("!", "it does not run with the new state: putting the old one back", err=True)
                 stop()
                 restore.undo()
+                record(replace(act, stage="failed", begun=number, reason=str(error)), stopped=True)
             if was_running:
                 start()
             raise

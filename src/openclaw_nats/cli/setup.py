@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from openclaw_nats.cli.audited import record
 from openclaw_nats.cli.guarded import undo_left_behind, undone_on_failure
 from openclaw_nats.cli.options import connection_options
 from openclaw_nats.cli.output import json_option, line, print_json, step, waiting
@@ -28,6 +29,7 @@ _BUSY_SECONDS = 10.0  # a Gateway that has just been started may be slow to answ
 @json_option
 def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
     """Set everything up: NATS, the sidecar, the plugin, the service. Running it again changes nothing that is right."""
+    from openclaw_nats.audit.act import Act
     from openclaw_nats.cli.unfinished import finish_restore
     from openclaw_nats.contract import command_line as shapes
     from openclaw_nats.installer import preflight
@@ -74,6 +76,8 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
         _show(plan, step, [])
         click.confirm("Do this?", default=True, abort=True)
     noted = str(setup.record.get("service", ""))
+    begun = any(todo for _, todo in plan)
+    number = record(Act("setup", stage="begun", after=[one.name for one, todo in plan if todo])) if begun else 0
     with undone_on_failure(where, openclaw, service, noted, running=running):
         # The service comes before the plugin, so that the plugin's first events find somebody.
         ours, openclaws = plan[:4], plan[4:]
@@ -85,6 +89,8 @@ def command(as_json: bool, yes: bool, dry_run: bool, **given: Any) -> None:
         changed += _apply([one for one, _ in openclaws], say)
         with waiting("waiting until the Gateway has loaded the plugin", quiet=as_json):
             report = wait_for_plugin(setup, say, was_running=was_running)
+    if changed:
+        record(Act("setup", stage="ended", begun=number, after=changed))
     _notes(setup, say)
     if as_json:
         print_json(shapes.SetupDone(changed, report))

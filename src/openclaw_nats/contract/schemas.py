@@ -10,6 +10,7 @@ import msgspec
 
 from openclaw_nats.contract import (
     approvals,
+    audit,
     deliveries,
     events,
     fields,
@@ -38,6 +39,7 @@ _MODULES = (
     plugin,
     views,
     tool_results,
+    audit,
 )
 _BASES = ("Answer", "_Part")
 _TEMPLATE = "#/components/schemas/{name}"

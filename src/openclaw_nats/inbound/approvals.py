@@ -16,6 +16,9 @@ import msgspec
 import structlog
 from msgspec import UNSET
 
+from openclaw_nats.audit.act import Act
+from openclaw_nats.audit.acting import acting
+from openclaw_nats.audit.trail import Trail, Untraced
 from openclaw_nats.contract import approvals as shapes
 from openclaw_nats.contract.approvals import CallReport
 from openclaw_nats.contract.plugin import Grant
@@ -71,8 +74,10 @@ class Approvals:
         forget_after: float,
         wake: Callable[[], None],
         clock: Callable[[], float] = time.time,
+        trail: Trail | None = None,
     ) -> None:
         self._database = database
+        self._trail = trail or Untraced(database)
         self._book = book
         self._flow = flow
         self._events = events
@@ -127,7 +132,8 @@ class Approvals:
         """OpenClaw's own prompt was answered for good: what can't be had for good counts once."""
         always, problem = row.rule, ""
         try:
-            await self._add_rule(row)
+            with acting("the prompt of OpenClaw"):
+                await self._add_rule(row)
         except OpenClawNatsError as error:
             if isinstance(error, Unavailable):
                 raise
@@ -159,7 +165,8 @@ class Approvals:
                 inbox.begin_apart(db, dispatch, f"approved by {by}", now)
                 return True
 
-            if not await self._database.write(job):
+            act = _answer("approvals.approve", row, rule)
+            if not await self._trail.write(job, lambda done: act if done else None):
                 await self._waiting(number)  # says who was first
             self._flow.budgets.spend(now, row.route_id)
             self._flow.retry(target_from(msgspec.json.decode(dispatch.target)).lane, dispatch)
@@ -170,9 +177,11 @@ class Approvals:
     async def deny(self, number: int, by: str) -> shapes.Approval:
         """The call stays refused; raise NotFound, or Conflict when it does not wait any more."""
         async with self._lock:
-            await self._waiting(number)
-            now = self._clock()
-            if not await self._database.write(lambda db: rows.answer(db, number, "denied", by, now)):
+            row = await self._waiting(number)
+            now, act = self._clock(), _answer("approvals.deny", row)
+            if not await self._trail.write(
+                lambda db: rows.answer(db, number, "denied", by, now), lambda done: act if done else None
+            ):
                 await self._waiting(number)
             log.warning("approval.denied", approval=number, by=by)
             return await self._answered(number)
@@ -356,6 +365,12 @@ class Approvals:
             data=msgspec.Raw(msgspec.json.encode(data)),
         )
         return self._identity.message(subject, encode(event), GATEWAY, BUS, event.source, event.id)
+
+
+def _answer(what: str, row: ApprovalRow, rule: str = "") -> Act:
+    """An answer as the audit log keeps it: the call by its digest, not its arguments."""
+    asked = {"tool": row.tool, "digest": row.digest, "agent": row.agent, "session": row.session, "route": row.route}
+    return Act(what, f"approval {row.id}", after=asked | ({"always": rule} if rule else {}))
 
 
 def _use_of(row: ApprovalRow, now: float) -> tuple[str, str]:

@@ -6,8 +6,11 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 
+from openclaw_nats.audit.act import Act
+from openclaw_nats.audit.trail import Trail, Untraced
 from openclaw_nats.contract.deliveries import DeliveryRef
 from openclaw_nats.errors import InvalidInput, NotFound
+from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.route_book import RouteBook
@@ -42,8 +45,10 @@ class InboxService:
         wake: Callable[[], None],
         contents: StreamContents | None = None,
         clock: Callable[[], float] = time.time,
+        trail: Trail | None = None,
     ) -> None:
         self._database = database
+        self._trail = trail or Untraced(database)
         self._book = book
         self._flow = flow
         self._meters = meters
@@ -137,6 +142,7 @@ class InboxService:
         found = await self.delivery(number, OPEN)
         if found.state != "failed" or found.dispatch is None:
             raise InvalidInput(f"delivery {number} is {found.state}: only a failed one waits for another attempt")
+        await self._trail.write(lambda db: None, Act("pending.retry", _named(found)))
         self._flow.hurry({found.dispatch.id})
         self._wake()
 
@@ -148,14 +154,18 @@ class InboxService:
             raise InvalidInput(f"delivery {number} is being sent at this moment", hint="Wait for its outcome.")
         if found.state == "failed" and found.dispatch is not None:
             dispatch = found.dispatch.id
-            if not await self._database.write(lambda db: inbox.end_dispatch(db, dispatch, "dropped", BY_OPERATOR, now)):
+            act = Act("pending.drop", _named(found), after={"dropped": len(found.dispatch.deliveries)})
+            if not await self._trail.write(
+                lambda db: inbox.end_dispatch(db, dispatch, "dropped", BY_OPERATOR, now),
+                lambda ended: act if ended else None,
+            ):
                 raise InvalidInput(f"delivery {number} is being sent at this moment", hint="Wait for its outcome.")
             self._flow.discard_retries({dispatch})
             count = len(found.dispatch.deliveries)
         elif found.state == "dead":
-            count = await self._drop(lambda db: [number], was="dead")
+            count = await self._drop(lambda db: [number], "dead", _named(found))
         else:
-            count = await self._drop(lambda db: [number], was="pending")
+            count = await self._drop(lambda db: [number], "pending", _named(found))
             self._flow.discard({number})
         self._meters.ended(found.route, "dropped", count)
         self._wake()
@@ -164,11 +174,15 @@ class InboxService:
     async def drop_dead(self, filters: Filters) -> int:
         """Drop dead letters in bulk; how many."""
         wanted = dataclasses.replace(filters, states=("dead",))
-        return await self._drop(lambda db: listing.numbers(db, wanted, MAX_BULK), was="dead")
+        return await self._drop(lambda db: listing.numbers(db, wanted, MAX_BULK), "dead", _selected(filters))
 
-    async def _drop(self, which: Callable[[Connection], list[int]], was: str) -> int:
+    async def _drop(self, which: Callable[[Connection], list[int]], was: str, about: str) -> int:
         now = self._clock()
-        return len(await self._database.write(lambda db: inbox.end(db, which(db), "dropped", BY_OPERATOR, now, was)))
+        ended = await self._trail.write(
+            lambda db: inbox.end(db, which(db), "dropped", BY_OPERATOR, now, was),
+            lambda ended: Act(f"{was}.drop", about, after={"dropped": len(ended)}) if ended else None,
+        )
+        return len(ended)
 
     async def redrive(self, filters: Filters, number: int | None = None) -> int:
         """Dead letters wait again, as if they had just come; how many. Those of a removed route stay dead."""
@@ -180,10 +194,22 @@ class InboxService:
             known = [one for one in numbers if self._book.get(listing.route_of(db, one)) is not None]
             return inbox.revive(db, known, "redriven by the operator", now)
 
-        if number is not None:
-            await self.delivery(number, ("dead",))
-        revived = await self._database.write(job)
+        about = _selected(filters) if number is None else _named(await self.delivery(number, ("dead",)))
+        revived = await self._trail.write(
+            job, lambda found: Act("dead.redrive", about, after={"redriven": len(found)}) if found else None
+        )
         for route_id, key, one in revived:
             self._flow.add(route_id, key, one)
         self._wake()
         return len(revived)
+
+
+def _named(found: DeliveryDetail) -> str:
+    return f"delivery {found.id} of the route {found.route}"
+
+
+def _selected(filters: Filters) -> str:
+    """What a bulk act was about: the filters that were given."""
+    given = {one.name: getattr(filters, one.name) for one in dataclasses.fields(filters) if one.name != "states"}
+    times = {name: format_time(int(given.pop(name) * 1000)) for name in ("since", "until") if given.get(name)}
+    return ", ".join(f"{name} {value}" for name, value in (given | times).items() if value) or "all"

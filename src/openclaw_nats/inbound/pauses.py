@@ -11,9 +11,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec
 import structlog
 from msgspec import UNSET
 
+from openclaw_nats.audit.act import Act
+from openclaw_nats.audit.trail import Trail, Untraced
 from openclaw_nats.contract import pauses as shapes
 from openclaw_nats.errors import InvalidInput, NotAllowed, NotFound, Unavailable
 from openclaw_nats.events.envelope import format_time
@@ -62,8 +65,10 @@ class Pauses:
         name_of: Callable[[int], str],
         changed: Callable[[], None],
         clock: Callable[[], float] = time.time,
+        trail: Trail | None = None,
     ) -> None:
         self._database = database
+        self._trail = trail or Untraced(database)
         self._holds = holds
         self._number_of = number_of
         self._name_of = name_of
@@ -88,9 +93,11 @@ class Pauses:
         until = None if lasts is None else now + lasts
         row = PauseRow(number, everything, reason.strip(), made_by, now, until)
         async with self._lock:
+            before = self._holds.rows.get(number)
             self._hold(row)  # before the commit: nothing begins while it is written
+            act = Act("pause", route or "", self._said(before), self._said(row))
             try:
-                await self._keep(row)
+                await self._trail.write(lambda db: rows.put(db, row), act)
             except BaseException:
                 await self._reload()
                 raise
@@ -151,13 +158,15 @@ class Pauses:
 
     async def _end(self, numbers: list[int], why: str) -> None:
         ended = [self._holds.rows[one] for one in numbers]
-        await self._forget(numbers)
+        await self._forget(numbers, Act("resume", ", ".join(map(self._about, ended)), list(map(self._said, ended))))
         for row in ended:
             log.warning("resumed", route=self._name_of(row.route_id), why=why)
             self.tell("resumed", self._facts(row) | {"why": why})
 
-    async def _forget(self, numbers: list[int]) -> None:
-        await self._database.write(lambda db: rows.remove(db, numbers))  # the commit first: a crash keeps the brake on
+    async def _forget(self, numbers: list[int], act: Act) -> None:
+        await self._trail.write(
+            lambda db: rows.remove(db, numbers), act
+        )  # the commit first: a crash keeps the brake on
         for one in numbers:
             self._holds.rows.pop(one, None)
         self._changed()
@@ -174,6 +183,12 @@ class Pauses:
     def _hold(self, row: PauseRow) -> None:
         self._holds.rows[row.route_id] = row
         self._changed()
+
+    def _about(self, row: PauseRow) -> str:
+        return self._name_of(row.route_id) or "all routes"
+
+    def _said(self, row: PauseRow | None) -> dict[str, object] | None:
+        return None if row is None else msgspec.to_builtins(self._shown(row))
 
     def _facts(self, row: PauseRow) -> dict[str, object]:
         name = self._name_of(row.route_id)

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import structlog
 
+from openclaw_nats.audit.act import Act
+from openclaw_nats.audit.trail import Trail, Untraced
 from openclaw_nats.contract.routes import RouteDocument, WebhookTarget
 from openclaw_nats.errors import InvalidRoute, NotFound, OpenClawNatsError
 from openclaw_nats.events.agents import Agents
@@ -43,9 +45,15 @@ class RouteBook:
     """All routes; `index` answers who wants a subject, `patterns` what the consumer has to ask for."""
 
     def __init__(
-        self, database: Database, source: EventSource, flow: FlowControl, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        source: EventSource,
+        flow: FlowControl,
+        clock: Callable[[], float] = time.time,
+        trail: Trail | None = None,
     ) -> None:
         self._database = database
+        self._trail = trail or Untraced(database)
         self._source = source
         self._flow = flow
         self._clock = clock
@@ -246,18 +254,20 @@ class RouteBook:
         """Remove a route; what waits for it is dropped, with that reason."""
         async with self._lock:
             number = self._unusable[name][0].id if name in self._unusable else self.named(name)[0].id
-            await self._remove(name, number, reason)
+            before = to_document(self._routes[number].document) if number in self._routes else None
+            await self._remove(name, number, reason, Act("routes.remove", name, before, reason=reason))
             if self._unusable.pop(name, None) is None:
                 del self._by_name[name]
 
-    async def _remove(self, name: str, number: int, reason: str) -> None:
+    async def _remove(self, name: str, number: int, reason: str, act: Act | None = None) -> None:
+        """Remove a route, with a record; one of a job or timer goes with that, which has its own record."""
         now = self._clock()
 
         def job(db: Connection) -> list[str]:
             routes.remove(db, number)
             return inbox.end_route(db, number, reason, now)
 
-        dropped = await self._database.write(job)
+        dropped = await self._trail.write(job, lambda _: act)
         self._flow.remove_route(number)
         self._flow.discard_retries(set(dropped))
         self._routes.pop(number, None)
@@ -319,7 +329,10 @@ class RouteBook:
                 after = await self.takeover.after(document.pattern, after)
         text = json.dumps(to_document(document))
         now = self._clock()
-        stored = await self._database.write(lambda db: routes.save(db, document.name, text, after, made_by, now, owner))
+        act = None if owner else _saving(document, old)
+        stored = await self._trail.write(
+            lambda db: routes.save(db, document.name, text, after, made_by, now, owner), lambda _: act
+        )
         route = self._put(stored)
         if self._unusable.pop(stored.name, None) is not None:
             for route_id, key, one in await self._database.read(inbox.waiting):
@@ -388,6 +401,11 @@ class RouteBook:
             enabled = [route for route in self._routes.values() if route.document.enabled]
             self._index = RouteIndex(enabled)
             self._patterns = reduce_patterns(route.pattern for route in enabled)
+
+
+def _saving(document: RouteDocument, old: Route | None) -> Act:
+    before = to_document(old.document) if old is not None else None
+    return Act("routes.add" if old is None else "routes.change", document.name, before, to_document(document))
 
 
 def _guarded(document: RouteDocument) -> RouteDocument:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
+from openclaw_nats.audit.act import Act
+from openclaw_nats.audit.trail import Trail, Untraced
 from openclaw_nats.contract.schedules import JobDocument
 from openclaw_nats.errors import Conflict, InvalidInput, InvalidSchedule, NotFound
 from openclaw_nats.events import envelope
@@ -62,7 +64,9 @@ class CronBook:
         seal: Callable[[str, bytes, Said], Mapping[str, str]] = lambda subject, body, origin: {},
         clock: Callable[[], float] = time.time,
         waking: Waking | None = None,
+        trail: Trail | None = None,
     ) -> None:
+        self._trail = trail or Untraced()
         self._log = schedule_log
         self._keeper = keeper
         self._gateway_id = gateway_id
@@ -151,7 +155,7 @@ class CronBook:
     async def remove(self, name: str) -> None:
         """Remove a job, be it one that this version can't read; what was armed does not fire."""
         record = await self._record_of(name)
-        async with self._waking.lock:
+        async with self._trail.around(Act("cron.remove", name, _document_of(record))), self._waking.lock:
             await self._log.purge(record.subject)
             await self._waking.remove_job(name)
         await self._keeper.settle(names.key_of_job(record.subject))
@@ -184,7 +188,8 @@ class CronBook:
         where = names.fired("manual", job.key, int(now * 1000), job.subject)
         body = await self._prepare(event)
         said = job.said if origin is None else Said(job.said.name, job.said.tainted or origin.tainted)
-        await self._log.write(where, body, headers=self._seal(job.subject, body, said))
+        async with self._trail.around(Act("cron.run", name)):
+            await self._log.write(where, body, headers=self._seal(job.subject, body, said))
         return Fire("fired", now, now, True, event.id)
 
     async def history(self, name: str, limit: int) -> list[Fire]:
@@ -229,8 +234,10 @@ class CronBook:
         body = msgspec.json.encode(stored)
         if len(body) > envelope.MAX_EVENT_BYTES:
             raise InvalidSchedule("the job is too large")
+        before = old.stored.document if old is not None else None
+        act = Act("cron.add" if old is None else "cron.change", name, before, stored.document)
         try:
-            async with self._waking.lock:
+            async with self._trail.around(act), self._waking.lock:
                 await self._waking.put_job(stored.document, job.subject, stored.origin.mark)
                 await self._log.purge(names.all_armed(job.key))
                 revision = await self._log.write(
@@ -260,6 +267,14 @@ def _name_of(record: Record) -> str:
         return name if names.key_of(name) == key.rpartition("=")[2] else key
     except Exception:  # anything may stand there
         return key
+
+
+def _document_of(record: Record) -> object:
+    """What stands in a job that goes; None when that can't be read."""
+    try:
+        return job_of(record).stored.document
+    except InvalidInput:
+        return None
 
 
 def _newest(records: list[Record]) -> Fire | None:

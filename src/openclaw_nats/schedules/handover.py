@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import structlog
 
+from openclaw_nats.audit.act import Act
+from openclaw_nats.audit.trail import Trail, Untraced
 from openclaw_nats.errors import Conflict, InvalidInput, NotFound
 from openclaw_nats.ports import ScheduleLog
 from openclaw_nats.schedules import names
@@ -39,7 +41,9 @@ class Handover:
         gateway_id: str,
         why_not: Callable[[str], Awaitable[str]],
         clock: Callable[[], float] = time.time,
+        trail: Trail | None = None,
     ) -> None:
+        self._trail = trail or Untraced()
         self._log = schedule_log
         self._keeper = keeper
         self._cron = cron
@@ -65,6 +69,10 @@ class Handover:
     async def take_job(self, name: str, gateway: str) -> Job:
         """Make a job of another Gateway one of this; raise NotFound, or Conflict when it may not be taken."""
         await self._check(gateway)
+        async with self._trail.around(Act("cron.take", name, after={"gateway": gateway})):
+            return await self._take_job(name, gateway)
+
+    async def _take_job(self, name: str, gateway: str) -> Job:
         theirs = next((job for job in await self.jobs() if (job.name, job.gateway) == (name, gateway)), None)
         mine = await self._cron.find(name)
         begun = mine is not None and mine.stored.taken is not None and mine.stored.taken.gateway == gateway
@@ -92,7 +100,8 @@ class Handover:
         await self._check(gateway)
         for timer, record in await self._timers.others():
             if (timer.name, timer.gateway) == (name, gateway):
-                return await self._timers.take(timer, record)
+                async with self._trail.around(Act("timers.take", name, after={"gateway": gateway})):
+                    return await self._timers.take(timer, record)
         raise _nothing("timer", name, gateway)
 
     async def _check(self, gateway: str) -> None:

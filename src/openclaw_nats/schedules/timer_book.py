@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 import structlog
 
+from openclaw_nats.audit.act import Act
+from openclaw_nats.audit.trail import Trail, Untraced
 from openclaw_nats.contract.schedules import Wake
 from openclaw_nats.errors import Conflict, InvalidSchedule, NotFound
 from openclaw_nats.events import envelope
@@ -63,7 +65,9 @@ class TimerBook:
         seal: Callable[[str, bytes, Said], Mapping[str, str]] = lambda subject, body, origin: {},
         clock: Callable[[], float] = time.time,
         waking: Waking | None = None,
+        trail: Trail | None = None,
     ) -> None:
+        self._trail = trail or Untraced()
         self._log = schedule_log
         self._gateway_id = gateway_id
         self._prepare = prepare
@@ -180,13 +184,15 @@ class TimerBook:
                 document.instruction.strip(),
                 origin.mark,
             )
-        async with self._waking.lock:
+        was = _shown(_timer(old)) if old is not None else None
+        timer = _with_wake(_timer(Record(where, 0, body, {}, now)), wake)
+        async with self._trail.around(Act("timers.set", document.name, was, _shown(timer))), self._waking.lock:
             before = await self._waking.put_timer(key, wake)
             headers = self._seal(event.subject, body, origin.said)
             await self._log.arm([Arm(where, target, at, body, headers=headers)])
             await self._waking.replaced(before)
         log.info("timer.set", timer=document.name, seconds=round(at - now))
-        return _with_wake(_timer(Record(where, 0, body, {}, now)), wake), old is None
+        return timer, old is None
 
     async def cancel(self, name: str) -> None:
         """Cancel a timer, be it one that this version can't read; raise NotFound when there is none."""
@@ -198,17 +204,33 @@ class TimerBook:
             with contextlib.suppress(InvalidSchedule):
                 if record is not None and not self._is_mine(_timer(record)):
                     continue
-            async with self._waking.lock:
-                if record is not None and await self._log.purge(names.timer_subject(key)):
-                    await self._waking.remove_timer(key)
-                    break
+            if record is not None and await self._cancel(name, key, record):
+                break
         else:
             raise _unknown(name)
         log.info("timer.cancelled", timer=name)
 
+    async def _cancel(self, name: str, key: str, record: Record) -> bool:
+        before = None
+        with contextlib.suppress(InvalidSchedule):
+            before = _shown(_timer(record))
+        async with self._trail.around(Act("timers.cancel", name, before)) as act, self._waking.lock:
+            if await self._log.purge(names.timer_subject(key)):
+                await self._waking.remove_timer(key)
+                return True
+            act.reason = "it has just fired"
+            return False
+
     async def count(self) -> int:
         """How many timers there are on this NATS, of all Gateways."""
         return sum([len(await self._log.subjects(pattern)) for pattern in names.TIMERS])
+
+
+def _shown(timer: Timer) -> dict[str, Any]:
+    """A timer as the audit log shows it."""
+    found = {"at": format_time(int(timer.at * 1000)), "subject": timer.subject, "payload": timer.payload}
+    found |= {"priority": timer.priority, "madeBy": timer.made_by}
+    return found | ({"wake": timer.wake, "instruction": timer.instruction} if timer.wake is not None else {})
 
 
 def _what(timer: Timer) -> tuple[Any, ...]:

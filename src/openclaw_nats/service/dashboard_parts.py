@@ -11,6 +11,7 @@ from openclaw_nats.api.dashboard_files import DashboardFiles
 from openclaw_nats.api.insight_endpoints import InsightEndpoints
 from openclaw_nats.api.live_endpoints import LiveEndpoints
 from openclaw_nats.api.sign_in import SignIn
+from openclaw_nats.audit.trail import Trail
 from openclaw_nats.contract.health import Health
 from openclaw_nats.contract.views import LiveState
 from openclaw_nats.errors import Unavailable
@@ -60,6 +61,7 @@ def build_dashboard(
     schedules: Schedules,
     health: Callable[[], Awaitable[Health]],
     gateway_is_up: Callable[[], Awaitable[bool]],
+    trail: Trail,
 ) -> Dashboard:
     """Wire the dashboard; its sessions are read from the database."""
 
@@ -88,7 +90,7 @@ def build_dashboard(
         return LiveState(await health(), activity.events_per_second())
 
     activity = Activity(inbound.database, last_sequence)
-    sign_in = SignIn(inbound.database, settings.dashboard.session_expires)
+    sign_in = SignIn(inbound.database, settings.dashboard.session_expires, trail=trail)
     # Its own name for each installation: two on one machine share the host name that cookies go by.
     cookie = "openclaw_nats_" + hashlib.sha256(str(settings.home).encode()).hexdigest()[:8]
     hub = Live(event_log, state)

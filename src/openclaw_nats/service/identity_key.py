@@ -1,4 +1,4 @@
-"""The key behind every message id and seal (events/identity.py): 32 random bytes in a file, made at the first start."""
+"""Secret keys of an installation: 32 random bytes in a file each, made at the first start."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ _BYTES = 32
 
 
 def identity_key(home: Path) -> bytes:
-    """The key of an installation; raise SettingsError when its file holds something else."""
-    path = home / NAME
+    """The key behind every message id and seal (events/identity.py); raise SettingsError for a file without one."""
+    return secret_key(home, NAME, "what was stored before is outside")
+
+
+def secret_key(home: Path, name: str, price: str) -> bytes:
+    """A key by its file's name; raise SettingsError when that holds something else. `price`: what a new one costs."""
+    path = home / name
     if not path.exists():
         write_private(path, secrets.token_hex(_BYTES) + "\n")
     try:
@@ -26,6 +31,6 @@ def identity_key(home: Path) -> bytes:
     if len(key) < _BYTES:
         raise SettingsError(
             f"{path} does not hold a key of {_BYTES} bytes in hexadecimal digits",
-            hint="Restore it from a backup, or move it away: a new one is made, and what was stored before is outside.",
+            hint=f"Restore it from a backup, or move it away: a new one is made, and {price}.",
         )
     return key

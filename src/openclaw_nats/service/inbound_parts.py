@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import aiohttp
 from prometheus_client import CollectorRegistry
 
+from openclaw_nats.audit.trail import Trail
 from openclaw_nats.events.identity import Identity, event_of
 from openclaw_nats.gateway.channel import PluginChannel
 from openclaw_nats.gateway.hooks import Hooks
@@ -116,6 +117,7 @@ def build_inbound(
     gate: Gate,
     correction: Callable[[], float],
     beginning: Beginning,
+    trail: Trail,
 ) -> Inbound:
     """Wire the way in and take up what the last process left; needs a running event loop."""
     meters = InboundMeters(registry)
@@ -130,7 +132,7 @@ def build_inbound(
     )
     guard = LoopGuard(settings.delivery.max_hops)
     source = JetStreamSource(connection, settings.gateway_id, SavedPositions(database))
-    book = RouteBook(database, source, flow)
+    book = RouteBook(database, source, flow, trail=trail)
     book.takeover = takeover = Takeover(database, source)
     trial_judge = Judge()  # not the one of what comes in: a slow condition that is saved must not hold that up
     book.trial = StreamTrial(event_log.newest, trial_judge)
@@ -157,6 +159,7 @@ def build_inbound(
         number_of=lambda name: book.named(name)[0].id,
         name_of=book.name_of,
         changed=holds_changed,
+        trail=trail,
     )
     documents = Documents(database)
     processes = RenderProcesses()
@@ -243,7 +246,9 @@ def build_inbound(
         losses=losses,
         forgeries=forgeries,
     )
-    inbox_service = InboxService(database, book, flow, meters, deliveries.wake, StreamContents(event_log, event_of))
+    inbox_service = InboxService(
+        database, book, flow, meters, deliveries.wake, StreamContents(event_log, event_of), trail=trail
+    )
 
     async def note_plugin() -> None:
         if channel.connected and channel.can_run and not sender.plugin_known:
@@ -278,6 +283,7 @@ def build_inbound(
             settings.gateway_id,
             keep=settings.approvals.keep,
             usable=settings.approvals.usable,
+            trail=trail,
             forget_after=settings.inbox.keep,
             wake=deliveries.wake,
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from openclaw_nats.audit.trail import Trail
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.identity import Identity
 from openclaw_nats.events.origin import Origin
@@ -51,6 +52,7 @@ def build_schedules(
     identity: Identity,
     gate: Gate,
     wakes: WakeBook,
+    trail: Trail,
 ) -> Schedules:
     """Wire schedules; their events go through the same filter and redaction as all others."""
     leases, place = JetStreamLeaseStore(connection, streams, settings.gateway_id), place_of(settings.home)
@@ -69,15 +71,23 @@ def build_schedules(
     keeper = Keeper(log, settings.gateway_id, prepare, seal, gate=gate, clock=clock)
     waking = Waking(log, settings.gateway_id, wakes, gate)
     cron = CronBook(
-        log, keeper, settings.gateway_id, settings.schedules.timezone, prepare, seal, clock=clock, waking=waking
+        log,
+        keeper,
+        settings.gateway_id,
+        settings.schedules.timezone,
+        prepare,
+        seal,
+        clock=clock,
+        waking=waking,
+        trail=trail,
     )
-    timers = TimerBook(log, settings.gateway_id, prepare, seal, clock=clock, waking=waking)
+    timers = TimerBook(log, settings.gateway_id, prepare, seal, clock=clock, waking=waking, trail=trail)
     return Schedules(
         log=log,
         keeper=keeper,
         cron=cron,
         timers=timers,
-        handover=Handover(log, keeper, cron, timers, settings.gateway_id, why_not, clock=clock),
+        handover=Handover(log, keeper, cron, timers, settings.gateway_id, why_not, clock=clock, trail=trail),
         waking=waking,
         health=SchedulesReport(keeper, timers, streams),
     )

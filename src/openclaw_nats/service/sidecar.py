@@ -27,6 +27,7 @@ from openclaw_nats import __version__, port_holder
 from openclaw_nats.api import openapi
 from openclaw_nats.api.app import Endpoints, build_app
 from openclaw_nats.api.approval_endpoints import ApprovalEndpoints
+from openclaw_nats.api.audit_endpoints import AuditEndpoints
 from openclaw_nats.api.channel_endpoints import ChannelEndpoints
 from openclaw_nats.api.check_endpoints import CheckEndpoints
 from openclaw_nats.api.compat import Compat, OnlyThere
@@ -65,6 +66,7 @@ from openclaw_nats.outbound.publisher import GroupCommitPublisher
 from openclaw_nats.outbound.redaction import Redactor
 from openclaw_nats.outbound.redaction_process import RedactionProcess
 from openclaw_nats.service import logs
+from openclaw_nats.service.audit_files import audit_trail
 from openclaw_nats.service.beginning import Beginning
 from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
 from openclaw_nats.service.files import write_private
@@ -153,6 +155,7 @@ async def build(settings: Settings) -> Sidecar:
     api_key = settings.api_key()
     identity = Identity(identity_key(settings.home))
     database = Database(settings.home / "sidecar.db")
+    trail = audit_trail(settings, database)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     meters = IngestMeters(registry)
@@ -194,6 +197,7 @@ async def build(settings: Settings) -> Sidecar:
         lease,
         lambda: streams.clock.correction,
         Beginning(database, identity.seals, JetStreamScheduleLog(connection, streams), streams.clock, gateway_id),
+        trail,
     )
 
     async def ask_gateway() -> bool:
@@ -205,7 +209,7 @@ async def build(settings: Settings) -> Sidecar:
     if settings.redaction.enabled:
         inbound.approvals.redact = redaction.redact
     inbound.health.more_notes = lambda: other_keys.note
-    schedules = build_schedules(settings, connection, streams, ingest, identity, lease, inbound.book)
+    schedules = build_schedules(settings, connection, streams, ingest, identity, lease, inbound.book, trail)
     gateway = GatewayProbe(settings.gateway.url)
     health = Health(
         settings=settings,
@@ -230,6 +234,7 @@ async def build(settings: Settings) -> Sidecar:
         schedules=schedules,
         health=health.report,
         gateway_is_up=health.gateway_is_up,
+        trail=trail,
     )
     health.last_minute = dashboard.activity.last_minute
     endpoints = Endpoints(
@@ -261,6 +266,7 @@ async def build(settings: Settings) -> Sidecar:
         insight=dashboard.insight,
         live=dashboard.live,
         dashboard=dashboard.endpoints,
+        audit=AuditEndpoints(trail),
     )
     gate = Middleware(DashboardGate, sign_in=dashboard.sign_in, cookie=dashboard.cookie, pages=dashboard.files)
     only_there = OnlyThere(

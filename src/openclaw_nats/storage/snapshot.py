@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from openclaw_nats.errors import InvalidBackup, SetupError
+from openclaw_nats.storage import audit
 from openclaw_nats.storage.database import migrations
 
 
@@ -56,3 +57,27 @@ def follow(path: Path, before: str, now: str) -> None:
         if known is None or before not in ("", known[0]):
             return
         db.execute("UPDATE facts SET value = replace(value, ?, ?)", (known[0], now))
+
+
+def carry_audit(source: Path, target: Path) -> None:
+    """The audit log of one database in the place of another one's; raise SetupError when the first can't be read."""
+    try:
+        with closing(sqlite3.connect(target)) as db:
+            db.execute("ATTACH ? AS former", (str(source),))
+            if db.execute("SELECT 1 FROM former.sqlite_master WHERE name = 'audit'").fetchone() is None:
+                return
+            with db:
+                db.execute("DELETE FROM audit")
+                db.execute("INSERT INTO audit SELECT * FROM former.audit")
+    except sqlite3.DatabaseError as error:
+        raise SetupError(f"{source} can't be read: {error}") from None
+
+
+def newest_audit(path: Path) -> audit.AuditRow | None:
+    """The newest record of the audit log in a database that may have none, or not be there."""
+    if not path.exists():
+        return None
+    with closing(sqlite3.connect(path)) as db:
+        if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'audit'").fetchone() is None:
+            return None
+        return audit.newest(db)

@@ -1,0 +1,43 @@
+"""The audit log's files beside the database: its key, and its newest digest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from openclaw_nats.audit.chain import Head
+from openclaw_nats.audit.trail import AuditTrail
+from openclaw_nats.service.files import write_private
+from openclaw_nats.service.identity_key import secret_key
+from openclaw_nats.settings import Settings
+from openclaw_nats.storage.database import Database
+
+KEY = "audit-key"
+HEAD = "audit-head"
+_SHARE = 8  # the log takes at most an eighth of what the database may have
+
+
+class AuditHead:
+    """The file with the number and the digest of the newest record."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / HEAD
+
+    def read(self) -> Head | None:
+        """See HeadFile; a file that can't be read is as good as none."""
+        try:
+            number, digest = self._path.read_text().split()
+            return Head(int(number), digest)
+        except (OSError, ValueError):
+            return None
+
+    def raise_to(self, head: Head) -> None:
+        """See HeadFile."""
+        known = self.read()
+        if known is None or known.number < head.number:
+            write_private(self._path, f"{head.number} {head.digest}\n")
+
+
+def audit_trail(settings: Settings, database: Database) -> AuditTrail:
+    """The log of an installation; its key is made at the first start."""
+    key = secret_key(settings.home, KEY, "what was recorded before then counts as changed")
+    return AuditTrail(database, key, AuditHead(settings.home), max_bytes=settings.inbox.max_bytes // _SHARE)
