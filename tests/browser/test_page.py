@@ -38,6 +38,7 @@ PAGES = {
     "schedules": "Cron and timers",
     "logs": "Logs",
     "metrics": "Metrics",
+    "audit": "Audit log",
     "settings": "Settings",
 }
 
