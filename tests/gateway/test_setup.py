@@ -62,10 +62,10 @@ class Install:
         """`events --json`, decoded."""
         return [json.loads(line) for line in self.run("events", "--json", *arguments).splitlines()]
 
-    def openclaw(self, *arguments: str) -> None:
+    def openclaw(self, *arguments: str, seconds: float = 180) -> None:
         """Run `openclaw`."""
         command = [str(self.gateway.prefix.openclaw), *arguments]
-        subprocess.run(command, env=self.gateway.env(), check=True, capture_output=True, timeout=180)
+        subprocess.run(command, env=self.gateway.env(), check=True, capture_output=True, timeout=seconds)
 
     def turn(self, message: str) -> None:
         """Run a turn on the Gateway."""

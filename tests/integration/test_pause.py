@@ -176,11 +176,15 @@ def test_commands_pause_and_resume_and_say_what_is_paused(bus: Bus) -> None:
     assert json.loads(run("pause", "--route", "door bell", "--json").stdout)["pauses"][1]["route"] == "door bell"
     status = " ".join(run("status").stdout.split())
     assert "all turns are paused by the command line" in status
-    assert "route door bell is paused by the command line" in status
+    assert "the route 'door bell' is paused by the command line" in status
     assert "paused" in run("routes").stdout
     doctor = [one for one in json.loads(run("doctor", "--json").stdout)["findings"] if one["check"] == "paused"]
     assert [one["state"] for one in doctor] == ["note", "note"]
     assert "`openclaw-nats resume --route 'door bell'`" in doctor[1]["fix"]
+    assert doctor[1]["text"].startswith("the route 'door bell' is paused by the command line since 20")
+    assert doctor[1]["text"].endswith(", until it is resumed")
+    assert ", until 20" in doctor[0]["text"]
+    assert doctor[0]["text"].endswith(": holidays")
     assert "resumed" in run("resume").stdout
     again = run("resume")
     assert again.returncode == 2

@@ -13,6 +13,7 @@ from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.route import parse
 from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.inbound.target import parse_target, target_problem
+from openclaw_nats.ports import Wake
 from openclaw_nats.storage.database import Database
 
 MAIN_ONLY = Agents(ids=("main",), default="main")
@@ -118,3 +119,21 @@ async def test_a_new_default_agent_moves_what_names_none_also_after_a_restart(tm
     assert book.named("r")[0].target.session == "agent:jarvis:main"
     book._database.close()
     assert _book(tmp_path).named("r")[0].target.session == "agent:jarvis:main"
+
+
+async def test_routes_and_the_routes_of_jobs_and_timers_have_room_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openclaw_nats.inbound.route_book.MAX_ROUTES", 2)
+    monkeypatch.setattr("openclaw_nats.inbound.route_book.MAX_WAKES", 3)
+    book = _book(tmp_path)
+    for number in range(3):
+        await book.put_wake(Wake(f"cron/{number}", f"agent.events.cron.{number}", "main", "Look."))
+    for name in ("a", "b"):
+        await book.save(_route("main", name))
+    with pytest.raises(InvalidRoute, match="there are 2 routes already"):
+        await book.save(_route("main", "c"))
+    with pytest.raises(InvalidRoute, match="there are 3 jobs and timers that wake somebody already"):
+        await book.put_wake(Wake("cron/x", "agent.events.cron.x", "main", "Look."))
+    await book.save(_route("agent:main:other", "a"))  # what is there is changed as before
+    await book.put_wake(Wake("cron/0", "agent.events.cron.0", "main", "Look twice."))

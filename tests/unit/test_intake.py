@@ -1,8 +1,9 @@
-"""Whether the intake takes what it was given, by the lease of its name."""
+"""What the intake makes of what it is given: by the lease of its name, and of what pretends to be the Gateway's."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from openclaw_nats.inbound.loop_guard import LoopGuard
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.ports import Delivered, OpenGate, Standing
-from openclaw_nats.storage import inbox
+from openclaw_nats.storage import inbox, listing
 from openclaw_nats.storage.database import Database
 
 
@@ -80,26 +81,33 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
     await asyncio.to_thread(found.close)
 
 
-async def test_what_came_after_the_lease_was_lost_is_left_to_whoever_has_it(database: Database) -> None:
-    gate = Gate()
-    source = Source(gate)
+async def _intake(database: Database, source: Source, gate: Gate, pattern: str) -> tuple[Intake, LoopGuard]:
+    """An intake with one route, to a subject, and its loop guard."""
     limits = tuple(Limit(name, 1000, 3600) for name in ("a", "b", "c"))
     flow = FlowControl(Budgets(limits[:2], limits[2], ()), 100_000, lambda: 0.0)
     book = RouteBook(database, source, flow)
     target = {"kind": "subject", "subject": "agent.events.copies"}
-    await book.save({"name": "r", "pattern": "agent.events.custom.>", "target": target})
+    await book.save({"name": "r", "pattern": pattern, "target": target})
+    guard = LoopGuard(8)
     intake = Intake(
         source=source,
         database=database,
         book=book,
         flow=flow,
-        guard=LoopGuard(8),
+        guard=guard,
         judge=Judge(),
         documents=Documents(database),
         meters=InboundMeters(CollectorRegistry()),
         wake=lambda: None,
         gate=gate,
     )
+    return intake, guard
+
+
+async def test_what_came_after_the_lease_was_lost_is_left_to_whoever_has_it(database: Database) -> None:
+    gate = Gate()
+    source = Source(gate)
+    intake, _ = await _intake(database, source, gate, "agent.events.custom.>")
     task = asyncio.create_task(intake.run())
     async with asyncio.timeout(10):
         while gate.allowed:  # noqa: ASYNC110
@@ -114,3 +122,24 @@ async def test_what_came_after_the_lease_was_lost_is_left_to_whoever_has_it(data
     await asyncio.gather(task, return_exceptions=True)
     assert source.subscribed == 2
     assert [one.order for _, _, one in await database.read(inbox.waiting)] == [2]
+
+
+async def test_a_forged_event_that_is_deep_is_dropped_as_forged_and_the_loop_guard_says_nothing(
+    database: Database,
+) -> None:
+    gate = Gate()
+    intake, guard = await _intake(database, Source(gate), gate, "agent.events.>")
+    stopped: list[tuple[str, str, int]] = []
+    guard.on_stop = lambda route, subject, hops: stopped.append((route, subject, hops))
+
+    def deep(number: int, subject: str, *, believed: bool) -> Delivered:
+        event = {"specversion": "1.0", "id": str(number), "source": "s", "type": "t", "subject": subject, "hops": 50}
+        at = 1_700_000_000_000_000_000 + number
+        message = StoredMessage(number, subject, {}, json.dumps(event).encode(), at, 0, believed=believed)
+        return Delivered(message, "reply")
+
+    await intake.take([deep(1, "agent.events.tool.exec.failed", believed=False)])
+    assert (await database.read(listing.states))["dropped"] == 1
+    assert (guard.stopped, stopped) == (0, [])
+    await intake.take([deep(2, "agent.events.tool.exec.failed", believed=True)])
+    assert (guard.stopped, stopped) == (1, [("r", "agent.events.tool.exec.failed", 50)])

@@ -157,14 +157,9 @@ def _show_schedules(schedules: dict[str, Any]) -> None:
 
 def paused(pauses: list[dict[str, Any]]) -> list[str]:
     """What to say of each pause."""
-    said = []
-    for one in pauses:
-        route = one.get("route")
-        what = f"route {route} is" if route else "everything is" if one["everything"] else "all turns are"
-        until = f"until {moment(one['until'])}" if one.get("until") else "until it is resumed"
-        reason = f": {one['reason']}" if one["reason"] else ""
-        said.append(f"{what} paused by {one['madeBy']} since {moment(one['since'])}, {until}{reason}")
-    return said
+    from openclaw_nats.health.pause_text import pause_text
+
+    return [pause_text(one, moment) for one in pauses]
 
 
 def costs(budgets: list[dict[str, Any]]) -> list[str]:

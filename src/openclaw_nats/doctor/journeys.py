@@ -11,6 +11,7 @@ from typing import Any
 
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
 from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.health.pause_text import pause_text
 from openclaw_nats.terminal_text import plural
 
 Call = Callable[[str, str, Any], Any]
@@ -113,10 +114,8 @@ def way_to_agents(delivery: dict[str, Any]) -> Iterator[Finding]:
         )
     for one in delivery.get("pauses", []):
         route = one.get("route")
-        what = f"the route {route!r} is" if route else "everything is" if one["everything"] else "all turns are"
         fix = "`openclaw-nats resume" + (f" --route {shlex.quote(route)}" if route else "") + "` ends it."
-        reason = f": {one['reason']}" if one["reason"] else ""
-        yield note("paused", f"{what} paused by {one['madeBy']} since {one['since']}{reason}; events wait", fix)
+        yield note("paused", pause_text(one), fix)
     for one in delivery.get("openBreakers", []):
         fix = "Is it up, and its address right? Events wait (`openclaw-nats pending`) and are tried again."
         yield problem("delivery", f"deliveries to {one['target']} are paused: {one['lastError']}", fix)

@@ -239,16 +239,17 @@ class Intake:
                 if judged is None:
                     continue
                 key = judged
-            row = self._row(message, decoded, route, reason, key)
-            if forged:
-                row.state, row.reason = "dropped", FORGED
-            rows.append(row)
+            rows.append(self._row(message, decoded, route, reason, key, forged=forged))
         return rows
 
-    def _row(self, message: StoredMessage, decoded: Decoded, route: Route, reason: str, key: str) -> NewDelivery:
+    def _row(
+        self, message: StoredMessage, decoded: Decoded, route: Route, reason: str, key: str, *, forged: bool
+    ) -> NewDelivery:
         hops = self._guard.hops_of(decoded.runid, decoded.hops)
         state = "dead" if reason else "pending"
-        if not reason and hops > self._guard.max_hops:
+        if forged:  # before the loop guard, which has nothing to stop here and nothing to report
+            state, reason = "dropped", FORGED
+        elif not reason and hops > self._guard.max_hops:
             state, reason = "dropped", self._guard.stop(route.name, message.subject, hops)
         late = too_late(message.headers, message.time / 1e9)
         if state == "pending" and late is not None:

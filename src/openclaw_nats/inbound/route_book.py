@@ -35,7 +35,7 @@ from openclaw_nats.url_secrets import MASK, unmasked
 log = structlog.get_logger(__name__)
 
 MAX_ROUTES = 5000
-MAX_OWNED = 20_000  # with those of jobs and timers
+MAX_WAKES = 15_000  # routes of jobs and timers, which are counted apart: neither takes the other's room
 _TRIED = {"pattern", "when", "filter", "flow"}  # what a route's conditions depend on
 _GUARDED = {"tools", "guard"}
 _AGENTS = "the gateway's agents"
@@ -320,8 +320,8 @@ class RouteBook:
         check_trusted(document, self._routes[number].document if number is not None else None)
         document = self._with_secret(document, self._routes.get(number or 0))
         old = self._routes.get(number) if number is not None else None
-        if old is None and len(self._routes) >= (MAX_OWNED if owner else MAX_ROUTES):
-            raise InvalidRoute(f"there are {MAX_ROUTES} routes already")
+        if old is None:
+            self._check_room(owner)
         after = old.after_sequence if old is not None else 0
         if old is None or old.pattern != document.pattern or (document.enabled and not old.document.enabled):
             after = (await self._source.position())[1]
@@ -341,6 +341,12 @@ class RouteBook:
         self._reindex()
         log.info("route.saved", route=document.name, new=old is None)
         return route, old is None
+
+    def _check_room(self, owner: str) -> None:
+        if owner and len(self._by_owner) >= MAX_WAKES:
+            raise InvalidRoute(f"there are {MAX_WAKES:,} jobs and timers that wake somebody already")
+        if not owner and len(self._by_name) >= MAX_ROUTES:
+            raise InvalidRoute(f"there are {MAX_ROUTES:,} routes already")
 
     @staticmethod
     def _with_secret(document: RouteDocument, old: Route | None) -> RouteDocument:
