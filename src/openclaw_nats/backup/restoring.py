@@ -118,7 +118,9 @@ class Restore:
 
 
 class _Noted(dict[str, str]):
-    """The streams that were made in a NATS which is not ours, also on disk: a restore that is killed leaves them."""
+    """By what the streams can be known that are made in a NATS which is not ours, also on disk: a restore that is
+    killed leaves them.
+    """
 
     def __init__(self, note: Path) -> None:
         super().__init__()
@@ -137,7 +139,7 @@ def remove_noted(note: Path) -> None:
         _remove(Options.from_settings(staging.settings_in(new, note.parent.parent)), found)
     except Unavailable as error:
         raise SetupError(
-            f"a restore was interrupted after NATS had {' and '.join(found)} from it; NATS can't be asked now: {error}",
+            f"a restore was interrupted when it had made {' and '.join(found)} in NATS, which can't be asked now: {error}",
             hint="Start NATS, then repeat this.",
         ) from error
 

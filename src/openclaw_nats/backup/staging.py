@@ -106,14 +106,19 @@ def _texts(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 async def restore_streams(connection: Connection, parts: Path, manifest: Manifest, made: dict[str, str]) -> list[str]:
-    """Put all streams into a NATS that has none of them; a line for each. `made` gets each stream as it is made."""
+    """Put all streams into a NATS that has none of them; a line for each.
+
+    `made` gets by what each stream can be known: before it is there its mark, then when it was made.
+    """
     lines = []
+    mark = secrets.token_hex(16)
     for stream in STREAMS:
         if stream not in manifest.streams:
             continue
         saved = manifest.streams[stream]
-        count, created = await streams.restore(connection, stream, parts / stream_file(stream), saved)
-        made[stream] = created
+        made[stream] = mark
+        count, made[stream] = await streams.restore(connection, stream, parts / stream_file(stream), saved, mark)
+        await streams.unmark(connection, stream)
         await streams.add_sources(connection, stream, saved, manifest.streams.get(SCHEDULES, {}))
         lines.append(f"{stream}: {count} messages")
     return lines

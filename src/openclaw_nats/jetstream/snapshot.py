@@ -28,6 +28,7 @@ _SECONDS = 30.0
 _LOOK_SECONDS = 0.2
 _SOURCE_SECONDS = 15.0
 _NOT_FOUND = 10059
+_MARK = "openclaw-nats-restore"
 # No message of a job or timer lies here: it only takes a sequence.
 _FILLER = "agent.schedules.filler"
 _MAX_FILLERS = 10_000
@@ -79,12 +80,16 @@ async def existing(connection: Connection, streams: Iterable[str]) -> list[str]:
     return found
 
 
-async def restore(connection: Connection, stream: str, file: Path, saved: dict[str, Any]) -> tuple[int, str]:
+async def restore(
+    connection: Connection, stream: str, file: Path, saved: dict[str, Any], mark: str
+) -> tuple[int, str]:
     """Make a stream of a file, without its sources; its messages, and when it was made, as the server says it.
 
+    It has `mark` in its metadata until `unmark`: whoever noted the mark knows it, even if this process ends now.
     Raises Unavailable, also when there is a stream of that name already; then there is none that was not there before.
     """
     config = {key: value for key, value in saved["config"].items() if key != "sources"}
+    config["metadata"] = {**(config.get("metadata") or {}), _MARK: mark}
     request = {"config": config, "state": saved["state"]}
     refused = f"stream {stream} can't be restored"
     answer = _right(await _api(connection, f"STREAM.RESTORE.{stream}", request), refused)
@@ -105,6 +110,13 @@ async def restore(connection: Connection, stream: str, file: Path, saved: dict[s
     done = _right(parse_reply(reply), refused)
     about = _right(await _api(connection, f"STREAM.INFO.{stream}"), refused)
     return int(done["state"]["messages"]), str(about["created"])
+
+
+async def unmark(connection: Connection, stream: str) -> None:
+    """Take the mark of `restore` from a stream; raise Unavailable."""
+    config = _right(await _api(connection, f"STREAM.INFO.{stream}"), f"stream {stream}")["config"]
+    config["metadata"] = {key: value for key, value in (config.get("metadata") or {}).items() if key != _MARK}
+    _right(await _api(connection, f"STREAM.UPDATE.{stream}", config), f"stream {stream} can't be completed")
 
 
 async def add_sources(connection: Connection, stream: str, saved: dict[str, Any], schedules: dict[str, Any]) -> None:
@@ -137,9 +149,11 @@ async def add_sources(connection: Connection, stream: str, saved: dict[str, Any]
 
 
 async def remove(connection: Connection, streams: dict[str, str]) -> None:
-    """Remove streams, if they are still those that were made at that moment."""
-    for stream, created in streams.items():
-        if (await _api(connection, f"STREAM.INFO.{stream}")).get("created") == created:
+    """Remove streams, if they are still those that were made at that moment, or have that mark (see `restore`)."""
+    for stream, known_by in streams.items():
+        about = await _api(connection, f"STREAM.INFO.{stream}")
+        mark = (about.get("config", {}).get("metadata") or {}).get(_MARK)
+        if known_by in (about.get("created"), mark):
             await _api(connection, f"STREAM.DELETE.{stream}")
 
 
