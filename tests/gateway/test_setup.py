@@ -26,9 +26,10 @@ pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
 
 
 class Install:
-    """A running Gateway without us, and our command on it."""
+    """A running Gateway without us, and our command on it. `seconds` is how long each command may take."""
 
-    def __init__(self, folder: Path, version: str) -> None:
+    def __init__(self, folder: Path, version: str, seconds: float = 180) -> None:
+        self.seconds = seconds
         self.gateway = Gateway(prefix(version), folder / "openclaw")
         self.home = self.gateway.state / "nats"
         self.ports = ["--sidecar-port", str(free_port()), "--nats-port", str(free_port())]
@@ -41,7 +42,7 @@ class Install:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=self.seconds,
             check=False,
         )
         assert done.returncode == code, f"{arguments}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -62,10 +63,10 @@ class Install:
         """`events --json`, decoded."""
         return [json.loads(line) for line in self.run("events", "--json", *arguments).splitlines()]
 
-    def openclaw(self, *arguments: str, seconds: float = 180) -> None:
+    def openclaw(self, *arguments: str) -> None:
         """Run `openclaw`."""
         command = [str(self.gateway.prefix.openclaw), *arguments]
-        subprocess.run(command, env=self.gateway.env(), check=True, capture_output=True, timeout=seconds)
+        subprocess.run(command, env=self.gateway.env(), check=True, capture_output=True, timeout=self.seconds)
 
     def turn(self, message: str) -> None:
         """Run a turn on the Gateway."""

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.gateway, pytest.mark.timeout(900)]
 ORDINARY = ("2026.3.1", "2026.6.11", "2026.9.6")
 ALL = ("2026.3.31", "2026.4.15", "2026.4.29", "2026.5.28", "2026.6.35", "2026.7.35", "2026.8.2")
 # At its first turn it copies and loads all bundled plugins, which takes it more than ten minutes on two cores.
-FIRST_TURN_SECONDS = {"2026.4.29": 2400}
+SLOW_SECONDS = {"2026.4.29": 2400}
 # Their Gateways let only paired devices order turns, which `openclaw agent` is and our client is not, and run no
 # command without an approval.
 ASKS_FIRST = ("2026.3.31", "2026.4.15", "2026.4.29")
@@ -35,12 +35,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test a release."""
     versions = [*ORDINARY, *(ALL if metafunc.config.getoption("versions") else ())]
     versions.sort(key=lambda one: [int(part) for part in one.split(".")])
-    marks = {name: [pytest.mark.timeout(900 + seconds)] for name, seconds in FIRST_TURN_SECONDS.items()}
+    marks = {name: [pytest.mark.timeout(900 + seconds)] for name, seconds in SLOW_SECONDS.items()}
     metafunc.parametrize("version", [pytest.param(one, marks=marks.get(one, [])) for one in versions])
 
 
 def test_setup_events_delivery_doctor_uninstall(version: str, tmp_path: Path) -> None:
-    with contextlib.contextmanager(running)(Install(tmp_path, version)) as install:
+    with contextlib.contextmanager(running)(Install(tmp_path, version, SLOW_SECONDS.get(version, 180))) as install:
         config = install.gateway.config_path.read_bytes()
         out = install.run("setup", "--yes", *install.ports)
         if version.startswith(LOADS_PLUGINS_AT_THE_START_ONLY):
@@ -59,8 +59,7 @@ def test_setup_events_delivery_doctor_uninstall(version: str, tmp_path: Path) ->
 
 def _events(install: Install) -> None:
     # A Gateway of 2026.3 restarts itself when it sees a new plugin, and again when its hooks change.
-    seconds = FIRST_TURN_SECONDS.get(install.gateway.prefix.version, 60)
-    wait_until(lambda: _takes_a_turn(install, seconds), seconds, "a turn")
+    wait_until(lambda: _takes_a_turn(install), max(60, SLOW_SECONDS.get(install.gateway.prefix.version, 0)), "a turn")
     failed = f"tool.{_tool(install)}.failed"
     wanted = {"agent.events.agent.run_ended", "agent.events.llm.output", f"agent.events.{failed}"}
     wait_until(lambda: wanted <= {event["subject"] for event in install.events()}, 60, f"{wanted} among the events")
@@ -71,13 +70,12 @@ def _tool(install: Install) -> str:
     return "read" if install.gateway.prefix.version in ASKS_FIRST else "exec"
 
 
-def _takes_a_turn(install: Install, seconds: float) -> bool:
+def _takes_a_turn(install: Install) -> bool:
     calls = {"exec": '{"command":"exit 3"}', "read": '{"path":"/nowhere"}'}
     message = f"!call {_tool(install)} {calls[_tool(install)]}"
     try:
         if install.gateway.prefix.version in ASKS_FIRST:
-            arguments = ["--agent", "main", "--message", message, "--timeout", str(seconds)]
-            install.openclaw("agent", *arguments, seconds=max(180, seconds))
+            install.openclaw("agent", "--agent", "main", "--message", message, "--timeout", str(install.seconds))
         else:
             install.turn(message)
     except (aiohttp.ClientError, subprocess.CalledProcessError):

@@ -1,4 +1,4 @@
-"""A restore into a NATS that is not ours, killed at each step there: nothing of it stays, and it works when repeated."""
+"""A restore into a NATS that is not ours, killed at each step: nothing of it stays there, and it can be repeated."""
 
 from __future__ import annotations
 

@@ -112,6 +112,10 @@ def test_a_wrong_value_changes_nothing(path: Path, before: str) -> None:
         (b"# \xff\n", "is not UTF-8 text (at byte 3)"),
         (b"sidecar = 1\n", "can't be changed automatically: sidecar is no table"),
         (b"[[sidecar]]\nport = 1\n", "can't be changed automatically: sidecar is no table"),
+        (b"x = " + b"[" * 100_000, "is not valid TOML: it is nested too deeply"),
+        (b"x = " + b"[" * 300 + b"]" * 300, "can't be changed automatically"),
+        (b"a." * 50_000 + b"b = 1", "is not valid TOML: a key has more than 100 parts"),
+        (b"x = " + b"9" * 5000, "is not valid TOML"),
     ],
 )
 def test_a_broken_file_is_told_in_one_line_and_stays(path: Path, before: bytes, words: str) -> None:

@@ -139,7 +139,7 @@ def remove_noted(note: Path) -> None:
         _remove(Options.from_settings(staging.settings_in(new, note.parent.parent)), found)
     except Unavailable as error:
         raise SetupError(
-            f"a restore was interrupted when it had made {' and '.join(found)} in NATS, which can't be asked now: {error}",
+            f"a restore was interrupted that had made {' and '.join(found)} in NATS, which can't be asked now: {error}",
             hint="Start NATS, then repeat this.",
         ) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from openclaw_nats.cli.targets import target_of
 from openclaw_nats.cli.times import moment
 from openclaw_nats.cli.unreadable import tell_unreadable
 from openclaw_nats.terminal_text import plural, to_json
+from openclaw_nats.text_formats import from_json
 
 _ROUTES_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -307,7 +307,7 @@ def _text(text: str, option: str) -> str:
 
 def _json(text: str, option: str) -> Any:
     try:
-        return json.loads(_text(text, option))
+        return from_json(_text(text, option))
     except ValueError as error:
         raise click.BadParameter(f"not valid JSON: {error}", param_hint=option) from None
 

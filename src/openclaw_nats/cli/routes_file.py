@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from openclaw_nats.contract.command_line import RouteChange
 from openclaw_nats.errors import SettingsError
+from openclaw_nats.text_formats import from_json, from_toml
 from openclaw_nats.url_secrets import MASK, masked
 
 _KINDS: dict[str, Literal["add", "change", "remove"]] = {"+": "add", "~": "change", "-": "remove"}
@@ -56,8 +56,8 @@ def read(path: Path) -> list[dict[str, Any]]:
     """The routes in a TOML file, or in JSON as `routes export --json` writes it; raise SettingsError with the place."""
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
-        found = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        found = from_json(text) if text.lstrip().startswith("{") else from_toml(text)
+    except ValueError as error:
         raise SettingsError(f"{path} is not valid TOML or JSON: {error}") from None
     routes = found.pop("route", None) or found.pop("routes", [])
     if found or not isinstance(routes, list):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +11,7 @@ import click
 from openclaw_nats.cli.deliveries import client
 from openclaw_nats.cli.instructions import instruction_of, instruction_options
 from openclaw_nats.cli.targets import target_of
+from openclaw_nats.text_formats import from_json
 
 every_gateway = click.option("--all", "every", is_flag=True, help="Also those of other Gateways on this NATS.")
 from_option = click.option("--from", "gateway", required=True, metavar="ID", help="The gateway.id that it belongs to.")
@@ -68,7 +68,7 @@ def path_of(kind: str, name: str, action: str = "") -> str:
 def json_of(text: str, option: str) -> Any:
     """JSON from an option; `@FILE` reads a file."""
     try:
-        return json.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
+        return from_json(Path(text[1:]).read_text() if text.startswith("@") else text)
     except OSError as error:
         raise click.UsageError(f"{option}: {text[1:]} can't be read: {error.strerror}") from None
     except ValueError as error:

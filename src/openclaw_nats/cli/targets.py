@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
+
+from openclaw_nats.text_formats import from_json
 
 
 def target_of(text: str, option: str = "TARGET") -> Any:
     """A target for the API: `main`, a session key, `agent:ID`, `wake[:ID]`, an address, `subject:SUBJECT`, or JSON."""
     if text.startswith("{"):
         try:
-            return json.loads(text)
+            return from_json(text)
         except ValueError as error:
             raise click.BadParameter(f"not valid JSON: {error}", param_hint=option) from None
     if text.startswith(("http://", "https://")):

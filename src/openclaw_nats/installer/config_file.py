@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from tomlkit.toml_document import TOMLDocument
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.service.files import write_private
 from openclaw_nats.settings import check_value, read_toml
+from openclaw_nats.text_formats import from_toml
 
 _HEADER = "# Settings of openclaw-nats. `openclaw-nats config` lists all of them with their meaning.\n"
 
@@ -28,8 +28,8 @@ def set_values(path: Path, values: Mapping[str, str]) -> bool:
     old = path.read_bytes().decode("utf-8-sig") if path.exists() else _HEADER
     try:
         text = _changed(old, changes)
-        right = tomllib.loads(text)
-    except (TOMLKitError, tomllib.TOMLDecodeError, ValueError, TypeError, KeyError) as error:
+        right = from_toml(text)
+    except (TOMLKitError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise _by_hand(path, str(error)) from None
     for name, value in changes.items():
         _put(found, name, value)

@@ -80,9 +80,7 @@ async def existing(connection: Connection, streams: Iterable[str]) -> list[str]:
     return found
 
 
-async def restore(
-    connection: Connection, stream: str, file: Path, saved: dict[str, Any], mark: str
-) -> tuple[int, str]:
+async def restore(connection: Connection, stream: str, file: Path, saved: dict[str, Any], mark: str) -> tuple[int, str]:
     """Make a stream of a file, without its sources; its messages, and when it was made, as the server says it.
 
     It has `mark` in its metadata until `unmark`: whoever noted the mark knows it, even if this process ends now.

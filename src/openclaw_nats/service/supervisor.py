@@ -217,8 +217,9 @@ def _locked(where: Locations):  # type: ignore[no-untyped-def]
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
+        pid = running_pid(where)  # None when it began a moment ago
         raise SetupError(
-            f"openclaw-nats is already running for {where.home} (process {running_pid(where)})",
+            f"openclaw-nats is already running for {where.home}" + (f" (process {pid})" if pid else ""),
             hint="`openclaw-nats stop` stops it.",
         ) from None
     try:

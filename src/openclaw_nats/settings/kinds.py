@@ -6,7 +6,6 @@ whose text completes "… must be".
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from zoneinfo import ZoneInfo
 from openclaw_nats.errors import InvalidSubject
 from openclaw_nats.events.subjects import check_nats_subject, check_pattern
 from openclaw_nats.settings.units import format_duration, format_size, parse_duration, parse_size
+from openclaw_nats.text_formats import from_json
 
 Value = TypeVar("Value")
 Word = TypeVar("Word", bound=str)
@@ -105,10 +105,17 @@ def _flag(value: object) -> bool:
 
 def _list(value: object) -> list[object]:
     if isinstance(value, str):
-        value = json.loads(value) if value.startswith("[") else [part.strip() for part in value.split(",") if part]
+        value = _json_list(value) if value.startswith("[") else [part.strip() for part in value.split(",") if part]
     if not isinstance(value, list):
         raise ValueError("a list")
     return value
+
+
+def _json_list(text: str) -> object:
+    try:
+        return from_json(text)
+    except ValueError as error:
+        raise ValueError(f"a list: {error}") from None
 
 
 def _token(value: object) -> str:

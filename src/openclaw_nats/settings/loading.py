@@ -7,7 +7,6 @@ Order, the later wins: default, `config.toml`, environment. Each setting `sectio
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +17,10 @@ from openclaw_nats.settings import foreign_variables
 from openclaw_nats.settings.foreign_variables import Raw
 from openclaw_nats.settings.model import DEFAULT, Settings
 from openclaw_nats.settings.registry import REGISTRY, changed, exists, find, nearest
+from openclaw_nats.text_formats import from_toml
 from openclaw_nats.url_secrets import masked_in
+
+_SHOWN = 200  # characters of a wrong value
 
 
 def load(
@@ -65,8 +67,8 @@ def check_value(name: str, text: str) -> object:
     """Parse one setting given as text, as `config set` takes it; return what belongs into TOML."""
     find(name)
     try:
-        value: object = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value: object = from_toml(f"value = {text}")["value"]
+    except ValueError:
         value = text
     _parse(name, value, "the command line")
     return value
@@ -76,23 +78,23 @@ def _parse(name: str, value: object, origin: str) -> object:
     try:
         return find(name).parse(value)
     except (ValueError, TypeError) as error:
-        given = masked_in(repr(value))  # a password may stand in an address
+        given = masked_in(repr(value))[:_SHOWN]  # a password may stand in an address
         raise SettingsError(f"{name} is {given} (from {origin}), but must be {error}") from None
 
 
 def read_toml(path: Path) -> dict[str, object]:
     """What `config.toml` says, empty without one; raise SettingsError when it can't be read or is no TOML."""
     try:
-        return tomllib.loads(path.read_text("utf-8-sig"))
+        return from_toml(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         return {}
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(
-            f"{path} is not valid TOML: {error}", hint="Fix that line, or move the file away."
-        ) from None
     except UnicodeDecodeError as error:
         raise SettingsError(
             f"{path} is not UTF-8 text (at byte {error.start + 1})", hint="Save it as UTF-8, or move the file away."
+        ) from None
+    except ValueError as error:
+        raise SettingsError(
+            f"{path} is not valid TOML: {error}", hint="Fix that line, or move the file away."
         ) from None
     except OSError as error:
         raise SettingsError(
