@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from openclaw_nats.inbound.route import parse
 from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.inbound.target import parse_target, target_problem
 from openclaw_nats.ports import Wake
+from openclaw_nats.storage import routes
 from openclaw_nats.storage.database import Database
 
 MAIN_ONLY = Agents(ids=("main",), default="main")
@@ -137,3 +139,32 @@ async def test_routes_and_the_routes_of_jobs_and_timers_have_room_apart(
         await book.put_wake(Wake("cron/x", "agent.events.cron.x", "main", "Look."))
     await book.save(_route("agent:main:other", "a"))  # what is there is changed as before
     await book.put_wake(Wake("cron/0", "agent.events.cron.0", "main", "Look twice."))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ab\u202edoor",
+        "x\x9b31mred",
+        "do\u200bor",
+        "\u2066x\u2069",
+        "a\u2028b",
+        "a\U000e0041b",
+        "\ufeffdoor",
+        "a\ue000b",
+    ],
+)
+async def test_the_name_of_a_new_route_shows_what_it_is_and_older_ones_stay(tmp_path: Path, name: str) -> None:
+    book = _book(tmp_path)
+    with pytest.raises(InvalidRoute, match="name holds a character that is not seen") as refused:
+        await book.save(_route("main", name))
+    assert str(refused.value).isprintable()
+    for right in ("דלת", "👨\u200d👩\u200d👧", "Tür 3, 中"):
+        await book.save(_route("main", right))
+    database = Database(tmp_path / "older" / "sidecar.db")
+    text = json.dumps(_route("main", name))
+    await database.write(lambda db: routes.save(db, name, text, 0, "", 1.0, ""))
+    older = RouteBook(database, _Stream(), FlowControl(Budgets((), None), 1000))  # type: ignore[arg-type]
+    older.load()
+    await older.save(_route("agent:main:other", name))
+    assert older.named(name)[0].target.session == "agent:main:other"

@@ -30,6 +30,7 @@ from openclaw_nats.storage import inbox, listing, routes
 from openclaw_nats.storage.database import Connection, Database
 from openclaw_nats.storage.routes import StoredRoute
 from openclaw_nats.storage.rows import OPEN
+from openclaw_nats.terminal_text import plain
 from openclaw_nats.url_secrets import MASK, unmasked
 
 log = structlog.get_logger(__name__)
@@ -322,6 +323,8 @@ class RouteBook:
         old = self._routes.get(number) if number is not None else None
         if old is None:
             self._check_room(owner)
+            if not owner:
+                _check_visible(document.name)
         after = old.after_sequence if old is not None else 0
         if old is None or old.pattern != document.pattern or (document.enabled and not old.document.enabled):
             after = (await self._source.position())[1]
@@ -417,6 +420,14 @@ def _saving(document: RouteDocument, old: Route | None) -> Act:
 def _guarded(document: RouteDocument) -> RouteDocument:
     """A route that is saved has a guard: only those from before there was one, which say nothing, have none."""
     return document if document.guard is not None else msgspec.structs.replace(document, guard="ask")
+
+
+def _check_visible(name: str) -> None:
+    """Refuse the name of a new route that does not show what it is; those of older versions stay."""
+    if (shown := plain(name)) != name:
+        raise InvalidRoute(
+            f"name holds a character that is not seen, or that changes how others are: {shown}", field="name"
+        )
 
 
 async def _nobody_answers() -> bool:
