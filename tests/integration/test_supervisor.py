@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -115,6 +116,20 @@ def test_sigterm_stops_everything_and_sigkill_leaves_no_orphan(up: Up) -> None:
     up.process.kill()
     up.process.wait(10)
     wait_until(lambda: not [pid for pid in pids if _alive(pid)], what="the children to end")
+
+
+def test_no_process_writes_a_core_file_whatever_the_shell_allows(up: Up) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        up.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+    assert up.process is not None
+    pids = {**up.pids(), "up": up.process.pid}
+    assert {name: resource.prlimit(pid, resource.RLIMIT_CORE)[0] for name, pid in pids.items()} == dict.fromkeys(
+        pids, 0
+    )
 
 
 def test_two_supervisors_do_not_share_a_state_directory(up: Up) -> None:

@@ -69,7 +69,7 @@ from openclaw_nats.service import logs
 from openclaw_nats.service.audit_files import audit_trail
 from openclaw_nats.service.beginning import Beginning
 from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
-from openclaw_nats.service.files import write_private
+from openclaw_nats.service.files import write_no_core_files, write_private
 from openclaw_nats.service.identity_key import identity_key
 from openclaw_nats.service.inbound_parts import Inbound, build_inbound
 from openclaw_nats.service.schedule_parts import Schedules, build_schedules
@@ -365,6 +365,7 @@ async def serve(settings: Settings) -> None:
 
 def main() -> None:
     """Entry point of the process; prints a one-line error and exits 1 when it can't start."""
+    write_no_core_files()
     try:
         settings = load()
         logs.configure(settings.log.level, settings.home / "logs" / "sidecar.log")

@@ -27,7 +27,7 @@ from typing import IO
 from openclaw_nats.errors import OpenClawNatsError, SetupError
 from openclaw_nats.locations import Locations
 from openclaw_nats.service import nats_config
-from openclaw_nats.service.files import write_private
+from openclaw_nats.service.files import write_no_core_files, write_private
 from openclaw_nats.settings import Settings, load
 
 _BACKOFF = (0.1, 0.5, 1.0, 2.0, 5.0)
@@ -80,6 +80,7 @@ class Supervisor:
 
         Raises SetupError when another supervisor has this state directory.
         """
+        write_no_core_files()
         with _locked(self._where):
             self._where.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
             loop = asyncio.get_running_loop()
