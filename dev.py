@@ -88,6 +88,9 @@ def ensure_venv() -> None:
     stamp = VENV / ".stamp"
     if stamp.exists() and stamp.read_text() == wanted and PYTHON.exists():
         return
+    if Path(sys.prefix).resolve() == VENV.resolve():  # started from within it: it can't make itself again
+        base = str(getattr(sys, "_base_executable", sys.executable))
+        os.execv(base, [base, *sys.argv])
     began = time.monotonic()
     say("setting up .dev/venv (the first time takes a minute)")
     shutil.rmtree(VENV, ignore_errors=True)

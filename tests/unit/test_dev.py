@@ -53,6 +53,29 @@ def test_a_python_without_pip_is_told_so_at_once(tmp_path: Path) -> None:
     assert "has no pip" in done.stderr
 
 
+def test_the_environment_that_it_runs_in_is_made_again_by_the_python_that_made_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[str, list[str]]] = []
+
+    def execv(path: str, arguments: list[str]) -> None:
+        begun.append((path, arguments))
+        raise SystemExit
+
+    (tmp_path / "lock").write_text("another one")
+    monkeypatch.setattr(dev, "VENV", Path(sys.prefix))
+    monkeypatch.setattr(dev, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr("sys.argv", ["dev.py", "check"])
+    monkeypatch.setattr("os.execv", execv)
+    monkeypatch.setattr("shutil.rmtree", lambda *given, **named: pytest.fail("it removed what it runs in"))
+    with pytest.raises(SystemExit):
+        dev.ensure_venv()
+    (path, arguments), *more = begun
+    assert not more
+    assert arguments == [path, "dev.py", "check"]
+    assert Path(sys.prefix) not in Path(path).parents
+
+
 def test_ci_runs_the_readmes_command_and_nothing_else() -> None:
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
     commands = [line for line in lines if line and not line.startswith("#")]
