@@ -18,7 +18,7 @@ from typing import Any
 from openclaw_nats.errors import SetupError
 from openclaw_nats.installer.passed_on import environment_of
 from openclaw_nats.locations import Locations
-from openclaw_nats.service.supervisor import running_pid
+from openclaw_nats.service.supervisor_lock import running_pid
 
 
 class Launchd:

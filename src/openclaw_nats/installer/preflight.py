@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from openclaw_nats import port_holder
 from openclaw_nats.errors import SetupError
-from openclaw_nats.installer import nats_check, node_version
+from openclaw_nats.installer import node_version
 from openclaw_nats.installer.openclaw import OpenClaw
 from openclaw_nats.installer.setup import Setup
 from openclaw_nats.locations import Locations
-from openclaw_nats.service.supervisor import running_pid
+from openclaw_nats.service.supervisor_lock import running_pid
 
 OLDEST_OPENCLAW = (2026, 3)
 
@@ -42,6 +42,8 @@ def problems(setup: Setup, service_kind: str) -> list[Problem]:
     found += _ports(setup, service_kind)
     if not setup.managed:
         try:
+            from openclaw_nats.installer import nats_check  # half of a command's start, and only needed here
+
             nats_check.check(setup.wanted_settings())
         except SetupError as error:
             found.append(Problem("NATS", str(error), error.hint))

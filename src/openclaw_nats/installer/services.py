@@ -17,7 +17,7 @@ from openclaw_nats.installer.launchd import Launchd
 from openclaw_nats.installer.passed_on import environment_of
 from openclaw_nats.locations import Locations
 from openclaw_nats.service.quoting import systemd_command, systemd_text, systemd_word
-from openclaw_nats.service.supervisor import running_pid
+from openclaw_nats.service.supervisor_lock import running_pid
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 30.0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import hmac
 import itertools
 import json
@@ -34,6 +33,7 @@ from openclaw_nats.events.seals import Seals
 from openclaw_nats.jetstream.client import SturdyClient
 from openclaw_nats.jetstream.payload_limit import PayloadLimit
 from openclaw_nats.jetstream.refusals import HINT, Refusals, in_words, may_not
+from openclaw_nats.jetstream.server_proof import server_proof
 from openclaw_nats.settings import NATS_NKEY, Settings
 
 log = structlog.get_logger(__name__)
@@ -129,11 +129,6 @@ def _identity(text: str) -> dict[str, str]:
     """Who an address of NATS says we are: `user:password`, or a token, each percent-encoded as in any URL."""
     user, colon, password = text.partition(":")
     return {"user": unquote(user), "password": unquote(password)} if colon else {"token": unquote(user)}
-
-
-def server_proof(seed: str) -> str:
-    """What a nats-server of ours says once it has seen that we have the seed: a subject, in our user's permissions."""
-    return "openclaw-nats.proof." + hashlib.sha256(f"server proof\n{seed.strip()}".encode()).hexdigest()
 
 
 async def _check_server(client: Client, expected: str) -> None:

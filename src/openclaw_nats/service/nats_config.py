@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import nkeys
 
 from openclaw_nats.errors import SettingsError
-from openclaw_nats.jetstream.connection import server_proof
+from openclaw_nats.jetstream.server_proof import server_proof
 from openclaw_nats.locations import Locations
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.quoting import nats_name

@@ -11,7 +11,7 @@ from typing import Any
 from openclaw_nats.errors import SetupError
 from openclaw_nats.locations import Locations
 from openclaw_nats.service.files import write_private
-from openclaw_nats.service.supervisor import running_pid
+from openclaw_nats.service.supervisor_lock import running_pid
 
 _SECONDS = 30.0
 _POLL = 0.02

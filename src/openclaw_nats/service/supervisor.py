@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import fcntl
 import json
 import os
 import shutil
@@ -22,12 +21,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
-from openclaw_nats.errors import OpenClawNatsError, SetupError
+from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.locations import Locations
 from openclaw_nats.service import nats_config
 from openclaw_nats.service.files import write_no_core_files, write_private
+from openclaw_nats.service.supervisor_lock import alone
 from openclaw_nats.settings import Settings, load
 
 _BACKOFF = (0.1, 0.5, 1.0, 2.0, 5.0)
@@ -81,7 +80,7 @@ class Supervisor:
         Raises SetupError when another supervisor has this state directory.
         """
         write_no_core_files()
-        with _locked(self._where):
+        with alone(self._where):
             self._where.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -195,41 +194,6 @@ class Supervisor:
         }
         state = {"pid": os.getpid(), "restarts_itself": True, "children": children}
         write_private(self._where.state, json.dumps(state) + "\n")
-
-
-def running_pid(where: Locations) -> int | None:
-    """The process id of the supervisor that holds the lock; None when none runs."""
-    try:
-        with where.lock.open("r") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(file.read().strip() or 0) or None
-    except (FileNotFoundError, ValueError):
-        return None
-    return None
-
-
-@contextlib.contextmanager
-def _locked(where: Locations):  # type: ignore[no-untyped-def]
-    where.lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file: IO[str] = where.lock.open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        pid = running_pid(where)  # None when it began a moment ago
-        raise SetupError(
-            f"openclaw-nats is already running for {where.home}" + (f" (process {pid})" if pid else ""),
-            hint="`openclaw-nats stop` stops it.",
-        ) from None
-    try:
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-    finally:
-        file.close()
 
 
 async def _stop(child: Child) -> None:
