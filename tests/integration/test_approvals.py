@@ -8,18 +8,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from tests.support.approvals import SESSION, hand_over, reported
 from tests.support.inbound import ROOMY, Bus, running_bus
 from tests.support.processes import wait_until
-
-_numbers = count(1)
-SESSION = "agent:main:mail"
 
 
 @pytest.fixture(scope="module")
@@ -36,46 +33,6 @@ def bus(shared: Bus) -> Iterator[Bus]:
         shared.call("POST", f"/api/approvals/{one['id']}/deny", {})
     for one in shared.call("GET", "/api/routes")[1]["routes"]:
         shared.call("DELETE", f"/api/routes/{quote(one['name'])}")
-
-
-def reported(what: str = "refused", **more: Any) -> dict[str, Any]:
-    """What the plugin hands over."""
-    number = next(_numbers)
-    call: dict[str, Any] = {"command": f"touch /tmp/{number}"}
-    return {
-        "key": f"0197-key-{number:06}",
-        "what": what,
-        "agent": "main",
-        "session": SESSION,
-        "run": f"run-{number}",
-        "route": "mail",
-        "dispatch": "",
-        "tool": "exec",
-        "digest": f"sha256:{number}",
-        "arguments": call,
-        "size": 30,
-        "rule": f"exec({call['command']})",
-        **more,
-    }
-
-
-def hand_over(bus: Bus, *reports: dict[str, Any]) -> dict[str, Any]:
-    """As the plugin does: events of its spool."""
-    events = [
-        {
-            "specversion": "1.0",
-            "id": f"{one['key']}-{one['what']}",
-            "source": "openclaw://main",
-            "type": "openclaw.plugin.guarded_call",
-            "subject": "agent.events.plugin.guarded_call",
-            "time": "2026-11-27T00:00:00Z",
-            "data": one,
-        }
-        for one in reports
-    ]
-    status, answer = bus.call("POST", "/api/events", events)
-    assert status == 200, answer
-    return dict(answer)
 
 
 def approvals(bus: Bus, state: str = "pending") -> list[dict[str, Any]]:

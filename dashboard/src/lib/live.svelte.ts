@@ -113,6 +113,7 @@ class Live {
       delivery?.counts,
       delivery?.routes,
       delivery?.pauses,
+      delivery?.approvals,
       schedules?.jobs,
       schedules?.timers,
       state.health.status,

@@ -368,7 +368,7 @@ export interface components {
             text: string | null;
             attempts: number;
         };
-        /** @description Whether events reach their targets. What follows `lastError` is missing while the inbox can't be read. */
+        /** @description Whether events reach their targets. What follows `lastError` is missing while the inbox can't be read. `approvals` counts the guarded calls that wait for an answer. */
         DeliveryHealth: {
             reachable: boolean;
             lastError: string;
@@ -393,6 +393,7 @@ export interface components {
             costBudgets?: components["schemas"]["CostBudget"][];
             loopGuard?: components["schemas"]["LoopGuardHealth"];
             pauses?: components["schemas"]["Pause"][];
+            approvals?: number;
             plugin?: components["schemas"]["ChannelHealth"];
         };
         /** @description A page of changes, newest first; `cursor` asks for the next page. */

@@ -201,6 +201,8 @@ def _show_delivery(delivery: dict[str, Any]) -> None:
     line(f"Deliveries: {plural(delivery['routes'], 'route')}, by {way}; {counts or 'none yet'}")
     if inbox := delivery.get("inbox"):
         line(f"Inbox: {inbox['bytes'] / 1e6:.1f} MB of at most {inbox['maxBytes'] / 1e6:.0f} MB")
+    if count := delivery.get("approvals"):
+        step("!", f"{plural(count, 'call')} of tools waiting for your answer", "`openclaw-nats approvals` lists them")
     for text in paused(delivery.get("pauses", [])):
         step("!", text, "`openclaw-nats resume` ends it")
     for text in spent_budgets(delivery["budgets"]):

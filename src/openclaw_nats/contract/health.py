@@ -200,7 +200,10 @@ class ChannelHealth(Answer):
 
 
 class DeliveryHealth(Answer):
-    """Whether events reach their targets. What follows `lastError` is missing while the inbox can't be read."""
+    """Whether events reach their targets. What follows `lastError` is missing while the inbox can't be read.
+
+    `approvals` counts the guarded calls that wait for an answer.
+    """
 
     reachable: bool
     last_error: str
@@ -221,6 +224,7 @@ class DeliveryHealth(Answer):
     cost_budgets: list[CostBudget] | UnsetType = UNSET
     loop_guard: LoopGuardHealth | UnsetType = UNSET
     pauses: list[Pause] | UnsetType = UNSET
+    approvals: int | UnsetType = UNSET
     plugin: ChannelHealth | UnsetType = UNSET
 
 

@@ -10,6 +10,7 @@ from openclaw_nats.contract.deliveries import DeliveryCounts
 from openclaw_nats.gateway.channel import PluginChannel
 from openclaw_nats.gateway.hooks import Hooks
 from openclaw_nats.gateway.sender import GatewaySender
+from openclaw_nats.inbound.approvals import Approvals
 from openclaw_nats.inbound.delivery import Deliveries
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.forgeries import Forgeries
@@ -51,6 +52,7 @@ class DeliveriesReport:
     takeover: Takeover
     space: InboxSpace
     pauses: Pauses
+    approvals: Approvals
     forgeries: Forgeries
     more_notes: Callable[[], str] = lambda: ""
 
@@ -88,6 +90,7 @@ class DeliveriesReport:
             budgets=self.notices.budgets,
             cost_budgets=self.notices.cost_budgets,
             pauses=self.pauses.every(),
+            approvals=self.approvals.pending,
             loop_guard=shapes.LoopGuardHealth(self.guard.max_hops, self.guard.stopped, self.guard.last),
             plugin=shapes.ChannelHealth(
                 connected=self.channel.connected,

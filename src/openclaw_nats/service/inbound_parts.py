@@ -250,6 +250,20 @@ def build_inbound(
         database, book, flow, meters, deliveries.wake, StreamContents(event_log, event_of), trail=trail
     )
 
+    approvals = Approvals(
+        database,
+        book,
+        flow,
+        event_log,
+        identity,
+        settings.gateway_id,
+        keep=settings.approvals.keep,
+        usable=settings.approvals.usable,
+        trail=trail,
+        forget_after=settings.inbox.keep,
+        wake=deliveries.wake,
+    )
+
     async def note_plugin() -> None:
         if channel.connected and channel.can_run and not sender.plugin_known:
             await database.write(lambda db: inbox.set_fact(db, _KNOWN_PLUGIN, "yes"))
@@ -274,19 +288,7 @@ def build_inbound(
         session=session,
         pauses=pauses,
         costs=costs,
-        approvals=Approvals(
-            database,
-            book,
-            flow,
-            event_log,
-            identity,
-            settings.gateway_id,
-            keep=settings.approvals.keep,
-            usable=settings.approvals.usable,
-            trail=trail,
-            forget_after=settings.inbox.keep,
-            wake=deliveries.wake,
-        ),
+        approvals=approvals,
         housekeeping=Housekeeping(
             book=book,
             flow=flow,
@@ -314,6 +316,7 @@ def build_inbound(
             takeover=takeover,
             space=space,
             pauses=pauses,
+            approvals=approvals,
             forgeries=forgeries,
         ),
     )
