@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import stat
@@ -13,6 +14,8 @@ import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.support import jetstream
 from tests.support.browser import Visitor, sign_in_code
@@ -166,6 +169,25 @@ def repack(file: Path, folder: Path, change: Any, *, right: bool = False, part: 
             if path.name != "manifest.json":
                 archive.add(path, path.name)
     return target
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root or user namespaces")
+def test_a_full_disk_under_a_backup_is_named_and_nothing_stays_there(house: Installation, tmp_path: Path) -> None:
+    filled = [event(f"full-{n}", "agent.events.custom.full") | {"data": os.urandom(2000).hex()} for n in range(500)]
+    house.sidecar.post_events(filled)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=500k", "tmpfs", str(disk)], check=True)
+    try:
+        for size in ("500k", "2500k"):  # too small for the stream; for its parts and the archive of them
+            subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
+            refused = house.run("backup", str(disk / "backup"), code=1)
+            assert "No space left on device" in refused["error"]
+            assert "on another disk" in refused["hint"]
+            assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+    house.run("backup", str(tmp_path / "backup"))
 
 
 def test_without_nats_nothing_is_written(house: Installation, tmp_path: Path) -> None:

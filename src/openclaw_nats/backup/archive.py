@@ -6,6 +6,7 @@ of known names alone (tar_reader.py, names.py), up to what the manifest says and
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -23,6 +24,7 @@ from openclaw_nats import __version__
 from openclaw_nats.backup.names import MANIFEST, MANIFEST_BYTES, STREAMS, UNLIMITED, limit_of, stream_file
 from openclaw_nats.backup.tar_reader import Member, TarReader, Unpacked
 from openclaw_nats.errors import InvalidBackup, SetupError
+from openclaw_nats.jetstream.snapshot import NO_ROOM
 
 FORMAT = 2
 _SPARE_BYTES = 64 << 20  # of the disk, which others need meanwhile
@@ -67,7 +69,8 @@ def pack(target: Path, folder: Path, manifest: Manifest) -> int:
         unfinished.replace(target)
         sync_folder(target.parent)
     except OSError as error:
-        raise SetupError(f"{target} can't be written: {error.strerror}") from None
+        hint = NO_ROOM if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise SetupError(f"{target} can't be written: {error.strerror}", hint=hint) from None
     finally:
         unfinished.unlink(missing_ok=True)
     return target.stat().st_size

@@ -12,6 +12,7 @@ the first message that is not there yet. After the next start of the server, the
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -19,7 +20,7 @@ from typing import IO, Any, TypeVar
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from openclaw_nats.errors import Unavailable, words_for
+from openclaw_nats.errors import SetupError, Unavailable, words_for
 from openclaw_nats.jetstream.connection import Connection, parse_reply
 from openclaw_nats.jetstream.streams import SCHEDULES
 
@@ -32,6 +33,8 @@ _MARK = "openclaw-nats-restore"
 # No message of a job or timer lies here: it only takes a sequence.
 _FILLER = "agent.schedules.filler"
 _MAX_FILLERS = 10_000
+_OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
+NO_ROOM = "Free some space where the backup goes, or name a file on another disk."
 _NEEDED = ["$JS.SNAPSHOT.ACK.>", "$JS.SNAPSHOT.RESTORE.>", "$JS.API.>"]
 
 T = TypeVar("T")
@@ -64,6 +67,8 @@ async def save(connection: Connection, stream: str, file: Path) -> dict[str, Any
         created = str(about.get("created", ""))
         return {"config": answer["config"], "state": answer["state"], "created": created, "taken": taken}
     except (NatsError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in _OF_DISKS:
+            raise SetupError(f"stream {stream} can't be saved: {error.strerror}", hint=NO_ROOM) from error
         raise Unavailable(f"stream {stream} can't be saved: {error}") from error
     finally:
         await subscription.unsubscribe()
