@@ -28,9 +28,9 @@ pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
 class Install:
     """A running Gateway without us, and our command on it. `seconds` is how long each command may take."""
 
-    def __init__(self, folder: Path, version: str, seconds: float = 180) -> None:
+    def __init__(self, folder: Path, version: str, seconds: float = 180, config: dict[str, Any] | None = None) -> None:
         self.seconds = seconds
-        self.gateway = Gateway(prefix(version), folder / "openclaw")
+        self.gateway = Gateway(prefix(version), folder / "openclaw", config=config or {})
         self.home = self.gateway.state / "nats"
         self.ports = ["--sidecar-port", str(free_port()), "--nats-port", str(free_port())]
 

@@ -10,7 +10,6 @@ import click
 from openclaw_nats.cli.fleet_lines import show_fleet
 from openclaw_nats.cli.output import json_option, line, print_json, step, table, waiting
 from openclaw_nats.cli.times import moment
-from openclaw_nats.events.envelope import format_time
 from openclaw_nats.terminal_text import plural
 
 DOWN = 3
@@ -157,43 +156,14 @@ def _show_schedules(schedules: dict[str, Any]) -> None:
 
 def paused(pauses: list[dict[str, Any]]) -> list[str]:
     """What to say of each pause."""
-    from openclaw_nats.health.pause_text import pause_text
+    from openclaw_nats.health.delivery_text import pause_text
 
     return [pause_text(one, moment) for one in pauses]
 
 
-def costs(budgets: list[dict[str, Any]]) -> list[str]:
-    """What to say of budgets in money that are spent, or nearly."""
-    from openclaw_nats.contract.health import WARNING_PART
-
-    said = []
-    for one in budgets:
-        whose = f" of route {one['route']}" if "route" in one else ""
-        text = f"{one['name']}{whose}: {one['used']:.2f} of {one['limit']:.2f} is spent"
-        if one["freeAt"]:
-            until = moment(format_time(int(one["freeAt"] * 1000)))
-            said.append(f"{text}: events wait, until {until} at least")
-        elif one["used"] >= one["limit"] * WARNING_PART:
-            said.append(text)
-    return said
-
-
-def spent_budgets(budgets: list[dict[str, Any]]) -> list[str]:
-    """What to say of budgets that are spent: those of single routes in one line, and when the next turn fits."""
-    spent: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for budget in budgets:
-        if budget["freeAt"]:
-            spent.setdefault((budget["name"], budget["limit"]), []).append(budget)
-    said = []
-    for (name, limit), ones in spent.items():
-        whose = f" by {plural(len(ones), 'route')}" if "routeId" in ones[0] else ""
-        until = moment(format_time(int(min(one["freeAt"] for one in ones) * 1000)))
-        kept = f", {ones[0]['reserved']} of it kept for priority 9 and 10" if ones[0].get("reserved") else ""
-        said.append(f"{name} ({limit}{kept}) is spent{whose}: events wait, until {until} at least")
-    return said
-
-
 def _show_delivery(delivery: dict[str, Any]) -> None:
+    from openclaw_nats.health.delivery_text import costs, spent_budgets
+
     if "counts" not in delivery:
         return
     counts = ", ".join(f"{count} {state}" for state, count in delivery["counts"].items() if count)
@@ -205,9 +175,9 @@ def _show_delivery(delivery: dict[str, Any]) -> None:
         step("!", f"{plural(count, 'call')} of tools waiting for your answer", "`openclaw-nats approvals` lists them")
     for text in paused(delivery.get("pauses", [])):
         step("!", text, "`openclaw-nats resume` ends it")
-    for text in spent_budgets(delivery["budgets"]):
+    for text in spent_budgets(delivery["budgets"], moment):
         step("!", text, "`openclaw-nats pending` lists them, `openclaw-nats config` changes it")
-    for text in costs(delivery.get("costBudgets", [])):
+    for text in costs(delivery.get("costBudgets", []), moment):
         step("!", text, "`openclaw-nats config`, or `routes edit --budget` for a route's own, changes it")
     for broken in delivery["openBreakers"]:
         step("!", f"deliveries to {broken['target']} are paused", broken["lastError"])

@@ -11,7 +11,7 @@ from typing import Any
 
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
 from openclaw_nats.errors import OpenClawNatsError
-from openclaw_nats.health.pause_text import pause_text
+from openclaw_nats.health.delivery_text import costs, pause_text, spent_budgets
 from openclaw_nats.terminal_text import plural
 
 Call = Callable[[str, str, Any], Any]
@@ -116,6 +116,8 @@ def way_to_agents(delivery: dict[str, Any]) -> Iterator[Finding]:
         route = one.get("route")
         fix = "`openclaw-nats resume" + (f" --route {shlex.quote(route)}" if route else "") + "` ends it."
         yield note("paused", pause_text(one), fix)
+    for text in [*spent_budgets(delivery.get("budgets", [])), *costs(delivery.get("costBudgets", []))]:
+        yield note("budget", text, "`openclaw-nats pending` lists what waits, `openclaw-nats config` changes a budget.")
     for one in delivery.get("openBreakers", []):
         fix = "Is it up, and its address right? Events wait (`openclaw-nats pending`) and are tried again."
         yield problem("delivery", f"deliveries to {one['target']} are paused: {one['lastError']}", fix)
