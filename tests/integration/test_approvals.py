@@ -169,6 +169,19 @@ def test_what_waits_and_what_was_approved_outlive_every_kill(bus: Bus) -> None:
     assert [one["id"] for one in approvals(bus)] == [waiting["id"]]
 
 
+def test_a_turn_that_does_not_make_the_call_leaves_it_unused(bus: Bus) -> None:
+    number = kept(bus)["id"]
+    answer(bus, number)
+    found: dict[str, Any] = {}
+
+    def use() -> str:
+        found.update(bus.call("GET", f"/api/approvals/{number}")[1])
+        return str(found["use"])
+
+    wait_until(lambda: use() == "unused", 60, "its end")
+    assert found["problem"] == "its turn did not make the call"
+
+
 def test_two_answers_at_once_are_one(bus: Bus) -> None:
     number = kept(bus)["id"]
     before = len(bus.messages())

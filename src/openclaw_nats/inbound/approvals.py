@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import structlog
-from msgspec import UNSET
 
 from openclaw_nats.audit.act import Act
 from openclaw_nats.audit.acting import acting
@@ -23,13 +22,14 @@ from openclaw_nats.contract import approvals as shapes
 from openclaw_nats.contract.approvals import CallReport
 from openclaw_nats.contract.plugin import Grant
 from openclaw_nats.errors import Conflict, InvalidInput, NotFound, OpenClawNatsError, Unavailable
-from openclaw_nats.events.envelope import Event, encode, format_time, type_of
+from openclaw_nats.events.envelope import Event, encode, type_of
 from openclaw_nats.events.identity import BUS, Identity
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message
 from openclaw_nats.events.origin import GATEWAY
 from openclaw_nats.guard.calls import data_of, instruction_of, shown_arguments
 from openclaw_nats.guard.tool_rules import check_rule
+from openclaw_nats.inbound.approval_views import shown, time_of
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.parcels import granted_document
 from openclaw_nats.inbound.route import Route
@@ -194,17 +194,17 @@ class Approvals:
         """An approval that can be answered now."""
         row = await self._row(number)
         if row.state != "pending":
-            when = _time(row.answered_at or 0)
+            when = time_of(row.answered_at or 0)
             what = "expired" if row.state == "expired" else f"was {row.state} by {row.answered_by}"
             raise Conflict(f"approval {number} {what} at {when}: the first answer counts")
         now = self._clock()
         if row.prompt_until and row.prompt_until + _PROMPT_GRACE > now:
             raise Conflict(
-                f"OpenClaw itself asks about approval {number} until {_time(row.prompt_until)}",
+                f"OpenClaw itself asks about approval {number} until {time_of(row.prompt_until)}",
                 hint="Answer there, or here after that.",
             )
         if row.expires_at <= now:
-            raise Conflict(f"approval {number} expired at {_time(row.expires_at)}")
+            raise Conflict(f"approval {number} expired at {time_of(row.expires_at)}")
         return row
 
     async def _add_rule(self, row: ApprovalRow) -> None:
@@ -249,14 +249,14 @@ class Approvals:
 
     async def one(self, number: int) -> shapes.Approval:
         """One approval; raise NotFound."""
-        return self._shown(await self._row(number))
+        return shown(await self._row(number), self._clock())
 
     async def every(self, state: str, before: int, limit: int) -> shapes.Approvals:
         """A list, newest first, with numbers below `before`."""
         found = await self._database.read(lambda db: rows.listed(db, state, before, limit))
         cursor = str(found[-1].id) if len(found) == limit else ""
-        shown = [self._shown(row) for row in found]
-        return shapes.Approvals(approvals=shown, pending=self.pending, not_kept=self.not_kept, cursor=cursor)
+        every = [shown(row, self._clock()) for row in found]
+        return shapes.Approvals(approvals=every, pending=self.pending, not_kept=self.not_kept, cursor=cursor)
 
     async def _row(self, number: int) -> ApprovalRow:
         row = await self._database.read(lambda db: rows.one(db, number))
@@ -267,36 +267,6 @@ class Approvals:
     async def _count(self) -> None:
         self.pending = await self._database.read(rows.pending)
         self._changed.set()
-
-    def _shown(self, row: ApprovalRow) -> shapes.Approval:
-        use, problem = _use_of(row, self._clock())
-        return shapes.Approval(
-            id=row.id,
-            state=row.state,  # type: ignore[arg-type]  # as storage/approvals.py wrote it
-            agent=row.agent,
-            session=row.session,
-            route=row.route,
-            dispatch=row.dispatch_id,
-            events=msgspec.json.decode(row.events, type=list[str]),
-            tool=row.tool,
-            arguments=row.arguments,
-            size=row.size,
-            digest=row.digest,
-            asked=row.asked,
-            asked_at=_time(row.first_at),
-            last_asked_at=_time(row.last_at),
-            expires_at=_time(row.expires_at),
-            asking=_time(row.prompt_until) if row.prompt_until > self._clock() and row.state == "pending" else UNSET,
-            rule=row.rule or UNSET,
-            answered_at=UNSET if row.answered_at is None else _time(row.answered_at),
-            answered_by=row.answered_by or UNSET,
-            always=row.always or UNSET,
-            turn=row.turn or UNSET,
-            usable_until=_time(row.grant_until) if row.grant_until else UNSET,
-            use=use or UNSET,  # type: ignore[arg-type]
-            used_at=UNSET if row.used_at is None else _time(row.used_at),
-            problem=problem or UNSET,
-        )
 
     # What is told ----------------------------------------------------------------------------------------------
 
@@ -348,7 +318,7 @@ class Approvals:
             "dispatch": row.dispatch_id,
         }
         if told.what == "requested":
-            data["expiresAt"] = _time(row.expires_at)
+            data["expiresAt"] = time_of(row.expires_at)
         else:
             data |= {"answer": row.state, "by": row.answered_by} | ({"always": row.always} if row.always else {})
         subject = SUBJECTS[told.what]
@@ -358,7 +328,7 @@ class Approvals:
             source=f"openclaw://{self._gateway_id}/bus",
             type=type_of(subject),
             subject=subject,
-            time=_time(at),
+            time=time_of(at),
             gatewayid=self._gateway_id,
             hops=row.hops + 1,
             causationid=row.dispatch_id,
@@ -373,21 +343,6 @@ def _answer(what: str, row: ApprovalRow, rule: str = "") -> Act:
     return Act(what, f"approval {row.id}", after=asked | ({"always": rule} if rule else {}))
 
 
-def _use_of(row: ApprovalRow, now: float) -> tuple[str, str]:
-    """(what became of an approval, why); its own record first, then how its turn stands."""
-    if row.use or not row.turn:
-        return row.use, row.problem
-    if row.turn_state in ("sending", "failed"):
-        return "waiting", row.problem or (row.turn_reason or "")
-    if row.turn_state == "delivered":
-        # Over the Gateway's hooks a receipt may come before the turn.
-        waits = row.grant_until > now and row.problem == ""
-        return (
-            "waiting" if waits else "unused"
-        ), row.problem or "its turn has ended, or runs, and has not made the call"
-    return "unused", row.problem or row.turn_reason or "its turn is not known any more"
-
-
 async def _as_it_is(data: bytes) -> bytes:
     return data
 
@@ -398,7 +353,3 @@ def _is_rule(rule: str) -> bool:
     except OpenClawNatsError:
         return False
     return True
-
-
-def _time(seconds: float) -> str:
-    return format_time(int(seconds * 1000))

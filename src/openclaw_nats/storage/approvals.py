@@ -17,7 +17,9 @@ _COLUMNS = (
     "digest, rule, asked, first_at, last_at, expires_at, prompt_until, answered_at, answered_by, always, turn, "
     "grant_until, use, used_at, problem, "
     "(SELECT state FROM dispatches WHERE dispatches.id = turn) AS turn_state, "
-    "(SELECT reason FROM dispatches WHERE dispatches.id = turn) AS turn_reason"
+    "(SELECT reason FROM dispatches WHERE dispatches.id = turn) AS turn_reason, "
+    "(SELECT outcome FROM dispatches WHERE dispatches.id = turn) AS turn_outcome, "
+    "(SELECT changed_at FROM dispatches WHERE dispatches.id = turn) AS turn_changed_at"
 )
 _INSERT = """
 INSERT INTO approvals (key, state, agent, session, run_id, route_id, route, dispatch_id, hops, events, tool, arguments,
@@ -27,8 +29,8 @@ VALUES (?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRow:
-    """One approval (migration 0008). Times are seconds since the Unix epoch; `turn_state` and `turn_reason` are those
-    of the dispatch that `turn` names, None without one.
+    """One approval (migration 0008). Times are seconds since the Unix epoch; `turn_state` and what
+    follows are those of the dispatch that `turn` names, None without one.
     """
 
     id: int
@@ -62,6 +64,8 @@ class ApprovalRow:
     problem: str
     turn_state: str | None = None
     turn_reason: str | None = None
+    turn_outcome: str | None = None
+    turn_changed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
