@@ -6,7 +6,7 @@
 /** @import { Loose } from "./types.js" */
 import http from "node:http";
 import https from "node:https";
-import { ourCookies, Rooms } from "./dashboard-rooms.js";
+import { ourCookies, PAGE_HEADER, Rooms } from "./dashboard-rooms.js";
 import { ProvenAgent } from "./peer-proof.js";
 
 const PREFIX = "/nats-dashboard";
@@ -23,6 +23,7 @@ const PASSED_ON = [
   "origin",
   "sec-fetch-site",
   "user-agent",
+  PAGE_HEADER,
 ];
 const BODILESS = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 const HOP_BY_HOP = new Set([

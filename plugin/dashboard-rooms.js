@@ -14,6 +14,7 @@ const BODY_BYTES = { stranger: 16 * 1024, known: 2 * 1024 * 1024 };
 const BODY_MS = { stranger: 5000, known: 20_000 };
 const KNOWN_SESSIONS = 256;
 const OUR_COOKIES = /^openclaw_nats_/;
+export const PAGE_HEADER = "x-openclaw-nats-page"; // what makes a session of the cookie (the sidecar's api/sign_in.py)
 
 /** @typedef {(status: number, name: string, detail: string) => void} TurnAway */
 /** @typedef {{peer: string, leave: () => void}} Guest */
@@ -29,19 +30,28 @@ export function ourCookies(request) {
   return cookies.filter((one) => OUR_COOKIES.test(one)).join("; ");
 }
 
+/**
+ * What a request has of a session: empty unless it has both the cookie and the page's token.
+ * @param {Request} request
+ */
+function sessionOf(request) {
+  const [cookies, page] = [ourCookies(request), request.headers[PAGE_HEADER]];
+  return cookies && page ? `${cookies}\n${page}` : "";
+}
+
 export class Rooms {
   constructor() {
     /** @type {Set<Guest>} */
     this.strangers = new Set(); // of {peer, leave}, oldest first
     this.signedIn = 0;
     /** @type {Set<string>} */
-    this.known = new Set(); // digests of cookies that the sidecar has answered to, oldest first
+    this.known = new Set(); // digests of sessions that the sidecar has answered to, oldest first
   }
 
   /** @param {Request} request */
   isKnown(request) {
-    const cookies = ourCookies(request);
-    return cookies !== "" && this.known.has(digest(cookies));
+    const session = sessionOf(request);
+    return session !== "" && this.known.has(digest(session));
   }
 
   /**
@@ -121,15 +131,15 @@ export class Rooms {
   }
 
   /**
-   * The sidecar has answered: its status says whether the request's cookie is a session.
+   * The sidecar has answered: its status says whether the request's cookie and token are a session.
    * @param {Request} request
    * @param {import("node:http").IncomingMessage} answer
    */
   learn(request, answer) {
-    const cookies = ourCookies(request);
+    const session = sessionOf(request);
     const path = String(request.url).split("?")[0];
-    if (!cookies || !path.includes("/api/") || path.endsWith("/api/session")) return; // those are for everybody
-    const key = digest(cookies);
+    if (!session || !path.includes("/api/") || path.endsWith("/api/session")) return; // those are for everybody
+    const key = digest(session);
     const { statusCode = 0 } = answer;
     if (statusCode === 401) this.known.delete(key);
     if (statusCode >= 400) return;

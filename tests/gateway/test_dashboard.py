@@ -121,7 +121,7 @@ def test_server_sent_events_come_through_the_gateway(world: Gateway, page: str) 
     visitor = Visitor(page)
     visitor.sign_in(world.link().rpartition("/")[2])
     connection = http.client.HTTPConnection(visitor.host, timeout=20)
-    connection.request("GET", f"{visitor.prefix}/api/live", headers={"Cookie": visitor.cookie})
+    connection.request("GET", f"{visitor.prefix}/api/live", headers=visitor.credentials())
     answer = connection.getresponse()
     assert answer.status == 200
     world.sidecar.publish("agent.events.custom.through", {"n": 1})

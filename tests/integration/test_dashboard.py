@@ -62,11 +62,28 @@ def test_a_link_signs_in_once(bus: Sidecar, visitor: Visitor) -> None:
     assert "SameSite=Strict" in headers["set-cookie"]
     assert "Secure" not in headers["set-cookie"]
     assert json.loads(answer)["current"] is True
+    assert len(json.loads(answer)["pageToken"]) >= 43
     status, answer = visitor.call("POST", "/api/session", {"code": code})
     assert (status, answer["type"]) == (403, "urn:openclaw-nats:problem:link-used-up")
     assert "openclaw-nats dashboard" in answer["hint"]
     for wrong in ({}, {"code": 5}, {"code": "x", "more": 1}, [], None):
         assert visitor.request("POST", "/api/session", wrong)[0] in (400, 415)
+
+
+def test_a_cookie_alone_is_no_session(bus: Sidecar, operator: Visitor) -> None:
+    """Browsers send it to every port of the host: to whoever listens there."""
+    thief, other = Visitor(f"{bus.url}/dashboard"), Visitor(f"{bus.url}/dashboard")
+    other.sign_in(sign_in_code(bus))
+    thief.cookie = operator.cookie
+    for page_token in ("", "guess", other.page_token, operator.cookie.partition("=")[2]):
+        thief.page_token = page_token
+        for method, path in every_operation():
+            if (method, path) != ("POST", "/session"):
+                status, answer = thief.call(method, f"/api{path}", {} if method in ("POST", "PATCH") else None)
+                assert (status, answer["type"]) == (401, "urn:openclaw-nats:problem:signed-out"), (method, path)
+    thief.cookie, thief.page_token = "", operator.page_token
+    assert thief.call("GET", "/api/session")[0] == 401
+    assert operator.call("GET", "/api/session")[0] == 200, "and none of that signs the operator out"
 
 
 def test_behind_tls_the_cookie_is_for_tls_only(bus: Sidecar, visitor: Visitor) -> None:
@@ -168,6 +185,7 @@ def test_sessions_outlive_the_sidecar_and_their_tokens_are_not_stored(sidecar: S
     assert visitor.call("GET", "/api/session")[0] == 200
     kept = b"".join(path.read_bytes() for path in sidecar.home.rglob("*") if path.is_file())
     assert token.encode() not in kept
+    assert visitor.page_token.encode() not in kept
 
 
 def test_a_session_ends_when_its_time_is_over(tmp_path: Any, nats: Any) -> None:
@@ -190,7 +208,7 @@ class Live:
     def __init__(self, visitor: Visitor, headers: dict[str, str] | None = None) -> None:
         self._connection = http.client.HTTPConnection(visitor.host, timeout=20)
         self._connection.request(
-            "GET", f"{visitor.prefix}/api/live", headers={"Cookie": visitor.cookie, **(headers or {})}
+            "GET", f"{visitor.prefix}/api/live", headers={**visitor.credentials(), **(headers or {})}
         )
         self.answer = self._connection.getresponse()
         self.last_id = ""

@@ -94,11 +94,13 @@ test("no credential is added, the Gateway's are not passed on, and who asks is",
       host: "gateway.example",
       "x-forwarded-for": "1.2.3.4",
       "sec-fetch-site": "same-origin",
+      "x-openclaw-nats-page": "half",
     },
   });
   const { headers } = seen.pop();
   assert.equal(headers.authorization, undefined);
   assert.equal(headers.cookie, "openclaw_nats_1=mine");
+  assert.equal(headers["x-openclaw-nats-page"], "half");
   assert.equal(headers.origin, "http://gateway.example");
   assert.equal(headers.host, "gateway.example");
   assert.equal(headers["sec-fetch-site"], "same-origin");
@@ -268,7 +270,8 @@ test("a stranger's body is small and comes soon", async () => {
 
 test("a signed-in browser's requests are not touched by strangers, and are limited too", async () => {
   const waiting = [];
-  const mine = { headers: { cookie: "openclaw_nats_1=session" } };
+  const cookie = "openclaw_nats_1=session"; // every port of the host gets it: a thief may have it
+  const mine = { headers: { cookie, "x-openclaw-nats-page": "token" } };
   answer = (request, response) => response.end("{}");
   await ask(`${PREFIX}/api/routes`, mine); // the sidecar answers: a session
   answer = (request, response) => void waiting.push(response);
@@ -278,8 +281,8 @@ test("a signed-in browser's requests are not touched by strangers, and are limit
   assert.equal(refused.length, 16);
   assert.equal(waiting.length, 64);
   assert.deepEqual([...new Set(refused.map(({ status }) => status))], [503]);
-  const forged = Array.from({ length: 80 }, () =>
-    ask(`${PREFIX}/api/live`, { headers: { cookie: "openclaw_nats_1=forged" } }),
+  const forged = Array.from({ length: 80 }, (_, at) =>
+    ask(`${PREFIX}/api/live`, { headers: { cookie, ...(at % 2 ? { "x-openclaw-nats-page": "forged" } : {}) } }),
   );
   for (const one of forged) one.catch(() => {});
   await until(() => waiting.length >= 64 + 24);
@@ -293,6 +296,15 @@ test("a signed-in browser's requests are not touched by strangers, and are limit
     response.statusCode = 401;
     response.end("{}");
   };
+  await ask(`${PREFIX}/api/routes`, { headers: { cookie } }); // somebody without the token signs nobody out
+  waiting.length = 0;
+  const unauthorized = answer;
+  answer = (request, response) => void waiting.push(response);
+  const still = Array.from({ length: 40 }, () => ask(`${PREFIX}/api/live`, mine));
+  await until(() => waiting.length === 40); // more than strangers of one address get
+  for (const response of waiting) response.end("{}");
+  await settled(still);
+  answer = unauthorized;
   await ask(`${PREFIX}/api/routes`, mine); // signed out: a stranger again
   answer = (request, response) => void waiting.push(response);
   waiting.length = 0;
@@ -348,7 +360,8 @@ test("a program that has the sidecar's port gets neither the session nor a sign-
     for (const [name, impostor] of Object.entries(impostors)) {
       bus.settings.sidecarUrl = `http://127.0.0.1:${await listen(impostor)}`;
       for (const path of ["/", "/sign-in?code=secret-code", "/api/routes"]) {
-        const told = await ask(PREFIX + path, { headers: { cookie, accept: "application/json" } });
+        const page = { "x-openclaw-nats-page": "secret-half" };
+        const told = await ask(PREFIX + path, { headers: { ...page, cookie, accept: "application/json" } });
         assert.equal(told.status, 502, name);
         assert.match(JSON.parse(told.text).detail, /proof/);
       }

@@ -25,13 +25,14 @@ class Visitor:
         self.host = parts.netloc
         self.prefix = parts.path.rstrip("/")
         self.cookie = ""
+        self.page_token = ""
 
     def request(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
         """One request below the dashboard's address, with `Origin` as browsers send it."""
         connection = http.client.HTTPConnection(self.host, timeout=30)
-        sent = {"Cookie": self.cookie} if self.cookie else {}
+        sent = self.credentials()
         if method not in ("GET", "HEAD"):
             sent["Origin"] = f"http://{self.host}"
         data = None
@@ -56,4 +57,10 @@ class Visitor:
         assert status == 201, answer
         self.cookie = headers["set-cookie"].partition(";")[0]
         found: dict[str, Any] = json.loads(answer)
+        self.page_token = found["pageToken"]
         return found
+
+    def credentials(self) -> dict[str, str]:
+        """What the page's own requests carry: the cookie, and the page's token."""
+        found = {"Cookie": self.cookie, "X-OpenClaw-NATS-Page": self.page_token}
+        return {name: value for name, value in found.items() if value}

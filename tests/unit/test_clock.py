@@ -56,15 +56,15 @@ def test_sessions_and_codes_of_a_clock_that_was_ahead_do_not_outlast_others(tmp_
         database = Database(tmp_path / "db")
         now = [NOW + MONTH]
         sign_in = SignIn(database, 3600, lambda: now[0])
-        token, _ = await sign_in.redeem(await sign_in.new_code(), "b") or ("", None)
+        token, page, _ = await sign_in.redeem(await sign_in.new_code(), "b") or ("", "", None)
         code = await sign_in.new_code()
         now[0] = NOW
         assert await sign_in.redeem(code, "b") is None, f"a code is good for {CODE_SECONDS:g} s, not for a month"
-        assert await sign_in.session(token) is not None
+        assert await sign_in.session(token, page) is not None
         again = SignIn(database, 3600, lambda: now[0])
         now[0] = NOW + 3601
-        assert await sign_in.session(token) is None
-        assert await again.session(token) is None
+        assert await sign_in.session(token, page) is None
+        assert await again.session(token, page) is None
         await asyncio.to_thread(database.close)
 
     asyncio.run(story())

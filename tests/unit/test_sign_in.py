@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from openclaw_nats.api.sign_in import CODE_SECONDS, MAX_CODES, MAX_SESSIONS, SignIn
-from openclaw_nats.storage.database import Database
+from openclaw_nats.storage.database import Database, migrations
 
 
 class Clock:
@@ -67,18 +70,18 @@ async def test_a_session_ends_with_its_time_and_survives_a_restart_until_then(
 ) -> None:
     signed = await sign_in.redeem(await sign_in.new_code(), "Firefox on Linux")
     assert signed is not None
-    token, row = signed
+    token, page, row = signed
     clock.now += 3599
     again = SignIn(database, 3600, clock)
-    found = await again.session(token)
+    found = await again.session(token, page)
     assert found is not None
     assert (found.id, found.browser) == (row.id, "Firefox on Linux")
     assert again.lasts(row.id)
     clock.now += 1
-    assert await again.session(token) is None
+    assert await again.session(token, page) is None
     assert not again.lasts(row.id)
     assert again.every() == []
-    assert await again.session("another") is None
+    assert await again.session("another", page) is None
 
 
 async def test_when_it_was_last_seen_is_kept_but_not_written_each_time(
@@ -87,10 +90,10 @@ async def test_when_it_was_last_seen_is_kept_but_not_written_each_time(
     signed = await sign_in.redeem(await sign_in.new_code(), "x")
     assert signed is not None
     clock.now += 30
-    await sign_in.session(signed[0])
+    await sign_in.session(signed[0], signed[1])
     assert SignIn(database, 3600, clock).every()[0].seen_at == clock.now - 30
     clock.now += 40
-    await sign_in.session(signed[0])
+    await sign_in.session(signed[0], signed[1])
     assert SignIn(database, 3600, clock).every()[0].seen_at == clock.now
 
 
@@ -100,16 +103,39 @@ async def test_too_many_sessions_end_the_one_that_was_not_seen_the_longest(sign_
         clock.now += 1
         signed = await sign_in.redeem(await sign_in.new_code(), "x")
         assert signed is not None
-        tokens.append(signed[0])
+        tokens.append(signed[:2])
     assert len(sign_in.every()) == MAX_SESSIONS
-    assert await sign_in.session(tokens[0]) is None
-    assert await sign_in.session(tokens[-1]) is not None
+    assert await sign_in.session(*tokens[0]) is None
+    assert await sign_in.session(*tokens[-1]) is not None
 
 
 async def test_signing_out_is_for_good(sign_in: SignIn, database: Database, clock: Clock) -> None:
     signed = await sign_in.redeem(await sign_in.new_code(), "x")
     assert signed is not None
-    assert await sign_in.end(signed[1].id)
-    assert not await sign_in.end(signed[1].id)
-    assert await sign_in.session(signed[0]) is None
+    assert await sign_in.end(signed[2].id)
+    assert not await sign_in.end(signed[2].id)
+    assert await sign_in.session(signed[0], signed[1]) is None
     assert SignIn(database, 3600, clock).every() == []
+
+
+async def test_neither_token_is_worth_anything_without_the_other(sign_in: SignIn) -> None:
+    one, other = [await sign_in.redeem(await sign_in.new_code(), "x") for _ in range(2)]
+    assert one is not None
+    assert other is not None
+    assert await sign_in.session(one[0], one[1]) is not None
+    for token, page in ((one[0], ""), (one[0], other[1]), ("", one[1]), (one[1], one[0]), (one[0], one[0])):
+        assert await sign_in.session(token, page) is None
+
+
+def test_sessions_of_a_cookie_alone_end_with_the_upgrade(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path)) as db:
+        for step in migrations()[:9]:
+            db.executescript(step.read_text())
+        db.execute("PRAGMA user_version = 9")
+        row = ("a", hashlib.sha256(b"token").digest(), "Firefox", 1.0, 1.0, 1e12)
+        db.execute("INSERT INTO dashboard_sessions VALUES (?, ?, ?, ?, ?, ?)", row)
+        db.commit()
+    database = Database(path)
+    assert SignIn(database, 3600).every() == []
+    database.close()

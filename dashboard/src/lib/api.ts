@@ -1,5 +1,6 @@
 // The sidecar's API, as the dashboard's own address serves it: every path is relative to the page.
 import type { components } from "./openapi";
+import { pageHeaders } from "./page-token";
 
 export type Schemas = components["schemas"];
 export type Problem = { status: number; name: string; message: string; hint: string };
@@ -29,7 +30,7 @@ export async function call<T>(
   try {
     response = await fetch(address(path, options.query), {
       method,
-      headers: options.body === undefined ? {} : { "content-type": "application/json" },
+      headers: { ...pageHeaders(), ...(options.body === undefined ? {} : { "content-type": "application/json" }) },
       body: options.body === undefined ? null : JSON.stringify(options.body),
       signal: AbortSignal.timeout(SECONDS * 1000),
       cache: "no-store",

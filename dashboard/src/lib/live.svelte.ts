@@ -1,6 +1,7 @@
 // What happens now, over server-sent events; when these break, by asking every five seconds, and saying so.
 import { address, get, type Schemas } from "./api";
 import { type LiveEvent, merged } from "./events";
+import { type Message, ServerSent } from "./server-sent";
 
 export type Mode = "off" | "connecting" | "live" | "polling";
 type State = Schemas["LiveState"];
@@ -21,7 +22,7 @@ class Live {
   skipped = $state(0);
   /** Goes up whenever something changed that lists show: they load again. */
   pulse = $state(0);
-  private source: EventSource | null = null;
+  private source: ServerSent | null = null;
   private watchdog: ReturnType<typeof setTimeout> | undefined;
   private poller: ReturnType<typeof setTimeout> | undefined;
   private seen = "";
@@ -47,30 +48,32 @@ class Live {
   }
 
   private connect(): void {
-    const source = new EventSource(address("live", { after: this.last || "" }));
-    this.source = source;
     const alive = () => {
       clearTimeout(this.watchdog);
       this.watchdog = setTimeout(() => this.broke(source), SILENCE_MS);
     };
+    const source: ServerSent = new ServerSent(
+      address("live", { after: this.last || "" }),
+      (message) => this.hear(message),
+      alive,
+      () => this.broke(source),
+    );
+    this.source = source;
     alive();
-    source.addEventListener("open", alive);
-    source.addEventListener("events", (message) => {
-      alive();
-      this.take(JSON.parse(message.data) as { events: LiveEvent[]; skipped: number });
-    });
-    source.addEventListener("state", (message) => {
-      alive();
+  }
+
+  private hear({ kind, data }: Message): void {
+    if (kind === "events") this.take(JSON.parse(data) as { events: LiveEvent[]; skipped: number });
+    else if (kind === "signed-out") void this.poll();
+    else if (kind === "state") {
       if (this.mode === "polling") this.pulse += 1;
       this.mode = "live";
       clearTimeout(this.poller);
-      this.tell(JSON.parse(message.data) as State);
-    });
-    source.addEventListener("signed-out", () => void this.poll());
-    source.addEventListener("error", () => this.broke(source));
+      this.tell(JSON.parse(data) as State);
+    }
   }
 
-  private broke(source: EventSource): void {
+  private broke(source: ServerSent): void {
     if (this.source !== source) return;
     source.close();
     this.source = null;

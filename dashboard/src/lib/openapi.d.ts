@@ -1271,6 +1271,28 @@ export interface components {
         SignInRequest: {
             code: string;
         };
+        /** @description A browser that has just signed in. The page keeps `pageToken` for its own origin, and sends it as the header `X-OpenClaw-NATS-Page` with every request: the cookie alone, which browsers send to other ports, too, is no session. */
+        SignedIn: {
+            id: string;
+            browser: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            madeAt: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            seenAt: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            endsAt: string;
+            current: boolean;
+            pageToken: string;
+        };
         /** @description The plugin's events on disk that the sidecar has not acknowledged yet. Counts of losses are since its start. */
         SpoolHealth: {
             events: number;

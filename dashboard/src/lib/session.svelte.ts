@@ -1,6 +1,7 @@
 // Who is signed in, and by which theme they read.
 import { call, get, type Problem, post, problemFrom, type Schemas, whenSignedOut } from "./api";
 import { live } from "./live.svelte";
+import { keepPageToken } from "./page-token";
 
 type Signed = "asking" | "in" | "out" | "unreachable";
 
@@ -31,7 +32,9 @@ class Session {
   async redeem(code: string): Promise<void> {
     this.problem = null;
     try {
-      this.in(await post<Schemas["Session"]>("session", { code }));
+      const session = await post<Schemas["SignedIn"]>("session", { code });
+      keepPageToken(session.pageToken);
+      this.in(session);
     } catch (error) {
       const problem = problemFrom(error);
       await this.ask(); // somebody who is signed in already may click an old link
@@ -41,6 +44,7 @@ class Session {
 
   async signOut(): Promise<void> {
     await call("DELETE", "session");
+    keepPageToken("");
     this.out();
   }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,7 +13,7 @@ from openclaw_nats.api.json_answers import json_body, json_response
 from openclaw_nats.api.problems import Malformed, problem
 from openclaw_nats.api.sign_in import CODE_SECONDS, SignIn
 from openclaw_nats.contract.checking import check
-from openclaw_nats.contract.views import Session, Sessions, SignInLinks, SignInRequest
+from openclaw_nats.contract.views import Session, Sessions, SignedIn, SignInLinks, SignInRequest
 from openclaw_nats.errors import NotFound
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.storage.dashboard_sessions import SessionRow
@@ -37,7 +38,7 @@ class DashboardEndpoints:
         return json_response(SignInLinks(links, CODE_SECONDS), 201)
 
     async def sign_in(self, request: Request) -> Response:
-        """Turn a one-time code into a session: its token comes as a cookie that no script can read."""
+        """Turn a one-time code into a session: one token comes as a cookie, which no script can read, one for the page."""
         asked = check(await json_body(request, 4096), SignInRequest, "the body", Malformed)
         redeemed = await self._sign_in.redeem(asked.code, _browser(request.headers.get("user-agent", "")))
         if redeemed is None:
@@ -46,8 +47,8 @@ class DashboardEndpoints:
                 "This link has been used already, or is older than two minutes.",
                 hint="`openclaw-nats dashboard` makes a new one.",
             )
-        token, row = redeemed
-        answer = json_response(_view(row, row.id), 201)
+        token, page, row = redeemed
+        answer = json_response(SignedIn(**msgspec.structs.asdict(_view(row, row.id)), page_token=page), 201)
         # Without a path it holds for where the dashboard's API is: below /dashboard/api, or /nats-dashboard/api.
         secure = "; Secure" if request.headers.get("origin", "").startswith("https://") else ""
         age = int(row.ends_at - row.made_at)

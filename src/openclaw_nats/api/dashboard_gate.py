@@ -17,6 +17,7 @@ from openclaw_nats.api.problems import problem
 from openclaw_nats.api.sign_in import SignIn
 
 PREFIX = "/dashboard"
+PAGE_HEADER = "x-openclaw-nats-page"
 _SAFE = ("GET", "HEAD")
 # First path segment after /api/ → methods that a signed-in browser may use.
 OPEN_TO_BROWSERS: dict[str, frozenset[str]] = {
@@ -99,7 +100,7 @@ class DashboardGate:
 
     async def _session(self, headers: Headers) -> str | None:
         token = _cookie(headers, self._cookie)
-        row = await self._sign_in.session(token) if token else None
+        row = await self._sign_in.session(token, headers.get(PAGE_HEADER, "")) if token else None
         return row.id if row is not None else None
 
 

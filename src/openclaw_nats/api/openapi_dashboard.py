@@ -42,7 +42,7 @@ def paths(
     sign_in = operation(
         "Turn a one-time code into a session cookie",
         body=as_json(ref(views.SignInRequest)),
-        answer=json(ref(views.Session)),
+        answer=json(ref(views.SignedIn)),
         status="201",
         problems=(400, 403, 408, 413, 415, 503),
     )

@@ -1,12 +1,16 @@
-"""Who is signed in to the dashboard: a one-time code becomes a session, and a session a cookie.
+"""Who is signed in to the dashboard: a one-time code becomes a session, and a session a cookie and a page's token.
 
-Codes live in memory for CODE_SECONDS and work once; of sessions the database holds a hash. So neither a copy of the
+A browser sends cookies to every port of a host, whoever listens there. The page's token is sent by the page alone, which
+keeps it where pages of other ports can't read it. Neither of the two is worth anything without the other.
+
+Codes live in memory for CODE_SECONDS and work once; of sessions the database holds hashes. So neither a copy of the
 database nor an old link signs anybody in.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 import time
 from collections.abc import Callable
@@ -60,8 +64,8 @@ class SignIn:
         self._codes[_hash(code)] = now + CODE_SECONDS
         return code
 
-    async def redeem(self, code: str, browser: str) -> tuple[str, SessionRow] | None:
-        """(the session's token, the session) for a valid code, which then is used up; else None."""
+    async def redeem(self, code: str, browser: str) -> tuple[str, str, SessionRow] | None:
+        """(the cookie's token, the page's token, the session) for a valid code, which then is used up; else None."""
         now = self._clock()
         if not self._valid(self._codes.pop(_hash(code), 0.0), now):
             self._refused += 1
@@ -71,18 +75,18 @@ class SignIn:
             return None
         await self._end([row for row in self._sessions.values() if row.ends_at <= now])
         await self._end(sorted(self._sessions.values(), key=lambda row: row.seen_at)[: 1 - MAX_SESSIONS or None])
-        token = secrets.token_urlsafe(32)
-        row = SessionRow(secrets.token_hex(6), _hash(token), browser, now, now, now + self._lifetime)
+        token, page = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        row = SessionRow(secrets.token_hex(6), _hash(token), browser, now, now, now + self._lifetime, _hash(page))
         with acting(f"dashboard {row.id}"):
             await self._trail.write(lambda db: rows.add(db, row), Act("dashboard.sign-in", row.id, after=browser))
         self._sessions[row.token_hash] = row
         log.info("dashboard.signed_in", session=row.id)
-        return token, row
+        return token, page, row
 
-    async def session(self, token: str) -> SessionRow | None:
-        """The session of a token, or None when there is none (any more)."""
+    async def session(self, token: str, page: str) -> SessionRow | None:
+        """The session of a cookie's and a page's token, or None when there is none (any more)."""
         row, now = self._sessions.get(_hash(token)), self._clock()
-        if row is None or row.ends_at <= now:
+        if row is None or row.ends_at <= now or not hmac.compare_digest(row.page_hash, _hash(page)):
             return None
         self._limit(row, now)
         if now - row.seen_at > _SEEN_EVERY:

@@ -158,6 +158,14 @@ class Session(Answer):
     current: bool
 
 
+class SignedIn(Session):
+    """A browser that has just signed in. The page keeps `pageToken` for its own origin, and sends it as the header
+    `X-OpenClaw-NATS-Page` with every request: the cookie alone, which browsers send to other ports, too, is no session.
+    """
+
+    page_token: str
+
+
 class Sessions(Answer):
     """All browsers that are signed in."""
 

@@ -16,17 +16,20 @@ class SessionRow:
     made_at: float
     seen_at: float
     ends_at: float
+    page_hash: bytes
 
 
 def every(db: sqlite3.Connection) -> list[SessionRow]:
     """All sessions."""
-    sql = "SELECT id, token_hash, browser, made_at, seen_at, ends_at FROM dashboard_sessions ORDER BY made_at"
+    sql = (
+        "SELECT id, token_hash, browser, made_at, seen_at, ends_at, page_hash FROM dashboard_sessions ORDER BY made_at"
+    )
     return [SessionRow(*row) for row in db.execute(sql)]
 
 
 def add(db: sqlite3.Connection, row: SessionRow) -> None:
     """A new session."""
-    db.execute("INSERT INTO dashboard_sessions VALUES (?, ?, ?, ?, ?, ?)", astuple(row))
+    db.execute("INSERT INTO dashboard_sessions VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(row))
 
 
 def seen(db: sqlite3.Connection, session_id: str, at: float) -> None:
