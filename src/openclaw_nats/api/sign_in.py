@@ -1,7 +1,7 @@
 """Who is signed in to the dashboard: a one-time code becomes a session, and a session a cookie and a page's token.
 
-A browser sends cookies to every port of a host, whoever listens there. The page's token is sent by the page alone, which
-keeps it where pages of other ports can't read it. Neither of the two is worth anything without the other.
+A browser sends cookies to every port of a host, whoever listens there. The page's token is sent by the page alone,
+which keeps it where pages of other ports can't read it. Neither of the two is worth anything without the other.
 
 Codes live in memory for CODE_SECONDS and work once; of sessions the database holds hashes. So neither a copy of the
 database nor an old link signs anybody in.
