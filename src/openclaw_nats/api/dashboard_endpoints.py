@@ -38,7 +38,7 @@ class DashboardEndpoints:
         return json_response(SignInLinks(links, CODE_SECONDS), 201)
 
     async def sign_in(self, request: Request) -> Response:
-        """Turn a one-time code into a session: one token comes as a cookie, which no script can read, one for the page."""
+        """Turn a one-time code into a session: a cookie, which no script can read, and a token for the page."""
         asked = check(await json_body(request, 4096), SignInRequest, "the body", Malformed)
         redeemed = await self._sign_in.redeem(asked.code, _browser(request.headers.get("user-agent", "")))
         if redeemed is None:
