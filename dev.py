@@ -4,6 +4,7 @@
     python3 dev.py demo               a real Gateway's events in a real JetStream stream
     python3 dev.py test               all checks and tests
     python3 dev.py test --fast        what needs no Gateway and no browser: all checks, the unit tests
+    python3 dev.py test --coverage    what the unit tests reach of each package, against its floor
     python3 dev.py test --versions    setup to uninstall on a release of every month of OpenClaw
     python3 dev.py check              only the checks that take seconds: style, types, imports
     python3 dev.py format             writes what the formatters want

@@ -4,12 +4,15 @@
 `--fast` alone is what needs no Gateway, no browser and no waiting: all checks, the plugin's and the dashboard's tests,
 and tests/unit.
 
+`--coverage` alone measures what the unit tests reach, and holds the floors (tests/support/coverage_floors.py).
 `--versions` alone is the whole matrix of OpenClaw releases (tests/gateway/test_versions.py),
 `--check` alone is what takes seconds, `--format` alone writes what the formatters would want.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -117,6 +120,32 @@ def as_root() -> list[str]:
     return prefix if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0 else []
 
 
+def coverage(environment: dict[str, str]) -> int:
+    """What the unit tests reach, package by package; the exit code is 1 when one is below its floor.
+
+    Whether tests pass is not asked here: some look at the clock, and measuring takes time.
+    """
+    from tests.support.coverage_floors import FLOORS, faults, reached
+
+    if importlib.util.find_spec("coverage") is None:  # only who measures needs it
+        pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--require-hashes"]
+        subprocess.run([*pip, "-r", "tests/support/coverage-requirements.txt"], cwd=ROOT, check=True)
+    folder = ROOT / ".dev" / "coverage"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    tool = [sys.executable, "-m", "coverage"]
+    subprocess.run([*tool, "run", "-m", "pytest", "-q", *FAST[0]], cwd=ROOT, env=environment, check=False)
+    subprocess.run([*tool, "combine", "--quiet"], cwd=ROOT, check=False)
+    subprocess.run([*tool, "json", "--quiet", "-o", str(folder / "report.json")], cwd=ROOT, check=True)
+    found = reached(json.loads((folder / "report.json").read_text()))
+    for package, percent in found.items():
+        print(f"{package:16}{percent:6.1f} %   floor {FLOORS.get(package, 0):g} %")
+    wrong = faults(found)
+    for text in wrong:
+        print(f"✗ {text}", flush=True)
+    return 1 if wrong else 0
+
+
 def main() -> int:
     """Run everything; the exit code is 1 when anything failed."""
     arguments = sys.argv[1:]
@@ -128,12 +157,14 @@ def main() -> int:
     quick = arguments == ["--check"]
     if arguments == ["--format"]:
         return formatting()
+    environment = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
+    if arguments == ["--coverage"]:
+        return coverage(environment)
     failed: list[str] = []
     if not quick:
         dashboard_tools()
     if quick or not arguments:
         failed = failing(quick_checks() if quick else checks())
-    environment = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
     code = 0
     for part in [] if quick else [arguments] if arguments else parts:
         code |= subprocess.run(
