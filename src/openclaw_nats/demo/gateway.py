@@ -19,7 +19,8 @@ from openclaw_nats.demo.scripted_model import MODEL
 from openclaw_nats.errors import SetupError
 from openclaw_nats.port_holder import free_port
 
-_READY_SECONDS = 120.0
+_READY_SECONDS = 600.0
+_SILENT_SECONDS = 120.0
 _STOP_SECONDS = 30.0
 
 
@@ -146,16 +147,22 @@ class Gateway:
             )
 
     def wait_ready(self) -> None:
-        """Wait until the Gateway answers its health endpoints."""
-        deadline = time.monotonic() + _READY_SECONDS
-        while time.monotonic() < deadline:
+        """Wait until the Gateway answers its health endpoints.
+
+        A busy machine may take it minutes: it has failed when it has ended, or written nothing into its log for long.
+        """
+        log = self.state / "gateway.log"
+        began = said = time.monotonic()
+        size = 0
+        while (now := time.monotonic()) < min(said + _SILENT_SECONDS, began + _READY_SECONDS):
             if self.process is not None and self.process.poll() is not None:
                 break
             if self._answers("/readyz"):
                 return
+            if (grown := log.stat().st_size) != size:
+                size, said = grown, now
             time.sleep(0.1)
-        log = (self.state / "gateway.log").read_text(errors="replace")
-        raise SetupError(f"the Gateway did not become ready: {log[-1500:]}")
+        raise SetupError(f"the Gateway did not become ready: {log.read_text(errors='replace')[-1500:]}")
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Stop the Gateway and everything that it started."""
