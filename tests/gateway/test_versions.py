@@ -23,6 +23,11 @@ pytestmark = [pytest.mark.gateway, pytest.mark.timeout(900)]
 
 ORDINARY = ("2026.3.1", "2026.6.11", "2026.9.6")
 ALL = ("2026.3.31", "2026.4.15", "2026.4.29", "2026.5.28", "2026.6.35", "2026.7.35", "2026.8.2")
+# Not right yet: what is known of each.
+NEEDS_MORE = {
+    "2026.4.29": "its first turn installs what all bundled plugins need; WhatsApp's is only in a git repository, which "
+    "has to be reachable; without that plugin it was not seen to end yet",
+}
 # At its first turn it installs what all its bundled plugins need, which takes it more than ten minutes on two cores.
 SLOW_SECONDS = {"2026.4.29": 2400}
 # And one of them needs a package that is in no registry, only in a git repository.
@@ -38,6 +43,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     versions = [*ORDINARY, *(ALL if metafunc.config.getoption("versions") else ())]
     versions.sort(key=lambda one: [int(part) for part in one.split(".")])
     marks = {name: [pytest.mark.timeout(900 + seconds)] for name, seconds in SLOW_SECONDS.items()}
+    for name, why in NEEDS_MORE.items():
+        marks.setdefault(name, []).append(pytest.mark.xfail(reason=why, strict=False))
     metafunc.parametrize("version", [pytest.param(one, marks=marks.get(one, [])) for one in versions])
 
 
