@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType, field
 
-from openclaw_nats.contract import approvals, deliveries, health, pauses, routes, schedules, views
+from openclaw_nats.contract import approvals, audit, deliveries, health, pauses, routes, schedules, views
 from openclaw_nats.contract.events import CloudEvent, Published
 from openclaw_nats.contract.fields import Answer, Json
 
@@ -242,6 +242,8 @@ class UpLine(Answer):
 
 # A list stands for one object a line (NDJSON), a dict for an object with names that are not known beforehand.
 PRINTED: dict[str, object] = {
+    "audit": audit.AuditLog,
+    "audit verify": audit.AuditState,
     "backup": BackupMade,
     "completion": CompletionScript,
     "config": dict[str, ListedSetting],
