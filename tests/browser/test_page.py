@@ -15,6 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.world import AWAKE, Gateway, go, open_page, watch
+from tests.support.approvals import hand_over, reported
 from tests.support.processes import event, wait_until
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
@@ -30,6 +31,7 @@ PAGES = {
     "overview": "Overview",
     "live": "Live",
     "run": "Run",
+    "approvals": "Approvals",
     "pending": "Pending",
     "dead": "Dead letters",
     "delivery": "Delivery",
@@ -200,6 +202,8 @@ def shown(world: Gateway) -> dict[str, Any]:
     world.call("POST", "/api/cron", {"name": "backup check", "cron": "@daily", "timezone": "Asia/Tokyo"})
     world.call("POST", "/api/timers", {"name": "tea", "delay": "4m"})
     world.call("POST", "/api/timers", {"name": "passport runs out", "at": "2027-06-01T08:00:00Z"})
+    asked = {"arguments": {"command": "systemctl restart doorbell"}, "rule": "exec(systemctl restart doorbell)"}
+    hand_over(world, reported(key="0197-pictured-1", route="doorbell", session="agent:main:doorbell", **asked))
     for door in ("front", "back", "garage"):
         world.sidecar.publish(f"agent.events.custom.door.{door}", {"state": "open", "since": "08:15"})
     world.call("POST", "/api/cron/morning/run")
