@@ -7,7 +7,7 @@ import { agentsOf } from "./agents.js";
 import { Approvals } from "./approvals.js";
 import { Causes } from "./causes.js";
 import { Channel } from "./channel.js";
-import { beforeToolCall } from "./guard.js";
+import { abilities, beforeToolCall } from "./guard.js";
 import { Grants } from "./grants.js";
 import { GuardedTurns } from "./guarded-turns.js";
 import { uuid7 } from "./ids.js";
@@ -302,6 +302,7 @@ export class Bus {
       lastError: this.uploader.lastError || this.lastHandlerError,
       problems,
       notes,
+      guard: abilities(this.gatewayVersion),
       agents: agentsOf(this.runs.config()),
       spool: { ...this.spool.stats(), rejected: this.uploader.rejected },
     };

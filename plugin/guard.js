@@ -30,6 +30,7 @@ const INSTEAD = " Go on without it, and say what you would have done.";
 /** @type {Policy} */
 const UNKNOWN = { tools: "read", guard: "block", tainted: true, route: "", dispatch: "" };
 const ASK_SINCE = [2026, 9]; // the first version that is known to ask the operator for a plugin
+const RUNS_SINCE = [2026, 6]; // the first version that is known to tell the hook its run
 const SEARCH_SINCE = [2026, 6]; // the first version with Tool Search
 
 /**
@@ -190,6 +191,14 @@ function passOn(causes, runId, session, event) {
  */
 export function canAsk(version) {
   return since(version, ASK_SINCE);
+}
+
+/**
+ * What the guard can do on this Gateway: by what it knows a turn, and whether OpenClaw asks the operator.
+ * @param {string} version
+ */
+export function abilities(version) {
+  return { turnsBy: since(version, RUNS_SINCE) ? "run" : "session", asks: canAsk(version) };
 }
 
 /** @param {string} version @param {number[]} first */

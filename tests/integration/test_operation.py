@@ -46,6 +46,7 @@ def test_the_plugins_report_is_in_health_and_metrics(sidecar: Sidecar) -> None:
         "gatewayVersion": "2026.9.6",
         "conversationAccess": False,
         "problems": ["something is missing"],
+        "guard": {"turnsBy": "session", "asks": False},
         "spool": {"events": 7, "bytes": 900, "oldestSeconds": 12.5, "dropped": 3, "rejected": 1},
     }
     headers = {"Content-Type": "application/json"}
@@ -54,6 +55,7 @@ def test_the_plugins_report_is_in_health_and_metrics(sidecar: Sidecar) -> None:
     assert plugin["reachable"] is True
     assert plugin["problems"] == ["something is missing"]
     assert plugin["spool"]["events"] == 7
+    assert plugin["guard"] == {"turnsBy": "session", "asks": False}
     assert sidecar.metric("openclaw_nats_spool_events") == 7
     assert sidecar.metric("openclaw_nats_spool_lag_seconds") == 12.5
     assert sidecar.metric("openclaw_nats_spool_dropped_events") == 3

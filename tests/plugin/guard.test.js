@@ -6,7 +6,7 @@ import path from "node:path";
 import test from "node:test";
 import { Approvals } from "../../plugin/approvals.js";
 import { Causes } from "../../plugin/causes.js";
-import { allows, beforeToolCall, policyFor } from "../../plugin/guard.js";
+import { abilities, allows, beforeToolCall, policyFor } from "../../plugin/guard.js";
 import { GuardedTurns } from "../../plugin/guarded-turns.js";
 
 const { cases } = JSON.parse(fs.readFileSync(new URL("../support/guard-cases.json", import.meta.url), "utf8"));
@@ -185,4 +185,11 @@ test("a call that is not tainted costs less than 20 µs at the median", () => {
   }
   const median = times.sort((a, b) => a - b)[2500] / 1000;
   assert.ok(median < 20, `${median} µs`);
+});
+
+test("what the guard can do is told of each version, and an unknown one can do least", () => {
+  assert.deepEqual(abilities("2026.9.6"), { turnsBy: "run", asks: true });
+  assert.deepEqual(abilities("2026.6.11"), { turnsBy: "run", asks: false });
+  assert.deepEqual(abilities("2026.3.1"), { turnsBy: "session", asks: false });
+  assert.deepEqual(abilities(""), { turnsBy: "session", asks: false });
 });

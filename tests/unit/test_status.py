@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from openclaw_nats.cli.status import guard_text
 from openclaw_nats.doctor import journeys
 from openclaw_nats.health.delivery_text import spent_budgets
 
@@ -28,3 +31,16 @@ def test_doctor_says_why_events_wait_for_a_budget() -> None:
     assert found[2].text == "budget.cost_per_day: 4.50 of 5.00 is spent"
     free = {**turns, "freeAt": 0.0}
     assert len(list(journeys.way_to_agents({"way": "plugin", "budgets": [free], "costBudgets": []}))) == 1
+
+
+@pytest.mark.parametrize(
+    ("turns_by", "asks", "words"),
+    [
+        ("run", True, ("knows a turn by its run", "OpenClaw asks you")),
+        ("run", False, ("knows a turn by its run", "can't ask you: calls are refused")),
+        ("session", False, ("judges all turns of a guarded turn's session", "waits (`openclaw-nats approvals`)")),
+    ],
+)
+def test_status_says_what_the_guard_can_do_on_this_gateway(turns_by: str, asks: bool, words: tuple[str, str]) -> None:
+    said = guard_text({"turnsBy": turns_by, "asks": asks})
+    assert all(word in said for word in words)

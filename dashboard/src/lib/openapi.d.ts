@@ -513,6 +513,16 @@ export interface components {
             session: string;
             until: number;
         };
+        /** @description What the guard can do on this Gateway: whether it knows a turn by its `run`, or only by its `session`, in which any turn is judged alike while a guarded one lasts; and whether OpenClaw asks the operator itself. */
+        GuardHealth: {
+            turnsBy: string;
+            asks: boolean;
+        };
+        /** @description What the guard can do on this Gateway: whether a turn is known by its `run` or only by its `session`, and whether OpenClaw asks the operator itself. */
+        GuardReport: {
+            turnsBy: string;
+            asks: boolean;
+        };
         /** @description `status` is up when events can be stored. The parts are for whoever has the API key. */
         Health: {
             /** @enum {unknown} */
@@ -849,6 +859,7 @@ export interface components {
             events?: number;
             handlerErrors?: number;
             spool?: components["schemas"]["SpoolHealth"];
+            guard?: components["schemas"]["GuardHealth"];
         };
         /** @description One report. `problems` are sentences for the operator, such as a permission that hooks lack; `notes` are what this Gateway can't give; `dashboard` is the path below which the Gateway serves the dashboard. */
         PluginReport: {
@@ -874,6 +885,7 @@ export interface components {
             problems: string[];
             /** @default [] */
             notes: string[];
+            guard?: components["schemas"]["GuardReport"] | null;
             /**
              * @default {
              *       "ids": [],

@@ -112,6 +112,13 @@ def _plugin_problems(report: dict[str, Any]) -> list[str]:
     return [] if any("allowConversationAccess" in text for text in reported) else problems
 
 
+def guard_text(guard: dict[str, Any]) -> str:
+    """What the guard can do on this Gateway."""
+    known = "knows a turn by its run" if guard["turnsBy"] == "run" else "judges all turns of a guarded turn's session"
+    asked = "OpenClaw asks you" if guard["asks"] else "OpenClaw can't ask you: calls are refused"
+    return f"{known}; {asked}, and what is not answered waits (`openclaw-nats approvals`)"
+
+
 def _show(report: dict[str, Any]) -> None:
     rows = []
     for part in PARTS:
@@ -130,6 +137,8 @@ def _show(report: dict[str, Any]) -> None:
         lost = f", {spool['dropped']} lost" if spool["dropped"] else ""
         refused = f", {spool['rejected']} refused (spool/rejected.ndjson)" if spool["rejected"] else ""
         line(f"Spool: {spool['events']} events waiting, oldest {spool['oldestSeconds']:.0f} s{lost}{refused}")
+    if guard := plugin.get("guard"):
+        line(f"Guard: {guard_text(guard)}")
     _show_delivery(report["delivery"])
     show_fleet(report["delivery"])
     _show_schedules(report.get("schedules") or {})

@@ -91,6 +91,15 @@ class SpoolHealth(Answer):
     rejected: int
 
 
+class GuardHealth(Answer):
+    """What the guard can do on this Gateway: whether it knows a turn by its `run`, or only by its `session`, in
+    which any turn is judged alike while a guarded one lasts; and whether OpenClaw asks the operator itself.
+    """
+
+    turns_by: str
+    asks: bool
+
+
 class PluginHealth(Answer):
     """The plugin, by its own report. What follows `notes` is missing until it has reported once."""
 
@@ -105,6 +114,7 @@ class PluginHealth(Answer):
     events: int | UnsetType = UNSET
     handler_errors: int | UnsetType = UNSET
     spool: SpoolHealth | UnsetType = UNSET
+    guard: GuardHealth | UnsetType = UNSET
 
 
 class OpenBreaker(Answer):

@@ -63,6 +63,15 @@ class SpoolReport(Struct, rename="camel"):
     rejected: int = 0
 
 
+class GuardReport(Struct, rename="camel"):
+    """What the guard can do on this Gateway: whether a turn is known by its `run` or only by its `session`, and whether
+    OpenClaw asks the operator itself.
+    """
+
+    turns_by: str
+    asks: bool
+
+
 class PluginReport(Struct, rename="camel"):
     """One report. `problems` are sentences for the operator, such as a permission that hooks lack; `notes` are what
     this Gateway can't give; `dashboard` is the path below which the Gateway serves the dashboard.
@@ -80,6 +89,7 @@ class PluginReport(Struct, rename="camel"):
     dashboard: str = ""
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    guard: GuardReport | None = None
     agents: Agents = Agents()
     spool: SpoolReport = field(default_factory=SpoolReport)
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
+from msgspec import UNSET
+
 from openclaw_nats import __version__
 from openclaw_nats.contract import health as shapes
 from openclaw_nats.errors import Unavailable
@@ -177,6 +179,7 @@ class Health:
             conversation_access=last.conversation_access,
             events=last.events,
             handler_errors=last.handler_errors,
+            guard=shapes.GuardHealth(last.guard.turns_by, last.guard.asks) if last.guard else UNSET,
             spool=shapes.SpoolHealth(
                 events=last.spool.events,
                 bytes=last.spool.bytes,
