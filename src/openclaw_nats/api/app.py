@@ -61,10 +61,9 @@ class Endpoints:
 
 
 def build_app(
-    *, api_key: str, endpoints: Endpoints, gate: Middleware, compat: list[Middleware], meters: IngestMeters
+    *, authority: Authority, endpoints: Endpoints, gate: Middleware, compat: list[Middleware], meters: IngestMeters
 ) -> HotPath:
     """Put the API together; `gate` is the way in for the dashboard, `compat` what older scripts need."""
-    authority = Authority(api_key)
     ingest, history, operations = endpoints.ingest, endpoints.history, endpoints.operations
 
     async def events(request: Request) -> Response:

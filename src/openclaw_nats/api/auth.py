@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from urllib.parse import parse_qs
 
 from starlette.responses import Response
@@ -25,11 +25,22 @@ CONNECTION = "openclaw_nats.connection"  # the scope's key for its http_protocol
 
 
 class Authority:
-    """Who has the API key."""
+    """Who has the API key. `look` is called before a key counts as wrong, and before anything is proven with one."""
 
-    def __init__(self, api_key: str) -> None:
+    def __init__(self, api_key: str, look: Callable[[], None] = lambda: None) -> None:
         self._key = api_key
         self._digest = _digest(api_key.encode())
+        self._look = look
+        self.connections: Collection[object] = ()  # those of the server, once there is one
+
+    def change(self, api_key: str) -> None:
+        """From now on the key is this one. What was proven with the other counts no more, and its connections end."""
+        self._key = api_key
+        self._digest = _digest(api_key.encode())
+        for connection in list(self.connections):
+            if getattr(connection, "token", ""):
+                connection.token = ""  # type: ignore[attr-defined]
+                connection.shutdown()  # type: ignore[attr-defined]  # an answer that is under way is given first
 
     def admit(self, scope: Scope) -> bool:
         """Whether a request comes with the key or its proof; its connection is then closed for no stranger's sake."""
@@ -46,6 +57,7 @@ class Authority:
         connection, server = scope.get(CONNECTION), scope.get("server")
         if len(nonces) != 1 or not peer_proof.is_nonce(nonces[0]) or connection is None or not server:
             return problem("malformed", "nonce must be 64 hexadecimal digits")
+        self._look()
         ours, address = peer_proof.new_nonce(), peer_proof.address_of(server[0], server[1] or 0)
         connection.token = peer_proof.token(self._key, nonces[0], ours, address)
         proof = peer_proof.proof(self._key, nonces[0], ours, address)
@@ -60,7 +72,10 @@ class Authority:
             return bool(expected) and hmac.compare_digest(given[0][len(_SESSION) :], expected.encode())
         if given[0][:7].lower() != b"bearer ":
             return False
-        return hmac.compare_digest(_digest(given[0][7:].strip()), self._digest)
+        digest = _digest(given[0][7:].strip())
+        if not hmac.compare_digest(digest, self._digest):
+            self._look()
+        return hmac.compare_digest(digest, self._digest)
 
 
 class ApiKeyMiddleware:

@@ -119,6 +119,13 @@ class SignIn:
         await self._end(found)
         return bool(found)
 
+    def forget_every(self) -> list[str]:
+        """No session and no code counts any more, as of now; which sessions those were. Their rows are still there."""
+        names = [row.id for row in self._sessions.values()]
+        self._codes.clear()
+        self._sessions.clear()
+        return names
+
     async def _end(self, ended: list[SessionRow]) -> None:
         for row in ended:
             self._sessions.pop(row.token_hash, None)

@@ -41,6 +41,7 @@ COMMANDS = {
     "receipts": "List what was delivered.",
     "cron": "List and change cron jobs: events at set times.",
     "timers": "List, set and cancel timers: one event at one time.",
+    "key": "Change the API key.",
     "config": "Show or change settings.",
     "completion": "Print the completion script of a shell.",
     "demo": "Show everything with a private, real Gateway and a scripted model.",

@@ -97,6 +97,13 @@ class ListedSetting(Answer):
     applies: str
 
 
+class KeyRotated(Answer):
+    """The API key was replaced, in this file. `running`: whether a sidecar runs, which has the new one then."""
+
+    file: str
+    running: bool
+
+
 class SettingChanged(Answer):
     """A setting was changed. `problems` are sentences: why it is not in effect yet."""
 
@@ -248,6 +255,7 @@ PRINTED: dict[str, object] = {
     "completion": CompletionScript,
     "config": dict[str, ListedSetting],
     "config get": SettingValue,
+    "key rotate": KeyRotated,
     "config set": SettingChanged,
     "cron": ListedJobs,
     "cron add": schedules.Job,

@@ -28,6 +28,7 @@ from openclaw_nats.api import openapi
 from openclaw_nats.api.app import Endpoints, build_app
 from openclaw_nats.api.approval_endpoints import ApprovalEndpoints
 from openclaw_nats.api.audit_endpoints import AuditEndpoints
+from openclaw_nats.api.auth import Authority
 from openclaw_nats.api.channel_endpoints import ChannelEndpoints
 from openclaw_nats.api.check_endpoints import CheckEndpoints
 from openclaw_nats.api.compat import Compat, OnlyThere
@@ -66,6 +67,7 @@ from openclaw_nats.outbound.publisher import GroupCommitPublisher
 from openclaw_nats.outbound.redaction import Redactor
 from openclaw_nats.outbound.redaction_process import RedactionProcess
 from openclaw_nats.service import logs
+from openclaw_nats.service.api_key_file import ApiKeyFile, KeyChange, end_sessions_of_another_key
 from openclaw_nats.service.audit_files import audit_trail
 from openclaw_nats.service.beginning import Beginning
 from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
@@ -104,12 +106,15 @@ class Sidecar:
     redaction: RedactionProcess
     lease: Lease
     other_keys: OtherKeys
+    key_file: ApiKeyFile
+    authority: Authority
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
         runs = {
             "nats": self.connection.run,
             "lease": self.lease.run,
+            "api-key": self.key_file.run,
             "other-keys": self.other_keys.run,
             "publisher": self.publisher.run,
             "gateway-probe": self.gateway.run,
@@ -153,9 +158,11 @@ class Sidecar:
 async def build(settings: Settings) -> Sidecar:
     """Wire the sidecar; raise SettingsError when something needed (the API key, say) is missing."""
     api_key = settings.api_key()
-    identity = Identity(identity_key(settings.home))
+    secret = identity_key(settings.home)
+    identity = Identity(secret)
     database = Database(settings.home / "sidecar.db")
     trail = audit_trail(settings, database)
+    end_sessions_of_another_key(database, trail, secret, api_key)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     meters = IngestMeters(registry)
@@ -277,7 +284,10 @@ async def build(settings: Settings) -> Sidecar:
     if settings.otel.endpoint:
         send = otlp(settings.otel.endpoint, settings.gateway_id)
         spans = SpanExporter(event_log, inbound.database, settings.gateway_id, streams.last_sequence, send)
-    app = build_app(api_key=api_key, endpoints=endpoints, gate=gate, compat=compat, meters=meters)
+    key_file = ApiKeyFile(settings.api_key_file, api_key)
+    authority = Authority(api_key, key_file.look)
+    app = build_app(authority=authority, endpoints=endpoints, gate=gate, compat=compat, meters=meters)
+    key_file.on_change = KeyChange(database, trail, secret, authority, dashboard.sign_in, lambda: end_all(app.app))
     return Sidecar(
         app,
         connection,
@@ -293,6 +303,8 @@ async def build(settings: Settings) -> Sidecar:
         redaction,
         lease,
         other_keys,
+        key_file,
+        authority,
     )
 
 
@@ -354,7 +366,9 @@ async def serve(settings: Settings) -> None:
     tasks = asyncio.create_task(sidecar.run_tasks(), name="sidecar-tasks")
     log.info("sidecar.started", version=__version__, host=host, port=settings.sidecar.port)
     try:
-        await _Server(config, sidecar.app).serve(sockets=[listener])
+        server = _Server(config, sidecar.app)
+        sidecar.authority.connections = server.server_state.connections
+        await server.serve(sockets=[listener])
     finally:
         await sidecar.lease.end()
         tasks.cancel()
