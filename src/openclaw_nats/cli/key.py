@@ -17,7 +17,7 @@ _TAKEN_SECONDS = 10.0
 
 @click.group("key", cls=Group)
 def command() -> None:
-    """Change the API key."""
+    """Rotate the API key: replace it while everything runs."""
 
 
 @command.command("rotate")
