@@ -17,7 +17,7 @@ _TAKEN_SECONDS = 10.0
 
 @click.group("key", cls=Group)
 def command() -> None:
-    """Rotate the API key: replace it while everything runs."""
+    """Change the API key: `key rotate` replaces it."""
 
 
 @command.command("rotate")

@@ -41,7 +41,7 @@ COMMANDS = {
     "receipts": "List what was delivered.",
     "cron": "List and change cron jobs: events at set times.",
     "timers": "List, set and cancel timers: one event at one time.",
-    "key": "Rotate the API key: replace it while everything runs.",
+    "key": "Change the API key: `key rotate` replaces it.",
     "config": "Show or change settings.",
     "completion": "Print the completion script of a shell.",
     "demo": "Show everything with a private, real Gateway and a scripted model.",
