@@ -22,12 +22,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# More workers than cores: most of the time goes into waiting for real processes. A file's tests share its Gateway.
+# More workers than cores: much of the time goes into waiting for real processes. With four, Gateways starve each other. A file's tests share its Gateway.
 # schemathesis gives all its tests one name, of which workers would run only one (tests/conftest.py refuses that): they
 # go alone.
 FUZZ = "tests/integration/test_fuzz.py"
 # The order in which workers take tests: tests/support/balance.py.
-WORKERS = ["--numprocesses=4", "--dist=loadfile", "--no-loadscope-reorder"]
+WORKERS = ["--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"]
 PARTS = ([*WORKERS, "--durations=40", f"--ignore={FUZZ}"], [FUZZ])
 FAST = ([*WORKERS, "tests/unit"],)
 VERSIONS = "tests/gateway/test_versions.py"
