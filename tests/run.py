@@ -22,7 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# More workers than cores: much of the time goes into waiting for real processes. With four, Gateways starve each other. A file's tests share its Gateway.
+# More workers than cores: much of the time goes into waiting for real processes. With four, Gateways starve each other.
+# A file's tests share its Gateway.
 # schemathesis gives all its tests one name, of which workers would run only one (tests/conftest.py refuses that): they
 # go alone.
 FUZZ = "tests/integration/test_fuzz.py"
