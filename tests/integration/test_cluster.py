@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,7 @@ def route(sidecar: Sidecar, pattern: str, out: str) -> None:
 
 
 def cli(sidecar: Sidecar, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "openclaw_nats", *arguments]
-    return subprocess.run(command, env=sidecar.environment, capture_output=True, text=True, timeout=120, check=False)
+    return sidecar.command(*arguments, timeout=120)
 
 
 def test_users_may_do_what_they_need_and_a_publisher_reads_nothing(cluster: Cluster) -> None:

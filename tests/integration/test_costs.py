@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,14 +26,7 @@ def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
 
 def cli(bus: Bus, *arguments: str, code: int | None = 0) -> str:
     """What a command said; `code` None takes any."""
-    done = subprocess.run(
-        [sys.executable, "-m", "openclaw_nats", *arguments],
-        env=bus.sidecar.environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = bus.sidecar.command(*arguments)
     assert code in (None, done.returncode), done.stdout + done.stderr
     return done.stderr if code else done.stdout
 
@@ -95,8 +86,11 @@ def test_a_route_with_a_budget_of_its_own_waits_alone_and_its_costs_outlive_edit
         report(bus, "c2", dispatch, cost=0.25)
         bus.publish("a", "second")
         bus.publish("b", "of another route")
-        wait_until(lambda: [one["reason"] for one in bus.pending()] == ["flow.budget is spent"], what="a waits, b goes")
+        wait_until(lambda: len(bus.receipts()) == 2, what="b goes")
+        wait_until(lambda: [one["reason"] for one in bus.pending()] == ["flow.budget is spent"], what="a waits")
         assert len(bus.receipts()) == 2
+        # The report is made each second.
+        wait_until(lambda: [one["used"] for one in bus.health()["costBudgets"]] == [0.75], what="the report")
         said = cli(bus, "status", code=None)
         assert "flow.budget of route a: 0.75 of 0.60 is spent: events wait" in " ".join(said.split())
         bus.sidecar.kill()

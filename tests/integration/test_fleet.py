@@ -7,8 +7,6 @@ import json
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,11 +76,6 @@ def account(sidecar: Sidecar) -> dict[str, Any]:
     return dict(json.loads(row[0])) if row else {}
 
 
-def cli(sidecar: Sidecar, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "openclaw_nats", *arguments]
-    return subprocess.run(command, env=sidecar.environment, capture_output=True, text=True, timeout=60, check=False)
-
-
 def test_the_second_sidecar_of_a_name_delivers_nothing_says_so_and_loses_nothing(fleet: Fleet) -> None:
     first = fleet.sidecar("a", "kitchen")
     state(first, "held")
@@ -100,10 +93,10 @@ def test_the_second_sidecar_of_a_name_delivers_nothing_says_so_and_loses_nothing
     assert not delivery["reachable"]
     assert (first.metric("openclaw_nats_lease_held"), second.metric("openclaw_nats_lease_held")) == (1, 0)
     assert "gateway.id 'kitchen'" in delivery["lastError"]
-    told = cli(second, "status")
+    told = second.command("status")
     assert told.returncode == 3
     assert "gateway.id" in told.stdout
-    assert cli(first, "status", "--json").stdout.count('"held"') == 1
+    assert first.command("status", "--json").stdout.count('"held"') == 1
 
 
 def test_the_next_one_takes_over_after_the_first_is_gone_and_a_restart_does_not_wait(fleet: Fleet) -> None:
@@ -171,7 +164,7 @@ def test_a_new_machine_under_a_name_goes_on_where_the_old_one_was(fleet: Fleet) 
     publish(new, *range(20, 30))
     wait_until(lambda: set(outcome(new, "out")) >= set(range(30)), what="nothing in between is lost")
     assert outcome(new, "out") == list(range(30))
-    assert "another machine" in cli(new, "status").stdout
+    assert "another machine" in new.command("status").stdout
     route(new, "unrelated", "out-2", pattern="agent.events.custom.elsewhere")
     publish(new, 99, subject="agent.events.custom.elsewhere")
     wait_until(lambda: outcome(new, "out-2") == [99], what="a route for something else")
@@ -197,7 +190,7 @@ def test_events_that_went_before_they_were_seen_are_counted_and_said(
     assert sidecar.metric("openclaw_nats_events_missed_total") == missed
     rows = sidecar.events("?subject=agent.events.bus.events_missed")
     assert [row["data"]["events"] for row in rows] == [missed]
-    assert f"{missed} events" in cli(sidecar, "status").stdout
+    assert f"{missed} events" in sidecar.command("status").stdout
     for _ in range(2):  # it is counted once
         sidecar.kill()
         sidecar.start()

@@ -32,17 +32,6 @@ def key_of(bus: Bus) -> str:
     return (bus.sidecar.home / "api-key").read_text().strip()
 
 
-def command(bus: Bus, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "openclaw_nats", *arguments],
-        env=bus.sidecar.environment | (environment or {}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def bearer(bus: Bus, key: str) -> int:
     return bus.sidecar.get("/api/routes", key=key)[0]
 
@@ -84,7 +73,7 @@ def test_the_old_key_ends_with_all_that_it_has_opened(bus: Bus) -> None:
         orders = channel.get("/api/plugin/channel?instance=test-test&run=true&wake=true&wraps=plugin")
         assert orders.status == 200
         assert visitor.call("GET", "/api/routes")[0] == 200
-        done = command(bus, "key", "rotate", "--json")
+        done = bus.sidecar.command("key", "rotate", "--json")
         with pytest.raises((OSError, http.client.HTTPException)):
             idle.status()
         began = time.monotonic()
@@ -101,7 +90,7 @@ def test_the_old_key_ends_with_all_that_it_has_opened(bus: Bus) -> None:
     assert (bearer(bus, API_KEY), bearer(bus, new)) == (401, 200)
     assert visitor.call("GET", "/api/routes")[0] == 401
     assert Visitor(f"{bus.sidecar.url}/dashboard").call("POST", "/api/session", {"code": unused})[0] == 403
-    assert command(bus, "routes").returncode == 0
+    assert bus.sidecar.command("routes").returncode == 0
     with Proven(bus, new) as again:
         assert again.status() == 200
 
@@ -109,22 +98,22 @@ def test_the_old_key_ends_with_all_that_it_has_opened(bus: Bus) -> None:
 def test_it_is_in_the_audit_log_without_the_keys(bus: Bus) -> None:
     visitor = Visitor(f"{bus.sidecar.url}/dashboard")
     session = visitor.sign_in(sign_in_code(bus.sidecar))["id"]
-    assert command(bus, "key", "rotate").returncode == 0
-    found = json.loads(command(bus, "audit", "--json").stdout)["records"]
+    assert bus.sidecar.command("key", "rotate").returncode == 0
+    found = json.loads(bus.sidecar.command("audit", "--json").stdout)["records"]
     acts = {(one["act"], one.get("stage", "done")) for one in found}
     assert {("key.rotate", "begun"), ("key.rotate", "ended"), ("key.changed", "done")} <= acts
     [change] = [one for one in found if one["act"] == "key.changed"]
     assert change["after"] == {"sessionsEnded": [session]}
     assert API_KEY not in json.dumps(found)
     assert key_of(bus) not in json.dumps(found)
-    assert json.loads(command(bus, "audit", "verify", "--json").stdout)["sound"]
+    assert json.loads(bus.sidecar.command("audit", "verify", "--json").stdout)["sound"]
 
 
 def test_while_the_sidecar_is_down_sessions_end_at_its_start(bus: Bus) -> None:
     visitor = Visitor(f"{bus.sidecar.url}/dashboard")
     visitor.sign_in(sign_in_code(bus.sidecar))
     bus.sidecar.kill()
-    done = command(bus, "key", "rotate")
+    done = bus.sidecar.command("key", "rotate")
     assert done.returncode == 0
     assert "does not run" in done.stdout
     bus.sidecar.start()
@@ -153,14 +142,13 @@ def test_a_key_that_was_put_there_by_hand_counts_and_what_is_none_does_not(bus: 
 
 
 def test_a_key_of_the_environment_is_not_rotated(bus: Bus) -> None:
-    done = command(bus, "key", "rotate", environment={"NATS_PLUGIN_API_KEY": API_KEY})
+    done = bus.sidecar.command("key", "rotate", NATS_PLUGIN_API_KEY=API_KEY)
     assert done.returncode == 2
     assert "NATS_PLUGIN_API_KEY" in done.stderr
     bus.sidecar.signal(signal.SIGTERM)
     bus.sidecar.environment["NATS_PLUGIN_API_KEY"] = API_KEY
     bus.sidecar.start()
-    environment = {"NATS_PLUGIN_API_KEY": ""}
-    done = command(bus, "key", "rotate", environment=environment)
+    done = bus.sidecar.command("key", "rotate", NATS_PLUGIN_API_KEY="")
     assert done.returncode == 1
     assert "put back" in done.stderr
     assert key_of(bus) == API_KEY
@@ -185,9 +173,9 @@ def test_whatever_is_killed_one_key_works_and_events_go_on(bus: Bus) -> None:
         wait_until(lambda now=now: bearer(bus, now) == 200, what="the file's key works")  # type: ignore[misc]
         assert {bearer(bus, old) for old in keys - {now}} <= {401}
         keys.add(now)
-        done = command(bus, "publish", "agent.events.custom.rotated", json.dumps({"n": number}))
+        done = bus.sidecar.command("publish", "agent.events.custom.rotated", json.dumps({"n": number}))
         assert done.returncode == 0, done.stderr
-    assert command(bus, "key", "rotate").returncode == 0
+    assert bus.sidecar.command("key", "rotate").returncode == 0
     assert key_of(bus) not in keys
     text = bus.sidecar.request("GET", "/api/events?subject=agent.events.custom.rotated&follow=false", key=key_of(bus))[
         2

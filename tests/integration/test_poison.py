@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-import subprocess
-import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -66,18 +64,6 @@ def sink() -> Iterator[Sink]:
 def bus(tmp_path: Path) -> Iterator[Bus]:
     with running_bus(tmp_path) as one:
         yield one
-
-
-def cli(bus: Bus, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one command."""
-    return subprocess.run(
-        [sys.executable, "-m", "openclaw_nats", *arguments],
-        env=bus.sidecar.environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def cloud_event(number: str, data: str) -> bytes:
@@ -150,9 +136,9 @@ def test_no_event_is_so_strange_that_the_next_one_is_not_delivered(bus: Bus, sin
     stored = len(bus.sidecar.request("GET", "/api/events")[2].splitlines())
     shows = [f"events show {number}" for number in range(1, stored, 5)]
     for words in ("events", "events --json", "dead", "receipts", "pending", *shows):
-        done = cli(bus, *words.split())
+        done = bus.sidecar.command(*words.split())
         assert done.returncode == 0, (words, done.stderr)
-    assert '"n":1e400' in cli(bus, "events", "--json").stdout  # for machines it is as it was written
+    assert '"n":1e400' in bus.sidecar.command("events", "--json").stdout  # for machines it is as it was written
 
 
 HEADERS = [
@@ -346,21 +332,21 @@ def test_unreadable_jobs_and_timers_disarm_nothing_and_every_command_goes_on(bus
         ("cron", "jobs", "remove", sorted(bad)),
         ("timers", "timers", "cancel", sorted(timers)),
     ):
-        machine = json.loads(cli(bus, kind, "list", "--json").stdout)
+        machine = json.loads(bus.sidecar.command(kind, "list", "--json").stdout)
         assert [one["name"] for one in machine["unreadable"]] == names
         assert len(machine[listed]) == (2 if kind == "cron" else 1)
-        text = " ".join(cli(bus, kind).stdout.split())
+        text = " ".join(bus.sidecar.command(kind).stdout.split())
         for one in machine["unreadable"]:
             assert f"{one['name']} can't be used by this version: {one['reason']}" in text
             assert f"`openclaw-nats {kind} {remove} {one['name']}`" in text
         assert text.index("can't be used") < text.index("NAME")
     for name in bad:
-        done = cli(bus, "cron", "show", name)
+        done = bus.sidecar.command("cron", "show", name)
         assert (done.returncode, "can't be read by this version" in done.stderr) == (2, True), name
         assert f"openclaw-nats cron remove {name}" in done.stderr
-    done = cli(bus, "cron", "add", "newer", "@daily")
+    done = bus.sidecar.command("cron", "add", "newer", "@daily")
     assert (done.returncode, "can't be read by this version" in done.stderr) == (2, True)
-    assert cli(bus, "cron", "edit", "yearly", "--payload", '{"a":1}').returncode == 0
+    assert bus.sidecar.command("cron", "edit", "yearly", "--payload", '{"a":1}').returncode == 0
     assert call("GET", "/api/logs/fires")[0] == 200
     fired = len(call("GET", "/api/cron/each%20second/history")[1]["runs"])
     wait_until(lambda: len(call("GET", "/api/cron/each%20second/history")[1]["runs"]) > fired + 1, 15, "it to go on")
@@ -369,9 +355,9 @@ def test_unreadable_jobs_and_timers_disarm_nothing_and_every_command_goes_on(bus
     ]
     assert len(armed) == 1
     for name in bad:
-        assert cli(bus, "cron", "remove", name).returncode == 0, name
+        assert bus.sidecar.command("cron", "remove", name).returncode == 0, name
     for name in timers:
-        assert cli(bus, "timers", "cancel", name).returncode == 0, name
+        assert bus.sidecar.command("timers", "cancel", name).returncode == 0, name
     assert "unreadable" not in call("GET", "/api/cron")[1]
     assert "unreadable" not in call("GET", "/api/timers")[1]
     left = {one["subject"] for one in jetstream.read(bus.nats, "agent_schedules")}

@@ -204,8 +204,7 @@ def test_doctor_names_jobs_of_the_id_that_was_here_before(fleet: Fleet) -> None:
 
 
 def cli(one: Sidecar, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "openclaw_nats", *arguments]
-    return subprocess.run(command, env=one.environment, capture_output=True, text=True, timeout=120, check=False)
+    return one.command(*arguments, timeout=120)
 
 
 def test_jobs_and_timers_of_a_gateway_that_is_gone_are_listed_and_taken(fleet: Fleet) -> None:

@@ -117,6 +117,18 @@ class Sidecar(Process):
             name: value for name, value in os.environ.items() if not name.startswith(("OPENCLAW_", "NATS_"))
         } | {"OPENCLAW_STATE_DIR": str(state)}
 
+    def command(self, *arguments: str, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `openclaw-nats` with this state directory; the output is text."""
+        return subprocess.run(
+            [sys.executable, "-m", "openclaw_nats", *arguments],
+            env=self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
     def start(self, *, wait: bool = True) -> None:
         """Start it; with `wait` until events can be stored."""
         with (self.home / "sidecar.out").open("ab") as log:
