@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from openclaw_nats.service.api_key_file import ApiKeyFile, digest_of
-from openclaw_nats.settings import API_KEY_VARIABLE
 
 OLD, NEW = "o" * 20, "n" * 20
 
 
-def watched(path: Path) -> tuple[ApiKeyFile, list[str]]:
+def watched(path: Path, *, fixed: bool = False) -> tuple[ApiKeyFile, list[str]]:
     found: list[str] = []
     path.write_text(OLD + "\n")
-    one = ApiKeyFile(path, OLD)
+    one = ApiKeyFile(path, OLD, fixed=fixed)
     one.on_change = found.append
     return one, found
 
@@ -36,9 +33,8 @@ def test_another_key_is_noticed_once_and_what_is_none_changes_nothing(tmp_path: 
     assert found == [NEW]
 
 
-def test_a_key_of_the_environment_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(API_KEY_VARIABLE, OLD)
-    file, found = watched(tmp_path / "api-key")
+def test_a_key_of_the_environment_stays(tmp_path: Path) -> None:
+    file, found = watched(tmp_path / "api-key", fixed=True)
     (tmp_path / "api-key").write_text(NEW * 2)
     file.look()
     assert found == []

@@ -17,7 +17,7 @@ from openclaw_nats.contract import tool_results as results
 from openclaw_nats.contract import tools
 from openclaw_nats.contract.routes import Flow
 from openclaw_nats.errors import InvalidInput, NotAllowed, NotFound
-from openclaw_nats.events.envelope import format_time
+from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.events.subjects import GATEWAY_OWN, check_pattern, covers, matches
 from openclaw_nats.inbound.route import Route, to_document
 from openclaw_nats.inbound.route_book import RouteBook
@@ -148,7 +148,7 @@ class Subscriptions:
             raise InvalidInput(f"expiresIn must be {error}, not {str(given)[:40]!r}") from None
         if seconds > longest:
             raise NotAllowed(f"a subscription ends after {longest / 86400:g} days at the latest", hint="Renew it then.")
-        return format_time(int((self._clock() + seconds) * 1000))
+        return format_seconds(self._clock() + seconds)
 
     def _view(self, caller: Caller, route: Route, stored: StoredRoute) -> results.SubscriptionView:
         document = to_document(route.document)
@@ -157,7 +157,7 @@ class Subscriptions:
         keys += ["instruction"] if yours else []
         shown = {key: document[key] for key in keys if key in document}
         if route.until is not None:
-            shown["until"] = format_time(int(route.until * 1000))
+            shown["until"] = format_seconds(route.until)
         target = route.target.session or f"agent:{route.target.agent} (a turn of its own)"
         found = {
             "id": str(route.id),

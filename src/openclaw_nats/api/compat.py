@@ -22,7 +22,7 @@ from openclaw_nats.api.queries import number_of
 from openclaw_nats.api.route_endpoints import view as route_view
 from openclaw_nats.api.schedule_endpoints import job_view, timer_view
 from openclaw_nats.errors import NotFound, OpenClawNatsError
-from openclaw_nats.events.envelope import format_time
+from openclaw_nats.events.envelope import format_seconds, format_time
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.insight.stream_views import StreamViews
@@ -104,7 +104,7 @@ class OnlyThere:
                 "sessionKey": row.session,
                 "subject": row.subject,
                 "priority": row.priority,
-                "createdAt": format_time(int(row.arrived_at * 1000)),
+                "createdAt": format_seconds(row.arrived_at),
                 "deliveredAt": None,
             }
             for row in rows
@@ -152,7 +152,7 @@ class OnlyThere:
                 "subject": row.subject,
                 "detail": row.reason,
                 "success": row.state == "delivered",
-                "createdAt": format_time(int(row.at * 1000)),
+                "createdAt": format_seconds(row.at),
             }
             for row in ended
         ]

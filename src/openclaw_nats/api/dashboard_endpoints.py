@@ -15,7 +15,7 @@ from openclaw_nats.api.sign_in import CODE_SECONDS, SignIn
 from openclaw_nats.contract.checking import check
 from openclaw_nats.contract.views import Session, Sessions, SignedIn, SignInLinks, SignInRequest
 from openclaw_nats.errors import NotFound
-from openclaw_nats.events.envelope import format_time
+from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.storage.dashboard_sessions import SessionRow
 
 _BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
@@ -84,15 +84,11 @@ def _view(row: SessionRow, current: str) -> Session:
     return Session(
         id=row.id,
         browser=row.browser,
-        made_at=_time(row.made_at),
-        seen_at=_time(row.seen_at),
-        ends_at=_time(row.ends_at),
+        made_at=format_seconds(row.made_at),
+        seen_at=format_seconds(row.seen_at),
+        ends_at=format_seconds(row.ends_at),
         current=row.id == current,
     )
-
-
-def _time(seconds: float) -> str:
-    return format_time(int(seconds * 1000))
 
 
 def _browser(agent: str) -> str:

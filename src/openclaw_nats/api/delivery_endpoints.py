@@ -26,7 +26,7 @@ from openclaw_nats.contract.deliveries import (
     Redriven,
     Retried,
 )
-from openclaw_nats.events.envelope import format_past, format_time
+from openclaw_nats.events.envelope import format_past, format_seconds
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.storage import listed
 from openclaw_nats.storage.listed import Filters, ListedDelivery, ListedDispatch
@@ -136,7 +136,7 @@ async def _bulk(request: Request) -> Filters:
 
 
 def _time(seconds: float | None) -> str | None:
-    return format_time(int(seconds * 1000)) if seconds else None
+    return format_seconds(seconds) if seconds else None
 
 
 def _past(seconds: float | None) -> str | None:

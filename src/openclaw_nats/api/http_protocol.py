@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 import httptools
@@ -201,3 +202,11 @@ def limited(max_connections: int) -> type[LimitedHttpProtocol]:
     """The protocol class with its own number of connections."""
     namespace: dict[str, Any] = {"max_connections": max_connections}
     return type("LimitedHttpProtocol", (LimitedHttpProtocol,), namespace)
+
+
+def end_proven(connections: Collection[object]) -> None:
+    """End the connections on which the key was proven: from now on nothing is proven there."""
+    for one in list(connections):
+        if isinstance(one, LimitedHttpProtocol) and one.token:
+            one.token = ""
+            one.shutdown()  # an answer that is under way is given first

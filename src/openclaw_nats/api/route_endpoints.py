@@ -17,7 +17,7 @@ from openclaw_nats.contract import routes as shapes
 from openclaw_nats.contract.checking import check
 from openclaw_nats.contract.fields import Unreadable
 from openclaw_nats.contract.pauses import Pause
-from openclaw_nats.events.envelope import format_time
+from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.inbound.dry_run import DryRun, draft
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.inbound.route import Route
@@ -141,9 +141,9 @@ def view(
         target_note=note or UNSET,
         instruction_note=route.instruction_note or UNSET,
         made_by=stored.made_by,
-        created_at=format_time(int(stored.created_at * 1000)),
-        updated_at=format_time(int(stored.updated_at * 1000)),
-        waiting_since=format_time(int(figures.oldest * 1000)) if figures.oldest else None,
+        created_at=format_seconds(stored.created_at),
+        updated_at=format_seconds(stored.updated_at),
+        waiting_since=format_seconds(figures.oldest) if figures.oldest else None,
         paused=_given(paused),
         counts=_counts(route, figures),
     )

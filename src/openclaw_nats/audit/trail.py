@@ -21,7 +21,7 @@ from openclaw_nats.audit.acting import BUS, actor
 from openclaw_nats.audit.chain import NOTHING, PRUNED, Head, digest_of, record_of, state_of
 from openclaw_nats.contract.audit import AuditRecord, AuditState
 from openclaw_nats.errors import Unavailable
-from openclaw_nats.events.envelope import format_time
+from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.storage import audit as rows
 from openclaw_nats.storage.audit import AuditRow
 from openclaw_nats.storage.database import Connection, Database
@@ -174,7 +174,7 @@ class AuditTrail:
         old, new = act.shown()
         record = AuditRecord(
             number=number,
-            at=format_time(int(now * 1000)),
+            at=format_seconds(now),
             who=who[:200],
             act=act.what,
             about=text_of(act.about),
@@ -215,6 +215,4 @@ def _shown(row: AuditRow) -> AuditRecord:
     try:
         return msgspec.structs.replace(record_of(row.text), digest=row.digest)
     except msgspec.MsgspecError:  # somebody changed it: `verify` says so
-        return AuditRecord(
-            number=row.number, at=format_time(int(row.at * 1000)), who="?", act="?", previous="?", digest=UNSET
-        )
+        return AuditRecord(number=row.number, at=format_seconds(row.at), who="?", act="?", previous="?", digest=UNSET)

@@ -17,11 +17,11 @@ _SECONDS = 5.0
 
 
 @contextmanager
-def audited(what: str, about: str = "", before: object = None) -> Iterator[Act]:
+def audited(what: str, about: str = "", before: object = None, after: object = None) -> Iterator[Act]:
     """Around an act: a record before it, and one after it that says how it ended; `after` may be set meanwhile."""
     from openclaw_nats.audit.act import Act
 
-    act = Act(what, about, before)
+    act = Act(what, about, before, after)
     number = record(replace(act, stage="begun"))
     try:
         yield act

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 
@@ -35,7 +34,7 @@ def rotate(as_json: bool) -> None:
 
     settings = load()
     old, file = settings.api_key(), settings.api_key_file
-    if os.environ.get(API_KEY_VARIABLE, "").strip():
+    if settings.api_key_is_given:
         raise SettingsError(
             f"the API key comes from the environment ({API_KEY_VARIABLE})",
             hint=f"Change it there and restart, or remove the variable: then {file} holds the key.",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 
 import click
 
-from openclaw_nats.cli.audited import record
+from openclaw_nats.cli.audited import audited
 from openclaw_nats.cli.output import json_option, print_json, step, waiting
 
 
@@ -17,7 +16,6 @@ from openclaw_nats.cli.output import json_option, print_json, step, waiting
 @json_option
 def command(as_json: bool, yes: bool, purge: bool) -> None:
     """Undo setup: the service, the plugin, our entries in OpenClaw's configuration."""
-    from openclaw_nats.audit.act import Act
     from openclaw_nats.cli.guarded import undo_left_behind
     from openclaw_nats.contract.command_line import Uninstalled
     from openclaw_nats.errors import SetupError
@@ -36,11 +34,11 @@ def command(as_json: bool, yes: bool, purge: bool) -> None:
         question = f"Remove openclaw-nats from {where.home.parent}"
         click.confirm(question + (", and delete all its events?" if purge else "?"), abort=True)
     undo_left_behind(where, openclaw)
-    act = Act("uninstall", after={"purge": purge})
-    number = record(replace(act, stage="begun"))
-    with waiting("removing the service and the plugin; OpenClaw's own commands take some seconds"):
+    with (
+        audited("uninstall", after={"purge": purge}),
+        waiting("removing the service and the plugin; OpenClaw's own commands take some seconds"),
+    ):
         done = [*([missing] if missing else []), *uninstall(openclaw, where, purge=purge)]
-    record(replace(act, stage="ended", begun=number))
     if as_json:
         print_json(Uninstalled(done))
     for line in [] if as_json else done:

@@ -239,9 +239,14 @@ def format_time(milliseconds: int) -> str:
     return f"{moment.isoformat()[:19]}.{milliseconds % 1000:03d}Z"
 
 
+def format_seconds(seconds: float) -> str:
+    """Format seconds since the Unix epoch as `format_time` does."""
+    return format_time(int(seconds * 1000))
+
+
 def format_past(seconds: float) -> str:
     """Format when something happened: never later than now, also if the clock was ahead then and is put right since."""
-    return format_time(int(min(seconds, time.time()) * 1000))
+    return format_seconds(min(seconds, time.time()))
 
 
 def type_of(subject: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from openclaw_nats.contract.health import WARNING_PART
-from openclaw_nats.events.envelope import format_time
+from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.terminal_text import plural
 
 Moment = Callable[[str], str]
@@ -31,7 +31,7 @@ def costs(budgets: list[dict[str, Any]], moment: Moment = str) -> list[str]:
         whose = f" of route {one['route']}" if "route" in one else ""
         text = f"{one['name']}{whose}: {one['used']:.2f} of {one['limit']:.2f} is spent"
         if one["freeAt"]:
-            said.append(f"{text}: events wait, until {moment(_time(one['freeAt']))} at least")
+            said.append(f"{text}: events wait, until {moment(format_seconds(one['freeAt']))} at least")
         elif one["used"] >= one["limit"] * WARNING_PART:
             said.append(text)
     return said
@@ -46,11 +46,7 @@ def spent_budgets(budgets: list[dict[str, Any]], moment: Moment = str) -> list[s
     said = []
     for (name, limit), ones in spent.items():
         whose = f" by {plural(len(ones), 'route')}" if "routeId" in ones[0] else ""
-        until = moment(_time(min(one["freeAt"] for one in ones)))
+        until = moment(format_seconds(min(one["freeAt"] for one in ones)))
         kept = f", {ones[0]['reserved']} of it kept for priority 9 and 10" if ones[0].get("reserved") else ""
         said.append(f"{name} ({limit}{kept}) is spent{whose}: events wait, until {until} at least")
     return said
-
-
-def _time(seconds: float) -> str:
-    return format_time(int(seconds * 1000))

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET
 
 from openclaw_nats.contract import approvals as shapes
-from openclaw_nats.events.envelope import format_time
+from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.storage.approvals import ApprovalRow
 
 _REPORT_SECONDS = 10.0
@@ -28,25 +28,20 @@ def shown(row: ApprovalRow, now: float) -> shapes.Approval:
         size=row.size,
         digest=row.digest,
         asked=row.asked,
-        asked_at=time_of(row.first_at),
-        last_asked_at=time_of(row.last_at),
-        expires_at=time_of(row.expires_at),
-        asking=time_of(row.prompt_until) if row.prompt_until > now and row.state == "pending" else UNSET,
+        asked_at=format_seconds(row.first_at),
+        last_asked_at=format_seconds(row.last_at),
+        expires_at=format_seconds(row.expires_at),
+        asking=format_seconds(row.prompt_until) if row.prompt_until > now and row.state == "pending" else UNSET,
         rule=row.rule or UNSET,
-        answered_at=UNSET if row.answered_at is None else time_of(row.answered_at),
+        answered_at=UNSET if row.answered_at is None else format_seconds(row.answered_at),
         answered_by=row.answered_by or UNSET,
         always=row.always or UNSET,
         turn=row.turn or UNSET,
-        usable_until=time_of(row.grant_until) if row.grant_until else UNSET,
+        usable_until=format_seconds(row.grant_until) if row.grant_until else UNSET,
         use=use or UNSET,  # type: ignore[arg-type]
-        used_at=UNSET if row.used_at is None else time_of(row.used_at),
+        used_at=UNSET if row.used_at is None else format_seconds(row.used_at),
         problem=problem or UNSET,
     )
-
-
-def time_of(seconds: float) -> str:
-    """Seconds since the Unix epoch as the contract has them."""
-    return format_time(int(seconds * 1000))
 
 
 def _use_of(row: ApprovalRow, now: float) -> tuple[str, str]:

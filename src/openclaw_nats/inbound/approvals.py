@@ -22,14 +22,14 @@ from openclaw_nats.contract import approvals as shapes
 from openclaw_nats.contract.approvals import CallReport
 from openclaw_nats.contract.plugin import Grant
 from openclaw_nats.errors import Conflict, InvalidInput, NotFound, OpenClawNatsError, Unavailable
-from openclaw_nats.events.envelope import Event, encode, type_of
-from openclaw_nats.events.identity import BUS, Identity
+from openclaw_nats.events.envelope import format_seconds
+from openclaw_nats.events.identity import Identity
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message
-from openclaw_nats.events.origin import GATEWAY
 from openclaw_nats.guard.calls import data_of, instruction_of, shown_arguments
 from openclaw_nats.guard.tool_rules import check_rule
-from openclaw_nats.inbound.approval_views import shown, time_of
+from openclaw_nats.inbound.approval_views import shown
+from openclaw_nats.inbound.bus_events import bus_message
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.parcels import granted_document
 from openclaw_nats.inbound.route import Route
@@ -194,17 +194,17 @@ class Approvals:
         """An approval that can be answered now."""
         row = await self._row(number)
         if row.state != "pending":
-            when = time_of(row.answered_at or 0)
+            when = format_seconds(row.answered_at or 0)
             what = "expired" if row.state == "expired" else f"was {row.state} by {row.answered_by}"
             raise Conflict(f"approval {number} {what} at {when}: the first answer counts")
         now = self._clock()
         if row.prompt_until and row.prompt_until + _PROMPT_GRACE > now:
             raise Conflict(
-                f"OpenClaw itself asks about approval {number} until {time_of(row.prompt_until)}",
+                f"OpenClaw itself asks about approval {number} until {format_seconds(row.prompt_until)}",
                 hint="Answer there, or here after that.",
             )
         if row.expires_at <= now:
-            raise Conflict(f"approval {number} expired at {time_of(row.expires_at)}")
+            raise Conflict(f"approval {number} expired at {format_seconds(row.expires_at)}")
         return row
 
     async def _add_rule(self, row: ApprovalRow) -> None:
@@ -318,23 +318,19 @@ class Approvals:
             "dispatch": row.dispatch_id,
         }
         if told.what == "requested":
-            data["expiresAt"] = time_of(row.expires_at)
+            data["expiresAt"] = format_seconds(row.expires_at)
         else:
             data |= {"answer": row.state, "by": row.answered_by} | ({"always": row.always} if row.always else {})
-        subject = SUBJECTS[told.what]
-        event = Event(
-            specversion="1.0",
-            id=f"{row.key}-{told.what}",
-            source=f"openclaw://{self._gateway_id}/bus",
-            type=type_of(subject),
-            subject=subject,
-            time=time_of(at),
-            gatewayid=self._gateway_id,
+        return bus_message(
+            self._identity,
+            self._gateway_id,
+            SUBJECTS[told.what],
+            data,
+            event_id=f"{row.key}-{told.what}",
+            milliseconds=int(at * 1000),
             hops=row.hops + 1,
-            causationid=row.dispatch_id,
-            data=msgspec.Raw(msgspec.json.encode(data)),
+            causation=row.dispatch_id,
         )
-        return self._identity.message(subject, encode(event), GATEWAY, BUS, event.source, event.id)
 
 
 def _answer(what: str, row: ApprovalRow, rule: str = "") -> Act:

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from openclaw_nats.errors import InvalidInput, Unavailable
-from openclaw_nats.events.envelope import format_time
+from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.events.identity import DEAD, Identity
 from openclaw_nats.events.messages import Message
 from openclaw_nats.events.origin import GATEWAY
@@ -71,7 +71,7 @@ class DeadLetters:
             "delivery": row.id,
             "route": row.route,
             "reason": row.reason[:_REASON_CHARACTERS],
-            "time": format_time(int(row.changed_at * 1000)),
+            "time": format_seconds(row.changed_at),
             "event": event,
         }
         if left_out:

@@ -14,7 +14,7 @@ from openclaw_nats.contract import routes as shapes
 from openclaw_nats.errors import InvalidInput, Poison
 from openclaw_nats.events import json_text
 from openclaw_nats.events.decoding import decode_message
-from openclaw_nats.events.envelope import format_time
+from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.subjects import check_subject, matches
 from openclaw_nats.inbound.budgets import Budgets, Limit
@@ -63,7 +63,7 @@ class DryRun:
             "id": "dry-run",
             "source": "dry-run",
             "type": "dry-run",
-            "time": format_time(int(now * 1000)),
+            "time": format_seconds(now),
             **event,
         }
         message = StoredMessage(1, check_subject(subject), {}, msgspec.json.encode(document), int(now * 1e9), 0)
@@ -86,7 +86,7 @@ class DryRun:
             texts = [documents[one.order] for one in members]
             shown.append(
                 shapes.PlannedTurn(
-                    at=format_time(int(at * 1000)),
+                    at=format_seconds(at),
                     events=[one.event_id for one in members],
                     text=await self._text(route, texts),
                 )

@@ -10,7 +10,7 @@ from openclaw_nats.audit.act import Act
 from openclaw_nats.audit.trail import Trail, Untraced
 from openclaw_nats.contract.deliveries import DeliveryRef
 from openclaw_nats.errors import InvalidInput, NotFound
-from openclaw_nats.events.envelope import format_time
+from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.route_book import RouteBook
@@ -211,5 +211,5 @@ def _named(found: DeliveryDetail) -> str:
 def _selected(filters: Filters) -> str:
     """What a bulk act was about: the filters that were given."""
     given = {one.name: getattr(filters, one.name) for one in dataclasses.fields(filters) if one.name != "states"}
-    times = {name: format_time(int(given.pop(name) * 1000)) for name in ("since", "until") if given.get(name)}
+    times = {name: format_seconds(given.pop(name)) for name in ("since", "until") if given.get(name)}
     return ", ".join(f"{name} {value}" for name, value in (given | times).items() if value) or "all"

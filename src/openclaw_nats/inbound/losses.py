@@ -18,9 +18,9 @@ import structlog
 
 from openclaw_nats.contract.health import Missed
 from openclaw_nats.errors import Unavailable
-from openclaw_nats.events.envelope import Event, encode, format_time, type_of
-from openclaw_nats.events.identity import BUS, Identity
-from openclaw_nats.events.origin import GATEWAY
+from openclaw_nats.events.envelope import format_seconds
+from openclaw_nats.events.identity import Identity
+from openclaw_nats.inbound.bus_events import bus_message
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.positions import put
 from openclaw_nats.ports import EventLog, EventSource, Gate, Position, Standing
@@ -104,7 +104,7 @@ class Losses:
         kept = self._kept
         if not kept.total:
             return None
-        return Missed(kept.total, kept.count, format_time(int(kept.at * 1000)))
+        return Missed(kept.total, kept.count, format_seconds(kept.at))
 
     async def look(self, *, back: bool = False) -> None:
         """Account for what there is now. `back`: nothing was taken since the last look, so that gaps can be counted."""
@@ -177,7 +177,6 @@ class Losses:
 
     async def _tell(self, lost: int, first: int, account: Account) -> None:
         """Say it as an event, before it is kept: after a crash it is said again, under the same id."""
-        milliseconds = int(self._clock() * 1000)
         data = {
             "events": lost,
             "total": account.total,
@@ -187,17 +186,14 @@ class Losses:
         }
         log.error("events.missed", **data)
         named = f"{self._gateway_id} {account.stream} {first} {lost}"
-        event = Event(
-            specversion="1.0",
-            id=f"events-missed-{hashlib.sha256(named.encode()).hexdigest()[:32]}",
-            source=f"openclaw://{self._gateway_id}/bus",
-            type=type_of(EVENTS_MISSED),
-            subject=EVENTS_MISSED,
-            time=format_time(milliseconds),
-            gatewayid=self._gateway_id,
-            data=msgspec.Raw(msgspec.json.encode(data)),
+        message = bus_message(
+            self._identity,
+            self._gateway_id,
+            EVENTS_MISSED,
+            data,
+            event_id=f"events-missed-{hashlib.sha256(named.encode()).hexdigest()[:32]}",
+            milliseconds=int(self._clock() * 1000),
         )
-        message = self._identity.message(EVENTS_MISSED, encode(event), GATEWAY, BUS, event.source, event.id)
         await self._events.append([message])
 
 

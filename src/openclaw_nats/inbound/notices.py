@@ -6,17 +6,16 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 
-import msgspec
 import structlog
 from msgspec import UNSET, UnsetType
 
 from openclaw_nats.contract.health import WARNING_PART, Budget, CostBudget
 from openclaw_nats.errors import Unavailable
-from openclaw_nats.events.envelope import Event, encode, format_time, type_of
-from openclaw_nats.events.identity import BUS, Identity
+from openclaw_nats.events.envelope import format_seconds
+from openclaw_nats.events.identity import Identity
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message
-from openclaw_nats.events.origin import GATEWAY
+from openclaw_nats.inbound.bus_events import bus_message
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.ports import EventLog
@@ -103,7 +102,7 @@ class Notices:
 
     def _budget_reached(self, budget: Budget | CostBudget) -> None:
         data = self._named(budget) | {
-            "freeAt": format_time(int(budget.free_at * 1000)),
+            "freeAt": format_seconds(budget.free_at),
             "waiting": self._flow.waiting,
         }
         log.warning("budget.reached", **data)
@@ -121,17 +120,9 @@ class Notices:
 
     def tell(self, subject: str, data: Mapping[str, object], hops: int = 0) -> None:
         """Publish an event about the bus itself, soon."""
-        milliseconds = int(self._clock() * 1000)
-        event = Event(
-            specversion="1.0",
-            id=uuid7(milliseconds),
-            source=f"openclaw://{self._gateway_id}/bus",
-            type=type_of(subject),
-            subject=subject,
-            time=format_time(milliseconds),
-            gatewayid=self._gateway_id,
-            hops=hops,
-            data=msgspec.Raw(msgspec.json.encode(data)),
+        now = int(self._clock() * 1000)
+        message = bus_message(
+            self._identity, self._gateway_id, subject, data, event_id=uuid7(now), milliseconds=now, hops=hops
         )
         if len(self._waiting) < 100:
-            self._waiting.append(self._identity.message(subject, encode(event), GATEWAY, BUS, event.source, event.id))
+            self._waiting.append(message)

@@ -19,7 +19,7 @@ from openclaw_nats.audit.act import Act
 from openclaw_nats.audit.trail import Trail, Untraced
 from openclaw_nats.contract import pauses as shapes
 from openclaw_nats.errors import InvalidInput, NotAllowed, NotFound, Unavailable
-from openclaw_nats.events.envelope import format_time
+from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.storage import pauses as rows
 from openclaw_nats.storage.database import Database
 from openclaw_nats.storage.pauses import ALL_ROUTES, PauseRow
@@ -102,7 +102,7 @@ class Pauses:
                 await self._reload()
                 raise
         log.warning("paused", route=route or "", everything=everything, reason=row.reason, by=made_by)
-        self.tell("paused", self._facts(row) | ({"until": format_time(int(until * 1000))} if until else {}))
+        self.tell("paused", self._facts(row) | ({"until": format_seconds(until)} if until else {}))
 
     async def resume(self, route: str | None, made_by: str) -> None:
         """End a pause; raise NotFound when there is none."""
@@ -200,6 +200,6 @@ class Pauses:
             everything=row.everything,
             reason=row.reason,
             made_by=row.made_by,
-            since=format_time(int(row.since * 1000)),
-            until=UNSET if row.until is None else format_time(int(row.until * 1000)),
+            since=format_seconds(row.since),
+            until=UNSET if row.until is None else format_seconds(row.until),
         )

@@ -17,7 +17,7 @@ from openclaw_nats.audit.trail import Trail, Untraced
 from openclaw_nats.contract.schedules import Wake
 from openclaw_nats.errors import Conflict, InvalidSchedule, NotFound
 from openclaw_nats.events import envelope
-from openclaw_nats.events.envelope import Event, format_time
+from openclaw_nats.events.envelope import Event, format_seconds
 from openclaw_nats.events.makers import Maker, maker_of
 from openclaw_nats.events.origin import Origin as Said
 from openclaw_nats.ports import Arm, Record, ScheduleLog
@@ -139,7 +139,7 @@ class TimerBook:
             event = envelope.decode(record.body)
             document: dict[str, Any] = {
                 "name": timer.name,
-                "at": format_time(int(timer.at * 1000)),
+                "at": format_seconds(timer.at),
                 "subject": timer.subject,
             }
             document |= {"payload": timer.payload, "priority": timer.priority}
@@ -228,7 +228,7 @@ class TimerBook:
 
 def _shown(timer: Timer) -> dict[str, Any]:
     """A timer as the audit log shows it."""
-    found = {"at": format_time(int(timer.at * 1000)), "subject": timer.subject, "payload": timer.payload}
+    found = {"at": format_seconds(timer.at), "subject": timer.subject, "payload": timer.payload}
     found |= {"priority": timer.priority, "madeBy": timer.made_by}
     return found | ({"wake": timer.wake, "instruction": timer.instruction} if timer.wake is not None else {})
 

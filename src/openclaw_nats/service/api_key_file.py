@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,25 +16,24 @@ from openclaw_nats.audit.act import Act
 from openclaw_nats.audit.acting import BUS, acting
 from openclaw_nats.audit.trail import AuditTrail
 from openclaw_nats.errors import Unavailable
-from openclaw_nats.settings import API_KEY_VARIABLE
+from openclaw_nats.settings.model import SHORTEST_KEY
 from openclaw_nats.storage import dashboard_sessions
 from openclaw_nats.storage.database import Connection, Database
 from openclaw_nats.storage.inbox import fact, set_fact
 
 log = structlog.get_logger(__name__)
 
-SHORTEST = 16  # characters, as Settings.api_key has it
 _FACT = "api-key"
 _LOOK_SECONDS = 1.0
 
 
 class ApiKeyFile:
-    """Notices that the file holds another key, and calls `on_change` with it. A key of the environment stays."""
+    """Notices that the file holds another key, and calls `on_change` with it; one that is `fixed` stays."""
 
-    def __init__(self, path: Path, key: str) -> None:
+    def __init__(self, path: Path, key: str, *, fixed: bool = False) -> None:
         self._path = path
         self._key = key
-        self._fixed = bool(os.environ.get(API_KEY_VARIABLE, "").strip())
+        self._fixed = fixed
         self._seen = self._state()
         self.on_change: Callable[[str], None] = lambda key: None
 
@@ -50,8 +48,8 @@ class ApiKeyFile:
         except (OSError, ValueError) as error:
             log.error("api_key.unreadable", error=str(error))
             return
-        if len(key) < SHORTEST:
-            log.error("api_key.too_short", file=str(self._path), shortest=SHORTEST)
+        if len(key) < SHORTEST_KEY:
+            log.error("api_key.too_short", file=str(self._path), shortest=SHORTEST_KEY)
         elif key != self._key:
             self._key = key
             self.on_change(key)

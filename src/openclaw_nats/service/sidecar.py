@@ -38,7 +38,7 @@ from openclaw_nats.api.endless import end_all
 from openclaw_nats.api.handover_endpoints import HandoverEndpoints
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
 from openclaw_nats.api.hot_path import HotPath
-from openclaw_nats.api.http_protocol import limited
+from openclaw_nats.api.http_protocol import end_proven, limited
 from openclaw_nats.api.ingest_endpoints import IngestEndpoints
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
 from openclaw_nats.api.pause_endpoints import PauseEndpoints
@@ -284,7 +284,7 @@ async def build(settings: Settings) -> Sidecar:
     if settings.otel.endpoint:
         send = otlp(settings.otel.endpoint, settings.gateway_id)
         spans = SpanExporter(event_log, inbound.database, settings.gateway_id, streams.last_sequence, send)
-    key_file = ApiKeyFile(settings.api_key_file, api_key)
+    key_file = ApiKeyFile(settings.api_key_file, api_key, fixed=settings.api_key_is_given)
     authority = Authority(api_key, key_file.look)
     app = build_app(authority=authority, endpoints=endpoints, gate=gate, compat=compat, meters=meters)
     key_file.on_change = KeyChange(database, trail, secret, authority, dashboard.sign_in, lambda: end_all(app.app))
@@ -367,7 +367,7 @@ async def serve(settings: Settings) -> None:
     log.info("sidecar.started", version=__version__, host=host, port=settings.sidecar.port)
     try:
         server = _Server(config, sidecar.app)
-        sidecar.authority.connections = server.server_state.connections
+        sidecar.authority.end_proven = lambda: end_proven(server.server_state.connections)
         await server.serve(sockets=[listener])
     finally:
         await sidecar.lease.end()

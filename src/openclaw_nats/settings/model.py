@@ -36,6 +36,7 @@ from openclaw_nats.settings.sections import (
 
 NATS_NKEY = "nats-nkey"  # in the state directory: the seed of our own user at a managed nats-server
 API_KEY_VARIABLE = "NATS_PLUGIN_API_KEY"
+SHORTEST_KEY = 16  # characters of the API key
 HOOK_TOKEN_VARIABLE = "OPENCLAW_HOOK_TOKEN"  # noqa: S105  (a name)
 DEFAULT = "default"  # the origin of a setting that nobody set
 
@@ -90,16 +91,21 @@ class Settings:
         """Where the API key lies, mode 0600."""
         return self.home / "api-key"
 
+    @property
+    def api_key_is_given(self) -> bool:
+        """Whether the API key comes from the environment: then the file counts for nothing."""
+        return bool(os.environ.get(API_KEY_VARIABLE, "").strip())
+
     def api_key(self) -> str:
         """The API key; raise SettingsError if there is none, so that nothing ever runs without one."""
         given = os.environ.get(API_KEY_VARIABLE, "").strip()
         key = given or _read(self.api_key_file)
-        if len(key) >= 16:
+        if len(key) >= SHORTEST_KEY:
             return key
         if given or key:
             where = API_KEY_VARIABLE if given else self.api_key_file
             raise NotSetUp(
-                f"no API key: the one in {where} is shorter than 16 characters",
+                f"no API key: the one in {where} is shorter than {SHORTEST_KEY} characters",
                 hint="Put the whole key there. Without it, `openclaw-nats setup` makes one.",
             )
         if problem := _why_unreadable(self.api_key_file):
