@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from openclaw_nats.schedules.keeper import AHEAD
 from tests.support import jetstream
 from tests.support.processes import NatsServer, Sidecar, kill_and_restart, wait_until
 
@@ -112,14 +113,16 @@ def test_two_gateways_on_one_nats_fire_each_tick_of_each_job_once(
     for one in both:  # a job belongs to its Gateway: two of one name are two jobs
         assert one.call("POST", "/api/cron", {"name": "shared", "cron": EVERY_SECOND})[0] in (200, 201)
     begin = int(time.time()) + 1
+    excused: set[int] = set()  # a job of every second is armed for ten seconds: a longer outage has nothing to fire
     for _ in range(6):
         time.sleep(dice.uniform(0.5, 1.5))
         victim = dice.choice(both)
         victim.kill()
+        down = time.time()
         time.sleep(dice.uniform(0, 1))
-        victim.start(wait=False)
-    for one in both:
-        one.wait_up()
+        victim.start()
+        excused |= set(range(int(down) + AHEAD - 2, int(time.time()) + 3))
+    assert len(excused) < 20, "this machine starts a sidecar too slowly for this test"
     time.sleep(12)  # beyond all ticks that were armed before the last restart
     subject = "agent.events.cron.shared"
     found = ticks_by_gateway(sidecar, subject)
@@ -127,7 +130,8 @@ def test_two_gateways_on_one_nats_fire_each_tick_of_each_job_once(
     wanted = set(range(begin, int(time.time()) - 1))
     for gateway, ticks in found.items():
         assert len(ticks) == len(set(ticks)), f"seed {SEED}: a tick of {gateway} came twice"
-        assert wanted <= set(ticks), f"seed {SEED}: a tick of {gateway} is missing"
+        missing = wanted - excused - set(ticks)
+        assert not missing, f"seed {SEED}: ticks of {gateway} are missing: {sorted(missing)}, excused {excused}"
     assert second.call("POST", "/api/cron/shared/pause")[0] == 200
     time.sleep(1)
     before = ticks_by_gateway(sidecar, subject)

@@ -83,7 +83,7 @@ def test_an_upgrade_in_the_middle_of_a_turn_waits_for_it_and_breaks_nothing(inst
             turn.join()
         assert setup.wait(timeout=180) == 0, printed.read_text()
     assert "older release" not in index.read_text()
-    assert "sends its events" in printed.read_text()
+    assert "sends its events" in printed.read_text(), f"it said: {printed.read_text()}"
     if not install.gateway.old:
         assert "a turn runs" in printed.read_text()
         assert install.status()["plugin"]["problems"] == []

@@ -58,13 +58,15 @@ def wait_for_plugin(setup: Any, say: Any, *, was_running: bool, patience: float 
             try:
                 done = gateway_plugin.reload(setup.openclaw) or None
                 due = False
+                if done:  # what was loaded at the last moment gets the time to report itself
+                    seconds = max(seconds, time.monotonic() - began + _RESTART_AFTER_SECONDS)
             except CommandFailed as error:
                 done, why = False, str(error)
             except SetupError as error:
                 say("!", "Gateway", f"{error}: {_LATER}")
                 return report
         if done is False and not waits and gateway_answers(url):
-            waits, seconds = True, passed + patience
+            waits, seconds = True, time.monotonic() - began + patience
             text = f"it does not load the plugin now, as while a turn runs: trying again for {patience:.0f} s ({why})"
             say("·", "Gateway", text)
         if done is None and not restarted and passed > _RESTART_AFTER_SECONDS:
