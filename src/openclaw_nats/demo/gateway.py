@@ -116,6 +116,8 @@ class Gateway:
                     "model": {"primary": f"scripted/{MODEL}"},
                     "workspace": str(self.state / "workspace"),
                     "heartbeat": {"every": "0m"},
+                    # Nothing to remember, and its index is a fifth of what start and first turn take.
+                    "memorySearch": {"enabled": False},
                 }
             },
             "plugins": {"load": {"paths": [str(path) for path in self.plugin_paths]}, "entries": {}},
