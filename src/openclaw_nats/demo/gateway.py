@@ -116,12 +116,13 @@ class Gateway:
                     "model": {"primary": f"scripted/{MODEL}"},
                     "workspace": str(self.state / "workspace"),
                     "heartbeat": {"every": "0m"},
-                    # Nothing to remember, and its index is a fifth of what start and first turn take.
-                    "memorySearch": {"enabled": False},
                 }
             },
             "plugins": {"load": {"paths": [str(path) for path in self.plugin_paths]}, "entries": {}},
         }
+        if self.prefix.version.startswith("2026.9"):
+            # Nothing to remember, and its index is a fifth of what start and first turn take.
+            config["memory"] = {"search": {"enabled": False}}
         if self.plugin_paths:
             config["plugins"]["entries"]["openclaw-nats"] = entry
         self.config_path.write_text(json.dumps(_merge(config, self.config), indent=1))
