@@ -35,6 +35,10 @@ class Locations:
         return self.home / NATS_NKEY
 
     @property
+    def limited_keys(self) -> Path:
+        return self.home / "limited-keys.json"
+
+    @property
     def nats_config(self) -> Path:
         return self.home / "nats-server.conf"
 

@@ -262,8 +262,8 @@ ASKS = [
 
 # These do not ask the sidecar, or go on until it is back.
 OTHERS = (
-    "backup completion config config-get config-set demo doctor key-rotate logs migrate restart restore routes-apply "
-    "setup start stop tail uninstall up"
+    "backup completion config config-get config-set demo doctor key-rotate keys keys-add keys-list keys-revoke "
+    "keys-rotate logs migrate restart restore routes-apply setup start stop tail uninstall up"
 )
 
 

@@ -1,6 +1,7 @@
 """Who may call: who has the API key, in constant time, before anything else is looked at.
 
-Plugin and commands prove it (peer_proof.py) and never send it; scripts of users send it as a bearer token.
+Plugin and commands prove it (peer_proof.py) and never send it; scripts of users send it as a bearer token. Limited keys
+(keys/) are bearer tokens, too, and open two endpoints.
 """
 
 from __future__ import annotations
@@ -18,19 +19,26 @@ from openclaw_nats.api.actors import actor_of
 from openclaw_nats.api.json_answers import json_response
 from openclaw_nats.api.problems import problem
 from openclaw_nats.audit.acting import acting
+from openclaw_nats.contract.keys import LimitedKey
 from openclaw_nats.contract.plugin import Proof
+from openclaw_nats.keys.known import KnownKeys
 
 _SESSION = f"{peer_proof.SCHEME} ".encode()
+# What limited keys may ask for; on which subjects, the endpoints look.
+LIMITED = frozenset(
+    {("POST", "/api/publish"), ("POST", "/api/events"), ("GET", "/api/events"), ("HEAD", "/api/events")}
+)
 CONNECTION = "openclaw_nats.connection"  # the scope's key for its http_protocol.LimitedHttpProtocol
 
 
 class Authority:
     """Who has the API key. `look` is called before a key counts as wrong, and before anything is proven with one."""
 
-    def __init__(self, api_key: str, look: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, api_key: str, look: Callable[[], None] = lambda: None, limited: KnownKeys | None = None) -> None:
         self._key = api_key
         self._digest = _digest(api_key.encode())
         self._look = look
+        self._limited = limited
         self.end_proven: Callable[[], None] = lambda: None  # connections on which the key was proven
 
     def change(self, api_key: str) -> None:
@@ -46,6 +54,13 @@ class Authority:
         scope["authorized"] = True
         _is_known(scope)
         return True
+
+    def limited(self, scope: Scope) -> LimitedKey | None:
+        """The limited key that a request comes with."""
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        if self._limited is None or len(given) != 1 or given[0][:7].lower() != b"bearer ":
+            return None
+        return self._limited.find(given[0][7:].strip().decode("ascii", "replace"))
 
     def prove(self, scope: Scope) -> Response:
         """Prove to whoever asks that we know the key; what they then say on this connection has to prove it, too."""
@@ -100,11 +115,25 @@ class ApiKeyMiddleware:
                 _is_known(scope)
         else:
             scope["authorized"] = self._authority.admit(scope)
+        if not scope["authorized"] and (key := self._authority.limited(scope)) is not None:
+            _is_known(scope)
+            await self._limited(key, scope, receive, send)
+            return
         if scope["authorized"] or scope["path"] in self._open:
             with acting(actor_of(scope)):
                 await self._app(scope, receive, send)
             return
         await unauthorized()(scope, receive, send)
+
+    async def _limited(self, key: LimitedKey, scope: Scope, receive: Receive, send: Send) -> None:
+        """A limited key's request: publishing and reading, and nothing else, however the path is written."""
+        scope["limited_key"] = key
+        if (scope["method"], scope["path"]) in LIMITED or (scope["method"] == "GET" and scope["path"] in self._open):
+            with acting(f"key:{key.name}"):
+                await self._app(scope, receive, send)
+            return
+        text = f"The limited key {key.name} may publish and read events, and nothing else."
+        await problem("not-allowed", text)(scope, receive, send)
 
 
 def _is_known(scope: Scope) -> None:

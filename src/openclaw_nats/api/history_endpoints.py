@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from openclaw_nats.api.endless import EndlessResponse
+from openclaw_nats.api.limits import key_of, readable
 from openclaw_nats.api.problems import Malformed
+from openclaw_nats.contract.keys import LimitedKey
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.decoding import document_of
 from openclaw_nats.events.messages import StoredMessage
@@ -24,10 +26,11 @@ PARAMETERS = ("subject", "since", "limit", "follow", "numbered")
 
 
 class HistoryEndpoints:
-    """The handler, around one EventLog."""
+    """The handler, around one EventLog. `lasts` says whether a limited key still counts: what it reads ends with it."""
 
-    def __init__(self, event_log: EventLog) -> None:
+    def __init__(self, event_log: EventLog, lasts: Callable[[LimitedKey], bool] = lambda key: True) -> None:
         self._log = event_log
+        self._lasts = lasts
 
     async def events(self, request: Request) -> StreamingResponse:
         """Stream stored events as NDJSON. Query: subject (pattern), since, limit (newest N), follow, numbered."""
@@ -43,15 +46,19 @@ class HistoryEndpoints:
         limit = query.get("limit")
         if limit is not None and not (limit.isascii() and limit.isdigit() and 0 < len(limit) < 10):
             raise Malformed("limit must be a whole number from 0 to 999999999")
+        key, subject = key_of(request), check_pattern(query.get("subject", EVERYTHING))
+        if key is not None:
+            subject = readable(key, subject if "subject" in query else None)
         messages = self._log.read(
-            subject=check_pattern(query.get("subject", EVERYTHING)),
+            subject=subject,
             since=_since(query.get("since")),
             limit=None if limit is None else int(limit),
             follow=follow == "true",
         )
         first = await _first(messages)
         response = EndlessResponse if follow == "true" else StreamingResponse
-        return response(_documents(first, messages, numbered == "true"), media_type="application/x-ndjson")
+        lasts = (lambda: True) if key is None else (lambda: self._lasts(key))
+        return response(_documents(first, messages, numbered == "true", lasts), media_type="application/x-ndjson")
 
 
 def _since(value: str | None) -> float | None:
@@ -71,12 +78,17 @@ async def _first(messages: AsyncIterator[StoredMessage | None]) -> list[StoredMe
 
 
 async def _documents(
-    first: list[StoredMessage | None], messages: AsyncIterator[StoredMessage | None], numbered: bool
+    first: list[StoredMessage | None],
+    messages: AsyncIterator[StoredMessage | None],
+    numbered: bool,
+    lasts: Callable[[], bool],
 ) -> AsyncIterator[bytes]:
     for message in first:
         yield _line(message, numbered)
     try:
         async for message in messages:
+            if not lasts():
+                return
             yield _line(message, numbered)
     except Unavailable as error:
         log.warning("history.interrupted", error=str(error))

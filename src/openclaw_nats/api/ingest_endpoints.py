@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from openclaw_nats.api.bodies import decode_json, media_type, read_body
 from openclaw_nats.api.json_answers import json_response
+from openclaw_nats.api.limits import check_parameters, key_of, said_by
 from openclaw_nats.api.problems import Malformed, name_of
 from openclaw_nats.api.queries import parameters
 from openclaw_nats.contract import events as shapes
@@ -24,9 +25,9 @@ from openclaw_nats.errors import Filtered, InvalidEvent
 from openclaw_nats.events import content, envelope, json_text, modes, trace
 from openclaw_nats.events.envelope import MAX_EVENT_BYTES, parse_time
 from openclaw_nats.events.ids import uuid7
-from openclaw_nats.events.origin import OUTSIDE, Origin, by_key
+from openclaw_nats.events.origin import OPERATOR, OUTSIDE, Origin, by_key
 from openclaw_nats.events.subjects import check_subject
-from openclaw_nats.outbound.ingest import BatchOutcome, Ingest
+from openclaw_nats.outbound.ingest import BatchOutcome, Ingest, Published
 from openclaw_nats.outbound.meters import IngestMeters
 
 MAX_BATCH_BYTES = 8 * 1024 * 1024
@@ -56,8 +57,9 @@ class IngestEndpoints:
         With `?routes=true` it names the enabled `routes` whose pattern covers the subject, too; their conditions may
         still keep it out.
         """
+        origin_of = _publisher_of(request)
         if _is_one_event(request):
-            done = await self._ingest.take(*_one_event(request, await read_body(request, MAX_EVENT_BYTES)))
+            done = await self._take(*_one_event(request, await read_body(request, MAX_EVENT_BYTES)), origin_of)
         else:
             media_type(request, (JSON,))
             body = content.without_mark(await read_body(request, MAX_EVENT_BYTES))
@@ -66,12 +68,15 @@ class IngestEndpoints:
                 wanted = decode_json(_publish_decoder, body)
                 if (subject := _subject(request)) and subject != wanted.subject:
                     raise InvalidEvent("the subject in the address and the one in the body are not the same")
-                done = await self._ingest.publish(wanted, traceparent)
+                done = await self._ingest.publish(wanted, traceparent, origin_of(wanted.subject))
             else:
-                done = await self._ingest.take(*_one_event(request, body))
+                done = await self._take(*_one_event(request, body), origin_of)
         asked = request.query_params.get("routes") == "true"
         routes = self._taken_by(done.subject) if asked else UNSET
         return json_response(shapes.Published(done.id, done.subject, done.sequence, done.duplicate, routes))
+
+    async def _take(self, event: envelope.Event, document: bytes, origin_of: Callable[[str], Origin]) -> Published:
+        return await self._ingest.take(event, document, origin_of(event.subject))
 
     async def events(self, request: Request) -> Response:
         """Store CloudEvents: one, NDJSON or an array → `{"accepted", "duplicates", "rejected", "filtered"}`.
@@ -204,8 +209,19 @@ def _subject(request: Request) -> str:
     return "" if given is None else check_subject(given)
 
 
+def _publisher_of(request: Request) -> Callable[[str], Origin]:
+    """Who says the event of /api/publish, by its subject: the operator, or a limited key."""
+    if (key := key_of(request)) is None:
+        return lambda subject: OPERATOR
+    check_parameters(key, request, "routes")
+    return said_by(key)
+
+
 def _origin_of(request: Request) -> Callable[[str], Origin]:
-    """Who says the events: who has the key may say that they are somebody else's, and nothing more."""
+    """Who says the events: who has the admin key may say that they are somebody else's, and nothing more."""
+    if (key := key_of(request)) is not None:
+        check_parameters(key, request, "origin", RETRY_HEADER)
+        return said_by(key)
     given = request.query_params.get("origin")
     if given not in (None, OUTSIDE.name):
         raise Malformed("origin can only be outside: what else an event's origin is, the sidecar finds out itself")

@@ -33,7 +33,7 @@ def document() -> dict[str, Any]:
                     "Store one event",
                     body={"application/json": ref(events.PublishRequest), modes.STRUCTURED[1]: ref(events.CloudEvent)},
                     answer=_json(ref(events.Published)),
-                    problems=(400, 408, 413, 415, 422, 503),
+                    problems=(400, 403, 408, 413, 415, 422, 503),
                     parameters=[
                         _parameter("subject", "query", _SUBJECT),
                         _parameter("routes", "query", {"type": "string", "enum": ["true", "false"]}),
@@ -45,7 +45,7 @@ def document() -> dict[str, Any]:
                     "Store CloudEvents: one in each mode of the HTTP binding, or many",
                     body={kind: _events_as(kind) for kind in BATCH_TYPES if kind != "application/cloudevents"},
                     answer=_json(ref(events.Ingested)),
-                    problems=(400, 408, 413, 415, 422, 503),
+                    problems=(400, 403, 408, 413, 415, 422, 503),
                     parameters=[
                         _parameter("subject", "query", _SUBJECT),
                         _parameter("origin", "query", {"type": "string", "enum": ["outside"]}),
@@ -55,7 +55,7 @@ def document() -> dict[str, Any]:
                 "get": _operation(
                     "Read the stream",
                     answer={"application/x-ndjson": {"schema": {"type": "string"}}},
-                    problems=(400, 422, 503),
+                    problems=(400, 403, 422, 503),
                     parameters=[
                         _parameter("subject", "query", {"type": "string", "example": "agent.events.tool.>"}),
                         _parameter("since", "query", {"type": "string", "pattern": r"^\d{1,6}(ms|s|m|h|d)$"}),

@@ -25,6 +25,7 @@ from openclaw_nats.installer import config_file, nats_server
 from openclaw_nats.jetstream import snapshot as streams
 from openclaw_nats.jetstream.connection import Connection, Options, connected
 from openclaw_nats.jetstream.streams import EVENTS, SCHEDULES
+from openclaw_nats.keys import file as limited_keys
 from openclaw_nats.locations import Locations
 from openclaw_nats.port_holder import free_port
 from openclaw_nats.service import audit_files
@@ -53,6 +54,7 @@ def check(parts: Path) -> None:
             identity_key(parts)
         if (parts / audit_files.KEY).exists():
             secret_key(parts, audit_files.KEY, "")
+        limited_keys.read(parts / limited_keys.NAME)
         for name in FILES:
             if (parts / name).exists():
                 (parts / name).read_text("utf-8")

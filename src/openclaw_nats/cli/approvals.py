@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 from urllib.parse import urlencode
 
 import click
 
+from openclaw_nats.cli.agents import refuse_agents
 from openclaw_nats.cli.deliveries import client, page_options
 from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.output import block, json_option, line, print_json, step, table
@@ -83,7 +83,7 @@ def show_command(as_json: bool, number: int) -> None:
 @json_option
 def approve_command(as_json: bool, number: int, *, always: bool) -> None:
     """Let call NUMBER run once, in a turn of its session that begins now."""
-    _refuse_agents()
+    refuse_agents("answer an approval")
     body = {"always": True} if always else {}
     one = client().call("POST", f"/api/approvals/{number}/approve", body, flags={"always": "--always"})
     if as_json:
@@ -99,7 +99,7 @@ def approve_command(as_json: bool, number: int, *, always: bool) -> None:
 @json_option
 def deny_command(as_json: bool, number: int) -> None:
     """Leave call NUMBER refused."""
-    _refuse_agents()
+    refuse_agents("answer an approval")
     one = client().call("POST", f"/api/approvals/{number}/deny", {})
     if as_json:
         print_json(one)
@@ -133,11 +133,3 @@ def _state(one: dict[str, Any]) -> str:
         use = f", {one['use']}" if one.get("use") else ""
         return f"{one['state']} by {one['answeredBy']}{use}"
     return str(one["state"])
-
-
-def _refuse_agents() -> None:
-    """An agent's `exec` marks what it starts. This is no lock: who may run any command as this user may do anything."""
-    if os.environ.get("OPENCLAW_SHELL") == "exec":
-        from openclaw_nats.errors import NotAllowed
-
-        raise NotAllowed("an agent may not answer an approval", hint="Tell the user: only they can.")

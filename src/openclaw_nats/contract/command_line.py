@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType, field
 
 from openclaw_nats.contract import approvals, audit, deliveries, health, pauses, routes, schedules, views
 from openclaw_nats.contract.events import CloudEvent, Published
-from openclaw_nats.contract.fields import Answer, Json
+from openclaw_nats.contract.fields import Answer, Json, Pattern, Time
 
 
 class CommandError(Answer):
@@ -102,6 +102,35 @@ class KeyRotated(Answer):
 
     file: str
     running: bool
+
+
+class ListedKey(Answer):
+    """A limited key. Without `expires` it does not end by itself."""
+
+    name: str
+    publish: list[Pattern]
+    read: list[Pattern]
+    made: Time
+    expired: bool
+    expires: Time | UnsetType = UNSET
+
+
+class ListedKeys(Answer):
+    """All limited keys, by their names."""
+
+    keys: list[ListedKey]
+
+
+class LimitedKeyMade(Answer):
+    """A limited key that was made or rotated: `key` is the secret, empty where it was written into `file`."""
+
+    name: str
+    publish: list[Pattern]
+    read: list[Pattern]
+    made: Time
+    key: str
+    file: str
+    expires: Time | UnsetType = UNSET
 
 
 class SettingChanged(Answer):
@@ -257,6 +286,11 @@ PRINTED: dict[str, object] = {
     "config get": SettingValue,
     "key rotate": KeyRotated,
     "config set": SettingChanged,
+    "keys": ListedKeys,
+    "keys add": LimitedKeyMade,
+    "keys list": ListedKeys,
+    "keys revoke": Removed,
+    "keys rotate": LimitedKeyMade,
     "cron": ListedJobs,
     "cron add": schedules.Job,
     "cron edit": schedules.Job,

@@ -89,6 +89,7 @@ def _machine(settings: Settings) -> Iterator[Finding]:
     yield from machine.versions(settings)
     yield from machine.clock()
     yield from machine.files(settings)
+    yield from machine.keys(settings)
     yield from machine.disk(settings)
     yield from machine.rejected(settings)
 

@@ -19,11 +19,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from openclaw_nats import __version__
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
-from openclaw_nats.errors import SetupError
+from openclaw_nats.errors import SettingsError, SetupError
 from openclaw_nats.health import disks
 from openclaw_nats.installer import nats_server
 from openclaw_nats.installer.services import WORDS, service_for
 from openclaw_nats.installer.setup import read_record
+from openclaw_nats.keys import file as limited_keys
+from openclaw_nats.keys.making import is_over
 from openclaw_nats.locations import Locations
 from openclaw_nats.settings import Settings, format_size
 
@@ -54,6 +56,7 @@ def files(settings: Settings) -> Iterator[Finding]:
         (where.hook_token, False),
         (settings.home / "sidecar.db", False),
         (where.nats_nkey, False),
+        (where.limited_keys, False),
     ]
     if settings.nats.managed:
         wanted.append((where.nats_password, True))
@@ -79,6 +82,21 @@ def files(settings: Settings) -> Iterator[Finding]:
             yield problem("files", text, f"Run `chmod 600 {path}`.", partial(path.chmod, 0o600))
     if not bad:
         yield ok("files", f"keys, passwords and the database in {settings.home} are for you only")
+
+
+def keys(settings: Settings) -> Iterator[Finding]:
+    """Limited keys can be read, and which of them have ended."""
+    try:
+        found = limited_keys.read(Locations(settings.home).limited_keys)
+    except SettingsError as error:
+        yield problem("keys", f"no limited key counts: {error}", error.hint)
+        return
+    over = [key.name for key in found if is_over(key, time.time())]
+    if over:
+        text = f"limited keys that have expired: {', '.join(over)}"
+        yield note("keys", text, "`openclaw-nats keys revoke NAME` takes one off the list.")
+    elif found:
+        yield ok("keys", f"{len(found)} limited keys count")
 
 
 def service(settings: Settings) -> Iterator[Finding]:

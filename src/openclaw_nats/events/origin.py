@@ -41,6 +41,16 @@ def by_key(subject: str) -> Origin:
     return GATEWAY if matches_any(GATEWAY_OWN, subject) else OPERATOR
 
 
+def of_limited_key(name: str) -> Origin:
+    """The origin of what a limited key says, on whatever subject."""
+    return Origin(f"key:{name}")
+
+
+def is_outsiders(name: str) -> bool:
+    """Whether an origin is somebody who may publish and no more: what an event says of the Gateway is not believed."""
+    return name.startswith(("key:", "source:"))
+
+
 def joint(origins: list[Origin]) -> Origin:
     """The origin of what was made of several events: that of all of them, or nobody's in particular."""
     names = {one.name for one in origins}

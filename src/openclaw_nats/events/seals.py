@@ -21,7 +21,7 @@ from openclaw_nats.errors import InvalidInput
 from openclaw_nats.events import envelope, json_text
 from openclaw_nats.events.makers import agent_made, maker_of
 from openclaw_nats.events.messages import StoredMessage
-from openclaw_nats.events.origin import Origin, of_agent
+from openclaw_nats.events.origin import Origin, is_outsiders, of_agent
 
 SEAL = "Openclaw-Nats-Seal"
 KEPT_SECONDS = 30 * 86400.0  # setting `inbox.keep`
@@ -88,6 +88,7 @@ class Seals:
         message.believed = self._in_time(when, message)
         if message.believed:
             message.origin = _origin(name, taint)
+            message.believed = not is_outsiders(name)
         else:
             message.seal = ""
         return message

@@ -19,7 +19,7 @@ from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.subjects import check_subject, matches
 from openclaw_nats.inbound.budgets import Budgets, Limit
 from openclaw_nats.inbound.flow_control import FlowControl, Release
-from openclaw_nats.inbound.forgeries import FORGED, is_forged
+from openclaw_nats.inbound.forgeries import forgery
 from openclaw_nats.inbound.judging import Judge
 from openclaw_nats.inbound.render_process import TooLong
 from openclaw_nats.inbound.rendering import Renderer
@@ -151,8 +151,8 @@ class DryRun:
             key: str | None = None
             if not matches(route.pattern, message.subject):
                 reason = "the pattern does not cover its subject"
-            elif is_forged(message):
-                reason = f"dropped: {FORGED}"
+            elif forged := forgery(message):
+                reason = f"dropped: {forged}"
             elif not reason:
                 document = json_text.shown(decoded.document)
                 try:

@@ -1,9 +1,11 @@
-"""Events from outside on subjects where only the Gateway and the bus speak: what the operator is told of them."""
+"""Messages that are not what their subject says: what the operator is told of them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+
+import msgspec
 
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.origin import OWNED
@@ -17,9 +19,40 @@ FORGED = (
 )
 
 
-def is_forged(message: StoredMessage) -> bool:
-    """Whether a message pretends to be the Gateway's or the bus's."""
-    return not message.believed and matches_any(OWNED, message.subject)
+ACKNOWLEDGEMENT = (
+    "it is an acknowledgement of JetStream, which whoever publishes over NATS may have sent to any subject, also where "
+    "it may not publish itself"
+)
+_ACK = frozenset({"stream", "seq", "duplicate", "domain", "error", "val", "batch", "count"})
+_ACK_BYTES = 1024
+
+
+def forgery(message: StoredMessage) -> str:
+    """Why a message wakes nobody: it pretends to be the Gateway's or the bus's, or is no event; else empty."""
+    if message.believed:
+        return ""
+    if matches_any(OWNED, message.subject):
+        return FORGED
+    return ACKNOWLEDGEMENT if _is_acknowledgement(message.body) else ""
+
+
+def _is_acknowledgement(body: bytes) -> bool:
+    """Whether a body is what JetStream answers to a publisher (docs.nats.io, "JetStream wire API", PubAck).
+
+    Where it goes is the publisher's to say, and nats-server asks no permission for that.
+    """
+    if len(body) > _ACK_BYTES or b'"seq"' not in body or b'"stream"' not in body:
+        return False
+    try:
+        fields = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return (
+        isinstance(fields, dict)
+        and fields.keys() <= _ACK
+        and isinstance(fields.get("stream"), str)
+        and isinstance(fields.get("seq"), int)
+    )
 
 
 class Forgeries:
@@ -49,8 +82,8 @@ class Forgeries:
         if not self.count or self._clock() - self._at > SHOWN_SECONDS:
             return ""
         said = (
-            f"{plural(self.count, 'event')} from outside on subjects of the Gateway or the bus woke nobody (the last "
-            f"on {self._last[:120]}): `openclaw-nats events --subject` shows them"
+            f"{plural(self.count, 'event')} from outside on subjects of the Gateway or the bus, or acknowledgements of "
+            f"NATS, woke nobody (the last on {self._last[:120]}): `openclaw-nats events --subject` shows them"
         )
         if self.foreign:
             said += (

@@ -18,7 +18,7 @@ from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.seals import TICK
 from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.flow_control import FlowControl
-from openclaw_nats.inbound.forgeries import FORGED, Forgeries, is_forged
+from openclaw_nats.inbound.forgeries import Forgeries, forgery
 from openclaw_nats.inbound.judging import Judge
 from openclaw_nats.inbound.loop_guard import LoopGuard
 from openclaw_nats.inbound.losses import Losses
@@ -214,7 +214,7 @@ class Intake:
         if not routes:
             return []
         decoded, broken = _decoded(message)
-        forged = is_forged(message)
+        forged = forgery(message)
         if forged:
             self._meters.forged.inc()
             self._forgeries.note(message)
@@ -243,12 +243,12 @@ class Intake:
         return rows
 
     def _row(
-        self, message: StoredMessage, decoded: Decoded, route: Route, reason: str, key: str, *, forged: bool
+        self, message: StoredMessage, decoded: Decoded, route: Route, reason: str, key: str, *, forged: str
     ) -> NewDelivery:
         hops = self._guard.hops_of(decoded.runid, decoded.hops)
         state = "dead" if reason else "pending"
         if forged:  # before the loop guard, which has nothing to stop here and nothing to report
-            state, reason = "dropped", FORGED
+            state, reason = "dropped", forged
         elif not reason and hops > self._guard.max_hops:
             state, reason = "dropped", self._guard.stop(route.name, message.subject, hops)
         late = too_late(message.headers, message.time / 1e9)

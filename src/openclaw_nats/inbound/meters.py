@@ -21,7 +21,9 @@ class InboundMeters:
             prefix + "events_missed", "Events that left the stream before this sidecar read them", registry=registry
         )
         self.forged = Counter(
-            prefix + "events_forged", "Events from outside on subjects of the Gateway or the bus", registry=registry
+            prefix + "events_forged",
+            "Events from outside on subjects of the Gateway or the bus, or NATS acknowledgements",
+            registry=registry,
         )
         self._matched = Counter(
             prefix + "deliveries", "Deliveries made (an event for a route)", ["route"], registry=registry

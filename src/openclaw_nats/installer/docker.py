@@ -63,6 +63,15 @@ class DockerCompose:
         write_private(self.file, text_of(compose(settings, self.folder)))
         return _fingerprint(self.folder) != before
 
+    def reload_nats(self) -> None:
+        """Give nats-server its users anew. The file stays the same one: it is mounted by itself."""
+        config = self.folder / "nats-server.conf"
+        if not config.exists():
+            return
+        config.write_text(render(load(self._where.home), listen="0.0.0.0:4222", home=Path(STATE)))
+        if self.running():
+            self._compose("kill", "--signal", "HUP", "nats")
+
     def start(self) -> None:
         """Build the image if need be, and start both containers."""
         self._compose("up", "--detach", "--build", "--remove-orphans")

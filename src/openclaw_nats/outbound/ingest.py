@@ -88,18 +88,18 @@ class Ingest:
         self._plain_until = plain_until
         self._clock = clock
 
-    async def publish(self, request: PublishRequest, traceparent: str = "") -> Published:
+    async def publish(self, request: PublishRequest, traceparent: str = "", origin: Origin = OPERATOR) -> Published:
         """Make an event of a publish request and store it; raise InvalidInput or Unavailable.
 
         `traceparent` is that of the request's headers, which `meta.traceId` goes before.
         """
         event = self._event_of(request)
         event.traceparent = event.traceparent or traceparent
-        return await self.store(event, again=request.id is not None)
+        return await self.store(event, origin, again=request.id is not None)
 
-    async def take(self, event: Event, document: bytes) -> Published:
+    async def take(self, event: Event, document: bytes, origin: Origin = OPERATOR) -> Published:
         """Store one CloudEvent as the document that it came as (envelope.read); raise InvalidInput or Unavailable."""
-        return await self._publish(event, await self._let_through(event, document, OPERATOR), again=True)
+        return await self._publish(event, await self._let_through(event, document, origin), again=True)
 
     async def store(
         self, event: Event, origin: Origin = OPERATOR, publisher: str = "", *, again: bool = False
@@ -172,8 +172,13 @@ class Ingest:
                 log.error("ingest.bug", error=repr(error), exc_info=True)
                 outcome.rejected.append((index, Mistake(f"a fault in openclaw-nats: {error!r}"[:300])))
                 continue
-            if event.subject == OUTPUT and event.causationid and self.on_outputs is not None:
-                number = self._identity.message_id(origin_of(event.subject).name, event.source, event.id)
+            if (
+                event.subject == OUTPUT
+                and event.causationid
+                and self.on_outputs is not None
+                and origin_of(event.subject) == GATEWAY  # nobody else says what a turn has cost
+            ):
+                number = self._identity.message_id(GATEWAY.name, event.source, event.id)
                 outputs.append((number, event.causationid, bytes(event.data)))
             if message is None:
                 outcome.filtered += 1

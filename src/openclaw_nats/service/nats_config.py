@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 import nkeys
 
+from openclaw_nats.contract.keys import LimitedKey
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.jetstream.server_proof import server_proof
+from openclaw_nats.keys.known import KnownKeys
 from openclaw_nats.locations import Locations
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.quoting import nats_name
@@ -64,7 +66,8 @@ def make_nkey(where: Locations) -> None:
 
 def _users(settings: Settings, password: str) -> list[str]:
     """The operator's own programs come with the password; we by our nkey. Its permissions are how the server proves
-    itself to us (jetstream/connection.py): it gives them to that user alone, and we never publish there.
+    itself to us (jetstream/connection.py): it gives them to that user alone, and we never publish there. Limited keys
+    are users of their own.
     """
     users = [f"{{ user: {quoted(settings.nats.user or USER)}, password: {quoted(password)} }}"]
     seed_file = Locations(settings.home).nats_nkey
@@ -73,4 +76,12 @@ def _users(settings: Settings, password: str) -> list[str]:
         public = nkeys.from_seed(bytearray(seed.strip().encode())).public_key.decode()
         denied = quoted(server_proof(seed))
         users.append(f"{{ nkey: {public}, permissions: {{ publish: {{ deny: [{denied}] }} }} }}")
-    return users
+    return [*users, *(_limited(key) for key in KnownKeys(settings.home).valid())]
+
+
+def _limited(key: LimitedKey) -> str:
+    """Acknowledgements come into an inbox that is this key's alone."""
+    publish, read = (", ".join(quoted(one) for one in patterns) for patterns in (key.publish, key.read))
+    heard = ", ".join(filter(None, (quoted(f"_INBOX.{key.name}.>"), read)))
+    sent = f"allow: [{publish}]" if publish else 'deny: [">"]'
+    return f"{{ nkey: {key.public}, permissions: {{ publish: {{ {sent} }}, subscribe: {{ allow: [{heard}] }} }} }}"

@@ -59,6 +59,7 @@ from openclaw_nats.jetstream.lease_store import JetStreamLeaseStore
 from openclaw_nats.jetstream.schedule_log import JetStreamScheduleLog
 from openclaw_nats.jetstream.stream_settings import limits
 from openclaw_nats.jetstream.streams import Streams
+from openclaw_nats.keys.known import KnownKeys
 from openclaw_nats.outbound.filters import SubjectFilter
 from openclaw_nats.outbound.ingest import Ingest
 from openclaw_nats.outbound.meters import IngestMeters, SpoolMeters
@@ -244,9 +245,10 @@ async def build(settings: Settings) -> Sidecar:
         trail=trail,
     )
     health.last_minute = dashboard.activity.last_minute
+    limited_keys = KnownKeys(settings.home)
     endpoints = Endpoints(
         ingest=IngestEndpoints(ingest, meters, inbound.book.names_for),
-        history=HistoryEndpoints(event_log),
+        history=HistoryEndpoints(event_log, limited_keys.lasts),
         operations=OperationEndpoints(
             health=health.report,
             registry=registry,
@@ -285,7 +287,7 @@ async def build(settings: Settings) -> Sidecar:
         send = otlp(settings.otel.endpoint, settings.gateway_id)
         spans = SpanExporter(event_log, inbound.database, settings.gateway_id, streams.last_sequence, send)
     key_file = ApiKeyFile(settings.api_key_file, api_key, fixed=settings.api_key_is_given)
-    authority = Authority(api_key, key_file.look)
+    authority = Authority(api_key, key_file.look, limited_keys)
     app = build_app(authority=authority, endpoints=endpoints, gate=gate, compat=compat, meters=meters)
     key_file.on_change = KeyChange(database, trail, secret, authority, dashboard.sign_in, lambda: end_all(app.app))
     return Sidecar(

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.keys.known import KnownKeys
 from openclaw_nats.locations import Locations
 from openclaw_nats.service import nats_config
 from openclaw_nats.service.files import write_no_core_files, write_private
@@ -33,6 +34,7 @@ _BACKOFF = (0.1, 0.5, 1.0, 2.0, 5.0)
 _HEALTHY_SECONDS = 30.0
 _STOP_SECONDS = 8.0
 _NATS_RESTART_SECONDS = 10.0
+_KEYS_SECONDS = 0.5
 _MIN_FREE_BYTES = 32 << 20
 _PR_SET_PDEATHSIG = 1
 # What nats-server may know of our environment: where it is, not the secrets and addresses of others.
@@ -94,7 +96,9 @@ class Supervisor:
                 write_private(self._where.nats_config, nats_config.render(self._settings))
             children = [child for child in (self._nats, self._sidecar) if child is not None]
             keepers = [asyncio.create_task(self._keep(child), name=child.name) for child in children]
+            users = asyncio.create_task(self._keep_users(), name="nats-users")
             await self._stopping.wait()
+            users.cancel()
             self._say("restarting" if self._again else "stopping")
             for child, keeper in reversed(list(zip(children, keepers, strict=True))):
                 await _stop(child)
@@ -172,6 +176,31 @@ class Supervisor:
         if self._nats is None or not settings.nats.managed:
             return (self._nats is not None) != settings.nats.managed
         return nats_config.render(settings) != self._where.nats_config.read_text()
+
+    async def _keep_users(self) -> None:
+        """nats-server has the limited keys that count now: somebody makes and revokes some, and they expire."""
+        if self._nats is None:
+            return
+        known = KnownKeys(self._where.home)
+        end = known.next_end()
+        while True:
+            await asyncio.sleep(_KEYS_SECONDS)
+            if known.look() or time.time() >= end:
+                end = known.next_end()
+                try:
+                    self._reload_nats()
+                except (OpenClawNatsError, OSError) as error:
+                    self._say(f"the limited keys could not be given to nats-server: {error}")
+
+    def _reload_nats(self) -> None:
+        """Write nats-server's configuration and have it read it: whoever is no user any more is disconnected."""
+        text = nats_config.render(self._settings)
+        if text == self._where.nats_config.read_text():
+            return
+        write_private(self._where.nats_config, text)
+        process = self._nats.process if self._nats else None
+        if process is not None and process.returncode is None:
+            process.send_signal(signal.SIGHUP)
 
     def _restart_nats(self) -> None:
         """The sidecar asks for it (SIGUSR1): JetStream switched itself off, as it does when the disk was full."""

@@ -96,9 +96,19 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, job)
 
     def now(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `job` at once in the caller's thread: for the start, before there is an event loop."""
-        with self._connection:
-            return job(self._connection)
+        """Run `job` in a transaction in the caller's thread: for the start, before there is an event loop.
+
+        Another process may write at that moment, as a command does beside the sidecar: one waits for the other.
+        """
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = job(self._connection)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.DatabaseError):  # a full disk has ended it
+                self._connection.execute("ROLLBACK")
+            raise
+        return result
 
     def close(self) -> None:
         """Finish what waits, then close."""

@@ -1,0 +1,72 @@
+"""The file of limited keys: commands change it, the sidecar and the supervisor notice that."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from openclaw_nats.contract.keys import LimitedKey, LimitedKeyFile
+from openclaw_nats.errors import InvalidInput, SettingsError
+from openclaw_nats.keys.making import check_name, check_patterns, check_public, end_of
+
+NAME = "limited-keys.json"
+MAX_KEYS = 500
+MAX_BYTES = 4 << 20
+
+_decode = msgspec.json.Decoder(LimitedKeyFile).decode
+
+
+class KeyFile:
+    """Reads and changes the file. `write(path, text)` replaces it whole, for nobody else to read."""
+
+    def __init__(self, home: Path, write: Callable[[Path, str], None]) -> None:
+        self.path = home / NAME
+        self._write = write
+
+    def read(self) -> list[LimitedKey]:
+        """All keys, by their names; raise SettingsError when the file is not what it has to be."""
+        return read(self.path)
+
+    @contextmanager
+    def changing(self) -> Iterator[list[LimitedKey]]:
+        """All keys, to be changed in the body; they are written when it ends without an error."""
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self.path.with_name(f".{NAME}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            keys = self.read()
+            yield keys
+            if len(keys) > MAX_KEYS:
+                raise InvalidInput(f"there are {MAX_KEYS} keys already", hint="Revoke some: `openclaw-nats keys list`.")
+            keys.sort(key=lambda one: one.name)
+            text = msgspec.json.format(msgspec.json.encode(LimitedKeyFile(keys)), indent=2).decode()
+            self._write(self.path, text + "\n")
+
+
+def read(path: Path) -> list[LimitedKey]:
+    """The keys in a file, none without one; raise SettingsError when it is not what it has to be."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise SettingsError(f"{path} can't be read: {error.strerror}") from None
+    try:
+        if len(content) > MAX_BYTES:
+            raise ValueError(f"it is larger than {MAX_BYTES} bytes")
+        keys = _decode(content).keys
+        for key in keys:
+            check_name(key.name)
+            check_public(key.public)
+            check_patterns(key.publish, key.read)
+            end_of(key)
+        if len({key.name for key in keys}) < len(keys):
+            raise ValueError("two keys have one name")
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError, InvalidInput) as error:
+        hint = f"`openclaw-nats restore` brings it back; without the file there are no limited keys: rm {path}"
+        raise SettingsError(f"{path} does not hold limited keys: {error}", hint=hint) from None
+    return keys

@@ -1,0 +1,79 @@
+"""The limited keys that count now, as a running process knows them: the file is looked at again when it has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from openclaw_nats.contract.keys import LimitedKey
+from openclaw_nats.errors import SettingsError
+from openclaw_nats.keys.file import NAME, read
+from openclaw_nats.keys.making import end_of, is_over, public_half
+
+log = structlog.get_logger(__name__)
+
+_MAX_REMEMBERED = 1000
+
+
+class KnownKeys:
+    """The keys of a state directory. A file that can't be read gives none: who is nobody now may not act."""
+
+    def __init__(self, home: Path, clock: Callable[[], float] = time.time) -> None:
+        self._path = home / NAME
+        self._clock = clock
+        self._seen: tuple[int, int, int] | None = None
+        self._keys: dict[str, LimitedKey] = {}
+        self._halves: dict[bytes, str] = {}  # by the digest of what was presented: an nkey takes 0.2 ms
+        self.look()
+
+    def look(self) -> bool:
+        """Read the file again if it is another one; whether it was."""
+        try:
+            found = self._path.stat()
+            state = (found.st_ino, found.st_mtime_ns, found.st_size)
+        except OSError:
+            state = None
+        if state == self._seen:
+            return False
+        self._seen = state
+        try:
+            self._keys = {key.public: key for key in read(self._path)}
+        except SettingsError as error:
+            self._keys = {}
+            log.error("limited_keys.unreadable", error=str(error))
+        return True
+
+    def valid(self) -> list[LimitedKey]:
+        """Those that have not expired."""
+        now = self._clock()
+        return [key for key in self._keys.values() if not is_over(key, now)]
+
+    def next_end(self) -> float:
+        """When the next of them expires, in seconds since the Unix epoch; infinite when none does."""
+        return min((end_of(key) for key in self.valid()), default=float("inf"))
+
+    def find(self, secret: str) -> LimitedKey | None:
+        """The key that this is the secret of; None for one that is unknown, revoked or expired."""
+        self.look()
+        if not self._keys or not secret.startswith("SU"):
+            return None
+        digest = hashlib.sha256(secret.encode("utf-8", "replace")).digest()
+        public = self._halves.get(digest)
+        if public is None:
+            public = public_half(secret)
+            if public not in self._keys:  # guesses are not remembered
+                return None
+            if len(self._halves) >= _MAX_REMEMBERED:
+                self._halves.clear()
+            self._halves[digest] = public
+        key = self._keys.get(public)
+        return None if key is None or is_over(key, self._clock()) else key
+
+    def lasts(self, key: LimitedKey) -> bool:
+        """Whether a key that was found still counts: what it keeps open ends with it."""
+        self.look()
+        return self._keys.get(key.public) == key and not is_over(key, self._clock())
