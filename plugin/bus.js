@@ -20,6 +20,7 @@ import { PREFIX, policyOf } from "./subjects.js";
 import { cut, reasonOf, toJson } from "./text.js";
 import { traceparentWithin } from "./trace.js";
 import { Uploader } from "./uploader.js";
+import { Way } from "./way.js";
 
 export const VERSION = "0.2.0";
 const KEY = Symbol.for("openclaw-nats.bus.v2");
@@ -66,6 +67,7 @@ export class Bus {
       settings: () => this.settings,
       apiKey: () => readApiKey(home),
       keyFile: path.join(home, "api-key"),
+      way: new Way(home, () => this.settings.socket === true),
     });
     this.uploader = new Uploader({ spool: this.spool, home, sidecar: this.sidecar });
     this.causes = new Causes(now, new GuardedTurns(path.join(home, "guarded-turns.json"), now));

@@ -95,8 +95,8 @@ export function forward(bus, request, response) {
  * @param {Buffer} body
  */
 function send(bus, url, rest, request, response, body) {
-  const secure = url.protocol === "https:";
-  const { apiKey } = bus.sidecar;
+  const { apiKey, way } = bus.sidecar;
+  const secure = way ? way.byCertificate(url) : url.protocol === "https:";
   if (!secure && !apiKey())
     return refuse(
       request,
@@ -111,7 +111,7 @@ function send(bus, url, rest, request, response, body) {
     method: request.method,
     path: TARGET + rest + (request.url?.includes("?") ? request.url.slice(request.url.indexOf("?")) : ""),
     headers: { ...headersOf(request), ...framingOf(request, body) },
-    agent: secure ? false : new ProvenAgent(apiKey, { keepAlive: false }),
+    agent: secure ? false : new ProvenAgent(apiKey, { keepAlive: false }, way),
   });
   upstream.setTimeout(HEAD_MS, () => upstream.destroy(new Error("no answer")));
   upstream.on("response", (answer) => {

@@ -4,25 +4,28 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import http from "node:http";
 import net from "node:net";
+import tls from "node:tls";
 
 const PROOF_MS = 5000;
 const ANSWER_BYTES = 8192;
+/** @import { Way } from "./way.js" */
 /** @typedef {(error: Error | null, socket: net.Socket) => void} Connected */
 
 /** @type {WeakMap<net.Socket, string>} */
 const tokens = new WeakMap(); // socket → the token for requests on it
 
-/** An agent whose connections are proven; `apiKey` gives the key. */
+/** An agent whose connections are proven; `apiKey` gives the key, `way` where the sidecar is (way.js). */
 export class ProvenAgent extends http.Agent {
-  /** @param {() => string} apiKey @param {http.AgentOptions} options */
-  constructor(apiKey, options) {
+  /** @param {() => string} apiKey @param {http.AgentOptions} options @param {Way | null} [way] */
+  constructor(apiKey, options, way = null) {
     super(options);
     this.apiKey = apiKey;
+    this.way = way;
   }
 
   /** @param {import("node:http").ClientRequestArgs} options @param {Connected} [callback] @returns {null} */
   createConnection(options, callback = () => {}) {
-    connectProven(this.apiKey, options, callback);
+    connectProven(this.apiKey, options, callback, this.way);
     return null; // it is handed over by `callback`
   }
 }
@@ -32,15 +35,24 @@ export class ProvenAgent extends http.Agent {
  * @param {() => string} apiKey
  * @param {import("node:http").ClientRequestArgs} options
  * @param {Connected} callback
+ * @param {Way | null} [way] over its socket, where there is one; by the address when nothing answers there
  */
-export function connectProven(apiKey, options, callback) {
+export function connectProven(apiKey, options, callback, way = null) {
   const key = apiKey();
   const nonce = randomBytes(32).toString("hex");
-  const socket = net.connect({
+  const local = way?.local();
+  const address = {
     host: options.host ?? options.hostname ?? "127.0.0.1",
     port: Number(options.port),
     noDelay: true,
-  });
+  };
+  const byTls = !local && way?.tls === true;
+  const socket = local
+    ? net.connect({ path: local })
+    : byTls
+      ? tls.connect({ ...address, rejectUnauthorized: false }) // the proof says who it is
+      : net.connect(address);
+  let connected = false;
   let got = Buffer.alloc(0);
   /** @param {Error} [error] */
   const done = (error) => {
@@ -59,10 +71,12 @@ export function connectProven(apiKey, options, callback) {
       }),
     );
   const listeners = {
-    connect: () =>
+    [byTls ? "secureConnect" : "connect"]: () => {
+      connected = true;
       socket.write(
         `GET /api/proof?nonce=${nonce} HTTP/1.1\r\nHost: ${options.host ?? "sidecar"}:${options.port}\r\n\r\n`,
-      ),
+      );
+    },
     data: (/** @type {Buffer} */ chunk) => {
       got = Buffer.concat([got, chunk]);
       if (got.length > ANSWER_BYTES) return unproven("no proof of the API key");
@@ -76,7 +90,15 @@ export function connectProven(apiKey, options, callback) {
       tokens.set(socket, mac(key, "client", nonce, body.nonce, body.address));
       done();
     },
-    error: (/** @type {Error} */ error) => done(error),
+    error: (/** @type {Error} */ error) => {
+      if (!local || connected) return done(error);
+      way?.failed();
+      for (const [event, listener] of Object.entries(listeners)) socket.off(event, listener);
+      clearTimeout(timer);
+      socket.on("error", () => {});
+      socket.destroy();
+      connectProven(apiKey, options, callback, way);
+    },
     close: () => done(new Error("the connection was closed")),
   };
   const timer = setTimeout(() => unproven(`no proof of the API key within ${PROOF_MS} ms`), PROOF_MS);

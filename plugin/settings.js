@@ -8,6 +8,7 @@ import { reasonOf } from "./text.js";
 
 export const DEFAULTS = {
   sidecarUrl: "http://127.0.0.1:3104",
+  socket: false, // whether it is the sidecar of this state directory, whose Unix socket is there
   gatewayId: os.hostname().replace(/[^A-Za-z0-9._-]/g, "-") || "gateway",
   capture: { default: "metadata", rules: [] },
   filter: { allow: ["agent.events.>"], block: [] },
@@ -49,7 +50,10 @@ export function readSettings(home) {
         : `${file} can't be read (${reasonOf(error)}); defaults are used`;
   }
   const settings = { ...DEFAULTS, ...given, problem };
-  if (process.env.NATS_SIDECAR_URL) settings.sidecarUrl = process.env.NATS_SIDECAR_URL;
+  if (process.env.NATS_SIDECAR_URL) {
+    settings.sidecarUrl = process.env.NATS_SIDECAR_URL;
+    settings.socket = false; // somebody says where it is
+  }
   return settings;
 }
 

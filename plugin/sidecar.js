@@ -1,6 +1,7 @@
 // Every request to the sidecar, on connections on which it has proven that it knows the API key (peer-proof.js): events,
 // reports, results and the agents' tool calls; and the channel, an answer that never ends.
 /** @import { Answer, Failure, Settings } from "./types.js" */
+/** @import { Way } from "./way.js" */
 import http from "node:http";
 import https from "node:https";
 import { endProven, ProvenAgent } from "./peer-proof.js";
@@ -10,14 +11,16 @@ const TIMEOUT_MS = 15_000;
 /** @typedef {{timeoutMs?: number, alone?: boolean, headers?: http.OutgoingHttpHeaders}} Options */
 
 export class Sidecar {
-  /** @param {{settings: () => Pick<Settings, "sidecarUrl">, apiKey: () => string, keyFile?: string, timeoutMs?: number}} options */
-  constructor({ settings, apiKey, keyFile = "api-key", timeoutMs = TIMEOUT_MS }) {
+  /** @param {{settings: () => Pick<Settings, "sidecarUrl">, apiKey: () => string, keyFile?: string, way?: Way | null, timeoutMs?: number}} options */
+  constructor({ settings, apiKey, keyFile = "api-key", way = null, timeoutMs = TIMEOUT_MS }) {
     this.settings = settings; // () => current settings
     this.apiKey = apiKey; // () => current key
     this.keyFile = keyFile; // where it is looked for, for messages
+    this.way = way; // null: by its address alone
     this.timeoutMs = timeoutMs;
     /** @type {http.Agent | null} */
     this.agent = null;
+    this.secure = false; // whether the kept connections are by TLS
   }
 
   /** Where it is, for messages. */
@@ -118,7 +121,8 @@ export class Sidecar {
   begin(method, target, { headers, body, alone, onError }) {
     const key = this.apiKey();
     const url = new URL(target, this.url);
-    const secure = url.protocol === "https:";
+    const secure = this.way ? this.way.byCertificate(url) : url.protocol === "https:";
+    if (!secure) url.protocol = "http:"; // the agent connects by TLS itself where that is spoken
     const options = { method, headers, agent: this.agentFor(secure, alone) };
     const request = (secure ? https : http).request(url, options);
     request.on("error", onError);
@@ -128,9 +132,11 @@ export class Sidecar {
 
   /** @param {boolean} secure @param {boolean} alone */
   agentFor(secure, alone) {
-    if (alone) return secure ? false : new ProvenAgent(this.apiKey, {});
+    if (alone) return secure ? false : new ProvenAgent(this.apiKey, {}, this.way);
     const options = { keepAlive: true, maxSockets: 2 };
-    const agent = this.agent ?? (secure ? new https.Agent(options) : new ProvenAgent(this.apiKey, options));
+    if (this.secure !== secure) this.close();
+    this.secure = secure;
+    const agent = this.agent ?? (secure ? new https.Agent(options) : new ProvenAgent(this.apiKey, options, this.way));
     this.agent = agent;
     return agent;
   }

@@ -94,6 +94,7 @@ export interface RunResult {
 /** `plugin.json`, which the sidecar writes. */
 export interface Settings {
   sidecarUrl: string;
+  socket: boolean;
   gatewayId: string;
   capture: { default: string; rules: { subjects: string; mode: string }[] };
   filter: { allow: string[]; block: string[] };

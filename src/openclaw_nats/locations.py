@@ -55,6 +55,10 @@ class Locations:
         return self.home / "run" / "up.lock"
 
     @property
+    def socket(self) -> Path:
+        return self.home / "run" / "sidecar.sock"
+
+    @property
     def state(self) -> Path:
         return self.home / "run" / "up.json"
 

@@ -10,7 +10,8 @@ listens to prove itself, over the very connection on which it goes on:
 that says them, so that neither is of use to say the other, or on another connection. A program that passes the
 question on to the real sidecar gains nothing on one machine: the address in the proof is not the one that was dialled.
 
-Plugin (peer-proof.js), commands and sidecar compute the same. Connections by TLS need no proof: the certificate is one.
+Plugin (peer-proof.js), commands and sidecar compute the same. They do so over the Unix socket in the state directory
+(its address is its path) and by TLS on one machine, too; of a sidecar elsewhere by TLS the certificate is the proof.
 """
 
 from __future__ import annotations

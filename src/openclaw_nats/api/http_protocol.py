@@ -55,6 +55,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.known = False  # whether a request on it has shown a credential
         self.number = next(_numbers)
         super().connection_made(transport)
+        if self.client is None:  # by the socket in the state directory, which strangers can't reach
+            self.known = True
         if len(self.connections) > self.max_connections and not self._close_a_stranger():
             self._refuse("unavailable", "too many connections are open", "Retry-After: 1\r\n")
             return

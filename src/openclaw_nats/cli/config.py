@@ -49,6 +49,13 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
         from openclaw_nats.outbound.redaction_trial import check_patterns
 
         check_patterns(load(settings.home, {}, {name: value}).redaction.patterns)
+    if name.startswith("sidecar."):
+        from openclaw_nats.service.tls import Certificate, check_exposed
+
+        wanted = load(settings.home, also=values)
+        check_exposed(wanted)
+        if wanted.sidecar.tls_certificate and wanted.sidecar.tls_key:
+            Certificate.of(wanted)  # raises before anything is written
     with audited("config.set", name, masked_value(shown(settings, name))) as act:
         changed = config_file.set_values(settings.home / "config.toml", values)
         act.after = masked_value(value)

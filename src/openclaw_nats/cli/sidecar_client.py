@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -12,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 from openclaw_nats import __version__, peer_proof
 from openclaw_nats.cli.flags import in_flags
+from openclaw_nats.cli.local_way import LocalConnection, local_connection
 from openclaw_nats.cli.output import waiting
 from openclaw_nats.errors import OpenClawNatsError, words_for
 from openclaw_nats.events.json_text import lenient
@@ -106,10 +108,7 @@ class SidecarClient:
     def _send(
         self, method: str, path: str, body: Any, timeout: float | None, more: dict[str, str] | None = None
     ) -> http.client.HTTPResponse:
-        secure = self._parts.scheme == "https"
-        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        proof = min(timeout or _PROOF_SECONDS, _PROOF_SECONDS)
-        connection = kind(self._parts.hostname or "127.0.0.1", self._parts.port, timeout=proof)
+        connection = self._connection(min(timeout or _PROOF_SECONDS, _PROOF_SECONDS))
         headers = {"Accept": "application/json; version=1, */*", "Connection": "close", "User-Agent": _USER_AGENT}
         headers |= more or {}
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
@@ -133,14 +132,36 @@ class SidecarClient:
                 hint=_SLOW_HINT if isinstance(error, TimeoutError) else _DOWN_HINT,
             ) from None
 
+    def _connection(self, seconds: float) -> http.client.HTTPConnection:
+        """By the socket in the state directory where it is there, else by the address."""
+        if (local := local_connection(self._settings, seconds)) is not None:
+            return local
+        host, port = self._parts.hostname or "127.0.0.1", self._parts.port
+        if self._parts.scheme != "https":
+            return http.client.HTTPConnection(host, port, timeout=seconds)
+        context = ssl.create_default_context()
+        if self._proves:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
+
+    @property
+    def _proves(self) -> bool:
+        """Whether the other side proves that it has the key; else its certificate says who it is.
+
+        On this machine the proof is bound to the address that was dialled, which nobody else has.
+        """
+        return self._parts.scheme != "https" or self._settings.sidecar_is_here
+
     def _authorization(self, connection: http.client.HTTPConnection) -> str:
         """What says who we are, once the other side has proven who it is; by TLS its certificate has."""
         key = self._settings.api_key()
-        if self._parts.scheme == "https":
+        local = isinstance(connection, LocalConnection)
+        if not self._proves and not local:
             return f"Bearer {key}"
-        connection.connect()
+        if not local:
+            connection.connect()
         connection.auto_open = 0  # what follows belongs to this very connection
-        host, port = connection.sock.getpeername()[:2]
+        host, port = (connection.sock.getpeername(), 0) if local else connection.sock.getpeername()[:2]
         nonce = peer_proof.new_nonce()
         connection.request("GET", f"{peer_proof.PATH}?nonce={nonce}")
         response = connection.getresponse()

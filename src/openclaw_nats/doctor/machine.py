@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 import os
 import platform
 import socket
+import ssl
 import stat
 import sys
 import time
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from openclaw_nats import __version__
+from openclaw_nats.doctor import tls_side
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
 from openclaw_nats.errors import SettingsError, SetupError
 from openclaw_nats.health import disks
@@ -27,6 +28,7 @@ from openclaw_nats.installer.setup import read_record
 from openclaw_nats.keys import file as limited_keys
 from openclaw_nats.keys.making import is_over
 from openclaw_nats.locations import Locations
+from openclaw_nats.service.tls import is_loopback
 from openclaw_nats.settings import Settings, format_size
 
 _MOST_REJECTED = 100_000
@@ -112,14 +114,18 @@ def service(settings: Settings) -> Iterator[Finding]:
 def ports(settings: Settings) -> Iterator[Finding]:
     """Who listens, and for whom."""
     host, port = settings.sidecar.host, settings.sidecar.port
-    if not _is_loopback(host):
+    by_tls = bool(settings.sidecar.tls_certificate)
+    if not is_loopback(host):
+        how = "by TLS" if by_tls else "over plain HTTP"
         yield note(
             "ports",
-            f"the sidecar listens on {host}: every machine that reaches it needs the key, over plain HTTP",
+            f"the sidecar listens on {host}: every machine that reaches it needs the key, {how}",
             "If nobody else has to reach it: `openclaw-nats config set sidecar.host 127.0.0.1`.",
         )
+    if by_tls:
+        yield from tls_side.certificate(settings)
     where = urlsplit(settings.sidecar.url)
-    if (where.port or 80) != port:
+    if (where.port or (443 if by_tls else 80)) != port:
         yield problem(
             "ports",
             f"sidecar.url is {settings.sidecar.url}, but the sidecar listens on port {port}",
@@ -130,7 +136,7 @@ def ports(settings: Settings) -> Iterator[Finding]:
         nats = urlsplit(settings.nats.url.split(",")[0])
         addresses.append(("nats", nats.hostname or "127.0.0.1", nats.port or 4222, b"INFO"))
     for name, address, number, mark in addresses:
-        greeting = _greeting(address, number, ask=mark == b"HTTP")
+        greeting = _greeting(address, number, ask=mark == b"HTTP", tls=by_tls and name == "sidecar")
         if greeting is None:
             yield problem("ports", f"nothing listens on {address} port {number} ({name})", "Run `openclaw-nats start`.")
         elif not greeting:
@@ -200,22 +206,17 @@ def _start() -> None:
     one.start()
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _greeting(host: str, port: int, *, ask: bool) -> bytes | None:
+def _greeting(host: str, port: int, *, ask: bool, tls: bool) -> bytes | None:
     """What a port says first, or to a question; None when nobody listens."""
     try:
-        with socket.create_connection((host, port), timeout=3) as link:
+        with socket.create_connection((host, port), timeout=3) as plain, tls_side.maybe(plain, tls=tls) as link:
             if ask:
                 link.sendall(b"GET /api/health HTTP/1.1\r\nHost: doctor\r\nConnection: close\r\n\r\n")
             link.settimeout(3)
             return link.recv(400)
     except TimeoutError:
         return b""
+    except ssl.SSLError:
+        return b"no TLS"
     except OSError:
         return None

@@ -19,9 +19,15 @@ _CREDENTIALS = (
     "nats.nkey_seed_file",
     "nats.tls_ca_file",
     "gateway.certificate_file",
+    "sidecar.tls_certificate",
+    "sidecar.tls_key",
 )
 _CHECK_NATS = "import socket; assert socket.create_connection(('127.0.0.1', 4222), 3).recv(4) == b'INFO'"
 _CHECK_SIDECAR = "import urllib.request as r; r.urlopen('http://127.0.0.1:3104/api/health', timeout=3)"
+_CHECK_BY_TLS = (
+    "import ssl, urllib.request as r; c = ssl.create_default_context(); c.check_hostname = False; "
+    "c.verify_mode = ssl.CERT_NONE; r.urlopen('https://127.0.0.1:3104/api/health', timeout=3, context=c)"
+)
 
 
 def compose(settings: Settings, folder: Path) -> dict[str, Any]:
@@ -58,6 +64,7 @@ def _sidecar(settings: Settings, folder: Path) -> dict[str, Any]:
         "OPENCLAW_NATS_NATS_MANAGED": "false",
         "OPENCLAW_NATS_SIDECAR_HOST": "0.0.0.0",  # noqa: S104  (inside the container; published on loopback only)
         "OPENCLAW_NATS_SIDECAR_PORT": "3104",
+        "OPENCLAW_NATS_SIDECAR_PLAIN_HTTP": "true",  # as the host above
         "OPENCLAW_NATS_GATEWAY_URL": _from_inside(settings.gateway.url),
         "OPENCLAW_NATS_GATEWAY_PUBLIC_URL": settings.gateway_page,
         "OPENCLAW_NATS_GATEWAY_ID": settings.gateway_id,
@@ -82,7 +89,7 @@ def _sidecar(settings: Settings, folder: Path) -> dict[str, Any]:
         "ports": [f"127.0.0.1:{settings.sidecar.port}:3104"],
         "volumes": volumes,
         "extra_hosts": ["host.docker.internal:host-gateway"],
-        "healthcheck": _health(_CHECK_SIDECAR),
+        "healthcheck": _health(_CHECK_BY_TLS if settings.sidecar.tls_certificate else _CHECK_SIDECAR),
     }
 
 

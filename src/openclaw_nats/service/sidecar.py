@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import json
 import os
 import signal
 import socket
+import ssl
 import sys
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from types import FrameType
 
 import structlog
@@ -60,6 +61,7 @@ from openclaw_nats.jetstream.schedule_log import JetStreamScheduleLog
 from openclaw_nats.jetstream.stream_settings import limits
 from openclaw_nats.jetstream.streams import Streams
 from openclaw_nats.keys.known import KnownKeys
+from openclaw_nats.locations import Locations
 from openclaw_nats.outbound.filters import SubjectFilter
 from openclaw_nats.outbound.ingest import Ingest
 from openclaw_nats.outbound.meters import IngestMeters, SpoolMeters
@@ -75,8 +77,10 @@ from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
 from openclaw_nats.service.files import write_no_core_files, write_private
 from openclaw_nats.service.identity_key import identity_key
 from openclaw_nats.service.inbound_parts import Inbound, build_inbound
+from openclaw_nats.service.local_socket import LocalSocket
 from openclaw_nats.service.schedule_parts import Schedules, build_schedules
 from openclaw_nats.service.tasks import keep_running
+from openclaw_nats.service.tls import HANDSHAKE_SECONDS, Certificate, check_exposed, is_loopback
 from openclaw_nats.service.tool_parts import build_toolbox
 from openclaw_nats.settings import Settings, load
 from openclaw_nats.storage import inbox
@@ -109,6 +113,7 @@ class Sidecar:
     other_keys: OtherKeys
     key_file: ApiKeyFile
     authority: Authority
+    more_runs: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -124,6 +129,7 @@ class Sidecar:
             **self.schedules.runs(),
             **self.dashboard.runs(),
             **({"spans": self.spans.run} if self.spans is not None else {}),
+            **self.more_runs,
         }
         try:
             async with asyncio.TaskGroup() as group:
@@ -328,13 +334,42 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Two things at the stop: answers without an end are ended first, since uvicorn would wait for them until its
-    patience ends; and the signal is not raised once more, which would end the process before its tasks and database.
+    """It listens on a Unix socket, too. And two things at the stop: answers without an end are ended first, since
+    uvicorn would wait for them until its patience ends; and the signal is not raised once more, which would end the
+    process before its tasks and database.
     """
 
-    def __init__(self, config: uvicorn.Config, app: HotPath) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: HotPath,
+        listener: socket.socket,
+        local: LocalSocket,
+        tls: ssl.SSLContext | None,
+    ) -> None:
         super().__init__(config)
         self._app = app
+        self._listener = listener
+        self._local = local
+        self._tls = tls
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        config, kind = self.config, self.config.http_protocol_class
+
+        def protocol() -> asyncio.Protocol:  # as uvicorn itself makes one for a socket
+            return kind(config=config, server_state=self.server_state, app_state=self.lifespan.state)  # type: ignore[call-arg]
+
+        server: asyncio.AbstractServer | None = await asyncio.get_running_loop().create_server(
+            protocol,
+            sock=self._listener,
+            backlog=config.backlog,
+            ssl=self._tls,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls is not None else None,
+        )
+        self.servers.append(server)  # type: ignore[arg-type]
+        if (server := await self._local.serve(protocol, config.backlog)) is not None:
+            self.servers.append(server)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
@@ -342,17 +377,20 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         end_all(self._app.app)
+        self._local.remove()
         await super().shutdown(sockets)
 
 
 async def serve(settings: Settings) -> None:
     """Run the sidecar until SIGTERM or SIGINT."""
     host = settings.sidecar.host
+    check_exposed(settings)
+    certificate = Certificate.of(settings)
     listener = listen(host, settings.sidecar.port)  # first: who has the port has the database
     sidecar = await build(settings)
     write_private(settings.home / "plugin.json", json.dumps(settings.for_plugin(), indent=2) + "\n")
-    if not _is_loopback(host):
-        log.warning("sidecar.listens_beyond_loopback", host=host)
+    if not is_loopback(host):
+        log.warning("sidecar.listens_beyond_loopback", host=host, tls=certificate is not None)
     config = uvicorn.Config(
         sidecar.app,
         http=limited(settings.sidecar.max_connections),
@@ -365,12 +403,15 @@ async def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=3,
         backlog=1024,
     )
+    if certificate is not None:
+        sidecar.more_runs["certificate"] = certificate.run
     tasks = asyncio.create_task(sidecar.run_tasks(), name="sidecar-tasks")
     log.info("sidecar.started", version=__version__, host=host, port=settings.sidecar.port)
     try:
-        server = _Server(config, sidecar.app)
+        local = LocalSocket(Locations(settings.home).socket)
+        server = _Server(config, sidecar.app, listener, local, certificate.context if certificate else None)
         sidecar.authority.end_proven = lambda: end_proven(server.server_state.connections)
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=[])
     finally:
         await sidecar.lease.end()
         tasks.cancel()
@@ -397,13 +438,6 @@ def _ask_for_nats_restart() -> None:
     """NATS answers but JetStream does not: it switches itself off when the disk is full, and only a restart helps."""
     if os.environ.get("OPENCLAW_NATS_SUPERVISED"):
         os.kill(os.getppid(), signal.SIGUSR1)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 if __name__ == "__main__":

@@ -46,7 +46,15 @@ def load(
     notes = foreign_variables.apply(raw, environment, nats=_nats_chosen(raw, home))
     origins = MappingProxyType({name: origin for name, (_, origin) in raw.items()})
     values = {name: _parse(name, value, origin) for name, (value, origin) in raw.items() if origin != DEFAULT}
-    return changed(Settings(home, origins, tuple(notes)), values)
+    return _by_tls(changed(Settings(home, origins, tuple(notes)), values))
+
+
+def _by_tls(settings: Settings) -> Settings:
+    """Where the sidecar speaks TLS, so does who asks it at its own port."""
+    url = settings.sidecar.url
+    if settings.sidecar.tls_certificate and url.startswith("http://") and settings.sidecar_is_here:
+        return changed(settings, {"sidecar.url": f"https{url[4:]}"})
+    return settings
 
 
 def _nats_chosen(raw: Raw, home: Path) -> str:

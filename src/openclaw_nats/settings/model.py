@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
+from urllib.parse import urlsplit
 
 from openclaw_nats.errors import NotSetUp
 from openclaw_nats.settings.declaring import AT_NATS_START, setting
@@ -82,6 +83,22 @@ class Settings:
         return self.gateway.id or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "gateway"
 
     @property
+    def sidecar_is_here(self) -> bool:
+        """Whether `sidecar.url` means the sidecar of this state directory, and nothing in front of it.
+
+        Its Unix socket is the way to it then. Where a variable gives the port, it is that inside a container.
+        """
+        try:
+            parts = urlsplit(self.sidecar.url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError:
+            return False
+        if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+            return False
+        given = self.origins.get("sidecar.port", "").isupper()
+        return not self.origins.get("sidecar.url", "").isupper() and (given or port == self.sidecar.port)
+
+    @property
     def gateway_page(self) -> str:
         """The address of the Gateway for people's browsers."""
         return self.gateway.public_url or self.gateway.url
@@ -130,6 +147,7 @@ class Settings:
         """What the plugin needs to know, as it stands in `plugin.json`. Holds no secret."""
         return {
             "sidecarUrl": self.sidecar.url,
+            "socket": self.sidecar_is_here,
             "gatewayId": self.gateway_id,
             "capture": {
                 "default": self.capture.default,

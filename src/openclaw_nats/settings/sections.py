@@ -53,8 +53,16 @@ class Sidecar:
         applies=AT_ONCE_AND_PLUGIN,
         also="NATS_SIDECAR_URL",
     )
-    host: str = setting(TEXT, "127.0.0.1", "Address the sidecar listens on. Beyond loopback only if you say so.")
+    host: str = setting(
+        TEXT, "127.0.0.1", "Address the sidecar listens on. Beyond loopback it needs TLS, or your word."
+    )
     port: int = setting(PORT, 3104, "Port the sidecar listens on.")
+    tls_certificate: str = setting(TEXT, "", "PEM file with the sidecar's certificate and its chain: TLS at its port.")
+    tls_key: str = setting(TEXT, "", "PEM file (0600) with the key of sidecar.tls_certificate, without a pass phrase.")
+    tls_proxy: str = setting(
+        HTTP_URL, "", "Address of your TLS proxy in front of the sidecar: it may leave loopback then."
+    )
+    plain_http: bool = setting(FLAG, False, "Whether the sidecar may leave loopback without TLS.")
     max_connections: int = setting(WHOLE, 512, "Open HTTP connections; for one more a stranger's is closed.")
 
 

@@ -1,0 +1,122 @@
+"""TLS at the sidecar's address: its certificate, read again when its files change; and who may leave loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import ssl
+from pathlib import Path
+
+import structlog
+
+from openclaw_nats.errors import SettingsError
+from openclaw_nats.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+HANDSHAKE_SECONDS = 10.0
+_LOOK_SECONDS = 1.0
+
+
+class Certificate:
+    """A certificate (PEM, with its chain) and its key. `context` is what new connections use."""
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self._files = (certificate, key)
+        self.context = _empty()
+        self.problem = ""
+        self._seen = self._state()
+        self._load()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Certificate | None:
+        """The one of the settings; None without one. Raises SettingsError when it can't be used."""
+        certificate, key = settings.sidecar.tls_certificate, settings.sidecar.tls_key
+        if not certificate and not key:
+            return None
+        if not certificate or not key:
+            missing = "sidecar.tls_key" if certificate else "sidecar.tls_certificate"
+            raise SettingsError(
+                f"{missing} is not set", hint=f"`openclaw-nats config set {missing} FILE`: TLS needs both."
+            )
+        return cls(Path(certificate), Path(key))
+
+    async def run(self) -> None:
+        """Look at the files each second until cancelled; a pair that can't be used leaves the one before in use."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            self.look()
+
+    def look(self) -> None:
+        """Read them again if they are others."""
+        if (state := self._state()) == self._seen:
+            return
+        self._seen = state
+        try:
+            self._load()
+        except SettingsError as error:
+            self.problem = str(error)
+            log.error("tls.not_reloaded", error=str(error))
+        else:
+            self.problem = ""
+            log.info("tls.reloaded", certificate=str(self._files[0]))
+
+    def _load(self) -> None:
+        for context in (_empty(), self.context):  # tried apart: a pair that fails would spoil the one in use
+            try:
+                context.load_cert_chain(*self._files, password=_no_password)
+            except (OSError, ValueError) as error:
+                raise SettingsError(
+                    f"the certificate {self._files[0]} with the key {self._files[1]} can't be used: {_why(error)}",
+                    hint="Both are PEM files: the certificate first, then its chain; the key without a pass phrase.",
+                ) from None
+
+    def _state(self) -> list[tuple[int, int, int] | None]:
+        found: list[tuple[int, int, int] | None] = []
+        for path in self._files:
+            try:
+                stat = path.stat()
+            except OSError:
+                found.append(None)
+            else:
+                found.append((stat.st_ino, stat.st_mtime_ns, stat.st_size))
+        return found
+
+
+def check_exposed(settings: Settings) -> None:
+    """Raise SettingsError where everybody on a network would be asked for the key over plain HTTP."""
+    one = settings.sidecar
+    if is_loopback(one.host) or one.tls_certificate or one.tls_proxy or one.plain_http:
+        return
+    raise SettingsError(
+        f"sidecar.host is {one.host}, beyond this machine, and there is no TLS: keys and conversations would cross the "
+        "network in the open",
+        hint="Set sidecar.tls_certificate and sidecar.tls_key first; or, behind a proxy with TLS, sidecar.tls_proxy "
+        "to its https:// address. To insist: `openclaw-nats config set sidecar.plain_http true`.",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is one of this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _empty() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _no_password() -> str:
+    raise ValueError("the key has a pass phrase")  # or OpenSSL would ask for it at the terminal
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        reason = (error.reason or "").replace("_", " ").lower()
+        return reason or "it is no PEM file"
+    return getattr(error, "strerror", None) or str(error)
