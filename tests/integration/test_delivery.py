@@ -95,7 +95,7 @@ def test_a_wrong_hook_token_is_told_keeps_the_events_and_heals(bus: Bus) -> None
     assert report["counts"]["dead"] == 0
     (bus.sidecar.home / "hook-token").write_text(HOOK_TOKEN)
     assert bus.settled(3)["delivered"] == 3
-    assert bus.health()["reachable"]
+    wait_until(lambda: bus.health()["reachable"], 10, "health to say so")
 
 
 def test_a_failed_run_is_a_failed_delivery_and_the_next_try_a_new_run(bus: Bus) -> None:

@@ -31,6 +31,7 @@ FLOORS: Mapping[str, float] = {
     "insight": 45,
     "installer": 47,
     "jetstream": 26,
+    "keys": 80,
     "migration": 22,
     "outbound": 63,
     "sandbox": 75,

@@ -7,24 +7,26 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import structlog
-
 from openclaw_nats.contract.keys import LimitedKey
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.keys.file import NAME, read
 from openclaw_nats.keys.making import end_of, is_over, public_half
 
-log = structlog.get_logger(__name__)
-
 _MAX_REMEMBERED = 1000
 
 
 class KnownKeys:
-    """The keys of a state directory. A file that can't be read gives none: who is nobody now may not act."""
+    """The keys of a state directory. A file that can't be read gives none: who is nobody now may not act.
 
-    def __init__(self, home: Path, clock: Callable[[], float] = time.time) -> None:
+    `tell` hears why that is so.
+    """
+
+    def __init__(
+        self, home: Path, clock: Callable[[], float] = time.time, tell: Callable[[str], None] = lambda why: None
+    ) -> None:
         self._path = home / NAME
         self._clock = clock
+        self._tell = tell
         self._seen: tuple[int, int, int] | None = None
         self._keys: dict[str, LimitedKey] = {}
         self._halves: dict[bytes, str] = {}  # by the digest of what was presented: an nkey takes 0.2 ms
@@ -44,7 +46,7 @@ class KnownKeys:
             self._keys = {key.public: key for key in read(self._path)}
         except SettingsError as error:
             self._keys = {}
-            log.error("limited_keys.unreadable", error=str(error))
+            self._tell(str(error))
         return True
 
     def valid(self) -> list[LimitedKey]:

@@ -251,7 +251,7 @@ async def build(settings: Settings) -> Sidecar:
         trail=trail,
     )
     health.last_minute = dashboard.activity.last_minute
-    limited_keys = KnownKeys(settings.home)
+    limited_keys = KnownKeys(settings.home, tell=lambda why: log.error("limited_keys.unreadable", error=why))
     endpoints = Endpoints(
         ingest=IngestEndpoints(ingest, meters, inbound.book.names_for),
         history=HistoryEndpoints(event_log, limited_keys.lasts),

@@ -181,7 +181,7 @@ class Supervisor:
         """nats-server has the limited keys that count now: somebody makes and revokes some, and they expire."""
         if self._nats is None:
             return
-        known = KnownKeys(self._where.home)
+        known = KnownKeys(self._where.home, tell=self._say)
         end = known.next_end()
         while True:
             await asyncio.sleep(_KEYS_SECONDS)
