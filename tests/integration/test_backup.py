@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support import jetstream
+from tests.support.approvals import SESSION, hand_over, reported
 from tests.support.browser import Visitor, sign_in_code
 from tests.support.installation import Installation
 from tests.support.processes import NatsServer, Sidecar, event, wait_until
@@ -113,6 +114,34 @@ def test_what_is_there_is_moved_aside_and_not_deleted(house: Installation, tmp_p
     assert (aside / "jetstream").is_dir()
     house.start()
     assert [one["id"] for one in house.sidecar.events()] == ["id-old"]
+
+
+def test_what_was_approved_before_a_backup_does_not_run_by_it_after_the_restore(
+    house: Installation, tmp_path: Path
+) -> None:
+    """Its turn waits for the Gateway, in the backup, too; it may have run since: the marks of that are the plugin's."""
+    bus = house.sidecar
+    route = {"name": "mail", "pattern": "agent.events.custom.mail", "target": SESSION, "guard": "ask"}
+    bus.call("POST", "/api/routes", route)
+    for _ in range(2):
+        assert hand_over(bus, reported())["accepted"] == 1
+    approved, waiting = (one["id"] for one in bus.call("GET", "/api/approvals")[1]["approvals"])
+    assert bus.call("POST", f"/api/approvals/{approved}/approve", {})[0] == 200
+    assert bus.call("GET", f"/api/approvals/{approved}")[1]["use"] == "waiting"
+    file = tmp_path / "backup.tar.gz"
+    house.run("backup", str(file))
+    house.stop()
+    (house.home / "grants").mkdir()
+    (house.home / "grants" / "0123456789").write_text("claimed")
+    house.run("restore", str(file), "--yes")
+    assert (house.home / "grants" / "0123456789").exists()
+    house.start()
+    found = bus.call("GET", f"/api/approvals/{approved}")[1]
+    assert (found["state"], found["use"]) == ("approved", "begun")
+    assert "may have run since" in found["problem"]
+    assert bus.call("GET", f"/api/approvals/{waiting}")[1]["state"] == "pending"
+    with closing(sqlite3.connect(house.home / "sidecar.db")) as db:
+        assert [row[0] for row in db.execute("SELECT state FROM dispatches")] == ["dropped"]
 
 
 def test_a_backup_that_is_damaged_cut_off_or_from_the_future_changes_nothing(

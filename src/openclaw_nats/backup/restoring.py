@@ -63,6 +63,8 @@ class Restore:
         if self._nats is not None:
             self._restore_elsewhere(self._nats)
         try:
+            if withdrawn := staging.withdraw_approvals(self.staging.new):
+                self._say("Approvals", f"{withdrawn} that had not been used when the backup was made are withdrawn")
             self.audit_problem = staging.keep_audit_log(self._home, self.staging.new)
             self._done = self.staging.swap()
         except BaseException:

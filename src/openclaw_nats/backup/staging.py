@@ -13,6 +13,7 @@ import os
 import secrets
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,10 +34,12 @@ from openclaw_nats.service.files import write_private
 from openclaw_nats.service.identity_key import identity_key, secret_key
 from openclaw_nats.service.nats_config import render
 from openclaw_nats.settings import REGISTRY, Settings, changed, load, value_of
+from openclaw_nats.storage import approvals
 from openclaw_nats.storage import snapshot as database
 from openclaw_nats.storage.database import Database
 
 SECONDS = 10.0
+_WITHDRAWN = "a backup was restored, and the call may have run since it was made; who needs it asks again"
 _DOCUMENTS = ("setup.json", "migrate.json")
 _STOP_SECONDS = 30.0
 
@@ -130,6 +133,17 @@ def follow_events(new: Path, manifest: Manifest, made: dict[str, str]) -> None:
     """Let the database know in which stream its events are now."""
     if EVENTS in made and (new / DATABASE).exists():
         database.follow(new / DATABASE, str(manifest.streams[EVENTS].get("created", "")), made[EVENTS])
+
+
+def withdraw_approvals(new: Path) -> int:
+    """What was approved in the backup and had not run may have run since: it does not run by that again; how many."""
+    if not (new / DATABASE).exists():
+        return 0
+    restored = Database(new / DATABASE)
+    try:
+        return restored.now(lambda db: approvals.withdraw(db, _WITHDRAWN, time.time()))
+    finally:
+        restored.close()
 
 
 def keep_audit_log(home: Path, new: Path) -> str:

@@ -24,8 +24,9 @@ from openclaw_nats.service.files import write_private
 
 FOLDER = ".restore"
 ASIDE = "before-restore-"
-# Events that wait in the plugin's spool belong to no backup, and a Gateway that runs has it open.
-KEPT = ("spool", "plugin.json", "run", FOLDER)
+# Events that wait in the plugin's spool belong to no backup, and a Gateway that runs has it open; so it has the marks
+# of calls that have run by an approval, which no restore may let run again.
+KEPT = ("spool", "grants", "guarded-turns.json", "plugin.json", "run", FOLDER)
 _WAIT_SECONDS = 10.0
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from openclaw_nats.cli.audited import audited
 from openclaw_nats.cli.output import json_option, line, print_json, step, table
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def command(as_json: bool, database: Path | None, events: bool, dry_run: bool, u
 
     switch = Switch(Locations(settings.home), found, openclaw, call, say, _restart)
     if undo:
-        left = switch.undo()
+        with audited("migrate.undo", str(found.database) if found is not None else ""):
+            left = switch.undo()
         if as_json:
             print_json(shapes.MigrationUndone(True, left))
         for one in left if not as_json else []:
@@ -86,16 +88,18 @@ def command(as_json: bool, database: Path | None, events: bool, dry_run: bool, u
     if not yes and not as_json:
         click.confirm("Take this over, and switch the older one off?", default=True, abort=True)
     copied = 0
-    if events and theirs and theirs.get("agent_events"):
-        # What others have published there is nobody's word here.
-        def of_others(lines: bytes) -> dict[str, Any]:
-            return client.post_lines(lines, "?origin=outside")
+    with audited("migrate", str(found.database)) as act:
+        if events and theirs and theirs.get("agent_events"):
+            # What others have published there is nobody's word here.
+            def of_others(lines: bytes) -> dict[str, Any]:
+                return client.post_lines(lines, "?origin=outside")
 
-        copied = streams.copy_events(
-            found.nats_url, of_others, lambda seen: say("·", "Events", f"{seen} of {theirs['agent_events']}")
-        )
-        say("✓", "Events", f"{copied} copied into our stream")
-    switch.run(plan)
+            copied = streams.copy_events(
+                found.nats_url, of_others, lambda seen: say("·", "Events", f"{seen} of {theirs['agent_events']}")
+            )
+            say("✓", "Events", f"{copied} copied into our stream")
+        switch.run(plan)
+        act.after = {"items": len(plan.items), "events": copied}
     if as_json:
         report.copied = copied
         print_json(report)

@@ -236,6 +236,21 @@ def give_turn(db: sqlite3.Connection, number: int, turn: str, until: float) -> N
     db.execute("UPDATE approvals SET turn = ?, grant_until = ? WHERE id = ?", (turn, until, number))
 
 
+def withdraw(db: sqlite3.Connection, reason: str, now: float) -> int:
+    """Take back what was approved and was not seen to end, with its turn; how many. Whether it ran is not known."""
+    found = db.execute(
+        "SELECT id, turn FROM approvals WHERE state = 'approved' AND use IN ('', 'begun') AND turn != ''"
+    ).fetchall()
+    for number, turn in found:
+        db.execute("UPDATE approvals SET use = 'begun', grant_until = 0, problem = ? WHERE id = ?", (reason, number))
+        db.execute(
+            "UPDATE dispatches SET state = 'dropped', reason = ?, changed_at = ? "
+            "WHERE id = ? AND state IN ('failed', 'sending')",
+            (reason, now, turn),
+        )
+    return len(found)
+
+
 def expire(db: sqlite3.Connection, now: float) -> int:
     """End what has waited too long for an answer; how many."""
     return db.execute(
