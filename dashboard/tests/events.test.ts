@@ -37,7 +37,8 @@ test("each filter has to let it through", () => {
 test("a row says who said it, not what an event from outside claims", () => {
   const one = event(1, { sessionkey: "agent:main:main" });
   expect(place(one)).toBe("agent:main:main");
-  expect(place({ ...one, origin: "outside" })).toBe("outside");
+  for (const origin of ["outside", "key:door", "source:mail"]) expect(place({ ...one, origin })).toBe(origin);
+  expect(place({ ...one, origin: "agent:main" })).toBe("agent:main:main");
   expect(place(event(1))).toBe("gateway");
   expect(said(one)).toBe("said by gateway (tainted)");
   expect(said({ origin: "outside", tainted: true })).toBe("said by outside");

@@ -9,7 +9,7 @@ from typing import Protocol
 from openclaw_nats.contract.plugin import RunPolicy
 from openclaw_nats.errors import InvalidInput
 from openclaw_nats.events.messages import Message, Stored, StoredMessage
-from openclaw_nats.events.origin import OUTSIDE, Origin
+from openclaw_nats.events.origin import OUTSIDE, Origin, vouches
 
 
 class EventLog(Protocol):
@@ -331,7 +331,7 @@ class Parcel:
     @property
     def believed(self) -> bool:
         """Whether what its events say about the Gateway may be passed on as true."""
-        return self.origin.name != OUTSIDE.name
+        return vouches(self.origin.name)
 
 
 @dataclass(frozen=True, slots=True)

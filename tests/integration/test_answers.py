@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import jsonschema
 import pytest
 
 from openclaw_nats.api.openapi import document
+from tests.support import jetstream
 from tests.support.browser import Visitor, sign_in_code
 from tests.support.processes import NatsServer, Sidecar, event, wait_until
 
@@ -38,6 +40,8 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
     one.call("POST", "/api/timers", {"name": "later", "delay": "5h"})
     one.post_events([event(n, f"agent.events.custom.{name}") for n, name in enumerate(["copy", "wait", "die"])])
     tokens = {"model": "m", "provider": "p", "usage": {"input": 10, "output": 5, "total": 15}, "cost": 0.25}
+    forged = event("forged", "agent.events.llm.output", agentid="main", data=tokens)
+    jetstream.publish(nats, "agent.events.llm.output", json.dumps(forged).encode())  # counts nothing
     of_run = {"runid": "run-1", "agentid": "main", "sessionkey": "agent:main:main"}
     one.post_events(
         [

@@ -107,7 +107,8 @@ def test_a_line_and_its_json_say_who_said_it_not_what_an_event_from_outside_clai
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     one = b'{"id":"e1","subject":"agent.events.custom.a","sessionkey":"agent:main:main","openclaworigin":"operator"}'
-    for origin, tainted, shown in (("outside", True, "outside"), ("gateway", True, "agent:main:main")):
+    claims = [("outside", True, "outside"), ("key:door", True, "key:door"), ("gateway", True, "agent:main:main")]
+    for origin, tainted, shown in claims:
         numbered = Numbered(7, msgspec.Raw(one), origin, tainted)
         print_event(numbered, as_json=False)
         assert capsys.readouterr().out.rstrip().endswith(shown)

@@ -1,6 +1,7 @@
 // Events as the live view lists them: what is shown of one, and which ones a filter lets through.
 import type { Schemas } from "./api";
 import { meant } from "./subjects";
+import { visible } from "./visible";
 
 export type LiveEvent = Schemas["LiveEvent"];
 export type Filter = { subject: string; session: string; agent: string; text: string };
@@ -18,13 +19,20 @@ export function said(one: { origin: string; tainted: boolean }): string {
   return `said by ${one.origin}${one.tainted && one.origin !== "outside" ? " (tainted)" : ""}`;
 }
 
-/** Where a row says that an event is from: what it claims itself counts only when it is not from outside. */
+/** Whether what events of an origin say of agents and sessions is true: others may publish, and no more. */
+export const vouches = (origin: string): boolean => !/^(outside$|key:|source:)/.test(origin);
+
+/** Where a row says that an event is from: what it claims itself counts only when it is vouched for. */
 export function place(event: LiveEvent): string {
-  return (event.origin !== "outside" && attribute(event, "sessionkey")) || event.origin;
+  return (vouches(event.origin) && attribute(event, "sessionkey")) || event.origin;
 }
 
 /** What a row says besides the subject: the tool, the model, an error, how long it took. */
 export function summary(event: LiveEvent): string {
+  return visible(summed(event));
+}
+
+function summed(event: LiveEvent): string {
   const data = event.event.data;
   if (data === null || typeof data !== "object" || Array.isArray(data)) {
     return data === undefined ? "" : String(JSON.stringify(data)).slice(0, 120);

@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from openclaw_nats.cli.output import Styled
 from openclaw_nats.cli.tables import room, shortened
 from openclaw_nats.cli.times import moment
+from openclaw_nats.events.origin import vouches
 from openclaw_nats.events.subjects import PREFIX
 from openclaw_nats.terminal_text import plain
 
@@ -30,7 +31,7 @@ def event_lines(sequence: int, event: dict[str, Any], origin: str = "") -> list[
     subject = short_subject(event.get("subject", ""))
     mark, text = summary(subject, event.get("data"), str(event.get("time", "")))
     colour = _MARKS.get(mark)
-    claimed = "" if origin == "outside" else event.get("sessionkey") or event.get("agentid")
+    claimed = (event.get("sessionkey") or event.get("agentid")) if vouches(origin) else ""
     where = plain(claimed or origin)
     width = room()
     head = f"{sequence:>6}  {shortened(plain(moment(str(event.get('time', '')))), _TIME):20}  "

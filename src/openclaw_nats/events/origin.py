@@ -51,6 +51,11 @@ def is_outsiders(name: str) -> bool:
     return name.startswith(("key:", "source:"))
 
 
+def vouches(name: str) -> bool:
+    """Whether what events of an origin say of agents and sessions may be shown and passed on as true."""
+    return name != OUTSIDE.name and not is_outsiders(name)
+
+
 def joint(origins: list[Origin]) -> Origin:
     """The origin of what was made of several events: that of all of them, or nobody's in particular."""
     names = {one.name for one in origins}

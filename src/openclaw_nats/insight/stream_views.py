@@ -135,7 +135,7 @@ class StreamViews:
         since = self._clock() - seconds
         calls = 0
         async for message in self._log.read(subject=LLM_OUTPUT, since=since, limit=MAX_SCANNED, follow=False):
-            if message is None:
+            if message is None or not message.believed:  # what somebody else says of models counts nothing
                 continue
             event = json_text.shown(document_of(message))
             try:

@@ -69,7 +69,7 @@ class SpanExporter:
             if message is not None and message.sequence > after:
                 last = message.sequence
                 try:
-                    span = await self._span(document_of(message))
+                    span = await self._span(document_of(message)) if message.believed else None
                 except Unavailable:
                     raise
                 except Exception as error:  # one event that can't be read makes no span
