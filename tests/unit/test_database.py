@@ -7,6 +7,8 @@ import contextlib
 import os
 import sqlite3
 import subprocess
+import threading
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +45,46 @@ async def test_what_was_answered_is_in_the_file(database: Database) -> None:
     assert other.execute("SELECT count(*) FROM deliveries").fetchone()[0] == 200
     other.close()
     assert database.path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_what_is_done_at_once_waits_for_a_write_that_is_under_way_and_is_whole(database: Database) -> None:
+    """Also while the writer is in the middle of a transaction, and in another process."""
+    begun, end = threading.Event(), threading.Event()
+
+    def slow(db: sqlite3.Connection) -> None:
+        inbox.set_fact(db, "counter", "1")
+        begun.set()
+        end.wait(10)
+
+    writing = asyncio.ensure_future(database.write(slow))
+    await asyncio.to_thread(begun.wait, 10)
+    added = asyncio.ensure_future(asyncio.to_thread(database.now, _one_more))
+    await asyncio.sleep(0.1)
+    assert not added.done()
+    end.set()
+    await writing
+    assert await added == 2
+    other = Database(database.path)
+    at_once = [asyncio.to_thread(one.now, _one_more) for one in (database, other)]
+    counted = [database.write(_one_more) for _ in range(20)]
+    found = [*await asyncio.gather(*at_once), *await asyncio.gather(*counted)]
+    assert sorted(found) == list(range(3, 25))
+
+    def fails(db: sqlite3.Connection) -> None:
+        inbox.set_fact(db, "counter", "99")
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011  (ours, with no words)
+        other.now(fails)
+    assert other.now(_one_more) == 25
+    other.close()
+
+
+def _one_more(db: sqlite3.Connection) -> int:
+    number = int(inbox.fact(db, "counter")) + 1
+    time.sleep(0.002)
+    inbox.set_fact(db, "counter", str(number))
+    return number
 
 
 async def test_the_insert_is_the_deduplication(database: Database) -> None:

@@ -48,6 +48,7 @@ class Database:
         self._readers = ThreadPoolExecutor(1, "sqlite-reader")
         self._local = threading.local()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._at_once: sqlite3.Connection | None = None
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -98,15 +99,19 @@ class Database:
     def now(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run `job` in a transaction in the caller's thread: for the start, before there is an event loop.
 
-        Another process may write at that moment, as a command does beside the sidecar: one waits for the other.
+        Somebody else may write at that moment, our own thread or a command beside the sidecar: one waits for the other.
+        So it has a connection of its own.
         """
-        self._connection.execute("BEGIN IMMEDIATE")
+        if self._at_once is None:
+            self._at_once = _open(self.path)
+        connection = self._at_once
+        connection.execute("BEGIN IMMEDIATE")
         try:
-            result = job(self._connection)
-            self._connection.execute("COMMIT")
+            result = job(connection)
+            connection.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.DatabaseError):  # a full disk has ended it
-                self._connection.execute("ROLLBACK")
+                connection.execute("ROLLBACK")
             raise
         return result
 
@@ -114,6 +119,8 @@ class Database:
         """Finish what waits, then close."""
         self._jobs.put(None)
         self._thread.join(10)
+        if self._at_once is not None:
+            self._at_once.close()
         self._readers.shutdown(wait=True)
 
     def _read(self, job: Callable[[sqlite3.Connection], T]) -> T:
