@@ -46,6 +46,33 @@ def test_what_is_no_report_costs_nothing_that_is_not_bounded(data: bytes) -> Non
     assert 0 <= cost_of(data, PRICES) <= MOST
 
 
+async def test_models_of_which_nobody_says_what_they_cost_are_named_where_money_is_limited(tmp_path: Path) -> None:
+    database = Database(tmp_path / "sidecar.db")
+    used = {"input": 5, "output": 1}
+    outputs: list[object] = [
+        {"model": "m", "usage": used},
+        {"model": "paid", "usage": used, "cost": 0.1},
+        {"model": "free", "usage": used, "cost": 0},
+        {"model": "idle", "usage": {"input": 0}},
+        {"model": "odd", "usage": {"input": "many"}},
+        {"model": ["x"], "usage": used},
+        *({"model": f"z{number:03}" + "x" * 900, "usage": used} for number in range(200)),
+        "text",
+    ]
+    reports = [(str(n), "d", json.dumps(one).encode()) for n, one in enumerate(outputs)]
+    for budgets, expected in ((budgets_of(), "turns with free, z000"), (Budgets((), Limit("r", 9, 9), (), 0.1), "")):
+        costs = Costs(database, budgets, {**PRICES, "local": {"input": 0.0}}, lambda: None)
+        assert costs.note == ""
+        await costs.take([("l", "d", json.dumps({"model": "local", "usage": used}).encode())])
+        assert costs.note == ""
+        await costs.take([*reports, ("e", "d", b"{"), ("f", "d", b"[" * 100_000)])
+        assert costs.note.startswith(expected)
+        assert len(costs.note) < 600
+        if expected:
+            assert "and 47 more" in costs.note
+    database.close()
+
+
 def budgets_of(reserve: float = 0.1) -> Budgets:
     budgets = Budgets((), Limit("route", 1000, 3600), (), reserve)
     budgets.purses += [Purse("day", 10.0, DAY), Purse("share", 5.0, DAY, agents=True)]

@@ -54,7 +54,7 @@ class DeliveriesReport:
     pauses: Pauses
     approvals: Approvals
     forgeries: Forgeries
-    more_notes: Callable[[], str] = lambda: ""
+    more_notes: Callable[[], tuple[str, ...]] = lambda: ()
 
     async def report(self) -> shapes.DeliveryHealth:
         """The part of `/api/health` about deliveries."""
@@ -101,7 +101,7 @@ class DeliveriesReport:
         )
 
     def _notes(self) -> tuple[str, ...]:
-        return self.takeover.note, self.space.note, self.forgeries.text, self.more_notes(), self._caged()
+        return self.takeover.note, self.space.note, self.forgeries.text, *self.more_notes(), self._caged()
 
     def _caged(self) -> str:
         """That instructions go over the hooks, where the Gateway takes them for outside data; empty when none do."""

@@ -19,6 +19,7 @@ from openclaw_nats.storage.database import Database
 MOST = 10_000.0
 _MILLION = 1e6
 _LARGEST = 1e15  # a whole number of JSON may be too large for a float
+_MOST_MODELS = 50
 _KINDS = {"input": "input", "output": "output", "cacheRead": "cache_read", "cacheWrite": "cache_write"}
 
 
@@ -46,6 +47,18 @@ def cost_of(data: bytes, prices: Mapping[str, Mapping[str, float]]) -> float:
     return min(cost, MOST)
 
 
+def unpriced(data: bytes, prices: Mapping[str, Mapping[str, float]]) -> str:
+    """The model of an output that has used tokens and of whose cost nothing is known; else empty."""
+    try:
+        found = _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
+    used = found.usage if isinstance(found.usage, dict) else {}
+    if not isinstance(found.model, str) or found.model in prices or _number(found.cost):
+        return ""
+    return found.model[:80] if any(_number(used.get(kind)) for kind in _KINDS) else ""
+
+
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         return 0.0
@@ -68,10 +81,23 @@ class Costs:
         self._prices = prices
         self._changed = changed
         self._clock = clock
+        self._unpriced: dict[str, None] = {}  # models, since the start
         now = clock()
         for one in database.now(lambda db: rows.since(db, now - COSTS_KEPT)):
             budgets.pay(one)
         budgets.history = self._of_route
+
+    @property
+    def note(self) -> str:
+        """That the turns of some models cost nothing as far as is known; empty without a budget of money."""
+        if not self._unpriced or not self._budgets.cost_report(self._clock()):
+            return ""
+        names = sorted(self._unpriced)
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return (
+            f"turns with {', '.join(names[:3])}{more} count nothing in the budgets of money: neither the Gateway nor "
+            "`budget.prices` says what they cost (0 is a price, too)"
+        )
 
     def _of_route(self, route_id: int, seconds: float) -> list[Spent]:
         since = self._clock() - seconds
@@ -79,6 +105,9 @@ class Costs:
 
     async def take(self, reports: Sequence[tuple[str, str, bytes]]) -> None:
         """Count (message id, dispatch, data) of outputs; raise Unavailable when that can't be written down now."""
+        for _, _, data in reports:
+            if (model := unpriced(data, self._prices)) and len(self._unpriced) < _MOST_MODELS:
+                self._unpriced.setdefault(model)
         priced = [Reported(event, dispatch, cost_of(data, self._prices)) for event, dispatch, data in reports]
         costly = [one for one in priced if one.cost]
         if not costly:

@@ -222,7 +222,7 @@ async def build(settings: Settings) -> Sidecar:
     ingest.on_calls = inbound.approvals.take
     if settings.redaction.enabled:
         inbound.approvals.redact = redaction.redact
-    inbound.health.more_notes = lambda: other_keys.note
+    inbound.health.more_notes = lambda: (other_keys.note, inbound.costs.note)
     schedules = build_schedules(settings, connection, streams, ingest, identity, lease, inbound.book, trail)
     gateway = GatewayProbe(settings.gateway.url)
     health = Health(
