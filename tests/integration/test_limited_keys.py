@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import http.client
 import json
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation
     one = Installation(tmp_path_factory.mktemp("keys") / "state")
     one.start()
     yield one
+    one.run("stop")  # a restore has started what `stop` of ours does not know
     one.stop()
 
 
@@ -83,14 +85,14 @@ def stored(installed: Installation, subject: str) -> list[dict[str, Any]]:
 
 
 def test_it_publishes_and_reads_where_it_may_and_nowhere_else(installed: Installation) -> None:
-    key = made(installed, "door", "--publish", "custom.door.>", "--read", "custom.door.front")
+    key = made(installed, "porch", "--publish", "custom.door.>", "--read", "custom.door.front")
     status, answer = publish(installed, key, f"{DOOR}.front")
     assert status == 200, answer
     found = stored(installed, f"{DOOR}.front")
-    assert [(one["origin"], one["tainted"]) for one in found] == [("key:door", True)]
+    assert [(one["origin"], one["tainted"]) for one in found] == [("key:porch", True)]
     status, answer = publish(installed, key, OTHER)
     assert status == 403
-    assert answer["detail"] == f"the key door may not publish on {OTHER}"
+    assert answer["detail"] == f"the key porch may not publish on {OTHER}"
     assert answer["hint"] == f"It may on {DOOR}.>."
     assert not stored(installed, OTHER)
     status, lines = request(installed, key, "GET", f"/api/events?subject={DOOR}.front")
@@ -358,9 +360,12 @@ def refused(installed: Installation, seed: str, name: str) -> bool:
     return asyncio.run(tried())
 
 
-def test_at_nats_it_publishes_and_hears_where_it_may_and_nowhere_else(installed: Installation) -> None:
+def test_at_nats_it_hears_where_it_may_and_publishes_nothing(installed: Installation) -> None:
+    """Also not where it may over HTTP: an acknowledgement could be sent from there to any subject."""
     seed = made(installed, "sensor", "--publish", "custom.sensor.>", "--read", "custom.answers.>")
     wait_until(lambda: not refused(installed, seed, "sensor"), 20, "nats-server to know the key")
+    installed.run("cron", "add", "tea", "@daily")
+    (job,) = [one for one in schedules(installed) if ".job." in one]
 
     async def visit() -> list[str]:
         guest = Guest(installed, seed, "sensor")
@@ -371,10 +376,10 @@ def test_at_nats_it_publishes_and_hears_where_it_may_and_nowhere_else(installed:
             heard.append(message.subject)
 
         await client.subscribe("agent.events.custom.answers.>", cb=hear)
-        ack = json.loads((await client.request("agent.events.custom.sensor.a", b'{"n":1}', timeout=5)).data)
-        assert ack["stream"] == "agent_events"
         for subject in (OTHER, "agent.events.llm.output", "$JS.API.STREAM.PURGE.agent_events", "_INBOX.other.x"):
             await client.publish(subject, b"{}")
+        for reply in (job, "agent.leases.x", "agent.events.custom.victim"):
+            await client.publish("agent.events.custom.sensor.a", b"{}", reply=reply)
         for pattern in ("agent.events.>", ">", "_INBOX.>", "$JS.>", "agent.events.custom.secret"):
             await client.subscribe(pattern, cb=hear)
         await client.flush(5)
@@ -382,38 +387,83 @@ def test_at_nats_it_publishes_and_hears_where_it_may_and_nowhere_else(installed:
         installed.sidecar.publish("agent.events.custom.secret", {"n": 1})
         await asyncio.sleep(1)
         await client.close()
-        assert len([one for one in guest.errors if "permissions violation" in one.lower()]) == 9, guest.errors
+        assert len([one for one in guest.errors if "permissions violation" in one.lower()]) == 12, guest.errors
         return heard
 
     assert asyncio.run(visit()) == ["agent.events.custom.answers.a"]
-    found = stored(installed, "agent.events.custom.sensor.a")
-    assert [one["origin"] for one in found] == ["outside"]  # NATS does not say who it was
-    assert not stored(installed, OTHER)
+    for subject in (OTHER, "agent.events.custom.sensor.a", "agent.events.custom.victim"):
+        assert not stored(installed, subject)
+    assert [one["name"] for one in installed.run("cron")["jobs"]] == ["tea"]
+    installed.run("cron", "remove", "tea")
 
 
-def test_an_acknowledgement_is_no_event_on_a_subject_that_it_may_not_use(installed: Installation) -> None:
-    """Whoever publishes chooses where JetStream's acknowledgement goes, and permissions are not about that."""
-    seed = made(installed, "replies", "--publish", "custom.replies")
-    installed.run("routes", "add", "victim", "custom.victim", "agent:main:main")
-    installed.run("pause", "--route", "victim")
-    wait_until(lambda: not refused(installed, seed, "replies"), 20, "nats-server to know the key")
+def schedules(installed: Installation) -> list[str]:
+    """The subjects of the stream of schedules."""
 
-    async def visit() -> None:
-        client = await Guest(installed, seed, "replies").connect()
-        await client.publish("agent.events.custom.replies", b"{}", reply="agent.events.custom.victim")
-        await client.flush(5)
+    async def asked() -> list[str]:
+        async with operator(installed) as client:
+            return list(
+                (await client.jetstream().stream_info("agent_schedules", subjects_filter=">")).state.subjects or {}
+            )
+
+    return asyncio.run(asked())
+
+
+@contextlib.asynccontextmanager
+async def operator(installed: Installation) -> AsyncIterator[Client]:
+    """A NATS client with the password of the operator's own programs."""
+    client = Client()
+    password = (installed.home / "nats-password").read_text().strip()
+    await client.connect(f"nats://127.0.0.1:{installed.ports['nats']}", user="openclaw-nats", password=password)
+    try:
+        yield client
+    finally:
         await client.close()
 
+
+def test_a_key_that_only_publishes_is_no_nats_user(installed: Installation) -> None:
+    key = publisher(installed)
+    time.sleep(1.5)
+    assert refused(installed, key, "publisher")
+
+
+def test_an_acknowledgement_is_no_event(installed: Installation) -> None:
+    """Whoever publishes over NATS chooses where JetStream's acknowledgement goes; permissions are not about that."""
+    installed.run("routes", "add", "victim", "custom.victim", "agent:main:main")
+    installed.run("pause", "--route", "victim")
+
+    async def visit() -> None:
+        async with operator(installed) as client:
+            await client.publish("agent.events.custom.replies", b"{}", reply="agent.events.custom.victim")
+            await client.flush(5)
+
     asyncio.run(visit())
-    wait_until(lambda: stored(installed, "agent.events.custom.replies"), 10, "the event")
+    wait_until(lambda: stored(installed, "agent.events.custom.victim"), 10, "the acknowledgement")
     time.sleep(1.5)
     assert not installed.run("pending")["deliveries"]
     installed.run("routes", "remove", "victim")
 
 
+def test_what_reads_on_and_on_keeps_no_command_out(installed: Installation) -> None:
+    installed.run("config", "set", "sidecar.max_connections", "20")
+    key = made(installed, "greedy", "--read", "custom.greedy")
+    links = [http.client.HTTPConnection("127.0.0.1", installed.ports["sidecar"], timeout=20) for _ in range(24)]
+    try:
+        for link in links:
+            link.request("GET", "/api/events?follow=true", headers={"Authorization": f"Bearer {key}"})
+        time.sleep(0.5)
+        assert "routes" in installed.run("routes")
+        assert installed.sidecar.get("/api/routes")[0] == 200
+    finally:
+        for link in links:
+            link.close()
+        installed.run("keys", "revoke", "greedy")
+        installed.run("config", "set", "sidecar.max_connections", "512")
+
+
 def test_at_nats_it_ends_at_once_too(installed: Installation) -> None:
-    seed = made(installed, "guest", "--publish", "custom.guest")
-    soon = made(installed, "soon2", "--publish", "custom.guest", "--expires", "6s")
+    seed = made(installed, "guest", "--read", "custom.guest")
+    soon = made(installed, "soon2", "--read", "custom.guest", "--expires", "6s")
     wait_until(lambda: not refused(installed, seed, "guest") and not refused(installed, soon, "soon2"), 20, "the users")
 
     async def stay() -> float:
@@ -433,10 +483,10 @@ def test_at_nats_it_ends_at_once_too(installed: Installation) -> None:
 
 def test_keys_hold_after_a_restart_and_in_a_backup(installed: Installation, tmp_path: Path) -> None:
     key = publisher(installed)
-    gone = made(installed, "gone", "--publish", "custom.gone")
+    gone = made(installed, "gone", "--publish", "custom.gone", "--read", "custom.gone")
     installed.run("restart")
     assert publish(installed, key, f"{DOOR}.restarted")[0] == 200
-    assert not refused(installed, key, "publisher")
+    assert not refused(installed, gone, "gone")
     archive = tmp_path / "backup.tar.gz"
     installed.run("backup", str(archive))
     installed.run("keys", "revoke", "publisher")
@@ -444,7 +494,7 @@ def test_keys_hold_after_a_restart_and_in_a_backup(installed: Installation, tmp_
     installed.run("restore", str(archive), "--yes")
     wait_until(lambda: installed.sidecar.get("/api/health")[0] == 200, 30, "the sidecar")
     assert publish(installed, key, f"{DOOR}.restored")[0] == 200
-    wait_until(lambda: not refused(installed, key, "publisher"), 20, "nats-server to know the key again")
+    wait_until(lambda: not refused(installed, gone, "gone"), 20, "nats-server to know the key again")
     assert publish(installed, gone, "agent.events.custom.gone")[0] == 200
 
 
@@ -452,22 +502,33 @@ def test_as_the_how_to_says_with_a_file(installed: Installation) -> None:
     """The examples of docs/how-to/keys.md, on this installation's ports."""
     text = (ROOT / "docs" / "how-to" / "keys.md").read_text()
     folder = installed.state
-    installed.run("keys", "add", "door-file", "--publish", "custom.door.>", "--file", str(folder / "door.key"))
-    wait_until(lambda: not refused(installed, (folder / "door.key").read_text().strip(), "door-file"), 20, "the user")
-    ports = {
-        "127.0.0.1:3104": f"127.0.0.1:{installed.ports['sidecar']}",
-        "127.0.0.1:4222": f"127.0.0.1:{installed.ports['nats']}",
-    }
-    for language, command in (("bash", ["bash", "-e"]), ("python", [sys.executable])):
-        script = text.partition(f"```{language}\n")[2].partition("```")[0].replace("_INBOX.door", "_INBOX.door-file")
-        for theirs, ours in ports.items():
-            script = script.replace(theirs, ours)
-        before = len(stored(installed, f"{DOOR}.front"))
-        done = subprocess.run(
-            command, input=script, cwd=folder, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert done.returncode == 0, (language, done.stderr)
-        assert len(stored(installed, f"{DOOR}.front")) == before + 1, (language, done.stdout)
+    installed.run("keys", "add", "door", "--publish", "custom.door.>", "--file", str(folder / "door.key"))
+    installed.run("keys", "add", "lights", "--read", "custom.lights.>", "--file", str(folder / "lights.key"))
+    wait_until(lambda: not refused(installed, (folder / "lights.key").read_text().strip(), "lights"), 20, "the user")
+
+    def script(language: str) -> str:
+        found = text.partition(f"```{language}\n")[2].partition("```")[0]
+        found = found.replace("127.0.0.1:3104", f"127.0.0.1:{installed.ports['sidecar']}")
+        return found.replace("127.0.0.1:4222", f"127.0.0.1:{installed.ports['nats']}")
+
+    before = len(stored(installed, f"{DOOR}.front"))
+    done = subprocess.run(
+        ["bash", "-e"], input=script("bash"), cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(stored(installed, f"{DOOR}.front")) == before + 1
+    with subprocess.Popen(
+        [sys.executable, "-c", script("python")], cwd=folder, stdout=subprocess.PIPE, text=True
+    ) as one:
+
+        def heard() -> bool:
+            installed.sidecar.publish("agent.events.custom.lights.hall", {"on": True})
+            return one.poll() is not None
+
+        wait_until(heard, 30, "the program to hear an event")
+        assert one.returncode == 0
+        assert one.stdout is not None
+        assert one.stdout.read().strip() == "agent.events.custom.lights.hall"
 
 
 def test_many_commands_at_once_lose_no_key(installed: Installation) -> None:

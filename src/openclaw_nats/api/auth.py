@@ -116,7 +116,6 @@ class ApiKeyMiddleware:
         else:
             scope["authorized"] = self._authority.admit(scope)
         if not scope["authorized"] and (key := self._authority.limited(scope)) is not None:
-            _is_known(scope)
             await self._limited(key, scope, receive, send)
             return
         if scope["authorized"] or scope["path"] in self._open:

@@ -193,9 +193,9 @@ def _made(key: LimitedKey, secret: str, path: Path | None, *, as_json: bool) -> 
     else:
         step("✓", f"it is in {path}, for you only")
     line(f"Over HTTP: {settings.sidecar.url}, header 'Authorization: Bearer <the key>'")
-    if settings.nats.managed:
-        line(f"Over NATS: {settings.nats.url}, as the seed of an nkey; inbox prefix _INBOX.{key.name}")
-    else:
+    if settings.nats.managed and key.read:
+        line(f"Over NATS, to hear what comes: {settings.nats.url}, as the seed of an nkey")
+    elif not settings.nats.managed:
         line("Not over NATS: that server is not ours, and its own configuration says who may do what there")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-import itertools
 import json
 import secrets
 import ssl
@@ -153,7 +152,6 @@ class Connection:
         self._options = options
         self._client: SturdyClient | None = None
         self._inbox = self.new_inbox()
-        self._tokens = itertools.count()
         self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
         self._answers: Subscription | None = None
         self._limit = PayloadLimit(self._another)
@@ -267,7 +265,7 @@ class Connection:
                 raise Unavailable(f"NATS does not take a subscription: {words_for(error)}") from error
         if self.refusals.deaf:
             raise Unavailable(self.refusals.deaf, hint=HINT)
-        token = str(next(self._tokens))
+        token = secrets.token_hex(8)  # every subscriber sees it: the next one must not be known
         future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         self._waiting[token] = subject, future
         future.add_done_callback(lambda _: self._waiting.pop(token, None))

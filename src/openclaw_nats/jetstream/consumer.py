@@ -9,8 +9,8 @@ goes on from where it was, past messages that only the new filter covers: so it 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
+import secrets
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -53,7 +53,6 @@ class JetStreamSource:
         self.name = consumer_name(gateway_id)
         self._older_name = older_consumer_name(gateway_id)
         self._prefix = connection.new_inbox()
-        self._tokens = itertools.count()
         self._buffer: deque[Delivered] = deque()
         self._open: dict[str, int] = {}
         self._arrived = asyncio.Event()
@@ -200,7 +199,7 @@ class JetStreamSource:
         """Keep the server at work: ask again when half of what was asked for has come."""
         if sum(self._open.values()) + len(self._buffer) > _BATCH // 2:
             return
-        token = str(next(self._tokens))
+        token = secrets.token_hex(8)
         self._open[token] = _BATCH
         request = {
             "batch": _BATCH,

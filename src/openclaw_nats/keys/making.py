@@ -45,7 +45,7 @@ def public_half(secret: str) -> str:
 
 
 def check_name(name: str) -> str:
-    """The name of a key, which the origin of its events and its NATS inbox are called after; raise InvalidInput."""
+    """The name of a key, which the origin of its events is called after; raise InvalidInput."""
     if NAME.fullmatch(name):
         return name
     raise InvalidInput(

@@ -76,12 +76,12 @@ def _users(settings: Settings, password: str) -> list[str]:
         public = nkeys.from_seed(bytearray(seed.strip().encode())).public_key.decode()
         denied = quoted(server_proof(seed))
         users.append(f"{{ nkey: {public}, permissions: {{ publish: {{ deny: [{denied}] }} }} }}")
-    return [*users, *(_limited(key) for key in KnownKeys(settings.home).valid())]
+    return [*users, *(_limited(key) for key in KnownKeys(settings.home).valid() if key.read)]
 
 
 def _limited(key: LimitedKey) -> str:
-    """Acknowledgements come into an inbox that is this key's alone."""
-    publish, read = (", ".join(quoted(one) for one in patterns) for patterns in (key.publish, key.read))
-    heard = ", ".join(filter(None, (quoted(f"_INBOX.{key.name}.>"), read)))
-    sent = f"allow: [{publish}]" if publish else 'deny: [">"]'
-    return f"{{ nkey: {key.public}, permissions: {{ publish: {{ {sent} }}, subscribe: {{ allow: [{heard}] }} }} }}"
+    """It hears, and publishes nothing. nats-server asks no permission for where an acknowledgement is sent: whoever may
+    publish on one subject of a stream may overwrite jobs and leases with it, and answer in another's place.
+    """
+    heard = ", ".join(quoted(one) for one in key.read)
+    return f'{{ nkey: {key.public}, permissions: {{ publish: {{ deny: [">"] }}, subscribe: {{ allow: [{heard}] }} }} }}'
