@@ -84,9 +84,9 @@ def checks() -> list[tuple[str, list[str]]]:
     dashboard = ROOT / "dashboard" / "node_modules"
     plugin_tests = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "plugin").glob("*.test.js"))
     return [
-        # First: it takes longest, and mostly waits.
-        ("plugin (node:test)", [*as_root(), str(node()), "--test", "--test-reporter=dot", *plugin_tests]),
         *quick_checks(),
+        # Before the others: it takes longest, and mostly waits.
+        ("plugin (node:test)", [*as_root(), str(node()), "--test", "--test-reporter=dot", *plugin_tests]),
         ("dashboard types", [python, "dashboard/generate-types.py", "--check", str(node())]),
         ("dashboard (svelte-check)", [str(node()), str(dashboard / "svelte-check/bin/svelte-check"), *SVELTE_CHECK]),
         ("dashboard (vitest)", [str(node()), str(dashboard / "vitest/vitest.mjs"), "run", "--root", "dashboard"]),

@@ -22,6 +22,7 @@ from tests.support.processes import kill_and_restart, wait_until
 
 COUNT = int(os.environ.get("APPROVALS") or 40)
 SEED = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**9))
+KILLS = 3
 pytestmark = pytest.mark.timeout(300 + 5 * COUNT)
 
 
@@ -52,7 +53,7 @@ def test_nothing_is_lost_and_each_approval_has_one_turn(tmp_path: Path) -> None:
         kills = Counter[str]()
 
         def kill() -> None:
-            while not over.is_set():
+            while not over.is_set() or sum(kills.values()) < KILLS:  # quick answers are over before
                 victim = dice.choice([bus.sidecar, bus.sidecar, bus.nats])
                 kills[type(victim).__name__] += 1
                 kill_and_restart([victim], dice, (0.5, 3))
@@ -83,7 +84,7 @@ def test_nothing_is_lost_and_each_approval_has_one_turn(tmp_path: Path) -> None:
         time.sleep(3)  # what would come twice
         print(f"{COUNT} approvals, kills {dict(kills)}, turns {Counter(turns().values())}")
         assert set(turns().values()) == {1}, f"seed {SEED}"
-        assert sum(kills.values()) >= 1
+        assert sum(kills.values()) >= KILLS
 
 
 def _numbers(text: str) -> list[str]:

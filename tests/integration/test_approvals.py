@@ -266,7 +266,7 @@ def test_the_command_line_lists_shows_and_answers(bus: Bus) -> None:
     assert command(environment, "list", "--state", "denied").stdout.count("denied by the command line") >= 1
     assert command(environment).stdout.strip() == "Nothing waits for your answer."
     again = command(environment, "deny", str(second))
-    assert (again.returncode, "first answer counts" in again.stderr) == (2, True)
+    assert (again.returncode, "first answer counts" in again.stderr) == (2, True), again.stderr
 
 
 def test_a_route_brings_them_to_a_webhook(bus: Bus) -> None:

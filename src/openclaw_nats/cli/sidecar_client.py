@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import ssl
@@ -17,6 +18,7 @@ from openclaw_nats.cli.local_way import LocalConnection, local_connection
 from openclaw_nats.cli.output import waiting
 from openclaw_nats.errors import OpenClawNatsError, words_for
 from openclaw_nats.events.json_text import lenient
+from openclaw_nats.gateway import tls
 from openclaw_nats.settings import Settings
 
 _KEY_HINT = "`openclaw-nats restart` makes it read the key; is NATS_PLUGIN_API_KEY set here, or where it runs?"
@@ -120,8 +122,9 @@ class SidecarClient:
                 if connection.sock is not None:
                     connection.sock.settimeout(timeout)
                 connection.timeout = timeout
-                connection.request(method, path, data, headers)
-                return connection.getresponse()
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    connection.request(method, path, data, headers)
+                return connection.getresponse()  # also where it was refused before all of it was sent
         except SidecarRefusal:
             connection.close()
             raise
@@ -139,9 +142,7 @@ class SidecarClient:
         host, port = self._parts.hostname or "127.0.0.1", self._parts.port
         if self._parts.scheme != "https":
             return http.client.HTTPConnection(host, port, timeout=seconds)
-        context = ssl.create_default_context()
-        if self._proves:
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context = tls.unchecked() if self._proves else ssl.create_default_context()
         return http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
 
     @property
