@@ -67,7 +67,7 @@ export class Bus {
       settings: () => this.settings,
       apiKey: () => readApiKey(home),
       keyFile: path.join(home, "api-key"),
-      way: new Way(home, () => this.settings.socket === true),
+      way: new Way(home, () => this.settings),
     });
     this.uploader = new Uploader({ spool: this.spool, home, sidecar: this.sidecar });
     this.causes = new Causes(now, new GuardedTurns(path.join(home, "guarded-turns.json"), now));

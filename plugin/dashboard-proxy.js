@@ -96,7 +96,7 @@ export function forward(bus, request, response) {
  */
 function send(bus, url, rest, request, response, body) {
   const { apiKey, way } = bus.sidecar;
-  const secure = way ? way.byCertificate(url) : url.protocol === "https:";
+  const secure = way ? way.byCertificate : url.protocol === "https:";
   if (!secure && !apiKey())
     return refuse(
       request,

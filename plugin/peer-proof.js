@@ -54,13 +54,19 @@ export function connectProven(apiKey, options, callback, way = null) {
       : net.connect(address);
   let connected = false;
   let got = Buffer.alloc(0);
-  /** @param {Error} [error] */
-  const done = (error) => {
+  const stopListening = () => {
     clearTimeout(timer);
     for (const [event, listener] of Object.entries(listeners)) socket.off(event, listener);
-    if (!error) return callback(null, socket);
+  };
+  const giveUp = () => {
     socket.on("error", () => {}); // nobody listens to this connection any more
     socket.destroy();
+  };
+  /** @param {Error} [error] */
+  const done = (error) => {
+    stopListening();
+    if (!error) return callback(null, socket);
+    giveUp();
     callback(Object.assign(error, { definite: true }), socket); // nothing was sent
   };
   /** @param {string} why */
@@ -93,10 +99,8 @@ export function connectProven(apiKey, options, callback, way = null) {
     error: (/** @type {Error} */ error) => {
       if (!local || connected) return done(error);
       way?.failed();
-      for (const [event, listener] of Object.entries(listeners)) socket.off(event, listener);
-      clearTimeout(timer);
-      socket.on("error", () => {});
-      socket.destroy();
+      stopListening();
+      giveUp();
       connectProven(apiKey, options, callback, way);
     },
     close: () => done(new Error("the connection was closed")),

@@ -121,7 +121,7 @@ export class Sidecar {
   begin(method, target, { headers, body, alone, onError }) {
     const key = this.apiKey();
     const url = new URL(target, this.url);
-    const secure = this.way ? this.way.byCertificate(url) : url.protocol === "https:";
+    const secure = this.way ? this.way.byCertificate : url.protocol === "https:";
     if (!secure) url.protocol = "http:"; // the agent connects by TLS itself where that is spoken
     const options = { method, headers, agent: this.agentFor(secure, alone) };
     const request = (secure ? https : http).request(url, options);

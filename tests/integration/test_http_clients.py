@@ -158,8 +158,7 @@ def test_a_bomb_is_413_and_an_unknown_encoding_415_with_what_is_taken(bus: Sidec
 @pytest.fixture
 def small(tmp_path: Path, nats: NatsServer) -> Iterator[Sidecar]:
     one = Sidecar(tmp_path / "state", nats)
-    config = one.home / "config.toml"
-    config.write_text(config.read_text().replace("[sidecar]\n", "[sidecar]\nmax_connections = 8\n"))
+    one.set("max_connections = 8")
     one.start()
     yield one
     one.close()

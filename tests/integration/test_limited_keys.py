@@ -57,21 +57,12 @@ def request(
     installed: Installation, key: str, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
 ) -> tuple[int, Any]:
     """A request with a bearer token; body and answer are JSON where they are not text."""
-    link = http.client.HTTPConnection("127.0.0.1", installed.ports["sidecar"], timeout=20)
-    try:
-        text = body if isinstance(body, str) else json.dumps(body) if body is not None else None
-        link.request(
-            method,
-            path,
-            text,
-            {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **(headers or {})},
-        )
-        answer = link.getresponse()
-        content = answer.read()
-        is_json = "json" in (answer.headers.get("Content-Type") or "") and b"\n{" not in content.strip()
-        return answer.status, json.loads(content) if content and is_json else content.decode()
-    finally:
-        link.close()
+    text = body if isinstance(body, str) else json.dumps(body) if body is not None else None
+    data = text.encode() if text is not None else None
+    sent = {"Content-Type": "application/json", **(headers or {})}
+    status, answered, content = installed.sidecar.request(method, path, data, sent, key=key)
+    is_json = "json" in answered.get("content-type", "") and b"\n{" not in content.strip()
+    return status, json.loads(content) if content and is_json else content.decode()
 
 
 def publish(installed: Installation, key: str, subject: str, **more: Any) -> tuple[int, Any]:

@@ -14,10 +14,22 @@ from pathlib import Path
 
 import pytest
 
+from openclaw_nats.api.ingest_endpoints import MAX_BATCH_BYTES
 from openclaw_nats.cli.local_way import LocalConnection
+from openclaw_nats.cli.sidecar_client import SidecarClient, SidecarRefusal
 from openclaw_nats.service.local_socket import LONGEST
+from openclaw_nats.settings import load
+from tests.support.impostor import Impostor
 from tests.support.installation import Installation
 from tests.support.processes import API_KEY, NatsServer, Sidecar, wait_until
+
+# A command that says to which addresses it connects.
+TRACED = """
+import sys
+sys.addaudithook(lambda event, what: event == "socket.connect" and print("connects", repr(what[1]), file=sys.stderr))
+from openclaw_nats.cli.main import main
+main()
+"""
 
 
 def place(sidecar: Sidecar) -> Path:
@@ -47,41 +59,12 @@ def test_it_is_for_its_user_alone_and_needs_the_key_all_the_same(sidecar: Sideca
     assert by_socket(sidecar, "/api/health")[0] == 200
 
 
-class Stranger:
-    """Has the sidecar's address, and remembers what it hears."""
-
-    def __init__(self, port: int) -> None:
-        self.heard = b""
-        self.listener = socket.create_server(("127.0.0.1", port))
-        self.thread = threading.Thread(target=self._listen, daemon=True)
-        self.thread.start()
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                link, _ = self.listener.accept()
-            except OSError:
-                return
-            with link:
-                self.heard += link.recv(65536)
-                link.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
-
-    def close(self) -> None:
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.thread.join(10)
-
-
 def test_commands_come_by_it_and_say_nothing_at_the_address(sidecar: Sidecar, tmp_path: Path) -> None:
-    """A sidecar that no longer holds its port, as after a crash of the network's namespace: what listens there is asked
-    nothing."""
     traced = subprocess.run(
-        ["strace", "-f", "-e", "trace=connect", sys.executable, "-m", "openclaw_nats", "routes", "--json"],
-        env=sidecar.environment, capture_output=True, text=True, check=False, timeout=60,
-    ) if os.access("/usr/bin/strace", os.X_OK) else None  # fmt: skip
-    if traced is not None:
-        assert "AF_UNIX" in traced.stderr
-        assert "AF_INET" not in traced.stderr
+        [sys.executable, "-c", TRACED, "routes", "--json"],
+        env=sidecar.environment, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert traced.stderr.split() == ["connects", repr(str(place(sidecar)))]
     done = command(sidecar, "publish", "custom.a", '"' + "x" * 100_000 + '"')
     assert done.returncode == 0, done.stderr
     assert "custom.a" in command(sidecar, "events").stdout
@@ -107,17 +90,22 @@ def test_commands_come_by_it_and_say_nothing_at_the_address(sidecar: Sidecar, tm
         tail.stdout.close()
 
 
+def test_an_answer_before_all_was_sent_is_heard(sidecar: Sidecar) -> None:
+    client = SidecarClient(load(sidecar.home, {}))
+    for _ in range(20):
+        with pytest.raises(SidecarRefusal) as refused:
+            client.post_lines(b"x" * (MAX_BATCH_BYTES + 1_000_000))
+        assert refused.value.status == 413
+
+
 def test_after_a_kill_nobody_is_told_anything_and_the_next_one_listens_again(sidecar: Sidecar) -> None:
     sidecar.kill()
     assert place(sidecar).exists()  # kill -9 leaves it
-    stranger = Stranger(sidecar.port)
-    try:
+    with Impostor(sidecar.port) as stranger:
         done = command(sidecar, "routes", "--json")
         assert done.returncode in (1, 3), done.stdout
-        assert API_KEY.encode() not in stranger.heard
-        assert b"uthorization" not in stranger.heard
-    finally:
-        stranger.close()
+    assert API_KEY.encode() not in stranger.heard
+    assert b"uthorization" not in stranger.heard
     done = command(sidecar, "routes", "--json")
     assert done.returncode == 3
     assert "does not answer" in done.stdout
@@ -184,8 +172,7 @@ def test_an_address_that_is_said_or_leads_elsewhere_is_asked(sidecar: Sidecar) -
 
 def test_strangers_at_the_port_do_not_keep_commands_out(nats: NatsServer, tmp_path: Path) -> None:
     one = Sidecar(tmp_path / "few", nats)
-    config = one.home / "config.toml"
-    config.write_text(config.read_text().replace("[sidecar]\n", "[sidecar]\nmax_connections = 16\n"))
+    one.set("max_connections = 16")
     one.start()
     links = []
     try:

@@ -9,13 +9,13 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from openclaw_nats import peer_proof
+from tests.support.impostor import Impostor
 from tests.support.processes import API_KEY, Sidecar
 
 
@@ -133,47 +133,17 @@ def command(bus: Sidecar, *arguments: str, port: int | None = None) -> subproces
     )
 
 
-class Wire:
+class Wire(Impostor):
     """A port that hears what is said to it and passes it on to the sidecar's; without one it says `{}` to all."""
 
     def __init__(self, port: int | None) -> None:
+        super().__init__()
         self._to = port
-        self.heard = b""
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Wire:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(10)
-
-    def _run(self) -> None:
-        while True:
-            try:
-                link, _ = self._listener.accept()
-            except OSError:
-                return
-            with link:
-                link.settimeout(10)
-                while data := self._received(link):
-                    self.heard += data
-                    link.sendall(self._answer(data))
-
-    @staticmethod
-    def _received(link: socket.socket) -> bytes:
-        try:
-            return link.recv(65536)
-        except OSError:
-            return b""
-
-    def _answer(self, data: bytes) -> bytes:
+    def answer(self, data: bytes) -> bytes:
+        """What the sidecar answers."""
         if self._to is None:
-            return b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+            return super().answer(data)
         with socket.create_connection(("127.0.0.1", self._to), timeout=10) as onward:
             onward.sendall(data)
             answer = onward.recv(65536)

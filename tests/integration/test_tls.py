@@ -11,7 +11,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from openclaw_nats.demo.provision import cache_dir, provision_node
+from tests.support.impostor import Impostor
 from tests.support.processes import API_KEY, NatsServer, Sidecar, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -49,11 +49,6 @@ class Files:
         return f'tls_certificate = "{self.certificate}"\ntls_key = "{self.key}"\n'
 
 
-def add(sidecar: Sidecar, lines: str) -> None:
-    config = sidecar.home / "config.toml"
-    config.write_text(config.read_text().replace("[sidecar]\n", f"[sidecar]\n{lines}", 1))
-
-
 @pytest.fixture
 def files(tmp_path: Path) -> Files:
     return Files(tmp_path)
@@ -63,7 +58,7 @@ def files(tmp_path: Path) -> Files:
 def secure(tmp_path: Path, nats: NatsServer, files: Files) -> Iterator[Sidecar]:
     """A sidecar that speaks TLS."""
     one = Sidecar(tmp_path / "state", nats)
-    add(one, files.table())
+    one.set(files.table())
     one.start(wait=False)
     wait_until(lambda: status(one, files) == 200, 20, "the sidecar")
     yield one
@@ -129,7 +124,7 @@ def test_commands_and_plugin_come_by_it_whatever_the_name_is_and_prove_the_key(s
       import {{ Sidecar }} from "{ROOT}/plugin/sidecar.js";
       import {{ Way }} from "{ROOT}/plugin/way.js";
       const settings = {json.dumps(settings)};
-      const way = new Way({json.dumps(str(secure.home))}, () => settings.socket);
+      const way = new Way({json.dumps(str(secure.home))}, () => settings);
       const one = new Sidecar({{ settings: () => settings, apiKey: () => "{API_KEY}", way }});
       for (const alone of [false, false, true]) {{
         const body = JSON.stringify({{ subject: "agent.events.custom.by-plugin", payload: 1 }});
@@ -153,34 +148,11 @@ def test_who_has_the_port_with_a_certificate_of_its_own_hears_nothing(secure: Si
     other = Files(theirs)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(other.certificate, other.key)
-    heard = b""
-    listener = socket.create_server(("127.0.0.1", secure.port))
-
-    def impostor() -> None:
-        nonlocal heard
-        while True:
-            try:
-                plain, _ = listener.accept()
-            except OSError:
-                return
-            try:
-                with context.wrap_socket(plain, server_side=True) as link:
-                    while data := link.recv(65536):
-                        heard += data
-                        link.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
-            except OSError:
-                pass
-
-    thread = threading.Thread(target=impostor, daemon=True)
-    thread.start()
-    try:
+    with Impostor(secure.port, context) as impostor:
         done = secure.command("routes", "--json")
         assert done.returncode == 1
         assert "does not prove" in done.stdout
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join(10)
+    heard = impostor.heard
     assert b"/api/proof" in heard
     assert API_KEY.encode() not in heard
     assert b"uthorization" not in heard
@@ -252,7 +224,7 @@ def test_files_that_can_not_be_used_are_named(
 ) -> None:
     spoil(files)
     one = Sidecar(tmp_path / "state", nats)
-    add(one, files.table())
+    one.set(files.table())
     one.start(wait=False)
     try:
         assert one.process is not None
@@ -283,7 +255,7 @@ def test_beyond_loopback_without_tls_is_refused_with_the_way_to_insist(
     assert (sidecar.home / "config.toml").read_bytes() == before
     assert sidecar.command("config", "set", "sidecar.host", "127.0.0.1").returncode == 0
     one = Sidecar(tmp_path / "other", nats, '[gateway]\nid = "other"\n')
-    add(one, 'host = "0.0.0.0"\n')
+    one.set('host = "0.0.0.0"')
     one.start(wait=False)
     assert one.process is not None
     assert one.process.wait(20) == 1
@@ -294,7 +266,7 @@ def test_beyond_loopback_without_tls_is_refused_with_the_way_to_insist(
         ("tls_certificate", f'"{files.certificate}"\ntls_key = "{files.key}"'),
     ):
         two = Sidecar(tmp_path / name, nats, f'[gateway]\nid = "{name.replace("_", "-")}"\n')
-        add(two, f'host = "0.0.0.0"\n{name} = {value}\n')
+        two.set(f'host = "0.0.0.0"\n{name} = {value}')
         two.start(wait=False)
         try:
             wait_until(lambda two=two: two.command("routes").returncode == 0, 30, "the sidecar")  # type: ignore[misc]

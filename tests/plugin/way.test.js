@@ -38,8 +38,9 @@ function sidecar() {
 }
 
 function client(t, folder, url, { isHere = true, now = Date.now } = {}) {
-  const way = new Way(folder, () => isHere, now);
-  const one = new Sidecar({ settings: () => ({ sidecarUrl: url }), apiKey: () => KEY, way, timeoutMs: 3000 });
+  const settings = () => ({ sidecarUrl: url, socket: isHere });
+  const way = new Way(folder, settings, now);
+  const one = new Sidecar({ settings, apiKey: () => KEY, way, timeoutMs: 3000 });
   t.after(() => one.close());
   return { way, post: (options) => one.post("/api/events", "x", "text/plain", options) };
 }

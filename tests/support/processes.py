@@ -117,6 +117,11 @@ class Sidecar(Process):
             name: value for name, value in os.environ.items() if not name.startswith(("OPENCLAW_", "NATS_"))
         } | {"OPENCLAW_STATE_DIR": str(state)}
 
+    def set(self, lines: str) -> None:
+        """Add settings to the table `sidecar` of its config.toml."""
+        config = self.home / "config.toml"
+        config.write_text(config.read_text().replace("[sidecar]\n", f"[sidecar]\n{lines}\n", 1))
+
     def command(self, *arguments: str, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `openclaw-nats` with this state directory; the output is text."""
         return subprocess.run(

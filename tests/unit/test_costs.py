@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from openclaw_nats.inbound.budgets import Budgets, Limit
-from openclaw_nats.inbound.costs import MOST, Costs, cost_of
+from openclaw_nats.inbound.costs import MOST, Costs, cost_of, output_of
 from openclaw_nats.inbound.purses import Purse
 from openclaw_nats.storage.costs import Spent
 from openclaw_nats.storage.database import Database
@@ -38,12 +38,12 @@ NOW, DAY = 1_000_000.0, 86400.0
     ],
 )
 def test_what_a_report_costs(data: object, cost: float) -> None:
-    assert cost_of(json.dumps(data).encode(), PRICES) == pytest.approx(cost)
+    assert cost_of(output_of(json.dumps(data).encode()), PRICES) == pytest.approx(cost)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"cost": NaN}', b'{"cost": 1e400}', b"\xff", b"[" * 100_000])
 def test_what_is_no_report_costs_nothing_that_is_not_bounded(data: bytes) -> None:
-    assert 0 <= cost_of(data, PRICES) <= MOST
+    assert 0 <= cost_of(output_of(data), PRICES) <= MOST
 
 
 async def test_models_of_which_nobody_says_what_they_cost_are_named_where_money_is_limited(tmp_path: Path) -> None:

@@ -57,10 +57,10 @@ class Authority:
 
     def limited(self, scope: Scope) -> LimitedKey | None:
         """The limited key that a request comes with."""
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        if self._limited is None or len(given) != 1 or given[0][:7].lower() != b"bearer ":
+        token = _bearer(_authorization(scope))
+        if self._limited is None or token is None:
             return None
-        return self._limited.find(given[0][7:].strip().decode("ascii", "replace"))
+        return self._limited.find(token.decode("ascii", "replace"))
 
     def prove(self, scope: Scope) -> Response:
         """Prove to whoever asks that we know the key; what they then say on this connection has to prove it, too."""
@@ -76,15 +76,13 @@ class Authority:
         return json_response(Proof(ours, address, proof))
 
     def _has_key(self, scope: Scope) -> bool:
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        if len(given) != 1:
-            return False
-        if given[0].startswith(_SESSION):
+        given = _authorization(scope)
+        if given.startswith(_SESSION):
             expected = getattr(scope.get(CONNECTION), "token", "")
-            return bool(expected) and hmac.compare_digest(given[0][len(_SESSION) :], expected.encode())
-        if given[0][:7].lower() != b"bearer ":
+            return bool(expected) and hmac.compare_digest(given[len(_SESSION) :], expected.encode())
+        if (token := _bearer(given)) is None:
             return False
-        digest = _digest(given[0][7:].strip())
+        digest = _digest(token)
         if not hmac.compare_digest(digest, self._digest):
             self._look()
         return hmac.compare_digest(digest, self._digest)
@@ -133,6 +131,16 @@ class ApiKeyMiddleware:
             return
         text = f"The limited key {key.name} may publish and read events, and nothing else."
         await problem("not-allowed", text)(scope, receive, send)
+
+
+def _authorization(scope: Scope) -> bytes:
+    """The header of that name; empty without one, and with several."""
+    given = [value for name, value in scope["headers"] if name == b"authorization"]
+    return bytes(given[0]) if len(given) == 1 else b""
+
+
+def _bearer(given: bytes) -> bytes | None:
+    return given[7:].strip() if given[:7].lower() == b"bearer " else None
 
 
 def _is_known(scope: Scope) -> None:

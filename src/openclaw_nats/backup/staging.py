@@ -34,8 +34,9 @@ from openclaw_nats.service.files import write_private
 from openclaw_nats.service.identity_key import identity_key, secret_key
 from openclaw_nats.service.nats_config import render
 from openclaw_nats.settings import REGISTRY, Settings, changed, load, value_of
-from openclaw_nats.storage import approvals
+from openclaw_nats.storage import approvals, inbox
 from openclaw_nats.storage import snapshot as database
+from openclaw_nats.storage.database import Connection as Rows
 from openclaw_nats.storage.database import Database
 
 SECONDS = 10.0
@@ -57,7 +58,7 @@ def check(parts: Path) -> None:
             identity_key(parts)
         if (parts / audit_files.KEY).exists():
             secret_key(parts, audit_files.KEY, "")
-        limited_keys.read(parts / limited_keys.NAME)
+        limited_keys.read(Locations(parts).limited_keys)
         for name in FILES:
             if (parts / name).exists():
                 (parts / name).read_text("utf-8")
@@ -139,9 +140,14 @@ def withdraw_approvals(new: Path) -> int:
     """What was approved in the backup and had not run may have run since: it does not run by that again; how many."""
     if not (new / DATABASE).exists():
         return 0
-    restored = Database(new / DATABASE)
+    restored, now = Database(new / DATABASE), time.time()
+
+    def job(db: Rows) -> int:
+        inbox.interrupt(db, now)  # as the sidecar's start would
+        return approvals.withdraw(db, _WITHDRAWN, now)
+
     try:
-        return restored.now(lambda db: approvals.withdraw(db, _WITHDRAWN, time.time()))
+        return restored.now(job)
     finally:
         restored.close()
 

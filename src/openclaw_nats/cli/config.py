@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,9 +12,6 @@ from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.names import complete_setting
 from openclaw_nats.cli.output import json_option, line, print_json, step, table
 from openclaw_nats.url_secrets import masked_value
-
-if TYPE_CHECKING:
-    from openclaw_nats.settings import Settings
 
 _ADOPTED = "stream.change_adopted"
 
@@ -102,6 +99,8 @@ def _restarted(*, as_json: bool) -> dict[str, Any] | None:
 def _not_in_effect(name: str, report: dict[str, Any] | None) -> list[str]:
     """Why a setting that was just saved does nothing: the environment beats it, or the stream is not ours."""
     from openclaw_nats.cli.sidecar_client import SidecarClient
+    from openclaw_nats.installer.setup import in_containers
+    from openclaw_nats.locations import Locations
     from openclaw_nats.settings import load
 
     settings = load()
@@ -110,18 +109,12 @@ def _not_in_effect(name: str, report: dict[str, Any] | None) -> list[str]:
         shown = SidecarClient(settings).call("GET", "/api/settings", timeout=5)["settings"]
         origin = next((one["from"] for one in shown if one["name"] == name), origin)
     problems = []
-    if origin not in (str(settings.home / "config.toml"), "default") and not _inside_container(settings):
+    # Containers get some settings by their environment, made from config.toml.
+    given = origin not in (str(settings.home / "config.toml"), "default")
+    if given and not in_containers(Locations(settings.home)):
         problems.append(f"{origin} in the environment overrides config.toml: {name} keeps that value")
     notes = report["nats"].get("notes", []) if report else []
     return problems + [note for note in notes if note.startswith(f"{name} ")]
-
-
-def _inside_container(settings: Settings) -> bool:
-    """Containers get some settings by their environment, made from config.toml."""
-    from openclaw_nats.installer.setup import read_record
-    from openclaw_nats.locations import Locations
-
-    return bool(read_record(Locations(settings.home)).get("service", "") == "docker")
 
 
 @command.command("get")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from openclaw_nats.contract.keys import LimitedKey
     from openclaw_nats.keys.file import KeyFile
 
+_LAST = 253_402_300_799.0  # the end of the year 9999
 _file_option = click.option(
     "--file",
     "path",
@@ -156,9 +157,6 @@ def _end(expires: str) -> float:
     return found
 
 
-_LAST = 253_402_300_799.0  # the end of the year 9999
-
-
 def _keep(secret: str, path: Path | None) -> None:
     """Write it where it is wanted, before it counts: else nobody would have it."""
     if path is None:
@@ -202,13 +200,13 @@ def _made(key: LimitedKey, secret: str, path: Path | None, *, as_json: bool) -> 
 def _tell_containers() -> None:
     """nats-server in a container is told by Docker; elsewhere `up` notices by itself."""
     from openclaw_nats.installer.docker import DockerCompose
-    from openclaw_nats.installer.setup import read_record
+    from openclaw_nats.installer.setup import in_containers
     from openclaw_nats.locations import Locations
     from openclaw_nats.settings import load
 
     settings = load()
     where = Locations(settings.home)
-    if read_record(where).get("service", "") == "docker" and settings.nats.managed:
+    if in_containers(where) and settings.nats.managed:
         DockerCompose(where).reload_nats()
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
 from openclaw_nats.errors import SettingsError
+from openclaw_nats.gateway.tls import unchecked
 from openclaw_nats.service.tls import Certificate
 from openclaw_nats.settings import Settings
 
@@ -60,7 +61,5 @@ def maybe(plain: socket.socket, *, tls: bool) -> Iterator[socket.socket]:
     if not tls:
         yield plain
         return
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with context.wrap_socket(plain) as link:
+    with unchecked().wrap_socket(plain) as link:
         yield link

@@ -23,21 +23,27 @@ _MOST_MODELS = 50
 _KINDS = {"input": "input", "output": "output", "cacheRead": "cache_read", "cacheWrite": "cache_write"}
 
 
-class _Output(msgspec.Struct):
+class Output(msgspec.Struct):
+    """The fields of `llm.output` that count. They are foreign: of any type."""
+
     model: object = None
     usage: object = None
     cost: object = None
 
 
-_decoder = msgspec.json.Decoder(_Output)
+_decoder = msgspec.json.Decoder(Output)
 
 
-def cost_of(data: bytes, prices: Mapping[str, Mapping[str, float]]) -> float:
-    """What a model's output has cost: as reported, else by the tokens and the price of its model; 0 when not known."""
+def output_of(data: bytes) -> Output:
+    """What is reported of a model's output; nothing where it can't be read."""
     try:
-        found = _decoder.decode(data)
+        return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return 0.0
+        return Output()
+
+
+def cost_of(found: Output, prices: Mapping[str, Mapping[str, float]]) -> float:
+    """What a model's output has cost: as reported, else by the tokens and the price of its model; 0 when not known."""
     if (reported := _number(found.cost)) > 0:
         return min(reported, MOST)
     price = prices.get(found.model) if isinstance(found.model, str) else None
@@ -47,12 +53,8 @@ def cost_of(data: bytes, prices: Mapping[str, Mapping[str, float]]) -> float:
     return min(cost, MOST)
 
 
-def unpriced(data: bytes, prices: Mapping[str, Mapping[str, float]]) -> str:
+def unpriced(found: Output, prices: Mapping[str, Mapping[str, float]]) -> str:
     """The model of an output that has used tokens and of whose cost nothing is known; else empty."""
-    try:
-        found = _decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return ""
     used = found.usage if isinstance(found.usage, dict) else {}
     if not isinstance(found.model, str) or found.model in prices or _number(found.cost):
         return ""
@@ -101,14 +103,15 @@ class Costs:
 
     def _of_route(self, route_id: int, seconds: float) -> list[Spent]:
         since = self._clock() - seconds
-        return self._database.now(lambda db: rows.of_route(db, route_id, since))
+        return self._database.read_now(lambda db: rows.of_route(db, route_id, since))
 
     async def take(self, reports: Sequence[tuple[str, str, bytes]]) -> None:
         """Count (message id, dispatch, data) of outputs; raise Unavailable when that can't be written down now."""
-        for _, _, data in reports:
-            if (model := unpriced(data, self._prices)) and len(self._unpriced) < _MOST_MODELS:
+        outputs = [(event, dispatch, output_of(data)) for event, dispatch, data in reports]
+        for _, _, found in outputs:
+            if (model := unpriced(found, self._prices)) and len(self._unpriced) < _MOST_MODELS:
                 self._unpriced.setdefault(model)
-        priced = [Reported(event, dispatch, cost_of(data, self._prices)) for event, dispatch, data in reports]
+        priced = [Reported(event, dispatch, cost_of(found, self._prices)) for event, dispatch, found in outputs]
         costly = [one for one in priced if one.cost]
         if not costly:
             return

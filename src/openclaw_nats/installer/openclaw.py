@@ -21,6 +21,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from openclaw_nats.errors import SetupError
+from openclaw_nats.file_signature import signature
 from openclaw_nats.gateway import tls
 from openclaw_nats.installer import commands, node_version, openclaw_config
 from openclaw_nats.installer.openclaw_config import OpenClawConfig
@@ -111,7 +112,7 @@ class OpenClaw:
             asked = {name: self._ask(name) for name in _SECTIONS}
             if all(value is None for value in asked.values()):
                 raise
-            seen = ((self.config_path, openclaw_config.signature(self.config_path)),)
+            seen = ((self.config_path, signature(self.config_path)),)
             return OpenClawConfig({name: value for name, value in asked.items() if value is not None}, files=seen)
 
     def _ask(self, path: str) -> Any:

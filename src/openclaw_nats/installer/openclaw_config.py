@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from openclaw_nats.errors import SetupError
+from openclaw_nats.file_signature import signature
 from openclaw_nats.installer import json5_text
 from openclaw_nats.installer.dotenv import read_dotenv
 
@@ -61,15 +62,6 @@ def read(path: Path, state_dir: Path, environment: Mapping[str, str]) -> OpenCla
     unset: set[str] = set()
     values = _substitute(included, variables, unset)
     return OpenClawConfig(values, authored, variables, frozenset(unset), tuple(reader.files))
-
-
-def signature(path: Path) -> tuple[int, ...]:
-    """What changes when a file is written or replaced; empty while there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class _Reader:

@@ -13,6 +13,7 @@ from openclaw_nats.installer.openclaw import OpenClaw
 from openclaw_nats.installer.setup import Setup
 from openclaw_nats.locations import Locations
 from openclaw_nats.service.supervisor_lock import running_pid
+from openclaw_nats.settings import LOOPBACK_HOSTS
 
 OLDEST_OPENCLAW = (2026, 3)
 
@@ -64,7 +65,7 @@ def _ports(setup: Setup, service_kind: str) -> list[Problem]:
         address = urlsplit(settings.nats.url.split(",")[0])
         wanted["nats-server"] = ("NATS", address.port or 4222, "--nats-port")
     gateway = urlsplit(setup.gateway_url())
-    seen = {gateway.port: "the Gateway"} if gateway.hostname in ("127.0.0.1", "localhost", "::1") else {}
+    seen = {gateway.port: "the Gateway"} if gateway.hostname in LOOPBACK_HOSTS else {}
     found = []
     for who, (step, port, option) in wanted.items():
         if port in seen:

@@ -279,6 +279,11 @@ def read_record(where: Locations) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def in_containers(where: Locations) -> bool:
+    """Whether nats-server and the sidecar run in containers."""
+    return bool(read_record(where).get("service", "") == "docker")
+
+
 def without_password(url: str) -> str:
     """Addresses of NATS for people's eyes: who we are there may stand in them."""
     return re.sub(r"//[^,]*@", "//", url)

@@ -12,8 +12,8 @@ import msgspec
 from openclaw_nats.contract.keys import LimitedKey, LimitedKeyFile
 from openclaw_nats.errors import InvalidInput, SettingsError
 from openclaw_nats.keys.making import check_name, check_patterns, check_public, end_of
+from openclaw_nats.locations import Locations
 
-NAME = "limited-keys.json"
 MAX_KEYS = 500
 MAX_BYTES = 4 << 20
 
@@ -24,7 +24,7 @@ class KeyFile:
     """Reads and changes the file. `write(path, text)` replaces it whole, for nobody else to read."""
 
     def __init__(self, home: Path, write: Callable[[Path, str], None]) -> None:
-        self.path = home / NAME
+        self.path = Locations(home).limited_keys
         self._write = write
 
     def read(self) -> list[LimitedKey]:
@@ -35,7 +35,7 @@ class KeyFile:
     def changing(self) -> Iterator[list[LimitedKey]]:
         """All keys, to be changed in the body; they are written when it ends without an error."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self.path.with_name(f".{NAME}.lock").open("a") as lock:
+        with self.path.with_name(f".{self.path.name}.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             keys = self.read()
             yield keys

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from openclaw_nats.contract.keys import LimitedKey
 from openclaw_nats.errors import SettingsError
-from openclaw_nats.keys.file import NAME, read
+from openclaw_nats.file_signature import signature
+from openclaw_nats.keys.file import read
 from openclaw_nats.keys.making import end_of, is_over, public_half
+from openclaw_nats.locations import Locations
 
 _MAX_REMEMBERED = 1000
 
@@ -24,21 +26,17 @@ class KnownKeys:
     def __init__(
         self, home: Path, clock: Callable[[], float] = time.time, tell: Callable[[str], None] = lambda why: None
     ) -> None:
-        self._path = home / NAME
+        self._path = Locations(home).limited_keys
         self._clock = clock
         self._tell = tell
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: tuple[int, ...] = ()
         self._keys: dict[str, LimitedKey] = {}
         self._halves: dict[bytes, str] = {}  # by the digest of what was presented: an nkey takes 0.2 ms
         self.look()
 
     def look(self) -> bool:
         """Read the file again if it is another one; whether it was."""
-        try:
-            found = self._path.stat()
-            state = (found.st_ino, found.st_mtime_ns, found.st_size)
-        except OSError:
-            state = None
+        state = signature(self._path)
         if state == self._seen:
             return False
         self._seen = state

@@ -15,7 +15,7 @@ from openclaw_nats.installer.dotenv import comment_out
 from openclaw_nats.locations import Locations
 from openclaw_nats.migration.older import Older
 from openclaw_nats.service.files import write_private
-from openclaw_nats.settings import Settings
+from openclaw_nats.settings import LOOPBACK_HOSTS, Settings
 
 DEFAULT_KEY = "dev-nats-plugin-key"  # published in its source: whoever reads that knows it
 _SHORTEST_KEY = 16
@@ -27,7 +27,7 @@ def wanted(older: Older, settings: Settings) -> dict[str, Any]:
     port = url.port or 3104
     key = older.environment.get("NATS_PLUGIN_API_KEY", "")
     found: dict[str, Any] = {}
-    if port != settings.sidecar.port and url.hostname in ("127.0.0.1", "localhost", "::1"):
+    if port != settings.sidecar.port and url.hostname in LOOPBACK_HOSTS:
         found["port"] = port
     if key and key != settings.api_key():
         safe = key != DEFAULT_KEY and len(key) >= _SHORTEST_KEY

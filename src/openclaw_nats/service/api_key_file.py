@@ -16,6 +16,7 @@ from openclaw_nats.audit.act import Act
 from openclaw_nats.audit.acting import BUS, acting
 from openclaw_nats.audit.trail import AuditTrail
 from openclaw_nats.errors import Unavailable
+from openclaw_nats.file_signature import signature
 from openclaw_nats.settings.model import SHORTEST_KEY
 from openclaw_nats.storage import dashboard_sessions
 from openclaw_nats.storage.database import Connection, Database
@@ -34,13 +35,13 @@ class ApiKeyFile:
         self._path = path
         self._key = key
         self._fixed = fixed
-        self._seen = self._state()
+        self._seen = signature(path)
         self.on_change: Callable[[str], None] = lambda key: None
 
     def look(self) -> None:
         """Look at the file, unless it is the same as last time: that costs microseconds."""
-        state = self._state()
-        if self._fixed or state is None or state == self._seen:
+        state = signature(self._path)
+        if self._fixed or not state or state == self._seen:
             return
         self._seen = state
         try:
@@ -59,13 +60,6 @@ class ApiKeyFile:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             self.look()
-
-    def _state(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def end_sessions_of_another_key(database: Database, trail: AuditTrail, secret: bytes, key: str) -> None:

@@ -16,7 +16,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-LONGEST = 100  # bytes of a path: 104 with its end on macOS, 108 on Linux, less what our temporary name takes
+LONGEST = 100  # bytes of a path: 104 with its end on macOS, 108 on Linux
 
 
 class LocalSocket:
@@ -38,10 +38,11 @@ class LocalSocket:
     def _bind(self) -> socket.socket:
         folder = self._path.parent
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o022:
+        found = folder.stat()
+        if found.st_uid != os.getuid() or found.st_mode & 0o022:
             raise OSError(f"others may write into {folder}")
         temporary = folder / f".{os.getpid() % 10_000}"
-        if len(os.fsencode(self._path)) > LONGEST or len(os.fsencode(temporary)) > LONGEST:
+        if len(os.fsencode(self._path)) > LONGEST:  # the temporary name is shorter
             raise OSError(f"the path is longer than {LONGEST} bytes")
         temporary.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import json
 import os
 import signal
-import socket
-import ssl
 import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from types import FrameType
+from dataclasses import dataclass
 
 import structlog
 import uvicorn
 from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.middleware import Middleware
 
-from openclaw_nats import __version__, port_holder
+from openclaw_nats import __version__
 from openclaw_nats.api import openapi
 from openclaw_nats.api.app import Endpoints, build_app
 from openclaw_nats.api.approval_endpoints import ApprovalEndpoints
@@ -46,7 +41,7 @@ from openclaw_nats.api.pause_endpoints import PauseEndpoints
 from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.tool_endpoints import ToolEndpoints
-from openclaw_nats.errors import OpenClawNatsError, SettingsError, StreamConflict, Unavailable
+from openclaw_nats.errors import OpenClawNatsError, StreamConflict, Unavailable
 from openclaw_nats.events.identity import Identity
 from openclaw_nats.fleet.keys import OtherKeys
 from openclaw_nats.fleet.lease import Lease
@@ -75,12 +70,13 @@ from openclaw_nats.service.audit_files import audit_trail
 from openclaw_nats.service.beginning import Beginning
 from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
 from openclaw_nats.service.files import write_no_core_files, write_private
+from openclaw_nats.service.http_server import HttpServer, listen
 from openclaw_nats.service.identity_key import identity_key
 from openclaw_nats.service.inbound_parts import Inbound, build_inbound
 from openclaw_nats.service.local_socket import LocalSocket
 from openclaw_nats.service.schedule_parts import Schedules, build_schedules
 from openclaw_nats.service.tasks import keep_running
-from openclaw_nats.service.tls import HANDSHAKE_SECONDS, Certificate, check_exposed, is_loopback
+from openclaw_nats.service.tls import Certificate, check_exposed, is_loopback
 from openclaw_nats.service.tool_parts import build_toolbox
 from openclaw_nats.settings import Settings, load
 from openclaw_nats.storage import inbox
@@ -113,7 +109,7 @@ class Sidecar:
     other_keys: OtherKeys
     key_file: ApiKeyFile
     authority: Authority
-    more_runs: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    certificate: Certificate | None
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -129,7 +125,7 @@ class Sidecar:
             **self.schedules.runs(),
             **self.dashboard.runs(),
             **({"spans": self.spans.run} if self.spans is not None else {}),
-            **self.more_runs,
+            **({"certificate": self.certificate.run} if self.certificate is not None else {}),
         }
         try:
             async with asyncio.TaskGroup() as group:
@@ -164,6 +160,7 @@ class Sidecar:
 
 async def build(settings: Settings) -> Sidecar:
     """Wire the sidecar; raise SettingsError when something needed (the API key, say) is missing."""
+    certificate = Certificate.of(settings)
     api_key = settings.api_key()
     secret = identity_key(settings.home)
     identity = Identity(secret)
@@ -313,84 +310,19 @@ async def build(settings: Settings) -> Sidecar:
         other_keys,
         key_file,
         authority,
+        certificate,
     )
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Bind the sidecar's socket; raise SettingsError that says who may be in the way."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        holder = port_holder.holder(port) if error.errno == errno.EADDRINUSE else None
-        raise SettingsError(
-            f"the sidecar can't listen on {host} port {port}: {holder or error.strerror}"
-            + (" listens there" if holder else ""),
-            hint="Stop it, or choose another port with `openclaw-nats config set sidecar.port <port>`.",
-        ) from None
-    return listener
-
-
-class _Server(uvicorn.Server):
-    """It listens on a Unix socket, too. And two things at the stop: answers without an end are ended first, since
-    uvicorn would wait for them until its patience ends; and the signal is not raised once more, which would end the
-    process before its tasks and database.
-    """
-
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        app: HotPath,
-        listener: socket.socket,
-        local: LocalSocket,
-        tls: ssl.SSLContext | None,
-    ) -> None:
-        super().__init__(config)
-        self._app = app
-        self._listener = listener
-        self._local = local
-        self._tls = tls
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        config, kind = self.config, self.config.http_protocol_class
-
-        def protocol() -> asyncio.Protocol:  # as uvicorn itself makes one for a socket
-            return kind(config=config, server_state=self.server_state, app_state=self.lifespan.state)  # type: ignore[call-arg]
-
-        server: asyncio.AbstractServer | None = await asyncio.get_running_loop().create_server(
-            protocol,
-            sock=self._listener,
-            backlog=config.backlog,
-            ssl=self._tls,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls is not None else None,
-        )
-        self.servers.append(server)  # type: ignore[arg-type]
-        if (server := await self._local.serve(protocol, config.backlog)) is not None:
-            self.servers.append(server)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
-        self._captured_signals.clear()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        end_all(self._app.app)
-        self._local.remove()
-        await super().shutdown(sockets)
 
 
 async def serve(settings: Settings) -> None:
     """Run the sidecar until SIGTERM or SIGINT."""
     host = settings.sidecar.host
     check_exposed(settings)
-    certificate = Certificate.of(settings)
     listener = listen(host, settings.sidecar.port)  # first: who has the port has the database
     sidecar = await build(settings)
     write_private(settings.home / "plugin.json", json.dumps(settings.for_plugin(), indent=2) + "\n")
     if not is_loopback(host):
-        log.warning("sidecar.listens_beyond_loopback", host=host, tls=certificate is not None)
+        log.warning("sidecar.listens_beyond_loopback", host=host, tls=sidecar.certificate is not None)
     config = uvicorn.Config(
         sidecar.app,
         http=limited(settings.sidecar.max_connections),
@@ -403,13 +335,12 @@ async def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=3,
         backlog=1024,
     )
-    if certificate is not None:
-        sidecar.more_runs["certificate"] = certificate.run
     tasks = asyncio.create_task(sidecar.run_tasks(), name="sidecar-tasks")
     log.info("sidecar.started", version=__version__, host=host, port=settings.sidecar.port)
     try:
         local = LocalSocket(Locations(settings.home).socket)
-        server = _Server(config, sidecar.app, listener, local, certificate.context if certificate else None)
+        tls = sidecar.certificate.context if sidecar.certificate is not None else None
+        server = HttpServer(config, sidecar.app, listener, local, tls)
         sidecar.authority.end_proven = lambda: end_proven(server.server_state.connections)
         await server.serve(sockets=[])
     finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from openclaw_nats.errors import SettingsError
+from openclaw_nats.file_signature import signature
 from openclaw_nats.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -24,8 +25,7 @@ class Certificate:
     def __init__(self, certificate: Path, key: Path) -> None:
         self._files = (certificate, key)
         self.context = _empty()
-        self.problem = ""
-        self._seen = self._state()
+        self._seen = self._signatures()
         self._load()
 
     @classmethod
@@ -49,16 +49,14 @@ class Certificate:
 
     def look(self) -> None:
         """Read them again if they are others."""
-        if (state := self._state()) == self._seen:
+        if (found := self._signatures()) == self._seen:
             return
-        self._seen = state
+        self._seen = found
         try:
             self._load()
         except SettingsError as error:
-            self.problem = str(error)
             log.error("tls.not_reloaded", error=str(error))
         else:
-            self.problem = ""
             log.info("tls.reloaded", certificate=str(self._files[0]))
 
     def _load(self) -> None:
@@ -71,16 +69,8 @@ class Certificate:
                     hint="Both are PEM files: the certificate first, then its chain; the key without a pass phrase.",
                 ) from None
 
-    def _state(self) -> list[tuple[int, int, int] | None]:
-        found: list[tuple[int, int, int] | None] = []
-        for path in self._files:
-            try:
-                stat = path.stat()
-            except OSError:
-                found.append(None)
-            else:
-                found.append((stat.st_ino, stat.st_mtime_ns, stat.st_size))
-        return found
+    def _signatures(self) -> list[tuple[int, ...]]:
+        return [signature(path) for path in self._files]
 
 
 def check_exposed(settings: Settings) -> None:

@@ -5,13 +5,14 @@
 
 from openclaw_nats.openclaw_paths import state_dir
 from openclaw_nats.settings.loading import check_value, load, read_toml
-from openclaw_nats.settings.model import API_KEY_VARIABLE, HOOK_TOKEN_VARIABLE, NATS_NKEY, Settings
+from openclaw_nats.settings.model import API_KEY_VARIABLE, HOOK_TOKEN_VARIABLE, LOOPBACK_HOSTS, NATS_NKEY, Settings
 from openclaw_nats.settings.registry import REGISTRY, changed, find, shown, value_of
 from openclaw_nats.settings.units import format_duration, format_size, parse_duration, parse_size
 
 __all__ = [
     "API_KEY_VARIABLE",
     "HOOK_TOKEN_VARIABLE",
+    "LOOPBACK_HOSTS",
     "NATS_NKEY",
     "REGISTRY",
     "Settings",

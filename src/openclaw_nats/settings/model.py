@@ -37,6 +37,7 @@ from openclaw_nats.settings.sections import (
 
 NATS_NKEY = "nats-nkey"  # in the state directory: the seed of our own user at a managed nats-server
 API_KEY_VARIABLE = "NATS_PLUGIN_API_KEY"
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")  # as addresses name this machine
 SHORTEST_KEY = 16  # characters of the API key
 HOOK_TOKEN_VARIABLE = "OPENCLAW_HOOK_TOKEN"  # noqa: S105  (a name)
 DEFAULT = "default"  # the origin of a setting that nobody set
@@ -93,7 +94,7 @@ class Settings:
             port = parts.port or (443 if parts.scheme == "https" else 80)
         except ValueError:
             return False
-        if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+        if parts.hostname not in LOOPBACK_HOSTS:
             return False
         given = self.origins.get("sidecar.port", "").isupper()
         return not self.origins.get("sidecar.url", "").isupper() and (given or port == self.sidecar.port)

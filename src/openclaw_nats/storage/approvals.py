@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from openclaw_nats.contract.approvals import CallReport
+from openclaw_nats.storage import inbox
 
 PROMPT = "OpenClaw's own prompt"
 NOBODY = "nobody in time"
@@ -237,17 +238,16 @@ def give_turn(db: sqlite3.Connection, number: int, turn: str, until: float) -> N
 
 
 def withdraw(db: sqlite3.Connection, reason: str, now: float) -> int:
-    """Take back what was approved and was not seen to end, with its turn; how many. Whether it ran is not known."""
+    """Take back what was approved and was not seen to end, with its turn; how many. Whether it ran is not known.
+
+    Nothing is being sent then (`inbox.interrupt`).
+    """
     found = db.execute(
         "SELECT id, turn FROM approvals WHERE state = 'approved' AND use IN ('', 'begun') AND turn != ''"
     ).fetchall()
     for number, turn in found:
         db.execute("UPDATE approvals SET use = 'begun', grant_until = 0, problem = ? WHERE id = ?", (reason, number))
-        db.execute(
-            "UPDATE dispatches SET state = 'dropped', reason = ?, changed_at = ? "
-            "WHERE id = ? AND state IN ('failed', 'sending')",
-            (reason, now, turn),
-        )
+        inbox.end_dispatch(db, turn, "dropped", reason, now)
     return len(found)
 
 

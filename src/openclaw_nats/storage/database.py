@@ -115,6 +115,10 @@ class Database:
             raise
         return result
 
+    def read_now(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `job`, which only reads, at once in the caller's thread; it waits for no writer. Raises Unavailable."""
+        return self._read(job)
+
     def close(self) -> None:
         """Finish what waits, then close."""
         self._jobs.put(None)

@@ -1,0 +1,83 @@
+"""The sidecar's HTTP server: at its address, by TLS where there is a certificate, and on its Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from types import FrameType
+
+import uvicorn
+
+from openclaw_nats import port_holder
+from openclaw_nats.api.endless import end_all
+from openclaw_nats.api.hot_path import HotPath
+from openclaw_nats.errors import SettingsError
+from openclaw_nats.service.local_socket import LocalSocket
+from openclaw_nats.service.tls import HANDSHAKE_SECONDS
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the sidecar's socket; raise SettingsError that says who may be in the way."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        holder = port_holder.holder(port) if error.errno == errno.EADDRINUSE else None
+        raise SettingsError(
+            f"the sidecar can't listen on {host} port {port}: {holder or error.strerror}"
+            + (" listens there" if holder else ""),
+            hint="Stop it, or choose another port with `openclaw-nats config set sidecar.port <port>`.",
+        ) from None
+    return listener
+
+
+class HttpServer(uvicorn.Server):
+    """It listens on a Unix socket, too. And two things at the stop: answers without an end are ended first, since
+    uvicorn would wait for them until its patience ends; and the signal is not raised once more, which would end the
+    process before its tasks and database.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: HotPath,
+        listener: socket.socket,
+        local: LocalSocket,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        super().__init__(config)
+        self._app = app
+        self._listener = listener
+        self._local = local
+        self._tls = tls
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        config, kind = self.config, self.config.http_protocol_class
+
+        def protocol() -> asyncio.Protocol:  # as uvicorn itself makes one for a socket
+            return kind(config=config, server_state=self.server_state, app_state=self.lifespan.state)  # type: ignore[call-arg]
+
+        server: asyncio.AbstractServer | None = await asyncio.get_running_loop().create_server(
+            protocol,
+            sock=self._listener,
+            backlog=config.backlog,
+            ssl=self._tls,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls is not None else None,
+        )
+        self.servers.append(server)  # type: ignore[arg-type]
+        if (server := await self._local.serve(protocol, config.backlog)) is not None:
+            self.servers.append(server)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._captured_signals.clear()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        end_all(self._app.app)
+        self._local.remove()
+        await super().shutdown(sockets)
