@@ -43,6 +43,12 @@ class Locations:
         return self.home / "nats-server.conf"
 
     @property
+    def own_nats_config(self) -> Path | None:
+        """The configuration of the nats-server that we run, as a process or in a container; None without one."""
+        places = (self.nats_config, self.home / "docker" / self.nats_config.name)
+        return next((path for path in places if path.is_file()), None)
+
+    @property
     def jetstream(self) -> Path:
         return self.home / "jetstream"
 

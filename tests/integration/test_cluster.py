@@ -53,6 +53,17 @@ def test_users_may_do_what_they_need_and_a_publisher_reads_nothing(cluster: Clus
         assert ack["stream"] == "agent_events"
         for subject in ("agent.events.message.received", "$JS.API.STREAM.INFO.agent_events", "_INBOX_kitchen.x"):
             await client.publish(subject, b"{}", reply="_INBOX_door.x")
+        unfinished = {"Nats-Batch-Id": "b", "Nats-Batch-Sequence": "1"}
+        for reply in (
+            "agent.schedules.job.x",
+            "agent.leases.kitchen",
+            "agent.events.custom.garage",
+            "_INBOX_kitchen.x",
+        ):
+            await client.publish(
+                "agent.events.custom.door.open", b'{"n": 1}', reply=reply, headers={"Nats-Msg-Id": "1"}
+            )
+            await client.publish("agent.events.custom.door.open", b'{"n": 1}', reply=reply, headers=unfinished)
         private = event("secret", "agent.events.message.received", data={"content": "the alarm code is 4711"})
         status, _ = await asyncio.to_thread(kitchen.post_events, [private])
         assert status == 200
@@ -66,7 +77,13 @@ def test_users_may_do_what_they_need_and_a_publisher_reads_nothing(cluster: Clus
     assert all(one.subject.startswith("_INBOX_door.") for one in seen), [one.subject for one in seen]
     assert not [one for one in seen if b"4711" in one.data]
     assert sum("permissions violation" in text.lower() for text in refused) == 7, refused
-    wait_until(lambda: deliveries_to(kitchen, "out") == [1], what="the door's event is delivered")
+    wait_until(lambda: deliveries_to(kitchen, "out") == [1, 1], what="the door's events are delivered")
+    for stream in ("agent_events", "agent_schedules", "agent_leases"):
+        subjects = api(cluster.url, f"STREAM.INFO.{stream}", {"subjects_filter": ">"})["state"].get("subjects") or {}
+        elsewhere = {"agent.schedules.job.x", "agent.leases.kitchen", "agent.events.custom.garage"} & subjects.keys()
+        assert elsewhere <= {"agent.leases.kitchen"}, subjects
+        assert subjects.get("agent.leases.kitchen", 1) == 1  # the lease itself
+    assert kitchen.get("/api/health")[1]["identity"]["state"] == "held"
 
     made = kitchen.call("POST", "/api/cron", {"name": "often", "cron": "* * * * * *"})
     assert made[0] in (200, 201), made

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -351,7 +351,7 @@ def refused(installed: Installation, seed: str, name: str) -> bool:
     return asyncio.run(tried())
 
 
-def test_at_nats_it_hears_where_it_may_and_publishes_nothing(installed: Installation) -> None:
+def test_at_nats_it_hears_where_it_may_and_publishes_into_no_stream(installed: Installation) -> None:
     """Also not where it may over HTTP: an acknowledgement could be sent from there to any subject."""
     seed = made(installed, "sensor", "--publish", "custom.sensor.>", "--read", "custom.answers.>")
     wait_until(lambda: not refused(installed, seed, "sensor"), 20, "nats-server to know the key")
@@ -369,23 +369,124 @@ def test_at_nats_it_hears_where_it_may_and_publishes_nothing(installed: Installa
         await client.subscribe("agent.events.custom.answers.>", cb=hear)
         for subject in (OTHER, "agent.events.llm.output", "$JS.API.STREAM.PURGE.agent_events", "_INBOX.other.x"):
             await client.publish(subject, b"{}")
+        for subject in ("key.porch.agent.events.custom.door.x", f"key.sensor.{OTHER}", "key.sensor.x"):
+            await client.publish(subject, b"{}")
         for reply in (job, "agent.leases.x", "agent.events.custom.victim"):
             await client.publish("agent.events.custom.sensor.a", b"{}", reply=reply)
-        for pattern in ("agent.events.>", ">", "_INBOX.>", "$JS.>", "agent.events.custom.secret"):
+        for pattern in ("agent.events.>", ">", "_INBOX.>", "$JS.>", "agent.events.custom.secret", "key.sensor.>"):
             await client.subscribe(pattern, cb=hear)
+        for reply in (job, "agent.leases.x", "agent.events.custom.victim", "_INBOX.other.x", "_INBOX.sensor.>"):
+            await client.publish("key.sensor.agent.events.custom.sensor.b", b"{}", reply=reply)
         await client.flush(5)
         installed.sidecar.publish("agent.events.custom.answers.a", {"n": 1})
         installed.sidecar.publish("agent.events.custom.secret", {"n": 1})
         await asyncio.sleep(1)
         await client.close()
-        assert len([one for one in guest.errors if "permissions violation" in one.lower()]) == 12, guest.errors
+        assert len([one for one in guest.errors if "permissions violation" in one.lower()]) == 16, guest.errors
         return heard
 
     assert asyncio.run(visit()) == ["agent.events.custom.answers.a"]
     for subject in (OTHER, "agent.events.custom.sensor.a", "agent.events.custom.victim"):
         assert not stored(installed, subject)
+    assert len(stored(installed, "agent.events.custom.sensor.b")) == 5  # taken in, and answered nowhere
     assert [one["name"] for one in installed.run("cron")["jobs"]] == ["tea"]
     installed.run("cron", "remove", "tea")
+
+
+def at_nats(installed: Installation, seed: str, name: str, ask: Callable[[Client], Awaitable[Any]]) -> Any:
+    """What `ask` gets as a NATS client with a limited key."""
+
+    async def visit() -> Any:
+        client = await Guest(installed, seed, name).connect()
+        try:
+            return await ask(client)
+        finally:
+            await client.close()
+
+    wait_until(lambda: not refused(installed, seed, name), 20, "nats-server to know the key")
+    return asyncio.run(visit())
+
+
+def test_at_nats_what_it_publishes_is_stored_as_its_own_and_acknowledged(installed: Installation) -> None:
+    """With the publish of a client's JetStream, which repeats what was not answered."""
+    seed = made(installed, "meter", "--publish", "custom.meter.>")
+    where, http = "key.meter.agent.events.custom.meter.power", "agent.events.custom.meter.power"
+    event = {"specversion": "1.0", "id": "e-1", "source": "urn:meter", "type": "t", "agentid": "main", "data": {"w": 3}}
+    binary = {"ce-id": "b", "ce-source": "x", "ce-type": "t", "ce-specversion": "1.0"}
+
+    async def ask(client: Client) -> list[Any]:
+        jetstream = client.jetstream()
+        done = [
+            await jetstream.publish(where, b'{"w": 1}', headers={"Nats-Msg-Id": "m-1"}),
+            await jetstream.publish(where, b'{"w": 1}', headers={"Nats-Msg-Id": "m-1"}),
+            await jetstream.publish(where, json.dumps(event).encode()),
+            await jetstream.publish(where, b"7.5", headers=binary),
+            await jetstream.publish(where, "72 °F".encode(), headers={"Content-Type": "text/plain"}),
+        ]
+        return [(one.stream, one.seq, bool(one.duplicate)) for one in done]
+
+    answers = at_nats(installed, seed, "meter", ask)
+    found = stored(installed, http)
+    assert [one["sequence"] for one in found] == [answers[place][1] for place in (0, 2, 3, 4)]
+    assert [answer[0] for answer in answers] == ["agent_events"] * 5
+    assert [answer[2] for answer in answers] == [False, True, False, False, False]
+    assert {(one["origin"], one["tainted"]) for one in found} == {("key:meter", True)}
+    assert [one["event"].get("data") for one in found] == [{"w": 1}, {"w": 3}, 7.5, "72 °F"]
+    assert [one["event"]["id"] for one in found[:3]] == ["m-1", "e-1", "b"]
+    # Over HTTP the same key's id is the same event.
+    status, answer = publish(installed, seed, http, id="m-1")
+    assert (status, answer["duplicate"], answer["sequence"]) == (200, False, answer["sequence"])  # another source
+
+
+@pytest.mark.parametrize(
+    ("where", "body", "headers", "code", "said"),
+    [
+        ("agent.events.custom.wide.a", b"{", {"Content-Type": "application/cloudevents+json"}, 422, "JSON"),
+        ("agent.events.custom.wide.a", b'{"specversion":"1.0","id":"1"}', {}, 422, "source"),
+        ("agent.events.custom.wide.a", b"x", {"ce-specversion": "1.0", "ce-id": "1"}, 422, "ce-"),
+        ("agent.events.message.received", b"{}", {}, 403, "nobody but the Gateway"),
+        ("agent.events.cron.tea", b"{}", {}, 403, "nobody but the Gateway"),
+        ("agent.events.agents.main.x", b"{}", {}, 403, "nobody but the Gateway"),
+        ("agent.events.custom.wide.a", b"[" * 200_000, {}, 422, ""),
+        ("agent.events.custom.wide.a", b'"' + b"x" * (1 << 20) + b'"', {}, 413, "limit"),
+    ],
+)  # fmt: skip
+def test_at_nats_what_cannot_be_stored_is_answered_with_why(
+    installed: Installation, where: str, body: bytes, headers: dict[str, str], code: int, said: str
+) -> None:
+    file = installed.state / "wide.key"
+    if not file.exists():
+        installed.run("keys", "add", "wide", "--publish", "agent.events.>", "--file", str(file))
+
+    async def ask(client: Client) -> Any:
+        return json.loads((await client.request(f"key.wide.{where}", body, timeout=20, headers=headers or None)).data)
+
+    answer = at_nats(installed, file.read_text().strip(), "wide", ask)
+    assert answer["error"]["code"] == code, answer
+    assert said in answer["error"]["description"]
+    assert installed.sidecar.get("/api/routes")[0] == 200
+
+
+def test_at_nats_many_at_once_are_each_stored_once_or_answered(installed: Installation) -> None:
+    seed = made(installed, "many", "--publish", "custom.many")
+    where = "key.many.agent.events.custom.many"
+
+    async def ask(client: Client) -> list[Any]:
+        async def one(number: int) -> Any:
+            reply = await client.request(where, b"%d" % number, timeout=30, headers={"Nats-Msg-Id": f"n-{number}"})
+            return json.loads(reply.data)
+
+        answers = await asyncio.gather(*(one(number) for number in range(2000)))
+        for number, answer in enumerate(answers):
+            while "error" in answers[number]:
+                assert answer["error"]["code"] == 503, answer
+                answers[number] = await one(number)
+        return answers
+
+    answers = at_nats(installed, seed, "many", ask)
+    assert len({answer["seq"] for answer in answers}) == 2000
+    ids = [one["event"]["id"] for one in stored(installed, "agent.events.custom.many")]
+    assert sorted(ids) == sorted(f"n-{number}" for number in range(2000))
 
 
 def schedules(installed: Installation) -> list[str]:
@@ -410,12 +511,6 @@ async def operator(installed: Installation) -> AsyncIterator[Client]:
         yield client
     finally:
         await client.close()
-
-
-def test_a_key_that_only_publishes_is_no_nats_user(installed: Installation) -> None:
-    key = publisher(installed)
-    time.sleep(1.5)
-    assert refused(installed, key, "publisher")
 
 
 def test_an_acknowledgement_is_no_event(installed: Installation) -> None:
@@ -494,7 +589,8 @@ def test_as_the_how_to_says_with_a_file(installed: Installation) -> None:
     text = (ROOT / "docs" / "how-to" / "keys.md").read_text()
     folder = installed.state
     installed.run("keys", "add", "door", "--publish", "custom.door.>", "--file", str(folder / "door.key"))
-    installed.run("keys", "add", "lights", "--read", "custom.lights.>", "--file", str(folder / "lights.key"))
+    rights = ("--publish", "custom.lights.done", "--read", "custom.lights.>")
+    installed.run("keys", "add", "lights", *rights, "--file", str(folder / "lights.key"))
     wait_until(lambda: not refused(installed, (folder / "lights.key").read_text().strip(), "lights"), 20, "the user")
 
     def script(language: str) -> str:
@@ -519,7 +615,10 @@ def test_as_the_how_to_says_with_a_file(installed: Installation) -> None:
         wait_until(heard, 30, "the program to hear an event")
         assert one.returncode == 0
         assert one.stdout is not None
-        assert one.stdout.read().strip() == "agent.events.custom.lights.hall"
+        subject, sequence = one.stdout.read().split()
+    assert subject == "agent.events.custom.lights.hall"
+    (done_event,) = stored(installed, "agent.events.custom.lights.done")
+    assert (str(done_event["sequence"]), done_event["origin"]) == (sequence, "key:lights")
 
 
 def test_many_commands_at_once_lose_no_key(installed: Installation) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -85,11 +86,12 @@ def test_what_fails_on_the_way_changes_nothing(tmp_path: Path) -> None:
     assert file.path.read_bytes() == before
 
 
+OTHERS = new_secret()[1]
 GOOD = {
     "name": "a",
     "publish": ["agent.events.custom.a"],
     "read": [],
-    "public": "U" + "A" * 55,
+    "public": new_secret()[1],
     "made": "2026-01-01T00:00:00Z",
 }
 
@@ -99,7 +101,8 @@ GOOD = {
     [
         {"name": "A"}, {"name": "../x"}, {"name": ""}, {"name": 1}, {"publish": []}, {"publish": ["a.>"]},
         {"publish": ["agent.events.custom.a\nx"]}, {"publish": ["agent.events.custom.a"] * 51}, {"public": "U"},
-        {"public": 'U", permissions: {} }, { nkey: U'}, {"public": "S" + "A" * 55}, {"expires": "tomorrow"},
+        {"public": 'U", permissions: {} }, { nkey: U'}, {"public": "S" + "A" * 55}, {"public": "U" + "A" * 55},
+        {"public": OTHERS}, {"public": str(GOOD["public"])[:-1] + "Z"}, {"expires": "tomorrow"},
         {"expires": "99999-01-01T00:00:00Z"}, {"read": "agent.events.>"},
     ],
 )  # fmt: skip
@@ -107,10 +110,28 @@ def test_one_wrong_record_makes_no_key_count(tmp_path: Path, change: dict[str, o
     path = tmp_path / "limited-keys.json"
     path.write_text(json.dumps({"keys": [GOOD]}))
     assert len(read(path)) == 1
-    path.write_text(json.dumps({"keys": [{**GOOD, "name": "b"}, {**GOOD, **change}]}))
+    other = {**GOOD, "name": "b", "public": OTHERS}
+    path.write_text(json.dumps({"keys": [other, GOOD]}))
+    assert len(read(path)) == 2
+    path.write_text(json.dumps({"keys": [other, {**GOOD, **change}]}))
     with pytest.raises(SettingsError, match=r"limited-keys\.json"):
         read(path)
     assert not KnownKeys(tmp_path).valid()
+
+
+def test_a_file_that_could_not_be_read_is_read_again_and_told_once(tmp_path: Path) -> None:
+    path, told = tmp_path / "limited-keys.json", []
+    path.mkdir()  # which can be opened as little as a file on a disk that is away
+    known = KnownKeys(tmp_path, tell=told.append)
+    assert not known.valid()
+    assert not known.look()
+    state = path.stat()
+    path.rmdir()
+    path.write_text(json.dumps({"keys": [GOOD]}))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert known.look()
+    assert [key.name for key in known.valid()] == ["a"]
+    assert len(told) == 1, told
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"[" * 200_000, b"\xff\xfe", b"null", b" " * (MAX_BYTES + 1)])

@@ -31,6 +31,7 @@ MAX_SCANNED = 20_000
 MAX_ANSWER = 24_000
 MAX_EVENT = 2_000
 MAX_REQUEST_SECONDS = 30.0
+_GATEWAYS = ("agentid", "sessionkey", "runid", "hops")  # attributes that only the Gateway's word gives
 
 Ask = Callable[[str, bytes, float, dict[str, str] | None], Awaitable[bytes]]
 
@@ -105,6 +106,8 @@ class Publishing:
             scanned += 1
             document = json_text.shown(document_of(message))
             if self._may_see(caller, message, document, wanted.session):
+                if not message.believed:  # what it says of runs and sessions is somebody's words
+                    document = {name: value for name, value in document.items() if name not in _GATEWAYS}
                 document["origin"] = message.origin.name
                 found.append(document)
                 if len(found) > wanted.limit:

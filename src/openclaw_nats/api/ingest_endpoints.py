@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from openclaw_nats.api.bodies import decode_json, media_type, read_body
 from openclaw_nats.api.json_answers import json_response
-from openclaw_nats.api.limits import check_parameters, key_of, said_by
+from openclaw_nats.api.limits import check_parameters, key_of
 from openclaw_nats.api.problems import Malformed, name_of
 from openclaw_nats.api.queries import parameters
 from openclaw_nats.contract import events as shapes
@@ -27,6 +27,7 @@ from openclaw_nats.events.envelope import MAX_EVENT_BYTES, parse_time
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.origin import OPERATOR, OUTSIDE, Origin, by_key
 from openclaw_nats.events.subjects import check_subject
+from openclaw_nats.keys.rights import said_by
 from openclaw_nats.outbound.ingest import BatchOutcome, Ingest, Published
 from openclaw_nats.outbound.meters import IngestMeters
 

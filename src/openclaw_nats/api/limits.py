@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from starlette.requests import Request
 
 from openclaw_nats.contract.keys import LimitedKey
 from openclaw_nats.errors import NotAllowed
-from openclaw_nats.events.origin import OWNED, Origin, of_limited_key
-from openclaw_nats.events.subjects import covers, matches_any
+from openclaw_nats.events.subjects import covers
+from openclaw_nats.keys.rights import in_words
 
 
 def key_of(request: Request) -> LimitedKey | None:
     """The limited key of a request; None for one that is not limited."""
     found: LimitedKey | None = request.scope.get("limited_key")
     return found
-
-
-def said_by(key: LimitedKey) -> Callable[[str], Origin]:
-    """The origin of the key's events, by their subjects; it raises NotAllowed for one on which it may not publish."""
-    origin = of_limited_key(key.name)
-
-    def origin_of(subject: str) -> Origin:
-        if not matches_any(key.publish, subject):
-            raise NotAllowed(
-                f"the key {key.name} may not publish on {subject[:255]}", hint=f"It may on {_list(key.publish)}."
-            )
-        if matches_any(OWNED, subject):
-            raise NotAllowed(
-                f"nobody but the Gateway, the bus and your own jobs may publish on {subject[:255]}",
-                hint="agent.events.custom.<your.name> is for others.",
-            )
-        return origin
-
-    return origin_of
 
 
 def check_parameters(key: LimitedKey, request: Request, *refused: str) -> None:
@@ -51,8 +30,4 @@ def readable(key: LimitedKey, asked: str | None) -> str:
     if asked is not None and any(covers(pattern, asked) for pattern in key.read):
         return asked
     what = f"may not read {asked[:255]}" if asked is not None else "has to say what it reads: ?subject=<pattern>"
-    raise NotAllowed(f"the key {key.name} {what}", hint=f"It may read {_list(key.read)}.")
-
-
-def _list(patterns: list[str]) -> str:
-    return ", ".join(patterns) or "nothing"
+    raise NotAllowed(f"the key {key.name} {what}", hint=f"It may read {in_words(key.read)}.")

@@ -78,6 +78,11 @@ def name_of(error: OpenClawNatsError) -> str:
     return next((name for kind, name in _BY_CLASS if isinstance(error, kind)), "internal")
 
 
+def status_of(error: OpenClawNatsError) -> int:
+    """The HTTP status for an error."""
+    return PROBLEMS[name_of(error)][0]
+
+
 def body_of(name: str, detail: str, hint: str = "", field: str = "") -> bytes:
     """The problem document as JSON bytes."""
     status, title = PROBLEMS[name]

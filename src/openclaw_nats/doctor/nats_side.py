@@ -83,8 +83,8 @@ def _durability(settings: Settings) -> list[Finding]:
     if not settings.nats.managed:
         text = "whether this NATS writes each event to disk before it acknowledges it can't be seen from here"
         return [note("sync_interval", text, "Set `sync_interval: always` in its jetstream block.")]
-    places = (Locations(settings.home).nats_config, settings.home / "docker" / "nats-server.conf")
-    text = next((path.read_text() for path in places if path.exists()), "")
+    path = Locations(settings.home).own_nats_config
+    text = path.read_text() if path is not None else ""
     match = re.search(r"sync_interval:\s*(\w+)", text)
     if match and match[1] == "always":
         return [ok("sync_interval", "every acknowledged event is on disk")]

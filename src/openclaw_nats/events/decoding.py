@@ -91,7 +91,7 @@ def decode_message(message: StoredMessage) -> tuple[Decoded, str]:
     """
     message = _with_fire_time(_well_formed(message))
     try:
-        event, document = _event_of(message)
+        event, document = event_of(message)
     except InvalidInput as error:
         unread = Decoded(_id_of(message), _shown(message), origin=message.origin, believed=message.believed)
         return unread, str(error)
@@ -103,7 +103,8 @@ def decode_message(message: StoredMessage) -> tuple[Decoded, str]:
     return Decoded(*facts, message.origin, message.believed), ""
 
 
-def _event_of(message: StoredMessage) -> tuple[envelope.Event, bytes]:
+def event_of(message: StoredMessage) -> tuple[envelope.Event, bytes]:
+    """The event in a message and its document; raise InvalidInput for what is none."""
     body = content.without_mark(message.body)
     if len(body) > envelope.MAX_EVENT_BYTES:
         raise TooLarge(f"the event is {len(body)} bytes long; the limit is {envelope.MAX_EVENT_BYTES}")

@@ -112,7 +112,7 @@ class StreamViews:
             if message.time / 1e9 > until or scanned >= MAX_SCANNED or len(mine) >= MAX_RUN_EVENTS:
                 break
             scanned += 1
-            facts = _facts(message)
+            facts = _facts(message) if message.believed else None  # nobody else says what belongs to a run
             if facts is None:
                 continue
             if facts.runid == run_id:

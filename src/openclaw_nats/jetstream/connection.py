@@ -160,6 +160,7 @@ class Connection:
         self._closed = asyncio.Event()
         self.seals: Seals | None = None  # without it nothing that is read is believed
         self.on_connect: Callable[[], Awaitable[None]] | None = None
+        self.serves: dict[str, Callable[[Msg], Awaitable[None]]] = {}  # by subject, heard on each connection
         self.since = time.time()
         self.last_error = ""
         self.ready = False
@@ -351,6 +352,8 @@ class Connection:
         self._client, self._answers = client, None
         self.refusals.forget()
         await self._hear(client)
+        for subject, serve in self.serves.items():
+            await client.subscribe(subject, cb=serve)
         await self._announce()
 
     async def _hear(self, client: Client) -> None:

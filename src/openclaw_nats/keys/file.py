@@ -54,7 +54,7 @@ def read(path: Path) -> list[LimitedKey]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise SettingsError(f"{path} can't be read: {error.strerror}") from None
+        raise SettingsError(f"{path} can't be read: {error.strerror}") from error
     try:
         if len(content) > MAX_BYTES:
             raise ValueError(f"it is larger than {MAX_BYTES} bytes")
@@ -66,6 +66,8 @@ def read(path: Path) -> list[LimitedKey]:
             end_of(key)
         if len({key.name for key in keys}) < len(keys):
             raise ValueError("two keys have one name")
+        if len({key.public for key in keys}) < len(keys):
+            raise ValueError("two names have one key")
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError, InvalidInput) as error:
         hint = f"`openclaw-nats restore` brings it back; without the file there are no limited keys: rm {path}"
         raise SettingsError(f"{path} does not hold limited keys: {error}", hint=hint) from None

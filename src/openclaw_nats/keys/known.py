@@ -29,7 +29,8 @@ class KnownKeys:
         self._path = Locations(home).limited_keys
         self._clock = clock
         self._tell = tell
-        self._seen: tuple[int, ...] = ()
+        self._seen: tuple[int, ...] | None = None
+        self._told = ""
         self._keys: dict[str, LimitedKey] = {}
         self._halves: dict[bytes, str] = {}  # by the digest of what was presented: an nkey takes 0.2 ms
         self.look()
@@ -39,13 +40,16 @@ class KnownKeys:
         state = signature(self._path)
         if state == self._seen:
             return False
-        self._seen = state
+        before, why = self._keys, ""
         try:
-            self._keys = {key.public: key for key in read(self._path)}
+            self._keys, self._seen = {key.public: key for key in read(self._path)}, state
         except SettingsError as error:
-            self._keys = {}
-            self._tell(str(error))
-        return True
+            # Only what is wrong in the file itself stays wrong until it is another file: a disk may come back.
+            self._keys, self._seen, why = {}, None if isinstance(error.__cause__, OSError) else state, str(error)
+        if why and why != self._told:
+            self._tell(why)
+        self._told = why
+        return self._keys != before
 
     def valid(self) -> list[LimitedKey]:
         """Those that have not expired."""
@@ -72,6 +76,12 @@ class KnownKeys:
             self._halves[digest] = public
         key = self._keys.get(public)
         return None if key is None or is_over(key, self._clock()) else key
+
+    def named(self, name: str) -> LimitedKey | None:
+        """The key of a name; None for one that is unknown, revoked or expired."""
+        self.look()
+        now = self._clock()
+        return next((key for key in self._keys.values() if key.name == name and not is_over(key, now)), None)
 
     def lasts(self, key: LimitedKey) -> bool:
         """Whether a key that was found still counts: what it keeps open ends with it."""

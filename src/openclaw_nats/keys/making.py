@@ -6,6 +6,7 @@ is a bearer token. We keep its public half alone.
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from datetime import UTC, datetime
@@ -55,9 +56,14 @@ def check_name(name: str) -> str:
 
 
 def check_public(public: str) -> None:
-    """Raise InvalidInput for what is no public half of an nkey: it stands in nats-server's configuration."""
-    if not _PUBLIC.fullmatch(public):
-        raise InvalidInput("a key has no public half")
+    """Raise InvalidInput for what is no public half of a user's nkey: nats-server would not start with it."""
+    import nkeys
+
+    if _PUBLIC.fullmatch(public):
+        raw = base64.b32decode(public)
+        if raw[0] == nkeys.PREFIX_BYTE_USER and nkeys.crc16(raw[:-2]) == int.from_bytes(raw[-2:], "little"):
+            return
+    raise InvalidInput("a key has no public half")
 
 
 def check_patterns(publish: list[str], read: list[str]) -> None:

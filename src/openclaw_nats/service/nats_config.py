@@ -12,6 +12,7 @@ from openclaw_nats.contract.keys import LimitedKey
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.jetstream.server_proof import server_proof
 from openclaw_nats.keys.known import KnownKeys
+from openclaw_nats.keys.rights import at_nats, inbox_of
 from openclaw_nats.locations import Locations
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.quoting import nats_name
@@ -76,12 +77,14 @@ def _users(settings: Settings, password: str) -> list[str]:
         public = nkeys.from_seed(bytearray(seed.strip().encode())).public_key.decode()
         denied = quoted(server_proof(seed))
         users.append(f"{{ nkey: {public}, permissions: {{ publish: {{ deny: [{denied}] }} }} }}")
-    return [*users, *(_limited(key) for key in KnownKeys(settings.home).valid() if key.read)]
+    return [*users, *(_limited(key) for key in KnownKeys(settings.home).valid())]
 
 
 def _limited(key: LimitedKey) -> str:
-    """It hears, and publishes nothing. nats-server asks no permission for where an acknowledgement is sent: whoever may
-    publish on one subject of a stream may overwrite jobs and leases with it, and answer in another's place.
+    """It hears, and publishes to us, not into a stream. nats-server asks no permission for where an acknowledgement of
+    JetStream is sent: whoever may publish on one subject of a stream may overwrite jobs and leases with it.
     """
-    heard = ", ".join(quoted(one) for one in key.read)
-    return f'{{ nkey: {key.public}, permissions: {{ publish: {{ deny: [">"] }}, subscribe: {{ allow: [{heard}] }} }} }}'
+    said = ", ".join(quoted(at_nats(key.name, one)) for one in key.publish)
+    heard = ", ".join(quoted(one) for one in (*key.read, f"{inbox_of(key.name)}.>"))
+    publish = f"allow: [{said}]" if said else 'deny: [">"]'
+    return f"{{ nkey: {key.public}, permissions: {{ publish: {{ {publish} }}, subscribe: {{ allow: [{heard}] }} }} }}"

@@ -38,6 +38,7 @@ from openclaw_nats.api.http_protocol import end_proven, limited
 from openclaw_nats.api.ingest_endpoints import IngestEndpoints
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
 from openclaw_nats.api.pause_endpoints import PauseEndpoints
+from openclaw_nats.api.problems import status_of
 from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.tool_endpoints import ToolEndpoints
@@ -51,6 +52,7 @@ from openclaw_nats.health import disks
 from openclaw_nats.health.report import Health
 from openclaw_nats.jetstream.connection import Connection, Options
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
+from openclaw_nats.jetstream.key_door import KeyDoor
 from openclaw_nats.jetstream.lease_store import JetStreamLeaseStore
 from openclaw_nats.jetstream.schedule_log import JetStreamScheduleLog
 from openclaw_nats.jetstream.stream_settings import limits
@@ -110,6 +112,7 @@ class Sidecar:
     key_file: ApiKeyFile
     authority: Authority
     certificate: Certificate | None
+    key_door: KeyDoor | None
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -132,6 +135,8 @@ class Sidecar:
                 for name, run in runs.items():
                     group.create_task(keep_running(name, run, self.health.task_errors), name=name)
         finally:
+            if self.key_door is not None:
+                await self.key_door.close()
             await self.connection.close()
             await self.inbound.close()
             await self.redaction.close()
@@ -249,6 +254,9 @@ async def build(settings: Settings) -> Sidecar:
     )
     health.last_minute = dashboard.activity.last_minute
     limited_keys = KnownKeys(settings.home, tell=lambda why: log.error("limited_keys.unreadable", error=why))
+    # At a nats-server that is not ours anybody may be allowed to publish where a key would.
+    ours = settings.nats.managed and Locations(settings.home).own_nats_config is not None
+    key_door = KeyDoor(connection, limited_keys, ingest.take, status_of) if ours else None
     endpoints = Endpoints(
         ingest=IngestEndpoints(ingest, meters, inbound.book.names_for),
         history=HistoryEndpoints(event_log, limited_keys.lasts),
@@ -311,6 +319,7 @@ async def build(settings: Settings) -> Sidecar:
         key_file,
         authority,
         certificate,
+        key_door,
     )
 
 

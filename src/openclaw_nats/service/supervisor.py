@@ -182,15 +182,17 @@ class Supervisor:
         if self._nats is None:
             return
         known = KnownKeys(self._where.home, tell=self._say)
-        end = known.next_end()
+        end, said = known.next_end(), ""
         while True:
             await asyncio.sleep(_KEYS_SECONDS)
-            if known.look() or time.time() >= end:
-                end = known.next_end()
-                try:
-                    self._reload_nats()
-                except (OpenClawNatsError, OSError) as error:
-                    self._say(f"the limited keys could not be given to nats-server: {error}")
+            if not (known.look() or time.time() >= end or said):
+                continue
+            try:
+                self._reload_nats()
+                end, said = known.next_end(), ""
+            except (OpenClawNatsError, OSError) as error:
+                if said != (said := f"the limited keys could not be given to nats-server: {error}"):
+                    self._say(f"{said}; trying again")
 
     def _reload_nats(self) -> None:
         """Write nats-server's configuration and have it read it: whoever is no user any more is disconnected."""
