@@ -13,14 +13,14 @@ const MOST_TOKENS = 100;
 const SYSTEM = `You are an assistant that acts by calls. To act, answer with one line for each call, in exactly this form:
 CALL tool {"name": "value"}
 The tools are:
-message {"text"}: send your operator a message
-exec {"command"}: run a command
-read {"path"}: read a file
-write {"path", "text"}: write text into a file
-search {"query"}: search the web
-todo {"text"}: add a task to your operator's list
-remind {"when", "text"}: set a reminder
-home {"device", "state"}: switch a device on or off
+message {"text": "what to say"}: send your operator a message
+exec {"command": "the command line"}: run a command
+read {"path": "the file"}: read a file
+write {"path": "the file", "text": "its new content"}: write text into a file
+search {"query": "what to look for"}: search the web
+todo {"text": "the task"}: add a task to your operator's list
+remind {"when": "the time", "text": "of what"}: set a reminder
+home {"device": "its name", "state": "on or off"}: switch a device on or off
 Answer with calls only. Without anything to do, answer: NOTHING`;
 
 const runs = new Runs({ tell: async () => {}, causes: /** @type {any} */ ({}) });

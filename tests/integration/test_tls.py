@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -194,6 +195,65 @@ def test_clients_that_do_not_finish_their_handshake_keep_nobody_out(secure: Side
             link.close()
 
 
+def test_too_many_unfinished_handshakes_end_the_oldest(secure: Sidecar, files: Files) -> None:
+    secure.signal(signal.SIGTERM)
+    secure.set("max_connections = 16")
+    secure.start(wait=False)
+    wait_until(lambda: status(secure, files) == 200, 20, "the sidecar")
+    links = [socket.create_connection(("127.0.0.1", secure.port)) for _ in range(40)]
+    try:
+        for link in links[:20]:  # at once, and not after the handshake's ten seconds
+            link.settimeout(3)
+            with contextlib.suppress(ConnectionError):
+                assert link.recv(1) == b""
+        links[-1].settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            links[-1].recv(1)
+        assert status(secure, files) == 200
+    finally:
+        for link in links:
+            link.close()
+    began = time.monotonic()
+    waiting = socket.create_connection(("127.0.0.1", secure.port))
+    secure.signal(signal.SIGTERM)  # which waits for no handshake
+    assert time.monotonic() - began < 5
+    waiting.close()
+
+
+def address_beyond_loopback() -> str:
+    """An address of this machine that others could reach; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.connect(("192.0.2.1", 9))
+        return str(one.getsockname()[0])
+
+
+def test_at_one_address_beyond_loopback_nobody_else_gets_the_port_on_loopback(
+    sidecar: Sidecar, nats: NatsServer, tmp_path: Path
+) -> None:
+    """Who held it could pass on to us what plugin and commands say, and hear it."""
+    address = address_beyond_loopback()
+    assert not address.startswith("127.")
+    one = Sidecar(tmp_path / "lan", nats, '[gateway]\nid = "lan"\n')
+    one.set(f'host = "{address}"\nplain_http = true')
+    with Impostor(one.port) as impostor:
+        one.start(wait=False)
+        assert one.process is not None
+        assert one.process.wait(20) == 1
+        assert f"can't listen on 127.0.0.1 port {one.port}" in (one.home / "sidecar.out").read_text()
+        assert not impostor.heard
+    one.start()
+    try:
+        with pytest.raises(OSError, match="in use"), Impostor(one.port):
+            pass
+        for host in ("127.0.0.1", address):
+            link = http.client.HTTPConnection(host, one.port, timeout=10)
+            link.request("GET", "/api/routes", headers={"Authorization": f"Bearer {API_KEY}"})
+            assert link.getresponse().status == 200
+            link.close()
+    finally:
+        one.close()
+
+
 def sealed_key(files: Files) -> None:
     key = serialization.load_pem_private_key(files.key.read_bytes(), None)
     secret = serialization.BestAvailableEncryption(b"secret")
@@ -279,6 +339,12 @@ def test_beyond_loopback_without_tls_is_refused_with_the_way_to_insist(
 def test_it_is_set_by_config_and_half_of_it_is_refused(sidecar: Sidecar, files: Files) -> None:
     done = sidecar.command("config", "set", "sidecar.tls_certificate", str(files.key))
     assert done.returncode == 0, done.stderr  # the key is not there yet: nothing can be looked at
+    assert "once sidecar.tls_key is set" in done.stdout
+    sidecar.signal(signal.SIGTERM)
+    sidecar.start()  # half of it stops nothing: it speaks no TLS yet
+    assert sidecar.get("/api/routes")[0] == 200
+    assert [state for state, text in findings(sidecar) if "sidecar.tls_key is not set" in text] == ["problem"]
+    assert sidecar.command("config", "set", "sidecar.host", "0.0.0.0").returncode != 0  # noqa: S104
     done = sidecar.command("config", "set", "sidecar.tls_key", str(files.key))
     assert done.returncode != 0
     assert "can't be used" in done.stderr

@@ -51,8 +51,7 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
 
         wanted = load(settings.home, also=values)
         check_exposed(wanted)
-        if wanted.sidecar.tls_certificate and wanted.sidecar.tls_key:
-            Certificate.of(wanted)  # raises before anything is written
+        Certificate.of(wanted)  # raises before anything is written
     with audited("config.set", name, masked_value(shown(settings, name))) as act:
         changed = config_file.set_values(settings.home / "config.toml", values)
         act.after = masked_value(value)
@@ -75,6 +74,8 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
             step("✓", "openclaw-nats runs with it")
         elif changed:
             line(f"It applies {find(name).applies}.")
+        if name.startswith("sidecar.tls_") and (missing := load().half_of_tls):
+            line(f"The sidecar speaks TLS once {missing} is set, too.")
         for problem in problems:
             step("!", problem)
         if any(_ADOPTED in problem for problem in problems):

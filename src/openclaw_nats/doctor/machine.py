@@ -114,7 +114,7 @@ def service(settings: Settings) -> Iterator[Finding]:
 def ports(settings: Settings) -> Iterator[Finding]:
     """Who listens, and for whom."""
     host, port = settings.sidecar.host, settings.sidecar.port
-    by_tls = bool(settings.sidecar.tls_certificate)
+    by_tls = settings.sidecar_speaks_tls
     if not is_loopback(host):
         how = "by TLS" if by_tls else "over plain HTTP"
         yield note(
@@ -122,6 +122,9 @@ def ports(settings: Settings) -> Iterator[Finding]:
             f"the sidecar listens on {host}: every machine that reaches it needs the key, {how}",
             "If nobody else has to reach it: `openclaw-nats config set sidecar.host 127.0.0.1`.",
         )
+    if missing := settings.half_of_tls:
+        text = f"{missing} is not set: TLS needs both, and the sidecar speaks plain HTTP"
+        yield problem("tls", text, f"Run `openclaw-nats config set {missing} FILE`.")
     if by_tls:
         yield from tls_side.certificate(settings)
     where = urlsplit(settings.sidecar.url)

@@ -89,7 +89,7 @@ def _sidecar(settings: Settings, folder: Path) -> dict[str, Any]:
         "ports": [f"127.0.0.1:{settings.sidecar.port}:3104"],
         "volumes": volumes,
         "extra_hosts": ["host.docker.internal:host-gateway"],
-        "healthcheck": _health(_CHECK_BY_TLS if settings.sidecar.tls_certificate else _CHECK_SIDECAR),
+        "healthcheck": _health(_CHECK_BY_TLS if settings.sidecar_speaks_tls else _CHECK_SIDECAR),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import socket
 import ssl
 from types import FrameType
@@ -15,11 +16,28 @@ from openclaw_nats.api.endless import end_all
 from openclaw_nats.api.hot_path import HotPath
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.service.local_socket import LocalSocket
-from openclaw_nats.service.tls import HANDSHAKE_SECONDS
+from openclaw_nats.service.tls import is_loopback
+from openclaw_nats.service.tls_accept import TlsServer
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Bind the sidecar's socket; raise SettingsError that says who may be in the way."""
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Bind the sidecar's sockets; raise SettingsError that says who may be in the way.
+
+    Where `host` is one address beyond loopback, the port on 127.0.0.1 is taken, too: plugin and commands may come
+    there, and nobody else shall hold it and pass on to us what they say.
+    """
+    listeners = [_bind(host, port)]
+    bound = listeners[0].getsockname()[0]
+    if not (is_loopback(bound) or ipaddress.ip_address(bound.partition("%")[0]).is_unspecified):
+        try:
+            listeners.append(_bind("127.0.0.1", port))
+        except SettingsError:
+            listeners[0].close()
+            raise
+    return listeners
+
+
+def _bind(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -45,15 +63,19 @@ class HttpServer(uvicorn.Server):
         self,
         config: uvicorn.Config,
         app: HotPath,
-        listener: socket.socket,
+        listeners: list[socket.socket],
         local: LocalSocket,
         tls: ssl.SSLContext | None,
+        *,
+        max_handshakes: int,
     ) -> None:
         super().__init__(config)
         self._app = app
-        self._listener = listener
+        self._listeners = listeners
         self._local = local
         self._tls = tls
+        self._max_handshakes = max_handshakes
+        self._tls_server: TlsServer | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -62,14 +84,15 @@ class HttpServer(uvicorn.Server):
         def protocol() -> asyncio.Protocol:  # as uvicorn itself makes one for a socket
             return kind(config=config, server_state=self.server_state, app_state=self.lifespan.state)  # type: ignore[call-arg]
 
-        server: asyncio.AbstractServer | None = await asyncio.get_running_loop().create_server(
-            protocol,
-            sock=self._listener,
-            backlog=config.backlog,
-            ssl=self._tls,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls is not None else None,
-        )
-        self.servers.append(server)  # type: ignore[arg-type]
+        if self._tls is not None:
+            self._tls_server = TlsServer(self._tls, self._max_handshakes, protocol)
+        for listener in self._listeners:
+            if self._tls_server is not None:
+                self._tls_server.serve(listener)
+            else:
+                loop = asyncio.get_running_loop()
+                self.servers.append(await loop.create_server(protocol, sock=listener, backlog=config.backlog))
+        server: asyncio.AbstractServer | None
         if (server := await self._local.serve(protocol, config.backlog)) is not None:
             self.servers.append(server)
 
@@ -79,5 +102,7 @@ class HttpServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         end_all(self._app.app)
+        if self._tls_server is not None:
+            await self._tls_server.close()
         self._local.remove()
         await super().shutdown(sockets)

@@ -327,7 +327,7 @@ async def serve(settings: Settings) -> None:
     """Run the sidecar until SIGTERM or SIGINT."""
     host = settings.sidecar.host
     check_exposed(settings)
-    listener = listen(host, settings.sidecar.port)  # first: who has the port has the database
+    listeners = listen(host, settings.sidecar.port)  # first: who has the port has the database
     sidecar = await build(settings)
     write_private(settings.home / "plugin.json", json.dumps(settings.for_plugin(), indent=2) + "\n")
     if not is_loopback(host):
@@ -349,7 +349,8 @@ async def serve(settings: Settings) -> None:
     try:
         local = LocalSocket(Locations(settings.home).socket)
         tls = sidecar.certificate.context if sidecar.certificate is not None else None
-        server = HttpServer(config, sidecar.app, listener, local, tls)
+        most = settings.sidecar.max_connections
+        server = HttpServer(config, sidecar.app, listeners, local, tls, max_handshakes=most)
         sidecar.authority.end_proven = lambda: end_proven(server.server_state.connections)
         await server.serve(sockets=[])
     finally:

@@ -15,7 +15,6 @@ from openclaw_nats.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-HANDSHAKE_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
 
 
@@ -26,20 +25,19 @@ class Certificate:
         self._files = (certificate, key)
         self.context = _empty()
         self._seen = self._signatures()
+        self._failed = ""
         self._load()
 
     @classmethod
     def of(cls, settings: Settings) -> Certificate | None:
-        """The one of the settings; None without one. Raises SettingsError when it can't be used."""
-        certificate, key = settings.sidecar.tls_certificate, settings.sidecar.tls_key
-        if not certificate and not key:
+        """The one of the settings; None while they name none, or half of it. Raises SettingsError for one that can't be
+        used.
+        """
+        if missing := settings.half_of_tls:
+            log.warning("tls.off", missing=missing, hint="TLS needs both")
+        if not settings.sidecar_speaks_tls:
             return None
-        if not certificate or not key:
-            missing = "sidecar.tls_key" if certificate else "sidecar.tls_certificate"
-            raise SettingsError(
-                f"{missing} is not set", hint=f"`openclaw-nats config set {missing} FILE`: TLS needs both."
-            )
-        return cls(Path(certificate), Path(key))
+        return cls(Path(settings.sidecar.tls_certificate), Path(settings.sidecar.tls_key))
 
     async def run(self) -> None:
         """Look at the files each second until cancelled; a pair that can't be used leaves the one before in use."""
@@ -49,14 +47,18 @@ class Certificate:
 
     def look(self) -> None:
         """Read them again if they are others."""
-        if (found := self._signatures()) == self._seen:
+        found = self._signatures()
+        if found == self._seen and not self._failed:
             return
-        self._seen = found
+        changed, self._seen = found != self._seen, found
         try:
             self._load()
-        except SettingsError as error:
-            log.error("tls.not_reloaded", error=str(error))
+        except SettingsError as error:  # tried again: the other file may come, the disk may come back
+            if changed or self._failed != str(error):
+                log.error("tls.not_reloaded", error=str(error))
+            self._failed = str(error)
         else:
+            self._failed = ""
             log.info("tls.reloaded", certificate=str(self._files[0]))
 
     def _load(self) -> None:
@@ -76,7 +78,7 @@ class Certificate:
 def check_exposed(settings: Settings) -> None:
     """Raise SettingsError where everybody on a network would be asked for the key over plain HTTP."""
     one = settings.sidecar
-    if is_loopback(one.host) or one.tls_certificate or one.tls_proxy or one.plain_http:
+    if is_loopback(one.host) or settings.sidecar_speaks_tls or one.tls_proxy or one.plain_http:
         return
     raise SettingsError(
         f"sidecar.host is {one.host}, beyond this machine, and there is no TLS: keys and conversations would cross the "

@@ -52,7 +52,7 @@ def load(
 def _by_tls(settings: Settings) -> Settings:
     """Where the sidecar speaks TLS, so does who asks it at its own port."""
     url = settings.sidecar.url
-    if settings.sidecar.tls_certificate and url.startswith("http://") and settings.sidecar_is_here:
+    if settings.sidecar_speaks_tls and url.startswith("http://") and settings.sidecar_is_here:
         return changed(settings, {"sidecar.url": f"https{url[4:]}"})
     return settings
 

@@ -84,6 +84,18 @@ class Settings:
         return self.gateway.id or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "gateway"
 
     @property
+    def sidecar_speaks_tls(self) -> bool:
+        """Whether the sidecar has a certificate and its key: it takes both."""
+        return bool(self.sidecar.tls_certificate and self.sidecar.tls_key)
+
+    @property
+    def half_of_tls(self) -> str:
+        """The setting that is missing when only one of the two is set; else empty."""
+        if bool(self.sidecar.tls_certificate) == bool(self.sidecar.tls_key):
+            return ""
+        return "sidecar.tls_key" if self.sidecar.tls_certificate else "sidecar.tls_certificate"
+
+    @property
     def sidecar_is_here(self) -> bool:
         """Whether `sidecar.url` means the sidecar of this state directory, and nothing in front of it.
 
