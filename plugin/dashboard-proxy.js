@@ -6,10 +6,12 @@
 /** @import { Loose } from "./types.js" */
 import http from "node:http";
 import https from "node:https";
-import { ourCookies, PAGE_HEADER, Rooms } from "./dashboard-rooms.js";
+import { FRONT_DOOR, ourCookies, PAGE_HEADER, Rooms } from "./dashboard-rooms.js";
 import { ProvenAgent } from "./peer-proof.js";
 
+// What comes to /nats-dashboard/in/ goes to the sidecar's front door (webhooks), and reaches nothing else there.
 const PREFIX = "/nats-dashboard";
+const FRONT_DOOR_PREFIX = "/in/";
 const TARGET = "/dashboard";
 const HEAD_MS = 30_000;
 const PASSED_ON = [
@@ -50,7 +52,8 @@ export function registerDashboard(api, bus) {
   bus.dashboard = `${PREFIX}/`;
 }
 
-const rooms = new Rooms();
+const pages = new Rooms();
+const frontDoor = new Rooms(FRONT_DOOR);
 
 /**
  * Pass one request on, and its answer back; true, as the Gateway expects of who has answered.
@@ -80,6 +83,7 @@ export function forward(bus, request, response) {
     }
     /** @type {import("./dashboard-rooms.js").TurnAway} */
     const turnAway = (status, name, detail) => refuse(request, response, status, name, detail);
+    const rooms = isWebhook(rest) ? frontDoor : pages;
     if (!rooms.enter(request, response, turnAway)) return;
     rooms.whenReady(request, response, turnAway, (body) => send(bus, url, rest, request, response, body));
   });
@@ -110,13 +114,13 @@ function send(bus, url, rest, request, response, body) {
     port: url.port,
     method: request.method,
     path: TARGET + rest + (request.url?.includes("?") ? request.url.slice(request.url.indexOf("?")) : ""),
-    headers: { ...headersOf(request), ...framingOf(request, body) },
+    headers: { ...(isWebhook(rest) ? webhookHeaders(request) : headersOf(request)), ...framingOf(request, body) },
     agent: secure ? false : new ProvenAgent(apiKey, { keepAlive: false }, way),
   });
   upstream.setTimeout(HEAD_MS, () => upstream.destroy(new Error("no answer")));
   upstream.on("response", (answer) => {
     upstream.setTimeout(0);
-    rooms.learn(request, answer);
+    if (!isWebhook(rest)) pages.learn(request, answer);
     const named = namedIn(answer.headers.connection);
     /** @param {[string, unknown]} header */
     const passes = ([name]) => !HOP_BY_HOP.has(name) && !named.has(name);
@@ -138,6 +142,23 @@ function send(bus, url, rest, request, response, body) {
   });
   response.on("close", () => upstream.destroy());
   upstream.end(body);
+}
+
+/** @param {string} rest */
+function isWebhook(rest) {
+  return rest.startsWith(FRONT_DOOR_PREFIX);
+}
+
+/**
+ * A webhook's headers: what it is verified by may be in any of them, so all go on but those about the connection.
+ * @param {Request} request
+ */
+function webhookHeaders(request) {
+  const named = namedIn(request.headers.connection);
+  const ours = new Set(["cookie", "content-length", "expect", "proxy-authorization", PAGE_HEADER]);
+  /** @param {[string, unknown]} header */
+  const passes = ([name]) => !HOP_BY_HOP.has(name) && !named.has(name) && !ours.has(name);
+  return Object.fromEntries(Object.entries(request.headers).filter(passes));
 }
 
 /**

@@ -7,11 +7,24 @@
 /** @import { IncomingMessage as Request, ServerResponse as Response } from "node:http" */
 import { createHash } from "node:crypto";
 
-const STRANGERS = 48;
-const PER_STRANGER = 24; // of one address
 const SIGNED_IN = 64;
-const BODY_BYTES = { stranger: 16 * 1024, known: 2 * 1024 * 1024 };
-const BODY_MS = { stranger: 5000, known: 20_000 };
+/** @typedef {{strangers: number, perStranger: number, bytes: Sizes, ms: Sizes}} Limits perStranger: of one address */
+/** @typedef {{stranger: number, known: number}} Sizes */
+/** @type {Limits} */
+const DASHBOARD = {
+  strangers: 48,
+  perStranger: 24,
+  bytes: { stranger: 16 * 1024, known: 2 * 1024 * 1024 },
+  ms: { stranger: 5000, known: 20_000 },
+};
+// Webhooks: their senders are strangers, come from few addresses (or one, a proxy's), and send more.
+/** @type {Limits} */
+export const FRONT_DOOR = {
+  strangers: 48,
+  perStranger: 48,
+  bytes: { stranger: 1024 * 1024, known: 1024 * 1024 },
+  ms: { stranger: 10_000, known: 10_000 },
+};
 const KNOWN_SESSIONS = 256;
 const OUR_COOKIES = /^openclaw_nats_/;
 export const PAGE_HEADER = "x-openclaw-nats-page"; // what makes a session of the cookie (the sidecar's api/sign_in.py)
@@ -40,7 +53,9 @@ function sessionOf(request) {
 }
 
 export class Rooms {
-  constructor() {
+  /** @param {Limits} [limits] */
+  constructor(limits = DASHBOARD) {
+    this.limits = limits;
     /** @type {Set<Guest>} */
     this.strangers = new Set(); // of {peer, leave}, oldest first
     this.signedIn = 0;
@@ -72,8 +87,8 @@ export class Rooms {
     }
     const guest = { peer: request.socket?.remoteAddress ?? "", leave: () => leave(response, turnAway) };
     const same = [...this.strangers].filter((one) => one.peer === guest.peer);
-    if (same.length >= PER_STRANGER) this.remove(same[0]);
-    else if (this.strangers.size >= STRANGERS) this.remove(this.oldestOfMost() ?? guest);
+    if (same.length >= this.limits.perStranger) this.remove(same[0]);
+    else if (this.strangers.size >= this.limits.strangers) this.remove(this.oldestOfMost() ?? guest);
     this.strangers.add(guest);
     response.on("close", () => this.strangers.delete(guest));
     return true;
@@ -101,6 +116,7 @@ export class Rooms {
    */
   whenReady(request, response, turnAway, then) {
     const kind = this.isKnown(request) ? "known" : "stranger";
+    const [most, ms] = [this.limits.bytes[kind], this.limits.ms[kind]];
     /** @type {Buffer[]} */
     const chunks = [];
     let size = 0;
@@ -113,13 +129,13 @@ export class Rooms {
       response.setHeader("connection", "close");
       turnAway(...why);
     };
-    const timer = setTimeout(() => refuse(408, "timeout", "The request's body did not come in time."), BODY_MS[kind]);
+    const timer = setTimeout(() => refuse(408, "timeout", "The request's body did not come in time."), ms);
     timer.unref?.();
     response.on("close", () => clearTimeout(timer));
     if (request.readableEnded) return then(Buffer.alloc(0)); // the Gateway has read it already
     request.on("data", (chunk) => {
       size += chunk.length;
-      if (size > BODY_BYTES[kind]) refuse(413, "too-large", `The limit is ${BODY_BYTES[kind]} bytes.`);
+      if (size > most) refuse(413, "too-large", `The limit is ${most} bytes.`);
       else if (!done) chunks.push(chunk);
     });
     request.on("end", () => {

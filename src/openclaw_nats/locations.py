@@ -39,6 +39,11 @@ class Locations:
         return self.home / "limited-keys.json"
 
     @property
+    def sources(self) -> Path:
+        """The sources of webhooks, with their secrets."""
+        return self.home / "sources.json"
+
+    @property
     def nats_config(self) -> Path:
         return self.home / "nats-server.conf"
 

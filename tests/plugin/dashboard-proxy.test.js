@@ -396,3 +396,33 @@ test("it is registered where signing in can work, and only there", async () => {
   registerDashboard({ registerHttpHandler: assert.fail, registerHttpRoute: assert.fail }, old);
   assert.equal(old.dashboard, undefined);
 });
+
+test("a webhook goes to the front door with all that it is verified by, byte for byte", async () => {
+  answer = (request, response) => {
+    response.writeHead(202);
+    response.end("{}");
+  };
+  const body = `{"n": 1}${" ".repeat(200_000)}`;
+  const headers = {
+    authorization: "Bearer its-own",
+    cookie: "openclaw_nats_1=a; other=b",
+    "x-hub-signature-256": "sha256=00",
+    "stripe-signature": "t=1,v1=2",
+    "content-type": "application/json",
+    "x-secret-hop": "1",
+    connection: "x-secret-hop",
+  };
+  const got = await ask(`${PREFIX}/in/gh/token?a=%20b`, { method: "POST", headers, body });
+  assert.equal(got.status, 202);
+  const one = seen.pop();
+  assert.equal(`${one.method} ${one.url}`, "POST /dashboard/in/gh/token?a=%20b");
+  assert.equal(one.body, body);
+  assert.equal(one.headers.authorization, "Bearer its-own");
+  assert.equal(one.headers["x-hub-signature-256"], "sha256=00");
+  assert.equal(one.headers["stripe-signature"], "t=1,v1=2");
+  for (const name of ["cookie", "x-secret-hop"]) assert.equal(one.headers[name], undefined);
+  const large = await ask(`${PREFIX}/in/gh/token`, { method: "POST", headers, body: "x".repeat(1024 * 1024 + 1) });
+  assert.equal(large.status, 413);
+  for (const path of ["/in/../api/routes", "/in/%2e%2e/api/routes", "/in/..%2fapi"])
+    assert.equal((await ask(`${PREFIX}${path}`, { method: "POST", headers, body: "{}" })).status, 404, path);
+});

@@ -32,6 +32,7 @@ from openclaw_nats.api.operation_endpoints import OperationEndpoints
 from openclaw_nats.api.pause_endpoints import PauseEndpoints
 from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
+from openclaw_nats.api.source_endpoints import SourceEndpoints
 from openclaw_nats.api.tool_endpoints import ToolEndpoints
 from openclaw_nats.errors import NotFound, OpenClawNatsError
 from openclaw_nats.outbound.meters import IngestMeters
@@ -58,12 +59,20 @@ class Endpoints:
     pauses: PauseEndpoints
     approvals: ApprovalEndpoints
     audit: AuditEndpoints
+    sources: SourceEndpoints
 
 
 def build_app(
-    *, authority: Authority, endpoints: Endpoints, gate: Middleware, compat: list[Middleware], meters: IngestMeters
+    *,
+    authority: Authority,
+    endpoints: Endpoints,
+    front: list[Middleware],
+    compat: list[Middleware],
+    meters: IngestMeters,
 ) -> HotPath:
-    """Put the API together; `gate` is the way in for the dashboard, `compat` what older scripts need."""
+    """Put the API together; `front` are the front door and the way in for the dashboard, `compat` what older scripts
+    need.
+    """
     ingest, history, operations = endpoints.ingest, endpoints.history, endpoints.operations
 
     async def events(request: Request) -> Response:
@@ -90,9 +99,14 @@ def build_app(
             *_inbound(endpoints),
             *_schedules(endpoints),
             *_dashboard(endpoints),
+            Route("/api/sources", endpoints.sources.sources, methods=["GET", "POST"]),
+            Route("/api/source-types", endpoints.sources.kinds, methods=["GET"]),
+            Route("/api/sources/{name}", endpoints.sources.source, methods=["GET", "PATCH", "DELETE"]),
+            Route("/api/sources/{name}/rotate", endpoints.sources.rotate, methods=["POST"]),
+            Route("/api/sources/{name}/test", endpoints.sources.test, methods=["POST"]),
         ],
         middleware=[
-            gate,
+            *front,
             Middleware(ApiKeyMiddleware, authority=authority, open_paths=["/api/health"]),
             *compat,
             Middleware(SlashesInNames),

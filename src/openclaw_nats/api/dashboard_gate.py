@@ -42,6 +42,8 @@ OPEN_TO_BROWSERS: dict[str, frozenset[str]] = {
     "session": frozenset({"GET", "DELETE"}),
     "sessions": frozenset({"GET", "DELETE"}),
     "settings": frozenset({"GET"}),
+    "source-types": frozenset({"GET"}),
+    "sources": frozenset({"GET", "POST", "PATCH", "DELETE"}),
     "subjects": frozenset({"GET"}),
     "timers": frozenset({"GET", "POST", "DELETE"}),
     "usage": frozenset({"GET"}),

@@ -31,6 +31,7 @@ CONTENT_TYPE = "application/problem+json"
 PROBLEMS: dict[str, tuple[int, str]] = {
     "malformed": (400, "The request can't be read"),
     "unauthorized": (401, "A valid API key is needed"),
+    "not-verified": (401, "The request is not verified"),
     "signed-out": (401, "Sign in to the dashboard first"),
     "not-allowed": (403, "The operator's settings do not allow it"),
     "link-used-up": (403, "The sign-in link is no longer valid"),

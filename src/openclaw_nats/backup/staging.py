@@ -34,6 +34,7 @@ from openclaw_nats.service.files import write_private
 from openclaw_nats.service.identity_key import identity_key, secret_key
 from openclaw_nats.service.nats_config import render
 from openclaw_nats.settings import REGISTRY, Settings, changed, load, value_of
+from openclaw_nats.sources import book as sources
 from openclaw_nats.storage import approvals, inbox
 from openclaw_nats.storage import snapshot as database
 from openclaw_nats.storage.database import Connection as Rows
@@ -59,6 +60,7 @@ def check(parts: Path) -> None:
         if (parts / audit_files.KEY).exists():
             secret_key(parts, audit_files.KEY, "")
         limited_keys.read(Locations(parts).limited_keys)
+        sources.read(Locations(parts).sources)
         for name in FILES:
             if (parts / name).exists():
                 (parts / name).read_text("utf-8")

@@ -35,6 +35,16 @@ JOB = {
     "wake": "--wake",
     "instruction": "--instruction",
 }
+SOURCE = {
+    "name": "NAME",
+    "type": "--type",
+    "secret": "--secret-file",
+    "subject": "--subject",
+    "options.header": "--header",
+    "options.timestampHeader": "--timestamp-header",
+    "options.url": "--url",
+    "options.generic": "--signature",
+}
 TIMER = {
     "name": "NAME",
     "delay": "WHEN",

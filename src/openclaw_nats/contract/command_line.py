@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType, field
 
-from openclaw_nats.contract import approvals, audit, deliveries, health, pauses, routes, schedules, views
+from openclaw_nats.contract import approvals, audit, deliveries, health, pauses, routes, schedules, sources, views
 from openclaw_nats.contract.events import CloudEvent, Published
 from openclaw_nats.contract.fields import Answer, Json, Pattern, Time
 
@@ -131,6 +131,31 @@ class LimitedKeyMade(Answer):
     key: str
     file: str
     expires: Time | UnsetType = UNSET
+
+
+class SourceMade(Answer):
+    """A source that was made or rotated: `secret` is what was made here, empty where the provider has it or a file got
+    it. `route` is that of `--with`.
+    """
+
+    source: sources.Source
+    secret: str
+    route: routes.Route | None = None
+
+
+class SourceChanged(Answer):
+    """One change that `sources apply` makes."""
+
+    change: Literal["add", "change"]
+    source: str
+    detail: str
+
+
+class SourceChanges(Answer):
+    """What `sources apply` has done, or would do."""
+
+    applied: bool
+    changes: list[SourceChanged]
 
 
 class SettingChanged(Answer):
@@ -342,6 +367,17 @@ PRINTED: dict[str, object] = {
     "routes show": routes.Route,
     "routes test": routes.DryRun,
     "setup": SetupPlan | SetupDone,
+    "sources": sources.Sources,
+    "sources add": SourceMade,
+    "sources apply": SourceChanges,
+    "sources list": sources.Sources,
+    "sources pause": sources.Source,
+    "sources remove": Removed,
+    "sources resume": sources.Source,
+    "sources rotate": SourceMade,
+    "sources show": sources.Source,
+    "sources test": sources.SourceTested,
+    "sources types": sources.SourceKinds,
     "start": health.Health,
     "status": Status,
     "stop": Stopped,

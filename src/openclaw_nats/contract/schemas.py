@@ -20,6 +20,7 @@ from openclaw_nats.contract import (
     problems,
     routes,
     schedules,
+    sources,
     tool_results,
     tools,
     views,
@@ -40,6 +41,7 @@ _MODULES = (
     views,
     tool_results,
     audit,
+    sources,
 )
 _BASES = ("Answer", "_Part")
 _TEMPLATE = "#/components/schemas/{name}"

@@ -90,6 +90,7 @@ def _machine(settings: Settings) -> Iterator[Finding]:
     yield from machine.clock()
     yield from machine.files(settings)
     yield from machine.keys(settings)
+    yield from machine.sources(settings)
     yield from machine.disk(settings)
     yield from machine.rejected(settings)
 

@@ -30,6 +30,7 @@ from openclaw_nats.keys.making import is_over
 from openclaw_nats.locations import Locations
 from openclaw_nats.service.tls import is_loopback
 from openclaw_nats.settings import Settings, format_size
+from openclaw_nats.sources import book as source_book
 
 _MOST_REJECTED = 100_000
 _RELEASED = 1_767_225_600  # 2026-01-01: a clock before that is wrong
@@ -59,6 +60,7 @@ def files(settings: Settings) -> Iterator[Finding]:
         (settings.home / "sidecar.db", False),
         (where.nats_nkey, False),
         (where.limited_keys, False),
+        (where.sources, False),
     ]
     if settings.nats.managed:
         wanted.append((where.nats_password, True))
@@ -84,6 +86,14 @@ def files(settings: Settings) -> Iterator[Finding]:
             yield problem("files", text, f"Run `chmod 600 {path}`.", partial(path.chmod, 0o600))
     if not bad:
         yield ok("files", f"keys, passwords and the database in {settings.home} are for you only")
+
+
+def sources(settings: Settings) -> Iterator[Finding]:
+    """Whether the sources of webhooks can be read."""
+    try:
+        source_book.read(Locations(settings.home).sources)
+    except SettingsError as error:
+        yield problem("sources", str(error), error.hint)
 
 
 def keys(settings: Settings) -> Iterator[Finding]:

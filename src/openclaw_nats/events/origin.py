@@ -46,6 +46,11 @@ def of_limited_key(name: str) -> Origin:
     return Origin(f"key:{name}")
 
 
+def of_source(name: str) -> Origin:
+    """The origin of what came through the front door, verified, on whatever subject."""
+    return Origin(f"source:{name}")
+
+
 def is_outsiders(name: str) -> bool:
     """Whether an origin is somebody who may publish and no more: what an event says of the Gateway is not believed."""
     return name.startswith(("key:", "source:"))

@@ -31,6 +31,7 @@ from openclaw_nats.api.compat import Compat, OnlyThere
 from openclaw_nats.api.dashboard_gate import DashboardGate
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
 from openclaw_nats.api.endless import end_all
+from openclaw_nats.api.front_door import FrontDoor
 from openclaw_nats.api.handover_endpoints import HandoverEndpoints
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
 from openclaw_nats.api.hot_path import HotPath
@@ -41,6 +42,7 @@ from openclaw_nats.api.pause_endpoints import PauseEndpoints
 from openclaw_nats.api.problems import status_of
 from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
+from openclaw_nats.api.source_endpoints import SourceEndpoints
 from openclaw_nats.api.tool_endpoints import ToolEndpoints
 from openclaw_nats.errors import OpenClawNatsError, StreamConflict, Unavailable
 from openclaw_nats.events.identity import Identity
@@ -81,6 +83,9 @@ from openclaw_nats.service.tasks import keep_running
 from openclaw_nats.service.tls import Certificate, check_exposed, is_loopback
 from openclaw_nats.service.tool_parts import build_toolbox
 from openclaw_nats.settings import Settings, load
+from openclaw_nats.sources.book import SourceBook
+from openclaw_nats.sources.door import Door
+from openclaw_nats.sources.log import DoorLog
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
 from openclaw_nats.telemetry.exporter import SpanExporter, otlp
@@ -113,6 +118,7 @@ class Sidecar:
     authority: Authority
     certificate: Certificate | None
     key_door: KeyDoor | None
+    door: Door
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -124,6 +130,7 @@ class Sidecar:
             "publisher": self.publisher.run,
             "gateway-probe": self.gateway.run,
             "streams": self._keep_streams,
+            "front-door": self.door.run,
             **self.inbound.runs(),
             **self.schedules.runs(),
             **self.dashboard.runs(),
@@ -224,7 +231,8 @@ async def build(settings: Settings) -> Sidecar:
     ingest.on_calls = inbound.approvals.take
     if settings.redaction.enabled:
         inbound.approvals.redact = redaction.redact
-    inbound.health.more_notes = lambda: (other_keys.note, inbound.costs.note)
+    sources = SourceBook(Locations(settings.home).sources, write_private, trail)
+    inbound.health.more_notes = lambda: (other_keys.note, inbound.costs.note, sources.problem)
     schedules = build_schedules(settings, connection, streams, ingest, identity, lease, inbound.book, trail)
     gateway = GatewayProbe(settings.gateway.url)
     health = Health(
@@ -257,6 +265,8 @@ async def build(settings: Settings) -> Sidecar:
     # At a nats-server that is not ours anybody may be allowed to publish where a key would.
     ours = settings.nats.managed and Locations(settings.home).own_nats_config is not None
     key_door = KeyDoor(connection, limited_keys, ingest.take, status_of) if ours else None
+    door_log = DoorLog()
+    door = Door(sources, door_log, ingest, database)
     endpoints = Endpoints(
         ingest=IngestEndpoints(ingest, meters, inbound.book.names_for),
         history=HistoryEndpoints(event_log, limited_keys.lasts),
@@ -287,7 +297,9 @@ async def build(settings: Settings) -> Sidecar:
         live=dashboard.live,
         dashboard=dashboard.endpoints,
         audit=AuditEndpoints(trail),
+        sources=SourceEndpoints(sources, door, door_log, inbound.book.names_for),
     )
+    front_door = Middleware(FrontDoor, door=door, book=sources, door_log=door_log)
     gate = Middleware(DashboardGate, sign_in=dashboard.sign_in, cookie=dashboard.cookie, pages=dashboard.files)
     only_there = OnlyThere(
         routes=inbound.book, inbox=inbound.inbox, cron=schedules.cron, timers=schedules.timers, views=dashboard.views
@@ -299,7 +311,7 @@ async def build(settings: Settings) -> Sidecar:
         spans = SpanExporter(event_log, inbound.database, settings.gateway_id, streams.last_sequence, send)
     key_file = ApiKeyFile(settings.api_key_file, api_key, fixed=settings.api_key_is_given)
     authority = Authority(api_key, key_file.look, limited_keys)
-    app = build_app(authority=authority, endpoints=endpoints, gate=gate, compat=compat, meters=meters)
+    app = build_app(authority=authority, endpoints=endpoints, front=[front_door, gate], compat=compat, meters=meters)
     key_file.on_change = KeyChange(database, trail, secret, authority, dashboard.sign_in, lambda: end_all(app.app))
     return Sidecar(
         app,
@@ -320,6 +332,7 @@ async def build(settings: Settings) -> Sidecar:
         authority,
         certificate,
         key_door,
+        door,
     )
 
 

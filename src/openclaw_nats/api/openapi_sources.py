@@ -1,0 +1,62 @@
+"""The part of the OpenAPI document that is about sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from openclaw_nats.contract import sources
+from openclaw_nats.contract.schemas import as_json, ref
+
+
+def paths(
+    operation: Callable[..., dict[str, Any]],
+    parameter: Callable[..., dict[str, Any]],
+    json: Callable[..., dict[str, Any]],
+) -> dict[str, Any]:
+    """The paths, made with the helpers of openapi.py."""
+    name = parameter("name", "path", {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,31}$"})
+    changing = (400, 404, 408, 413, 415, 422)
+    return {
+        "/api/sources": {
+            "get": operation("All sources", answer=json(ref(sources.Sources)), problems=(400,)),
+            "post": operation(
+                "Make a source",
+                body=as_json(ref(sources.SourceRequest)),
+                answer=json(ref(sources.Source)),
+                status="201",
+                problems=(400, 408, 409, 413, 415, 422, 503),
+            ),
+        },
+        "/api/source-types": {
+            "get": operation("The types of sources", answer=json(ref(sources.SourceKinds)), problems=(400,))
+        },
+        "/api/sources/{name}": {
+            "parameters": [name],
+            "get": operation("A source, with its last requests", answer=json(ref(sources.Source)), problems=(404,)),
+            "patch": operation(
+                "Change a source",
+                body=as_json(ref(sources.SourceChange)),
+                answer=json(ref(sources.Source)),
+                problems=(*changing, 503),
+            ),
+            "delete": operation("Remove a source", status="204", problems=(404, 503)),
+        },
+        "/api/sources/{name}/rotate": {
+            "parameters": [name],
+            "post": operation(
+                "A new secret",
+                body=as_json(ref(sources.RotateRequest)),
+                answer=json(ref(sources.Source)),
+                problems=(*changing, 503),
+            ),
+        },
+        "/api/sources/{name}/test": {
+            "parameters": [name],
+            "post": operation(
+                "Send a signed sample through the door",
+                answer=json(ref(sources.SourceTested)),
+                problems=(400, 404, 422, 503),
+            ),
+        },
+    }

@@ -1,0 +1,128 @@
+"""`/api/sources`: verified ways in for webhooks. Secrets go in and never come out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from openclaw_nats.api.front_door import GATEWAY_PREFIX
+from openclaw_nats.api.json_answers import json_body, json_response
+from openclaw_nats.api.queries import parameters
+from openclaw_nats.contract import sources as shapes
+from openclaw_nats.contract.checking import check
+from openclaw_nats.errors import InvalidInput
+from openclaw_nats.events.ids import uuid7
+from openclaw_nats.sources.book import SourceBook
+from openclaw_nats.sources.door import Door
+from openclaw_nats.sources.log import DoorLog
+from openclaw_nats.sources.recipes import recipes_of
+from openclaw_nats.sources.schemes.catalog import SCHEMES
+from openclaw_nats.sources.schemes.scheme import Received, Refused
+from openclaw_nats.sources.stored import StoredSource
+
+MAX_BODY = 16 * 1024
+
+
+class SourceEndpoints:
+    """The handlers."""
+
+    def __init__(self, book: SourceBook, door: Door, door_log: DoorLog, taken_by: Callable[[str], list[str]]) -> None:
+        self._book = book
+        self._door = door
+        self._log = door_log
+        self._taken_by = taken_by
+
+    async def sources(self, request: Request) -> Response:
+        """A list, or a new one."""
+        if request.method == "POST":
+            wanted = check(await json_body(request, MAX_BODY), shapes.SourceRequest, "a source", InvalidInput)
+            made = await self._book.add(wanted)
+            self._log.forget(made.name)
+            await self._door.forget(made.name)
+            return json_response(self._shown(made), 201)
+        parameters(request, ())
+        found = [self._shown(one) for one in self._book.every()]
+        return json_response(shapes.Sources(found, self._log.strangers))
+
+    async def kinds(self, request: Request) -> Response:
+        """The types of sources."""
+        parameters(request, ())
+        found = [
+            shapes.SourceKind(
+                type=name,  # type: ignore[arg-type]
+                paste=scheme.paste,
+                makes_secret=scheme.makes_secret,
+                needs_url=scheme.needs_url,
+                recipes=recipes_of(name),
+            )
+            for name, scheme in SCHEMES.items()
+        ]
+        return json_response(shapes.SourceKinds(found))
+
+    async def source(self, request: Request) -> Response:
+        """One of them, with its last requests; changing and removing it."""
+        name = request.path_params["name"]
+        if request.method == "DELETE":
+            await self._book.remove(name)
+            self._log.forget(name)
+            await self._door.forget(name)
+            return Response(status_code=204)
+        if request.method == "PATCH":
+            wanted = check(await json_body(request, MAX_BODY), shapes.SourceChange, "a change", InvalidInput)
+            return json_response(self._shown(await self._book.change(name, wanted)))
+        return json_response(self._shown(self._book.named(name), whole=True))
+
+    async def rotate(self, request: Request) -> Response:
+        """A new secret, or a new address."""
+        wanted = check(await json_body(request, MAX_BODY), shapes.RotateRequest, "a rotation", InvalidInput)
+        return json_response(self._shown(await self._book.rotate(request.path_params["name"], wanted)))
+
+    async def test(self, request: Request) -> Response:
+        """Send a signed sample through the door."""
+        source = self._book.named(request.path_params["name"])
+        if source.type == "discord":
+            text = "only Discord can sign a request for this source: we have its public key alone"
+            raise InvalidInput(text, hint="Save the address there: Discord sends a ping at once.")
+        scheme, now = SCHEMES[source.type], time.time()
+        if scheme.needs_url and not source.options.url:
+            raise InvalidInput("the source does not know its address, which is signed", field="options.url")
+        delivery = f"test-{uuid7(int(now * 1000))}"
+        body = scheme.sample.replace(b"NOW_MS", b"%d" % int(now * 1000)).replace(b"sample", delivery.encode(), 1)
+        signed = scheme.sign(body, source.secrets[0].secret, source.options, now, delivery)
+        headers = {"content-type": "application/json", **scheme.sample_headers, **signed}
+        try:
+            done = await self._door.take(source, Received(headers, body, source.options.url), "openclaw-nats test")
+        except Refused as error:
+            raise InvalidInput(f"the sample was refused: {error}") from None
+        event = done.event or shapes.Accepted(id="", subject="")
+        tested = shapes.SourceTested(
+            done.status, event.subject, event.id, event.duplicate, self._taken_by(event.subject)
+        )
+        return json_response(tested)
+
+    def _shown(self, source: StoredSource, *, whole: bool = False) -> shapes.Source:
+        tally = self._log.of(source.name)
+        path = f"/in/{source.name}/{source.token}"
+        found = shapes.Source(
+            name=source.name,
+            type=source.type,
+            subject=source.subject,
+            path=path,
+            gateway_path=GATEWAY_PREFIX + path,
+            paste=SCHEMES[source.type].paste,
+            made=source.made,
+            paused=source.paused,
+            secrets=len(self._book.secrets_of(source)),
+            options=source.options,
+            accepted=tally.accepted,
+            repeated=tally.repeated,
+            refused={str(status): count for status, count in sorted(tally.refused.items())},
+        )
+        if tally.last:
+            found.last = tally.last
+        if whole:
+            found.requests = list(tally.requests)
+        return found

@@ -1,0 +1,357 @@
+"""`openclaw-nats sources`: verified ways in for webhooks."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from openclaw_nats.cli import flags
+from openclaw_nats.cli.agents import refuse_agents
+from openclaw_nats.cli.deliveries import client
+from openclaw_nats.cli.event_lines import full_subject
+from openclaw_nats.cli.group import Group
+from openclaw_nats.cli.names import completes
+from openclaw_nats.cli.output import Styled, json_option, line, print_json, step, table, tell, words
+from openclaw_nats.cli.targets import target_of
+from openclaw_nats.cli.times import moment
+from openclaw_nats.errors import InvalidInput
+
+_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+_MAX_SECRET = 4096
+_secret_option = click.option("--secret-file", type=_FILE, help="The secret is in this file (- is standard input).")
+_to_option = click.option(
+    "--secret-to",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the secret that is made here (0600), do not print it.",
+)
+
+
+@click.group("sources", cls=Group, invoke_without_command=True)
+@json_option
+@click.pass_context
+def command(context: click.Context, /, as_json: bool) -> None:
+    """List sources: each takes in one provider's webhooks, verified."""
+    if context.invoked_subcommand is None:
+        _listed(as_json=as_json)
+
+
+@command.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List sources."""
+    _listed(as_json=as_json)
+
+
+@command.command("types")
+@json_option
+def types_command(as_json: bool) -> None:
+    """List the types of sources, with the recipes for each."""
+    found = client().call("GET", "/api/source-types")
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [one["type"], "made here" if one["makesSecret"] else "the provider's", ", ".join(_names(one["recipes"]))]
+        for one in found["types"]
+    ]
+    table(["TYPE", "SECRET", "RECIPES (--with)"], rows)
+
+
+@command.command("show")
+@click.argument("name", shell_complete=completes("sources"))
+@json_option
+def show_command(as_json: bool, name: str) -> None:
+    """Show the source NAME: its address, what came, and what was refused and why."""
+    one = client().call("GET", _path(name))
+    if as_json:
+        print_json(one)
+        return
+    _describe(one)
+    line()
+    refused = ", ".join(f"{count} with {status}" for status, count in one["refused"].items()) or "none"
+    line(f"accepted {one.get('accepted', 0)}, repeated {one.get('repeated', 0)}, refused {refused} (since the start)")
+    rows = [
+        [moment(log["at"]), str(log["status"]), log.get("event", "-"), log.get("reason", ""), log.get("peer", "-")]
+        for log in one.get("requests", [])
+    ]
+    if rows:
+        table(["AT", "ANSWER", "EVENT", "WHY", "FROM"], rows)
+
+
+@command.command("add")
+@click.argument("name")
+@click.option("--type", "kind", required=True, help="Which provider sends: `sources types` lists them.")
+@_secret_option
+@_to_option
+@click.option("--subject", help="What the events' subjects begin with; else webhook.NAME.")
+@click.option("--header", help="Types with a token: the header that has it; else Authorization.")
+@click.option("--timestamp-header", help="Grafana: the header with the timestamp, if it sends one.")
+@click.option("--url", help="The address as the provider has it, where that is signed (Twilio).")
+@click.option("--signature", metavar="JSON", help="Type generic: how the sender signs.")
+@click.option("--with", "recipe", help="Make a ready route, too: `sources types` lists the recipes.")
+@click.option("--wake", metavar="TARGET", help="Whom that route wakes.")
+@json_option
+def add_command(
+    as_json: bool,
+    name: str,
+    kind: str,
+    secret_file: Path | None,
+    secret_to: Path | None,
+    recipe: str | None,
+    wake: str | None,
+    **given: str | None,
+) -> None:
+    """Make the source NAME: an address for one provider, whose requests are verified before anything else."""
+    refuse_agents("make a source")
+    sidecar = client()
+    known = {one["type"]: one for one in sidecar.call("GET", "/api/source-types")["types"]}
+    if kind not in known:
+        from openclaw_nats.suggestions import did_you_mean
+
+        hint = did_you_mean(kind, known, "`openclaw-nats sources types` lists them.")
+        raise InvalidInput(f"there is no type of source {kind[:40]!r}", hint=hint)
+    route = _route(name, known[kind], recipe, wake, given["subject"])
+    secret, made = _secret(known[kind], secret_file)
+    body: dict[str, Any] = {"name": name, "type": kind, "secret": secret, "options": _options(given)}
+    if given["subject"]:
+        body["subject"] = str(full_subject(given["subject"]))
+    _keep(secret if made else "", secret_to)
+    one = sidecar.call("POST", "/api/sources", body, flags=flags.SOURCE)
+    added = sidecar.call("POST", "/api/routes", route, flags=flags.ROUTE) if route else None
+    if as_json:
+        print_json({"source": one, "secret": secret if made and secret_to is None else "", "route": added})
+        return
+    step("✓", f"source {name}: {one['subject']}.<event>")
+    _describe(one)
+    if made and secret_to is None:
+        line(f"Secret:   {secret}   (shown once)")
+    elif made:
+        line(f"Secret:   in {secret_to}")
+    if added is not None:
+        step("✓", f"route {added['name']}: {added['pattern']} wakes {wake}")
+        words(Styled("  its instruction:"), added["instruction"], indent="    ")
+
+
+@command.command("test")
+@click.argument("name", shell_complete=completes("sources"))
+@json_option
+def test_command(as_json: bool, name: str) -> None:
+    """Send a signed sample to the source NAME, as the provider would. Routes that take it go on as with any event."""
+    refuse_agents("test a source")
+    done = client().call("POST", f"{_path(name)}/test", {})
+    if as_json:
+        print_json(done)
+        return
+    step("✓", f"answered {done['status']}; stored on {done['subject']}")
+    line(f"routes that take it: {', '.join(done['routes']) or 'none'}")
+
+
+@command.command("rotate")
+@click.argument("name", shell_complete=completes("sources"))
+@_secret_option
+@_to_option
+@click.option("--keep", default="1d", show_default=True, help="For how long the secret before counts, too.")
+@click.option("--address", is_flag=True, help="Give it a new address, too; the old one ends at once.")
+@json_option
+def rotate_command(
+    as_json: bool, name: str, secret_file: Path | None, secret_to: Path | None, keep: str, address: bool
+) -> None:
+    """Give the source NAME another secret; the one before counts for a while."""
+    from openclaw_nats.settings import parse_duration
+
+    refuse_agents("change a source")
+    try:
+        seconds = parse_duration(keep)
+    except ValueError as error:
+        raise InvalidInput(f"--keep: {error}") from None
+    sidecar = client()
+    one = sidecar.call("GET", _path(name))
+    known = {kind["type"]: kind for kind in sidecar.call("GET", "/api/source-types")["types"]}
+    secret, made = _secret(known[one["type"]], secret_file)
+    _keep(secret if made else "", secret_to)
+    body = {"secret": secret, "keep": seconds, "address": address}
+    changed = sidecar.call("POST", f"{_path(name)}/rotate", body, flags=flags.SOURCE)
+    if as_json:
+        print_json({"source": changed, "secret": secret if made and secret_to is None else "", "route": None})
+        return
+    step("✓", f"source {name} has another secret; the one before counts for {keep} more")
+    if made and secret_to is None:
+        line(f"Secret:   {secret}   (shown once)")
+    if address:
+        _describe(changed)
+
+
+@command.command("pause")
+@click.argument("name", shell_complete=completes("sources"))
+@json_option
+def pause_command(as_json: bool, name: str) -> None:
+    """Answer 503 to the source NAME: its provider tries again later."""
+    tell(
+        _changed(name, paused=True),
+        f"source {name} is paused: its provider is told to try again later",
+        as_json=as_json,
+    )
+
+
+@command.command("resume")
+@click.argument("name", shell_complete=completes("sources"))
+@json_option
+def resume_command(as_json: bool, name: str) -> None:
+    """End the pause of the source NAME."""
+    tell(_changed(name, paused=False), f"source {name} takes events again", as_json=as_json)
+
+
+@command.command("remove")
+@click.argument("name", shell_complete=completes("sources"))
+@json_option
+def remove_command(as_json: bool, name: str) -> None:
+    """Remove the source NAME and its address; its events stay."""
+    from openclaw_nats.contract.command_line import Removed
+
+    refuse_agents("remove a source")
+    client().call("DELETE", _path(name))
+    tell(Removed(name), f"removed source {name}", as_json=as_json)
+
+
+@command.command("apply")
+@click.option(
+    "-f", "--file", "path", type=_FILE, required=True, help="TOML with [[source]] tables (- is standard input)."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would change, change nothing.")
+@json_option
+def apply_command(as_json: bool, path: Path, dry_run: bool) -> None:
+    """Make the sources of a file, and change those that differ. Each names its `secret_file`; none is removed."""
+    from openclaw_nats.cli.sources_file import apply, read
+
+    refuse_agents("change sources")
+    changes = apply(client(), read(path), dry_run=dry_run)
+    if as_json:
+        print_json({"applied": not dry_run, "changes": changes})
+        return
+    for one in changes:
+        step({"add": "+", "change": "~"}[one["change"]], f"{one['source']}: {one['detail']}")
+    line("Nothing to change." if not changes else "Nothing was changed (--dry-run)." if dry_run else "Done.")
+
+
+def _changed(name: str, *, paused: bool) -> Any:
+    refuse_agents("change a source")
+    return client().call("PATCH", _path(name), {"paused": paused}, flags=flags.SOURCE)
+
+
+def _path(name: str) -> str:
+    return f"/api/sources/{quote(name, safe='')}"
+
+
+def _names(recipes: list[dict[str, Any]]) -> list[str]:
+    return [one["name"] for one in recipes]
+
+
+def _options(given: dict[str, str | None]) -> dict[str, Any]:
+    """The options as the API has them."""
+    from openclaw_nats.text_formats import from_json
+
+    names = {"header": "header", "timestamp_header": "timestampHeader", "url": "url"}
+    found: dict[str, Any] = {name: value for flag, name in names.items() if (value := given.get(flag))}
+    if signature := given.get("signature"):
+        try:
+            found["generic"] = from_json(signature)
+        except ValueError as error:
+            raise InvalidInput(f"--signature is not valid JSON: {error}") from None
+    return found
+
+
+def _secret(kind: dict[str, Any], path: Path | None) -> tuple[str, bool]:
+    """(the secret, whether it was made here)."""
+    if path is None and kind["makesSecret"]:
+        return secrets.token_urlsafe(32), True
+    if path is None:
+        raise InvalidInput(f"a source of type {kind['type']} needs --secret-file: {kind['paste']}")
+    return read_secret(path), False
+
+
+def read_secret(path: Path) -> str:
+    """The secret in a file, without white space around it; raise InvalidInput."""
+    try:
+        with click.open_file(str(path), "rb") as file:
+            return str(file.read(_MAX_SECRET).decode()).strip()
+    except OSError as error:
+        raise InvalidInput(f"{path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path} holds no secret: it is no text") from None
+
+
+def _keep(secret: str, path: Path | None) -> None:
+    """Write it where it is wanted, before it counts: else nobody would have it."""
+    if path is None or not secret:
+        return
+    from openclaw_nats.service.files import write_private
+
+    try:
+        write_private(path.absolute(), secret + "\n")
+    except OSError as error:
+        raise InvalidInput(f"{path} can't be written: {error.strerror}") from None
+
+
+def _route(
+    name: str, kind: dict[str, Any], recipe: str | None, wake: str | None, subject: str | None
+) -> dict[str, Any] | None:
+    """The route of a recipe; raise InvalidInput for one that there is not."""
+    if recipe is None and wake is None:
+        return None
+    if recipe is None or wake is None:
+        raise InvalidInput("--with and --wake go together: which recipe, and whom it wakes")
+    found = next((one for one in kind["recipes"] if one["name"] == recipe), None)
+    if found is None:
+        hint = f"For {kind['type']} there are: {', '.join(_names(kind['recipes']))}."
+        raise InvalidInput(f"there is no recipe {recipe[:40]!r}", hint=hint)
+    base = str(full_subject(subject or f"webhook.{name}"))
+    return {
+        "name": f"{name}-{recipe}",
+        "pattern": f"{base}.{found['pattern']}",
+        "target": target_of(wake, "--wake"),
+        "instruction": found["instruction"],
+        **({"when": found["when"]} if found.get("when") else {}),
+    }
+
+
+def _describe(one: dict[str, Any]) -> None:
+    from openclaw_nats.settings import load
+
+    settings = load()
+    public = settings.sidecar.tls_proxy
+    line(f"Type:     {one['type']}{', paused' if one.get('paused') else ''}")
+    line(f"Address:  {(public or settings.sidecar.url).rstrip('/')}{one['path']}")
+    line(f"          {settings.gateway.url.rstrip('/')}{one['gatewayPath']}   (through the Gateway's port)")
+    line(f"Events:   {one['subject']}.<event>")
+    words(Styled("There:   "), one["paste"], indent="          ")
+    if one.get("secrets", 1) > 1:
+        line("Secrets:  two count while it is rotated")
+
+
+def _listed(*, as_json: bool) -> None:
+    found = client().call("GET", "/api/sources")
+    if as_json:
+        print_json(found)
+        return
+    if not found["sources"]:
+        line("No sources. `openclaw-nats sources add NAME --type TYPE` makes one; `sources types` lists the types.")
+        return
+    rows = [
+        [
+            one["name"],
+            one["type"],
+            "paused" if one.get("paused") else "on",
+            str(one.get("accepted", 0)),
+            str(one.get("repeated", 0)),
+            str(sum(one["refused"].values())),
+            moment(one["last"]) if one.get("last") else "-",
+        ]
+        for one in found["sources"]
+    ]
+    table(["NAME", "TYPE", "STATE", "ACCEPTED", "REPEATED", "REFUSED", "LAST"], rows)
+    if found["strangers"]:
+        line(f"{found['strangers']} requests came to addresses that no source has.")

@@ -1,0 +1,86 @@
+"""A file of sources: read, and compared with the sources that there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from openclaw_nats.cli import flags
+from openclaw_nats.cli.event_lines import full_subject
+from openclaw_nats.cli.sidecar_client import SidecarClient
+from openclaw_nats.errors import SettingsError
+from openclaw_nats.text_formats import from_toml
+
+_FIELDS = ("name", "type", "secret_file", "subject", "paused", "options")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The [[source]] tables of a file; raise SettingsError with the place. A secret's file is beside it."""
+    try:
+        with click.open_file(str(path), encoding="utf-8") as file:
+            found = from_toml(str(file.read()))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from None
+    sources = found.pop("source", [])
+    if found or not isinstance(sources, list):
+        raise SettingsError(f"{path} may hold [[source]] tables only, not {', '.join(found) or 'source'}")
+    folder = Path.cwd() if str(path) == "-" else path.absolute().parent
+    names = [one.get("name") if isinstance(one, dict) else None for one in sources]
+    for one, name in zip(sources, names, strict=True):
+        if not isinstance(name, str):
+            raise SettingsError(f"{path}: a [[source]] has no name")
+        if names.count(name) > 1:
+            raise SettingsError(f"{path}: the source {name!r} appears twice")
+        if unknown := [field for field in one if field not in _FIELDS]:
+            raise SettingsError(f"{path}: the source {name!r} has no field {unknown[0]!r}; known: {', '.join(_FIELDS)}")
+        if isinstance(one.get("secret_file"), str):
+            one["secret_file"] = folder / one["secret_file"]
+    return sources
+
+
+def apply(sidecar: SidecarClient, wanted: list[dict[str, Any]], *, dry_run: bool) -> list[dict[str, str]]:
+    """Make what is missing and change what differs; what was, or would be, done. Secrets of sources that exist stay:
+    `rotate` changes them.
+    """
+    from openclaw_nats.cli.sources import read_secret
+
+    there = {one["name"]: one for one in sidecar.call("GET", "/api/sources")["sources"]}
+    changes = []
+    for one in wanted:
+        name, old = one["name"], there.get(one["name"])
+        subject = str(full_subject(one["subject"])) if one.get("subject") else f"agent.events.webhook.{name}"
+        options = one.get("options", {})
+        if old is None:
+            changes.append({"change": "add", "source": name, "detail": f"{one.get('type')} → {subject}"})
+            if dry_run:
+                continue
+            if "secret_file" not in one:
+                raise SettingsError(f"the source {name!r} is new and names no secret_file")
+            body = {
+                "name": name,
+                "type": one.get("type"),
+                "secret": read_secret(one["secret_file"]),
+                "options": options,
+            }
+            sidecar.call("POST", "/api/sources", {**body, "subject": subject}, flags=flags.SOURCE)
+            if one.get("paused"):
+                sidecar.call("PATCH", f"/api/sources/{quote(name, safe='')}", {"paused": True})
+            continue
+        if one.get("type") not in (None, old["type"]):
+            hint = "Remove it first: `openclaw-nats sources remove`."
+            raise SettingsError(f"the source {name!r} is of type {old['type']}, which can't be changed", hint=hint)
+        differing: dict[str, Any] = {}
+        if subject != old["subject"]:
+            differing["subject"] = subject
+        if options != old["options"]:
+            differing["options"] = options
+        if bool(one.get("paused")) != bool(old.get("paused")):
+            differing["paused"] = bool(one.get("paused"))
+        if differing:
+            changes.append({"change": "change", "source": name, "detail": ", ".join(sorted(differing))})
+            if not dry_run:
+                sidecar.call("PATCH", f"/api/sources/{quote(name, safe='')}", differing, flags=flags.SOURCE)
+    return changes

@@ -1,0 +1,256 @@
+"""The door: a request is verified over its raw bytes before anything of it is read, stored, and only then answered.
+
+A delivery is noted before it is stored, so that one that was cut off anywhere in between is known when the provider
+sends it again: it is looked for in the stream, and stored once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+import structlog
+
+from openclaw_nats.contract.sources import Accepted
+from openclaw_nats.errors import InvalidEvent, InvalidInput, Unavailable
+from openclaw_nats.events import content, envelope, json_text, modes
+from openclaw_nats.events.ids import uuid7
+from openclaw_nats.events.origin import of_source
+from openclaw_nats.events.subjects import PREFIX
+from openclaw_nats.outbound.ingest import Ingest
+from openclaw_nats.sources.book import SourceBook
+from openclaw_nats.sources.log import DoorLog
+from openclaw_nats.sources.naming import subject_of
+from openclaw_nats.sources.schemes.catalog import SCHEMES
+from openclaw_nats.sources.schemes.scheme import FORM, Received, Refused, Verified
+from openclaw_nats.sources.stored import StoredSource
+from openclaw_nats.storage import source_deliveries as rows
+from openclaw_nats.storage.database import Database
+
+log = structlog.get_logger(__name__)
+
+MAX_BODY = 1 << 20
+KEEP_SECONDS = 30 * 86400.0
+MOST_KNOWN = 200_000  # rows of one source
+_FORGET_SECONDS = 600.0
+_PAUSED_SECONDS = 300.0
+_LONGEST_ID = 200
+_MOST_EVENTS = 100
+_batch = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is answered: an event that was stored, or `body` for a question of the provider's own."""
+
+    status: int
+    event: Accepted | None = None
+    body: bytes = b""
+
+
+class Door:
+    """Takes in what providers send."""
+
+    def __init__(
+        self,
+        book: SourceBook,
+        door_log: DoorLog,
+        ingest: Ingest,
+        database: Database,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._book = book
+        self._log = door_log
+        self._ingest = ingest
+        self._database = database
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Forget deliveries that nobody can repeat any more; for ever."""
+        while True:
+            await self._database.write(lambda db: rows.forget(db, self._clock()))
+            await asyncio.sleep(_FORGET_SECONDS)
+
+    async def forget(self, name: str) -> None:
+        """The source is gone, or a new one: its deliveries begin anew."""
+        await self._database.write(lambda db: rows.forget_source(db, name))
+
+    async def take(self, source: StoredSource, received: Received, peer: str = "") -> Outcome:
+        """Verify a request and store its event; raise Refused, InvalidInput or Unavailable."""
+        received = replace(received, now=self._clock())
+        scheme = SCHEMES[source.type]
+        try:
+            verified = scheme.verify(received, self._book.secrets_of(source), source.options)
+            if source.paused:
+                raise Unavailable(f"the source {source.name} is paused by the operator", retry_after=_PAUSED_SECONDS)
+            if verified.answer is not None:
+                self._log.note(source.name, 200, event="handshake", size=len(received.body), peer=peer)
+                return Outcome(200 if verified.answer else 204, body=verified.answer)
+            async with asyncio.timeout(scheme.seconds):
+                return await self._store(source, received, verified, peer)
+        except TimeoutError:
+            error: Exception = Unavailable(
+                f"the event could not be stored within {scheme.seconds:g} s; it may be all the same, and is stored once"
+            )
+            self._refused(source, 503, error, received, peer)
+            raise error from None
+        except Refused as error:
+            self._refused(source, 401, error, received, peer)
+            raise
+        except Unavailable as error:
+            self._refused(source, 503, error, received, peer)
+            raise
+        except InvalidInput as error:
+            self._refused(source, 422, error, received, peer)
+            raise
+
+    def _refused(self, source: StoredSource, status: int, error: Exception, received: Received, peer: str) -> None:
+        self._log.note(source.name, status, reason=str(error), size=len(received.body), peer=peer)
+
+    async def _store(self, source: StoredSource, received: Received, verified: Verified, peer: str) -> Outcome:
+        outcomes = [
+            await self._store_one(source, one, len(received.body), peer)
+            for one in _deliveries(source, received, verified)
+        ]
+        return next((one for one in outcomes if one.status == 202), outcomes[0])
+
+    async def _store_one(self, source: StoredSource, one: _Delivery, size: int, peer: str) -> Outcome:
+        now = self._clock()
+        event, document, keys = one.event, one.document, _keys(one.verified, now)
+        known = await self._database.write(
+            lambda db: rows.begin(db, source.name, keys, event.id, event.subject, now, MOST_KNOWN)
+        )
+        delivery = one.verified.delivery
+        if known.stored:
+            facts = {"event": known.subject, "delivery": delivery, "peer": peer}
+            self._log.note(source.name, 200, reason="a repetition", delivery_known=True, size=size, **facts)
+            return Outcome(200, Accepted(id=known.event_id, subject=known.subject, duplicate=True))
+        if known.event_id != event.id:  # the same delivery as one that was cut off: it keeps the id that it had
+            event, document = _with_id(document, known.event_id, known.subject)
+        origin = of_source(source.name)
+        outcome = await self._ingest.ingest([document], known.first_at, lambda subject: origin)
+        if outcome.rejected:
+            raise outcome.rejected[0][1]
+        # What the operator's filter keeps out is not wanted: the provider need not send it again.
+        await self._database.write(lambda db: rows.note_stored(db, source.name, known.event_id))
+        reason = "the operator's filter keeps it out" if outcome.filtered else ""
+        self._log.note(source.name, 202, reason=reason, event=event.subject, delivery=delivery, size=size, peer=peer)
+        return Outcome(202, Accepted(id=event.id, subject=event.subject))
+
+
+@dataclass(frozen=True)
+class _Delivery:
+    """One event of a request."""
+
+    event: envelope.Event
+    document: bytes
+    verified: Verified
+
+
+def _keys(verified: Verified, now: float) -> list[tuple[str, float]]:
+    """By what a repetition is known, each with until when. A delivery's id may be forged where it is not signed; what
+    was signed may not.
+    """
+    keys = []
+    if verified.delivery:
+        digest = hashlib.sha256(verified.delivery.encode("utf-8", "surrogatepass")).hexdigest()
+        keys.append((f"d:{digest[:40]}", now + KEEP_SECONDS))
+    if verified.signed:
+        keys.append((f"s:{verified.signed.hex()[:40]}", min(verified.until, now + KEEP_SECONDS)))
+    return keys or [(f"d:{uuid7(int(now * 1000))}", now + 1)]
+
+
+def _deliveries(source: StoredSource, received: Received, verified: Verified) -> list[_Delivery]:
+    """The events of a request: one, or for a batch of CloudEvents several. Raises InvalidInput."""
+    if source.type == "cloudevents":
+        return [_cloud_event(source, one, verified) for one in _cloud_events(received)]
+    now = int(received.now * 1000)
+    seen = verified.signed.hex()[:32]
+    if not verified.delivery and verified.until != float("inf"):
+        seen += f"-{now}"  # later the same again is another event
+    made = {
+        "specversion": "1.0",
+        "id": _id(source, verified.delivery or seen or uuid7(now)),
+        "source": f"webhook/{source.name}",
+        "type": f"webhook.{source.type}.{verified.event}".rstrip(".")[:200],
+        "time": envelope.format_time(now),
+        "subject": subject_of(source.subject, verified.event),
+    }
+    document = json_text.well_formed(msgspec.json.encode({**made, **_data(received)}))
+    return [_Delivery(*envelope.read(document), verified)]
+
+
+def _cloud_events(received: Received) -> list[bytes]:
+    """The CloudEvents documents of a request, in each of the HTTP binding's content modes."""
+    headers = dict(received.headers)
+    kind = content.media_type(headers.get("content-type", ""))
+    if kind == modes.BATCH:
+        try:
+            found = _batch.decode(content.without_mark(received.body))
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            raise InvalidEvent("the request is no batch of CloudEvents") from None
+        if not 0 < len(found) <= _MOST_EVENTS:
+            raise InvalidEvent(f"a batch has from 1 to {_MOST_EVENTS} events, not {len(found)}")
+        return [json_text.well_formed(bytes(one)) for one in found]
+    modes.check_format(kind)
+    if modes.is_binary(headers):
+        made: dict[str, Any] = {"time": envelope.format_time(int(received.now * 1000))}
+        return [modes.binary(headers, received.body, f"{PREFIX}custom.x", made)]
+    return [json_text.well_formed(content.without_mark(received.body))]
+
+
+def _cloud_event(source: StoredSource, whole: bytes, verified: Verified) -> _Delivery:
+    """A CloudEvent keeps its source, type and data; its subject is the source's, whatever it says."""
+    fields = modes.fields_of(whole)
+    if fields is None or not modes.is_event(fields):
+        raise InvalidEvent("the request holds no CloudEvent")
+    read, document = envelope.read(modes.with_subject(whole, fields, f"{source.subject}.x"))
+    delivery = f"{read.source} {read.id}"
+    fields = modes.fields_of(document) or {}
+    fields["id"] = msgspec.Raw(msgspec.json.encode(_id(source, f"{read.id}-{_short(delivery)}")))
+    fields["subject"] = msgspec.Raw(msgspec.json.encode(subject_of(source.subject, read.type)))
+    event, document = envelope.read(msgspec.json.encode(fields))
+    return _Delivery(event, document, replace(verified, event=read.type, delivery=delivery))
+
+
+def _with_id(document: bytes, number: str, subject: str) -> tuple[envelope.Event, bytes]:
+    fields = modes.fields_of(document) or {}
+    fields["id"] = msgspec.Raw(msgspec.json.encode(number))
+    fields["subject"] = msgspec.Raw(msgspec.json.encode(subject))
+    return envelope.read(msgspec.json.encode(fields))
+
+
+def _id(source: StoredSource, delivery: str) -> str:
+    """The document's id: what the provider calls the delivery, behind the source's name."""
+    text = delivery.encode("utf-8", "replace").decode()
+    if len(text) > _LONGEST_ID or not text.isprintable():
+        text = _short(delivery)
+    return f"{source.name}:{text}"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _data(received: Received) -> dict[str, Any]:
+    """The body as data: JSON, a form as an object, text, or octets."""
+    if received.kind != FORM:
+        return content.data_of(received.body, received.headers.get("content-type", ""))
+    found: dict[str, Any] = {}
+    for name, value in received.form:
+        found[name] = [*_list(found[name]), value] if name in found else value
+    if found.keys() == {"payload"} and isinstance(found["payload"], str):  # GitHub's and Slack's JSON in a form
+        inner = found["payload"].encode()
+        if modes.fields_of(inner) is not None:
+            json_text.check(inner)
+            return {"data": msgspec.Raw(inner)}
+    return {"data": found}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

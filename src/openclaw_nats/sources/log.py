@@ -1,0 +1,77 @@
+"""What came to the door, for the operator: counts, and the last requests without their bodies."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from openclaw_nats.contract.sources import SourceLog
+from openclaw_nats.events.envelope import format_seconds
+
+KEPT = 50
+_LONGEST = 200
+
+
+@dataclass
+class Tally:
+    """Of one source."""
+
+    accepted: int = 0
+    repeated: int = 0
+    refused: Counter[int] = field(default_factory=Counter)
+    last: str = ""
+    requests: deque[SourceLog] = field(default_factory=lambda: deque(maxlen=KEPT))
+
+
+class DoorLog:
+    """Kept in memory: it begins anew with the process."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._tallies: dict[str, Tally] = {}
+        self.strangers = 0
+
+    def of(self, name: str) -> Tally:
+        """What came to a source."""
+        return self._tallies.setdefault(name, Tally())
+
+    def forget(self, name: str) -> None:
+        """The source is gone."""
+        self._tallies.pop(name, None)
+
+    def note(
+        self,
+        name: str,
+        status: int,
+        *,
+        reason: str = "",
+        event: str = "",
+        delivery: str = "",
+        size: int = 0,
+        peer: str = "",
+        delivery_known: bool = False,
+    ) -> None:
+        """One more request."""
+        tally = self.of(name)
+        if status == 202:
+            tally.accepted += 1
+        elif status == 200 and delivery_known:
+            tally.repeated += 1
+        elif status < 300:
+            pass  # a question of the provider's own
+        else:
+            tally.refused[status] += 1
+        tally.last = format_seconds(self._clock())
+        tally.requests.appendleft(
+            SourceLog(
+                at=tally.last,
+                status=status,
+                reason=reason[:_LONGEST],
+                event=event[:_LONGEST],
+                delivery=delivery[:_LONGEST],
+                bytes=size,
+                peer=peer,
+            )
+        )

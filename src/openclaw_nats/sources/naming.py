@@ -1,0 +1,18 @@
+"""What an event of a source is called: the provider's name for it as tokens of a subject."""
+
+from __future__ import annotations
+
+import re
+
+from openclaw_nats.events.subjects import MAX_BYTES, token_from_name
+
+WITHOUT_NAME = "received"
+_MOST_TOKENS = 6
+_PARTS = re.compile(r"[./:\s]+")
+
+
+def subject_of(base: str, event: str) -> str:
+    """The subject of an event: `agent.events.webhook.gh` and `issues.opened`, say."""
+    tokens = [token_from_name(part) for part in _PARTS.split(event.strip()) if part][:_MOST_TOKENS]
+    subject = ".".join([base, *(tokens or [WITHOUT_NAME])])
+    return subject if len(subject.encode()) <= MAX_BYTES else subject[:MAX_BYTES].rstrip(".")

@@ -1,0 +1,33 @@
+"""GitLab (docs.gitlab.com, "Webhooks"): a plain token in X-Gitlab-Token. Its signed form is `standard`."""
+
+from __future__ import annotations
+
+from openclaw_nats.contract.sources import SourceOptions
+from openclaw_nats.sources.schemes.scheme import Received, Refused, Scheme, Verified, any_of
+
+
+def verify(received: Received, secrets: list[str], options: SourceOptions) -> Verified:
+    """See Scheme."""
+    if not any_of([received.header("X-Gitlab-Token")], secrets):
+        raise Refused("the token is not right")
+    name = received.headers.get("x-gitlab-event", "").lower().removesuffix(" hook").replace(" ", "_")
+    action = received.text("object_attributes", "action")
+    event = f"{name}.{action}" if name and action else name
+    return Verified(event, received.headers.get("x-gitlab-event-uuid", ""))
+
+
+def sign(body: bytes, secret: str, options: SourceOptions, now: float, delivery: str) -> dict[str, str]:
+    """See Scheme."""
+    return {"x-gitlab-token": secret, "x-gitlab-event-uuid": delivery}
+
+
+SCHEME = Scheme(
+    "gitlab",
+    verify,
+    sign,
+    "In the project: Settings, Webhooks, Add new webhook. URL: the address. Secret token: the secret.",
+    makes_secret=True,
+    seconds=10.0,
+    sample=b'{"object_kind": "issue", "object_attributes": {"action": "open", "iid": 1, "title": "A sample"}}',
+    sample_headers={"x-gitlab-event": "Issue Hook"},
+)

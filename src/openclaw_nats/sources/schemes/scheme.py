@@ -1,0 +1,168 @@
+"""What every scheme takes and gives."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl
+
+from openclaw_nats.contract.sources import GenericOptions, SourceOptions
+
+TOLERANCE_SECONDS = 300.0
+FORM = "application/x-www-form-urlencoded"
+_MAX_FIELDS = 1000
+
+
+class Refused(Exception):
+    """A request that is not proven to be the provider's; the text is for the operator, never for whoever sent it."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request as it came. `headers` by names in lower case; `url` is the address as the provider knows it, with its
+    query; `now` in seconds since the Unix epoch. Times are only compared with it.
+    """
+
+    headers: Mapping[str, str]
+    body: bytes
+    url: str = ""
+    now: float = 0.0
+
+    def header(self, name: str) -> str:
+        """A header that has to be there, once; raise Refused."""
+        if not (value := self.headers.get(name.lower(), "").strip()):
+            raise Refused(f"the header {name} is missing")
+        return value
+
+    @cached_property
+    def kind(self) -> str:
+        """The media type, in lower case; empty without one."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @cached_property
+    def form(self) -> list[tuple[str, str]]:
+        """The fields of a form, in their order; empty for another content."""
+        if self.kind != FORM:
+            return []
+        try:
+            text = self.body.decode("ascii")
+            return parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
+        except ValueError:
+            raise Refused("the form can't be read") from None
+
+    @cached_property
+    def fields(self) -> dict[str, Any]:
+        """The top level of a JSON object, or a form's fields; empty for another content. Read after it was verified."""
+        body = self.body
+        if self.kind == FORM:
+            form = dict(self.form)
+            if form.keys() != {"payload"}:
+                return form
+            body = form["payload"].encode()  # JSON in a form, as GitHub and Slack send it
+        try:
+            found = json.loads(body)
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def text(self, *path: str) -> str:
+        """A text or number in `fields`, by its path; empty without one."""
+        value: Any = self.fields
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A request that is the provider's.
+
+    `event` is the provider's name for what happened, tokens with dots between. `delivery` is its id for this delivery;
+    empty without one. `signed` is what proves it, of which the same again is a repetition until `until`. With `answer`
+    the request is answered so and is no event.
+    """
+
+    event: str = ""
+    delivery: str = ""
+    signed: bytes = b""
+    until: float = float("inf")
+    answer: bytes | None = None
+
+
+Verify = Callable[[Received, list[str], SourceOptions], Verified]
+Sign = Callable[[bytes, str, SourceOptions, float, str], dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One way of proof. `verify` raises Refused. `sign` makes the headers of a request as the provider would:
+    of a body, with a secret, at a time, under an id.
+
+    `paste` says where the address goes at the provider; `makes_secret` whether the secret is ours to choose;
+    `sample` is a body such as the provider sends, and `sample_headers` come with it.
+    """
+
+    name: str
+    verify: Verify
+    sign: Sign
+    paste: str
+    makes_secret: bool = False
+    needs_url: bool = False
+    seconds: float = 20.0  # in which the provider wants its answer
+    sample: bytes = b'{"hello": "world"}'
+    sample_headers: Mapping[str, str] = field(default_factory=dict)
+    check: Callable[[str], str] = lambda secret: ""  # why a text is no secret of this scheme
+
+
+def hmac_of(algorithm: str, secret: bytes, *parts: bytes) -> bytes:
+    """An HMAC over parts, one behind the other."""
+    made = hmac.new(secret, digestmod=algorithm)
+    for part in parts:
+        made.update(part)
+    return made.digest()
+
+
+def same(given: str | bytes, expected: str | bytes) -> bool:
+    """Whether two texts are the same, in a time that does not tell."""
+    one, other = (
+        text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text for text in (given, expected)
+    )
+    return hmac.compare_digest(one, other)
+
+
+def any_of(given: Iterable[str], expected: Iterable[str | bytes]) -> bool:
+    """Whether one of what was given is one of what is expected; all are compared."""
+    wanted, found = list(expected), False
+    for one in given:
+        for other in wanted:
+            found = same(one, other) or found
+    return found
+
+
+def fresh(received: Received, text: str, tolerance: float = TOLERANCE_SECONDS, *, unit: float = 1.0) -> float:
+    """A time in Unix seconds (times `unit`), as text; raise Refused for one too far from now, or none."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 16):
+        raise Refused("the timestamp is none")
+    at = int(text) * unit
+    if abs(received.now - at) > tolerance:
+        ago = round(received.now - at)
+        raise Refused(f"the timestamp is {abs(ago)} s {'old' if ago > 0 else 'ahead'}; the limit is {tolerance:g} s")
+    return at
+
+
+def digest_of(*parts: bytes) -> bytes:
+    """What a repetition is known by."""
+    made = hashlib.sha256()
+    for part in parts:
+        made.update(len(part).to_bytes(8) + part)
+    return made.digest()
+
+
+def generic_options(options: SourceOptions) -> GenericOptions:
+    """The options of a generic source."""
+    return options.generic or GenericOptions(header="x-signature")
