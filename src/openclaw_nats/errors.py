@@ -150,6 +150,10 @@ class Unavailable(OpenClawNatsError):
         self.retry_after = retry_after
 
 
+class MessageRefused(Unavailable):
+    """JetStream answers, and does not take this very message: others may be taken."""
+
+
 class NoAnswer(Unavailable):
     """JetStream is connected, but did not answer in time."""
 

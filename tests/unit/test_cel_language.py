@@ -149,6 +149,9 @@ def test_a_filter_of_a_usual_size_is_taken() -> None:
         {"when": "timestamp(data.t).getHours('Nowhere/Land') > 5"},
         {"when": "size(subject)"},
         {"when": "int(true) == 1"},
+        {"when": "size(data.index > 1) == 1"},
+        {"when": "size(data.n > 1) == 1 // out of bounds"},
+        {"when": "'has no field' != '' && size(data.n > 1) == 1"},
     ],
 )
 def test_a_condition_that_can_never_work_is_refused(more: dict[str, Any]) -> None:
@@ -171,6 +174,13 @@ def test_a_condition_that_can_never_work_is_refused(more: dict[str, Any]) -> Non
         "duration(data.d) > duration('1h')",
         "int(data.n) > 3 && double(data.f) < 2.0 && bool(data.b)",
         "event.id != '' && type(data) == map",
+        r"data.t.matches('^\\d{2}:00 07$')",
+        r"data.room == r'\room 012'",
+        r"data.s == '\\ 00'",
+        'data.s == """a"b 05"""',
+        "data.n == 1 // rule 01",
+        "data.n == 007",
+        "data.n == 123456789012345678",
     ],
 )
 def test_a_condition_that_may_work_is_taken(when: str) -> None:

@@ -189,3 +189,9 @@ def test_a_condition_sees_who_said_an_event_whatever_the_event_says() -> None:
         ("agentid == 'main' && sessionkey == 'agent:main:main'", "gateway", True, True),
     ):
         assert Condition(source).holds(context_of(document, origin, believed=believed)) is expected, source
+
+
+@pytest.mark.parametrize("operator", ["eq", "gt"])
+def test_a_number_that_nothing_can_hold_is_refused(operator: str) -> None:
+    with pytest.raises(InvalidRoute, match="too large"):
+        filter_to_cel({"conditions": [{"field": "a", "op": operator, "value": 10**400}]})

@@ -127,6 +127,9 @@ def test_names_lists_steps_and_sunday_twice() -> None:
     ("expression", "why", "near"),
     [
         ("61 * * * *", "minute '61' is out of range: it goes from 0 to 59", ""),
+        ("0 8 * * MON#1/2", "day of week 'MON#1/2' takes no step", "*/5"),
+        ("0 8 * * 5L/2", "day of week '5L/2' takes no step", "*/5"),
+        ("0 8 L/2 * *", "day of month 'L/2' takes no step", "*/5"),
         ("0 24 * * *", "hours go from 0 to 23", "Midnight is 0"),
         ("0 9 * * MONDAY", "day of week 'MONDAY' is not known", "MON"),
         ("0 9 * FEBR *", "month 'FEBR'", "FEB"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from openclaw_nats.errors import MessageRefused
 from openclaw_nats.events.envelope import Event, encode
 from openclaw_nats.events.lateness import too_late
-from openclaw_nats.ports import Record
+from openclaw_nats.ports import Arm, Record
 from openclaw_nats.schedules.cron_book import CronBook
 from openclaw_nats.schedules.keeper import REFRESH_SECONDS, Keeper
 from tests.support.memory_schedules import MemorySchedules
@@ -216,3 +217,25 @@ async def test_who_has_another_key_arms_nothing_for_a_gateway_that_would_not_bel
     kitchen, _ = world.sidecar("kitchen")
     await kitchen.step()
     assert await world.log.subjects("agent.schedules.armed.cron.>") == [armed]
+
+
+async def test_a_message_that_the_server_refuses_costs_no_other_job() -> None:
+    world = World()
+    keeper, book = world.sidecar()
+    for name in ("aaa", "bad", "zzz"):
+        await book.save({"name": name, "cron": "0 * * * *"})
+    arm = world.log.arm
+
+    async def refuse(arms: Sequence[Arm]) -> list[bool]:
+        if any("bad" in one.subject for one in arms):
+            raise MessageRefused("JetStream refused: invalid per-message TTL (error 10165)")
+        return await arm(arms)
+
+    world.log.arm = refuse  # type: ignore[method-assign]
+    await world.log.purge("agent.schedules.armed.>")
+    keeper, _ = world.sidecar()  # as after a restart
+    await world.pass_(3 * HOUR + MINUTE, keeper)
+    for name in ("aaa", "zzz"):
+        assert [due for due, _ in await world.fired(name)][-2:] == [2 * HOUR, 3 * HOUR], name
+    assert "bad" in keeper.problem
+    assert "TTL" in keeper.problem

@@ -84,3 +84,11 @@ def test_wrong_policies_are_refused(text: object) -> None:
 def test_windows() -> None:
     assert parse_missed("within:2h").window == 7200
     assert math.isinf(parse_missed("run_once").window)
+
+
+@pytest.mark.parametrize(
+    "text", ["within:0s", "within:0.5s", "within:3651d", "within:200000d", "within:" + "9" * 300 + "d"]
+)
+def test_a_window_that_nothing_can_keep_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSchedule):
+        parse_missed(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -197,3 +198,11 @@ def test_the_effective_hook_token(openclaw: OpenClaw, token: str, found: tuple[s
     (tmp_path / ".env").write_text("T=real\n")
     openclaw.config_path.write_text(f"{{hooks: {{enabled: true, token: {token}}}}}")
     assert openclaw.hook_token() == found
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    """A pipe would be read until somebody writes into it."""
+    os.mkfifo(tmp_path / "openclaw.json")
+    os.mkfifo(tmp_path / ".env")
+    with pytest.raises(SetupError, match="is no file"):
+        openclaw_config.read(tmp_path / "openclaw.json", tmp_path, {})

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from openclaw_nats.errors import Poison, Unavailable
+from openclaw_nats.errors import InvalidRoute, Poison, Unavailable
 from openclaw_nats.inbound.render_process import RenderProcesses, TooLong
 from openclaw_nats.inbound.rendering import Renderer, default_text, with_payload
 from openclaw_nats.inbound.route import Route, compile_route, parse
@@ -236,3 +236,32 @@ async def test_half_a_character_of_a_template_is_whole_or_a_reason(renderer: Ren
     except Poison:
         return
     assert "\ufffd" in text
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{ data.l|map('upper') }}", '["A", "B"]'),
+        ("{{ data.l|unique }} {{ data.l|reverse }} {{ data.l|select }}", '["a", "b"] ["b", "a"] ["a", "b"]'),
+        ("{{ data.l|batch(1) }}", '[["a"], ["b"]]'),
+        ("{{ data.d.items() }} {{ data.d.keys() }}", '[["x", {"y": true}]] ["x"]'),
+        ("{{ data.l|map('upper')|tojson }}", '["A", "B"]'),
+        ("{{ data.none|tojson }} {{ [data.none, 1]|tojson }}", "null [null, 1]"),
+        ("{{ events|map(attribute='data.none')|list }}", "[null]"),
+        ("{{ data.d|tojson(indent=2) }}", '{\n  "x": {\n    "y": true\n  }\n}'),
+        ("{{ data.d|string }} {{ data.d.x.y|string }} {{ 7|string }}", '{"x": {"y": true}} true 7'),
+        ("{{ self }}{{ data.l.append }}{{ none }}{{ data.nothing }}", ""),
+        ("{{ (1, 2) }} {{ range(3) }}", "[1, 2] [0, 1, 2]"),
+    ],
+)
+async def test_what_filters_make_is_shown_as_json_and_what_is_missing_as_nothing(
+    renderer: Renderer, template: str, text: str
+) -> None:
+    document = event(1, {"l": ["a", "b"], "d": {"x": {"y": True}}})
+    assert await renderer.render(route(template), [document]) == text
+
+
+@pytest.mark.parametrize("expression", ["+".join(["1"] * 2000), "data" + ".a" * 3000, "data" + "|trim" * 3000])
+def test_an_expression_that_is_too_long_is_refused_in_words(expression: str) -> None:
+    with pytest.raises(InvalidRoute, match="template"):
+        route("{{ " + expression + " }}")

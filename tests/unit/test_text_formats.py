@@ -16,6 +16,7 @@ from openclaw_nats.cli import routes_file
 from openclaw_nats.cli.schedule_output import json_of
 from openclaw_nats.cli.targets import target_of
 from openclaw_nats.errors import SettingsError
+from openclaw_nats.installer import json5_text
 from openclaw_nats.settings import check_value
 from openclaw_nats.text_formats import MAX_PARTS, from_json, from_toml
 
@@ -84,3 +85,34 @@ _VALUES = st.recursive(
 @given(_VALUES)
 def test_what_is_right_is_read_as_it_is(value: object) -> None:
     assert from_json(json.dumps(value)) == value
+
+
+def test_dates_of_toml_are_text_and_a_mark_at_the_beginning_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "routes.toml"
+    path.write_text(
+        '\ufeff[[route]]\nname = "a"\nuntil = 2027-01-01T00:00:00Z\npayload = {d = 1979-05-27, l = [07:32:00]}\n',
+        "utf-8",
+    )
+    (route,) = routes_file.read(path)
+    assert route["until"] == "2027-01-01T00:00:00+00:00"
+    assert route["payload"] == {"d": "1979-05-27", "l": ["07:32:00"]}
+    assert from_json("\ufeff[1]") == from_json(b"\xef\xbb\xbf[1]") == [1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":{"prompt":"' + '{\\"role\\": 1}\\n' * 20_000,
+        "{v:'" + "\\'" * 100_000,
+        "{v:x " + "1" * 200_000,
+        "{v:x " + "1e" * 100_000,
+        "{" + "/*" * 100_000,
+        "{" + "// '\n" * 50_000,
+        '{"' * 100_000,
+    ],
+)
+def test_a_broken_configuration_of_openclaw_is_refused_soon(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(ValueError, match=r"neither|nested"):
+        json5_text.decode(text.encode())
+    assert time.process_time() - began < 2

@@ -29,7 +29,9 @@ def instruction_of(given: dict[str, Any]) -> str | None:
         raise click.UsageError("--instruction and --instruction-file can't be given together.")
     try:
         with click.open_file(str(file), "rb") as stream:
-            found: str = stream.read(4 * MAX_BYTES).decode()
+            content = stream.read(4 * MAX_BYTES + 1)
+            # What is longer is refused for its length, wherever it was cut.
+            found: str = content.decode("utf-8", "strict" if len(content) <= 4 * MAX_BYTES else "ignore")
     except OSError as error:
         raise click.UsageError(f"--instruction-file: {file} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:

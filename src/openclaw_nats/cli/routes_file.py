@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from openclaw_nats.contract.command_line import RouteChange
 from openclaw_nats.errors import SettingsError
-from openclaw_nats.text_formats import from_json, from_toml
+from openclaw_nats.text_formats import from_json, from_toml, without_dates
 from openclaw_nats.url_secrets import MASK, masked
 
 _KINDS: dict[str, Literal["add", "change", "remove"]] = {"+": "add", "~": "change", "-": "remove"}
@@ -59,6 +59,7 @@ def read(path: Path) -> list[dict[str, Any]]:
         found = from_json(text) if text.lstrip().startswith("{") else from_toml(text)
     except ValueError as error:
         raise SettingsError(f"{path} is not valid TOML or JSON: {error}") from None
+    found = without_dates(found)
     routes = found.pop("route", None) or found.pop("routes", [])
     if found or not isinstance(routes, list):
         raise SettingsError(f"{path} may hold [[route]] tables only, not {', '.join(found) or 'route'}")

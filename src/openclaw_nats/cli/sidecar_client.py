@@ -16,7 +16,7 @@ from openclaw_nats import __version__, peer_proof
 from openclaw_nats.cli.flags import in_flags
 from openclaw_nats.cli.local_way import LocalConnection, local_connection
 from openclaw_nats.cli.output import waiting
-from openclaw_nats.errors import OpenClawNatsError, words_for
+from openclaw_nats.errors import InvalidInput, OpenClawNatsError, words_for
 from openclaw_nats.events.json_text import lenient
 from openclaw_nats.gateway import tls
 from openclaw_nats.settings import Settings
@@ -113,7 +113,7 @@ class SidecarClient:
         connection = self._connection(min(timeout or _PROOF_SECONDS, _PROOF_SECONDS))
         headers = {"Accept": "application/json; version=1, */*", "Connection": "close", "User-Agent": _USER_AGENT}
         headers |= more or {}
-        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        data = body if isinstance(body, bytes) or body is None else _encoded(body)
         if body is not None:
             headers.setdefault("Content-Type", "application/x-ndjson" if data is body else "application/json")
         try:
@@ -187,6 +187,14 @@ class SidecarClient:
             return response.read()
         except (OSError, http.client.HTTPException) as error:
             raise SidecarDown(f"the connection to the sidecar broke: {words_for(error)}") from None
+
+
+def _encoded(body: Any) -> bytes:
+    """JSON; raise InvalidInput for numbers that JSON has no word for."""
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except ValueError:
+        raise InvalidInput("JSON has no NaN and no Infinity", hint="Leave them out, or write them as text.") from None
 
 
 def _health(data: bytes) -> Any:

@@ -12,7 +12,7 @@ from openclaw_nats.cli import flags
 from openclaw_nats.cli.event_lines import full_subject
 from openclaw_nats.cli.sidecar_client import SidecarClient
 from openclaw_nats.errors import SettingsError
-from openclaw_nats.text_formats import from_toml
+from openclaw_nats.text_formats import from_toml, without_dates
 
 _FIELDS = ("name", "type", "secret_file", "subject", "paused", "options")
 
@@ -21,7 +21,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     """The [[source]] tables of a file; raise SettingsError with the place. A secret's file is beside it."""
     try:
         with click.open_file(str(path), encoding="utf-8") as file:
-            found = from_toml(str(file.read()))
+            found = without_dates(from_toml(str(file.read())))
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from None
     sources = found.pop("source", [])

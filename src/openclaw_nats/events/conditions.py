@@ -267,7 +267,10 @@ def _path(field: object, where: str) -> tuple[str, str]:
 
 def _literal(value: object, where: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1 << 63:
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            raise InvalidRoute(f"{where}.value can't be used: the number is too large") from None
     if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 53:
         value = int(value)
     if isinstance(value, list):

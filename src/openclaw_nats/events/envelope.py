@@ -217,13 +217,15 @@ def is_traceparent(value: str) -> bool:
 def is_time(value: str) -> bool:
     """Whether `value` is an RFC 3339 date and time with a zone."""
     try:
-        return _RFC_3339.fullmatch(value) is not None and parse_time(value) is not None
+        return parse_time(value) is not None
     except ValueError:
         return False
 
 
 def parse_time(value: str) -> datetime:
-    """Parse an RFC 3339 time; raise ValueError when it has no zone or is not one."""
+    """Parse an RFC 3339 time; raise ValueError when it has no zone or is not one (ISO 8601 has more forms)."""
+    if _RFC_3339.fullmatch(value) is None:
+        raise ValueError("no RFC 3339 time")
     value = value.upper()
     if value[17:19] == "60":  # a leap second (RFC 3339, 5.7): no clock of ours has one
         value = f"{value[:17]}59{value[19:]}"

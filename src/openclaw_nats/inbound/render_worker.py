@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from functools import lru_cache
 
 from jinja2 import ChainableUndefined, Template, Undefined
@@ -22,6 +22,7 @@ from openclaw_nats.events.json_text import whole_text
 from openclaw_nats.sandbox.child import MEMORY_BYTES, serve
 
 CPU_SECONDS = 0.5
+_LISTS = (tuple, set, frozenset, Iterator, KeysView, ValuesView, ItemsView, range)
 
 
 class OutOfTime(Exception):
@@ -33,12 +34,22 @@ class OutOfRoom(Exception):
 
 
 def _show(value: object) -> object:
-    """Objects and lists are shown as JSON; nothing, and a method that is not called, as nothing."""
-    if isinstance(value, (dict, list, bool)):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, Undefined):
+    """Objects, lists and what filters make of them are shown as JSON; nothing, and what is no data, as nothing."""
+    if isinstance(value, (str, Undefined)) or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return value
-    return "" if value is None or callable(value) else value
+    if isinstance(value, _LISTS):
+        value = list(value)
+    return to_json(value) if isinstance(value, (dict, list, bool)) else ""
+
+
+def to_json(value: object, indent: int | None = None) -> str:
+    """The filter `tojson`: a field that is missing is null, as it is in JSON."""
+    lines = None if indent is None else min(8, max(0, int(indent)))
+    return json.dumps(value, ensure_ascii=False, default=_plain, indent=lines)
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, _LISTS) else None
 
 
 class Environment(ImmutableSandboxedEnvironment):
@@ -60,7 +71,8 @@ def make_environment() -> Environment:
     )
     environment.globals.clear()
     environment.globals["range"] = lambda *numbers: range(*numbers)[:10_000]
-    environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+    environment.filters["tojson"] = to_json
+    environment.filters["string"] = lambda value: value if isinstance(value, str) else str(_show(value))
     return environment
 
 

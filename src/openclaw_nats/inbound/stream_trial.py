@@ -44,7 +44,8 @@ class StreamTrial:
         tried, failed = await self._judge_all(route, messages)
         if len(failed) < tried:
             return _told(route, tried, failed) if failed else ""
-        if made is not None and (made.proven or any(proves(reason) for _, reason in failed)):
+        sources = [one.source for one in route.conditions] + ([route.key.source] if route.key else [])
+        if made is not None and (made.proven or any(proves(reason, *sources) for _, reason in failed)):
             reason = made.reason
             text = f"{made.field} fails on every event: {reason}"
             if failed:

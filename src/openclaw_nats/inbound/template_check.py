@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from openclaw_nats.errors import InvalidRoute
+
+if TYPE_CHECKING:
+    from jinja2 import nodes
 
 FILTERS = frozenset(
     "abs attr batch capitalize count d default dictsort e escape first float groupby int items join last "
@@ -23,7 +27,7 @@ def check_template(source: str) -> bool:
 
     Raises InvalidRoute with the line of the mistake when `source` is not a template that may be used.
     """
-    from jinja2 import TemplateError, TemplateSyntaxError, nodes
+    from jinja2 import TemplateError, TemplateSyntaxError
     from jinja2.sandbox import SandboxedEnvironment
 
     environment = SandboxedEnvironment()
@@ -33,6 +37,15 @@ def check_template(source: str) -> bool:
         raise InvalidRoute(f"template: line {error.lineno}: {error.message}") from None
     except (TemplateError, RecursionError, ValueError, OverflowError) as error:
         raise InvalidRoute(f"template: {error}") from None
+    try:
+        return _checked(tree)
+    except RecursionError:
+        raise InvalidRoute("template: an expression in it is too long") from None
+
+
+def _checked(tree: nodes.Template) -> bool:
+    from jinja2 import nodes
+
     for node in tree.find_all((nodes.Import, nodes.FromImport, nodes.Include, nodes.Extends)):
         raise InvalidRoute(f"template: line {node.lineno}: it can't use other templates")
     for kind, what, allowed in ((nodes.Filter, "filter", FILTERS), (nodes.Test, "test", TESTS)):

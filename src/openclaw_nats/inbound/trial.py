@@ -8,13 +8,13 @@ tried as well (stream_trial.py), say more than made ones: one on which it works 
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from openclaw_nats.errors import InvalidRoute, Poison
+from openclaw_nats.events import cel_text
 from openclaw_nats.events.conditions import context_of
 from openclaw_nats.inbound.route import Route
 
@@ -22,7 +22,8 @@ MAX_TRIES = 400
 SECONDS = 0.5  # of processor time, in the event loop: what takes longer proves nothing
 _PATH = re.compile(r"\bdata((?:\.[A-Za-z_]\w*(?!\w*\s*\()|\[\s*'[^']*'\s*\]|\[\s*\"[^\"]*\"\s*\])+)")
 _STEP = re.compile(r"\.([A-Za-z_]\w*)|\[\s*['\"]([^'\"]*)['\"]\s*\]")
-_LITERAL = re.compile(r"'([^'\\]*)'|\"([^\"\\]*)\"|\b(\d+(?:\.\d+)?)\b")
+_NUMBER = re.compile(r"\b\d{1,18}(?:\.\d{1,18})?\b")
+_QUOTED = re.compile(r"""[bBrR]*(\"{3}|'{3}|"|')([\s\S]*)\1""")
 _SCALARS: tuple[object, ...] = ("text", "true", "7", "2026-11-26T05:00:00Z", "90s", 7, -1, 2.5, True, False, None)
 HINT = "docs/conditions.md lists what there is."
 _INCONCLUSIVE = ("has no field", "index", "out of bounds")
@@ -59,7 +60,7 @@ def failure_on_made(route: Route) -> Failure | None:
                 break
             except Poison as error:
                 reasons.append(str(error))
-                if not proves(reasons[-1]) or time.thread_time() - began > SECONDS:
+                if not proves(reasons[-1], source) or time.thread_time() - began > SECONDS:
                     found = found or Failure(field, reasons[-1], proven=False)
                     break
         else:
@@ -67,9 +68,13 @@ def failure_on_made(route: Route) -> Failure | None:
     return found
 
 
-def proves(reason: str) -> bool:
-    """Whether a failure for this reason says something about other events: not when this one only lacked a field."""
-    return not any(words in reason for words in _INCONCLUSIVE)
+def proves(reason: str, *sources: str) -> bool:
+    """Whether a failure of an expression says something about other events: not when this one only lacked a field.
+
+    The reason begins with the expression, one of `sources`, whose own words say nothing.
+    """
+    said = next((reason.removeprefix(repr(one)) for one in sources if reason.startswith(repr(one))), reason)
+    return not any(words in said for words in _INCONCLUSIVE)
 
 
 def _document(route: Route, data: object) -> dict[str, object]:
@@ -84,7 +89,9 @@ def _made(source: str) -> Iterator[object]:
     """Values of `data`."""
     paths = [tuple(one or other for one, other in _STEP.findall(found)) for found in _PATH.findall(source)]
     paths = [path for path in dict.fromkeys(paths) if not any(other[: len(path)] == path != other for other in paths)]
-    literals = [json.loads(number) if number else text or other for text, other, number in _LITERAL.findall(source)]
+    texts = [found[2] for one in cel_text.strings(source, 0, len(source)) if (found := _QUOTED.fullmatch(one))]
+    numbers = [float(one) if "." in one else int(one) for one in _NUMBER.findall(cel_text.blanked(source))]
+    literals: list[object] = [*texts, *numbers]
     scalars = list(dict.fromkeys(map(_hashable, [*literals, *_SCALARS])))
     names = set(re.findall(r"\.([A-Za-z_]\w*)", source))
     values: list[object] = []

@@ -21,6 +21,8 @@ def parse_dotenv(text: str) -> dict[str, str]:
 def read_dotenv(path: Path) -> dict[str, str]:
     """The variables of the file; none when it can't be read."""
     try:
+        if not path.is_file():  # reading from a pipe would wait for its writer
+            return {}
         return parse_dotenv(path.read_bytes().decode("utf-8", "replace"))
     except OSError:
         return {}

@@ -13,8 +13,10 @@ from typing import Any
 import pyjson5
 
 _PIECES = re.compile(
-    r"""(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<comment>//[^\n]*|/\*.*?\*/)"""
-    r"""|(?P<number>(?<![\w$])(?:\d+\.?\d*|\.\d+)[eE]\+?\d+)""",
+    # Each piece is read once, also where its end is missing: nothing is tried again from the middle of it.
+    r"""(?P<text>"(?:[^"\\]++|\\.)*+(?:"|\Z)|'(?:[^'\\]++|\\.)*+(?:'|\Z))"""
+    r"""|(?P<comment>//[^\n]*+|/\*(?:[^*]++|\*(?!/))*+(?:\*/|\Z))"""
+    r"""|(?P<number>(?<![\w$])(?:\d++(?:\.\d*+)?+|\.\d++)[eE]\+?\d++)""",
     re.DOTALL,
 )
 _ESCAPES = re.compile(

@@ -78,6 +78,8 @@ class _Reader:
         try:
             if seen and seen[2] > limit:
                 raise SetupError(f"{path} is larger than {limit >> 20} MiB")
+            if seen and not path.is_file():
+                raise SetupError(f"{path} is no file")
             return json5_text.decode(path.read_bytes())
         except FileNotFoundError:
             return None

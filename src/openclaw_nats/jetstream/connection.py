@@ -27,7 +27,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nkeys import NkeysError
 
-from openclaw_nats.errors import NoAnswer, NotFound, StreamConflict, Unavailable, words_for
+from openclaw_nats.errors import MessageRefused, NoAnswer, NotFound, StreamConflict, Unavailable, words_for
 from openclaw_nats.events.seals import Seals
 from openclaw_nats.jetstream.client import SturdyClient
 from openclaw_nats.jetstream.payload_limit import PayloadLimit
@@ -38,6 +38,7 @@ from openclaw_nats.settings import NATS_NKEY, Settings
 log = structlog.get_logger(__name__)
 
 REQUEST_TIMEOUT = 5.0
+_BAD_REQUEST = 400  # it is about what was sent, not about how the server is
 _RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -487,5 +488,5 @@ def checked(answer: dict[str, Any]) -> dict[str, Any]:
     if "error" in answer:
         error = answer["error"]
         text = f"JetStream refused: {error.get('description')} (error {error.get('err_code')})"
-        raise Unavailable(text, retry_after=5)
+        raise (MessageRefused if error.get("code") == _BAD_REQUEST else Unavailable)(text, retry_after=5)
     return answer

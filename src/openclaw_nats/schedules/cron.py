@@ -181,6 +181,8 @@ def _check_part(expression: str, field: str, low: int, high: int, names: tuple[s
     body, slash, step = part.partition("/")
     if slash and (not step.isascii() or not step.isdigit() or not 0 < int(step) <= high):
         raise wrong(f"has no step from 1 to {high} after the /", "A step is a number, as in `*/5`.")
+    if slash and (body in ("L", "LW") or "#" in body or re.fullmatch(r"[0-7]L", body)):
+        raise wrong("takes no step", "A step stands behind * or a range, as in `*/5`.")
     if field == "day of month" and body in ("L", "LW"):
         return
     if field == "day of week" and (found := re.fullmatch(r"(\w+)#([1-5])|([0-7])L", body)):

@@ -23,6 +23,7 @@ from openclaw_nats.schedules.policy import MissedPolicy, parse_missed
 from openclaw_nats.schedules.waking import check_wish
 from openclaw_nats.settings import parse_duration
 
+_LARGEST_MS = 1e15
 MAX_PAYLOAD = 256 * 1024
 MAX_DELAY = 100 * 366 * 86400.0
 _LONGEST_DELAY = 100  # characters
@@ -184,7 +185,7 @@ def moment_of(document: TimerDocument, now: float) -> float:
         if at < now - 1:
             late = describe_duration(now - at)
             raise InvalidSchedule(
-                f"at is {late} ago: it would never come", hint='Use "delay" to count from now.', field="at"
+                f"at is {late} ago: it would never come", hint="A delay such as 5m counts from now.", field="at"
             )
     else:
         at = now + (_milliseconds(document.delay_ms) if document.delay is None else _delay(document.delay))
@@ -265,7 +266,7 @@ def _delay(value: object) -> float:
     text = value.strip() if isinstance(value, str) else value
     if isinstance(text, str) and len(text) <= _LONGEST_DELAY and _DURATIONS.fullmatch(text):
         return sum(parse_duration(part) for part in re.findall(r"[\d.]+(?:ms|s|m|h|d)", text))
-    near = f'Use "{value}s" or "{value}m", or delayMs.' if re.fullmatch(r"\d+", str(value)) else ""
+    near = f'Use "{value}s" or "{value}m".' if re.fullmatch(r"\d+", str(value)) else ""
     raise InvalidSchedule(
         f"delay must be a duration such as 30s, 5m, 2h or 7d, not {str(value)[:40]!r}",
         hint=near or 'Use "5m".',
@@ -274,9 +275,11 @@ def _delay(value: object) -> float:
 
 
 def _milliseconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    # Of a whole number of any size Python asks no question but how large it is.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST_MS:
         raise InvalidSchedule(
-            f"delayMs must be a number of milliseconds, 0 or more, not {str(value)[:40]!r}", field="delayMs"
+            f"delayMs must be a number of milliseconds, 0 or more and at most 1e15, not {str(value)[:40]!r}",
+            field="delayMs",
         )
     return value / 1000
 

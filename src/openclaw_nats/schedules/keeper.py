@@ -20,7 +20,7 @@ import structlog
 
 from openclaw_nats.backoff import wait_after
 from openclaw_nats.clock_steps import ClockSteps
-from openclaw_nats.errors import Conflict, InvalidInput, InvalidSchedule, Unavailable, Unsupported
+from openclaw_nats.errors import Conflict, InvalidInput, InvalidSchedule, MessageRefused, Unavailable, Unsupported
 from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.lateness import too_late
@@ -172,9 +172,13 @@ class Keeper:
                 async with self._lock:
                     await self._settle(key)
                 self._unusable.pop(key, None)
-            except (Unavailable, Unsupported):
-                heapq.heappush(self._queue, (at, key))
-                raise
+            except (Unavailable, Unsupported) as error:
+                if not isinstance(error, MessageRefused):
+                    heapq.heappush(self._queue, (at, key))
+                    raise
+                self._unusable[key] = str(error)
+                log.error("cron.unusable", job=key, error=str(error))
+                self._check_at(key, self._clock() + _UNUSABLE_SECONDS)
             except Exception as error:  # one job that can't be kept armed does not cost the others
                 self._unusable[key] = str(error)
                 log.error("cron.unusable", job=key, error=str(error), exc_info=not isinstance(error, InvalidInput))

@@ -9,6 +9,8 @@ from openclaw_nats.errors import InvalidSchedule
 from openclaw_nats.settings import parse_duration
 
 SKIP_SECONDS = 60.0
+SHORTEST_WINDOW = 1.0  # nats-server fires within a quarter of a second
+LONGEST_WINDOW = 3650 * 86400.0  # far below what a message's TTL can hold
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,11 @@ def parse_missed(value: object) -> MissedPolicy:
     text = str(value)
     if text.startswith("within:"):
         try:
-            return MissedPolicy(text, parse_duration(text.removeprefix("within:")))
+            window = parse_duration(text.removeprefix("within:"))
         except ValueError as error:
             raise InvalidSchedule(f"missed {text[:40]!r}: after within: comes {error}", hint="Use within:2h.") from None
+        if not SHORTEST_WINDOW <= window <= LONGEST_WINDOW:
+            hint = "Without a limit it is run_once; a run that may not be late at all is skip."
+            raise InvalidSchedule(f"missed {text[:40]!r}: after within: comes 1s to 3650d", hint=hint)
+        return MissedPolicy(text, window)
     raise InvalidSchedule(f"missed must be skip, run_once or within:<duration>, not {text[:40]!r}")
