@@ -19,8 +19,10 @@ import pytest
 from openclaw_nats.contract.sources import GenericOptions, SourceOptions
 from openclaw_nats.sources.schemes.catalog import SCHEMES
 from openclaw_nats.sources.schemes.scheme import FORM
+from tests.support.installation import Installation
 from tests.support.processes import NatsServer, Sidecar, wait_until
 
+ROOT = Path(__file__).parent.parent.parent
 SIGNING = [kind for kind in SCHEMES if kind != "discord"]  # whose key pair test_source_schemes.py has
 GENERIC = {"header": "X-Sig", "signed": "{ts}.{body}", "timestampHeader": "X-Time", "idHeader": "X-Id"}
 URL = "https://bus.example.org/hook"
@@ -382,3 +384,43 @@ def test_each_delivery_is_stored_once_whatever_is_killed(tmp_path: Path) -> None
         done.set()
         one.close()
         nats.close()
+
+
+def test_the_commands_of_the_how_to(house: Installation, tmp_path: Path) -> None:
+    """As docs/how-to/webhook.md says it, with what it shows."""
+    page = (ROOT / "docs" / "how-to" / "webhook.md").read_text()
+    for kind in house.run("sources", "types")["types"]:
+        assert f"`{kind['type']}`" in page
+    made = house.run("sources", "add", "gh", "--type", "github", "--with", "issue-triage", "--wake", "main")
+    assert made["route"]["pattern"] == "agent.events.webhook.gh.issues.opened"
+    assert made["route"]["guard"] == "ask"
+    house.run("pause")
+    done = house.run("sources", "test", "gh")
+    assert (done["status"], done["subject"], done["routes"]) == (202, made["route"]["pattern"], ["gh-issue-triage"])
+    (waiting,) = wait_until(lambda: house.run("pending")["deliveries"], 20, "the delivery")
+    assert house.run("pending", "show", str(waiting["id"]))["origin"] == "source:gh"
+    assert house.run("sources", "show", "gh")["requests"][0]["status"] == 202
+    assert "--secret-file" in house.run("sources", "add", "pay", "--type", "stripe", code=2)["error"]
+    (tmp_path / "stripe.secret").write_text("a-secret-of-stripe\n")
+    house.run("sources", "add", "pay", "--type", "stripe", "--secret-file", str(tmp_path / "stripe.secret"))
+    signature = page.partition("--signature '")[2].partition("'")[0]
+    assert house.run("sources", "add", "shop", "--type", "generic", "--signature", signature)["secret"]
+    assert house.run("sources", "test", "shop")["status"] == 202
+    kept = tmp_path / "kept.secret"
+    assert house.run("sources", "rotate", "gh", "--address", "--secret-to", str(kept))["secret"] == ""
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert house.run("sources", "pause", "gh")["paused"] is True
+    assert "paused" in house.run("sources", "test", "gh", code=3)["error"]
+    house.run("sources", "resume", "gh")
+    (tmp_path / "github.secret").write_text("g1thub-secret")
+    file = tmp_path / "sources.toml"
+    file.write_text(page.partition("```toml\n")[2].partition("```")[0] + 'subject = "custom.hub"\n')
+    first = house.run("sources", "apply", "-f", str(file), "--dry-run")
+    assert first == {"applied": False, "changes": [{"change": "change", "source": "gh", "detail": "subject"}]}
+    assert house.run("sources", "apply", "-f", str(file))["applied"] is True
+    assert house.run("sources", "apply", "-f", str(file))["changes"] == []
+    assert house.run("sources", "test", "gh")["subject"] == "agent.events.custom.hub.issues.opened"
+    assert "pay" in house.run("sources", "show", "paya", code=2)["hint"]
+    assert "Did you mean github?" in house.run("sources", "add", "x", "--type", "gihub", code=2)["hint"]
+    assert house.run("sources", "remove", "gh") == {"removed": "gh"}
+    assert [one["name"] for one in house.run("sources")["sources"]] == ["pay", "shop"]

@@ -192,7 +192,7 @@ def pause_command(as_json: bool, name: str) -> None:
     """Answer 503 to the source NAME: its provider tries again later."""
     tell(
         _changed(name, paused=True),
-        f"source {name} is paused: its provider is told to try again later",
+        f"source {name} is paused: its provider is asked to try again later",
         as_json=as_json,
     )
 
