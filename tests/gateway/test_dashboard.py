@@ -6,11 +6,15 @@ import http.client
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from openclaw_nats.contract.sources import SourceOptions
+from openclaw_nats.sources.schemes.catalog import SCHEMES
 from tests.gateway.world import World
 from tests.integration.test_dashboard import every_operation
 from tests.support.browser import Visitor
@@ -54,6 +58,42 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield one
     finally:
         one.close()
+
+
+def test_webhooks_come_through_the_gateways_port_and_wake_its_agent(world: Gateway) -> None:
+    """As a provider sends them to a Gateway that is public already; nobody else gets in there."""
+    secret = "a-secret-of-the-test"
+    status, source = world.call("POST", "/api/sources", {"name": "hub", "type": "github", "secret": secret})
+    assert status == 201, source
+    subject = "agent.events.webhook.hub.issues.opened"
+    world.route("hub", subject, "main", instruction="Say what the issue is about.")
+    scheme = SCHEMES["github"]
+    body = scheme.sample + b" " * 100_000
+    proof = scheme.sign(body, secret, SourceOptions(), time.time(), "delivery-1")
+    headers = {"content-type": "application/json", **scheme.sample_headers, **proof}
+
+    def send(path: str = source["gatewayPath"], body: bytes = body) -> int:
+        link = http.client.HTTPConnection(urlsplit(world.gateway.url).netloc, timeout=60)
+        try:
+            link.request("POST", path, body, headers)
+            answer = link.getresponse()
+            answer.read()
+            return answer.status
+        finally:
+            link.close()
+
+    assert send(body=body + b" ") == 401
+    assert send(path="/nats-dashboard/in/hub/wrong") == 401
+    assert send(path="/nats-dashboard/in/../api/routes") in (401, 404)
+    assert send() == 202
+    assert send() == 200
+    receipts = wait_until(lambda: world.sidecar.get("/api/receipts?route=hub")[1]["receipts"], 90, "the turn")
+    assert [one["outcome"] for one in receipts] == ["ok"]
+    prompts = [text for text in world.prompts() if "A sample of openclaw-nats" in text]
+    assert len(prompts) == 1
+    before, _, after = prompts[0].rpartition("A sample of openclaw-nats")
+    assert "Say what the issue is about." in after
+    assert "Say what the issue is about." not in before
 
 
 @pytest.fixture
