@@ -467,6 +467,60 @@ def test_at_nats_what_cannot_be_stored_is_answered_with_why(
     assert installed.sidecar.get("/api/routes")[0] == 200
 
 
+@pytest.mark.parametrize("empty", ["", "   "])
+def test_at_nats_an_empty_id_is_none_and_half_a_character_is_made_whole(installed: Installation, empty: str) -> None:
+    name = f"blank{len(empty)}"
+    seed = made(installed, name, "--publish", f"custom.{name}")
+
+    async def ask(client: Client) -> list[Any]:
+        where, answers = f"key.{name}.agent.events.custom.{name}", []
+        for body in (b'{"n": 1}', b'{"n": 2}', b'{"t": "\\ud800"}'):
+            answers.append(
+                json.loads((await client.request(where, body, timeout=20, headers={"Nats-Msg-Id": empty})).data)
+            )
+        return answers
+
+    answers = at_nats(installed, seed, name, ask)
+    assert not [one for one in answers if "error" in one or one.get("duplicate")]
+    found = stored(installed, f"agent.events.custom.{name}")
+    assert [one["event"]["data"] for one in found] == [{"n": 1}, {"n": 2}, {"t": "\ufffd"}]
+    assert len({one["event"]["id"] for one in found}) == 3
+
+
+def test_a_key_that_floods_nats_holds_up_nobody_else(installed: Installation) -> None:
+    seed = made(installed, "flood", "--publish", "custom.flood")
+    restarts = json.loads((installed.home / "run" / "up.json").read_text())["children"]["nats-server"]["restarts"]
+    slowest = [0.0]
+
+    async def ask(client: Client) -> None:
+        until = time.monotonic() + 8
+        large, ended = b'"' + b"x" * 900_000 + b'"', threading.Event()
+
+        def others() -> None:
+            while not ended.is_set():
+                began = time.monotonic()
+                assert installed.sidecar.publish("agent.events.custom.other", {"n": 1})[0] == 200
+                slowest[0] = max(slowest[0], time.monotonic() - began)
+
+        watching = asyncio.create_task(asyncio.to_thread(others))
+        try:
+            while time.monotonic() < until:
+                for _ in range(500):
+                    await client.publish("key.flood.agent.events.custom.flood", b"{}", reply="_INBOX.flood.x")
+                await client.publish("key.flood.agent.events.custom.flood", large)
+                await asyncio.sleep(0)
+        finally:
+            ended.set()
+            await watching
+
+    at_nats(installed, seed, "flood", ask)
+    assert slowest[0] < 8, slowest
+    state = json.loads((installed.home / "run" / "up.json").read_text())["children"]["nats-server"]
+    assert state["restarts"] == restarts  # nobody has taken JetStream for stalled
+    wait_until(lambda: publish(installed, seed, "agent.events.custom.flood")[0] == 200, 30, "the key itself")
+    installed.run("keys", "revoke", "flood")
+
+
 def test_at_nats_many_at_once_are_each_stored_once_or_answered(installed: Installation) -> None:
     seed = made(installed, "many", "--publish", "custom.many")
     where = "key.many.agent.events.custom.many"
@@ -545,6 +599,32 @@ def test_what_reads_on_and_on_keeps_no_command_out(installed: Installation) -> N
             link.close()
         installed.run("keys", "revoke", "greedy")
         installed.run("config", "set", "sidecar.max_connections", "512")
+
+
+def test_a_key_reads_over_so_many_connections_and_no_more(installed: Installation) -> None:
+    key = made(installed, "reader", "--read", "custom.reader")
+    links = [http.client.HTTPConnection("127.0.0.1", installed.ports["sidecar"], timeout=20) for _ in range(12)]
+
+    def ask(link: http.client.HTTPConnection) -> int:
+        link.request("GET", "/api/events?follow=true", headers={"Authorization": f"Bearer {key}"})
+        return link.getresponse().status
+
+    try:
+        answers = [ask(link) for link in links]
+        assert answers == [200] * 8 + [503] * 4
+        for link in links[:8]:
+            link.close()
+        again = http.client.HTTPConnection("127.0.0.1", installed.ports["sidecar"], timeout=20)
+        links.append(again)
+
+        def room() -> bool:
+            again.close()
+            return ask(again) == 200
+
+        wait_until(room, 60, "the readers that are gone to be noticed")
+    finally:
+        for link in links:
+            link.close()
 
 
 def test_at_nats_it_ends_at_once_too(installed: Installation) -> None:

@@ -131,3 +131,23 @@ def test_looking_at_text_takes_time_that_grows_with_its_length_only(unit: bytes)
 
     seconds(1 << 16)
     assert seconds(1 << 20) < 16 * max(seconds(1 << 18), 0.002)  # 4 times the text: 16 times would be its square
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (b"[]", []),
+        (b" [ 1 , 2 ] ", [b"1", b"2"]),
+        (b'[{"a": [1, {"b": 2}]}, "x,]}", [[]]]', [b'{"a": [1, {"b": 2}]}', b'"x,]}"', b"[[]]"]),
+        (b'["\\"]", 1]', [b'"\\"]"', b"1"]),
+        (b"[" + b"[" * 9000 + b"]" * 9000 + b", 1]", [b"[" * 9000 + b"]" * 9000, b"1"]),
+    ],
+)
+def test_the_items_of_an_array_are_found_however_deep_they_are(array: bytes, expected: list[bytes]) -> None:
+    assert json_text.items(array) == expected
+
+
+@pytest.mark.parametrize("broken", [b"", b"[", b"]", b"{}", b"[1,,2]", b"[1,]", b"[1]]", b"[[1]", b"[1] 2", b'["a]'])
+def test_what_is_no_array_has_no_items(broken: bytes) -> None:
+    with pytest.raises(ValueError, match="no array"):
+        json_text.items(broken)

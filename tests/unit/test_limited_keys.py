@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -13,9 +14,12 @@ from openclaw_nats.contract.keys import LimitedKey
 from openclaw_nats.errors import InvalidInput, SettingsError
 from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.events.messages import StoredMessage
+from openclaw_nats.events.modes import TWICE
 from openclaw_nats.events.origin import OPERATOR, of_limited_key
 from openclaw_nats.events.seals import SEAL, Seals
 from openclaw_nats.inbound.forgeries import forgery
+from openclaw_nats.jetstream.client import OVERSIZE, SturdyClient
+from openclaw_nats.jetstream.key_door import Room
 from openclaw_nats.keys.file import MAX_BYTES, MAX_KEYS, KeyFile, read
 from openclaw_nats.keys.known import KnownKeys
 from openclaw_nats.keys.making import check_name, new_secret, public_half
@@ -197,3 +201,49 @@ def test_an_acknowledgement_is_no_event(body: bytes, is_one: bool) -> None:
     assert ("acknowledgement" in forgery(found)) is is_one
     found.believed = True
     assert forgery(found) == ""
+
+
+def test_so_many_patterns_that_the_file_would_not_be_read_again_are_refused(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path, write_private)
+    with file.changing() as keys:
+        keys.append(a_key("one", new_secret()[1]))
+    patterns = [f"agent.events.custom.{n:03}{'x' * 220}" for n in range(50)]
+
+    def add_large() -> None:
+        with file.changing() as keys:
+            for number in range(200):
+                keys.append(a_key(f"k{number}", new_secret()[1]))
+                keys[-1].publish, keys[-1].read = patterns, patterns
+
+    with pytest.raises(InvalidInput, match="4 MiB"):
+        add_large()
+    assert [key.name for key in file.read()] == ["one"]
+
+
+async def test_the_door_reads_no_more_than_there_is_room_for() -> None:
+    room = Room()
+    for _ in range(8):
+        await room.enter(1 << 20)
+    waiting = asyncio.create_task(room.enter(1))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    room.leave(1 << 20)
+    await asyncio.wait_for(waiting, 1)
+    empty = Room()
+    await asyncio.wait_for(empty.enter(1 << 30), 1)  # one by itself always has it
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_headers_are_read_in_a_time_that_grows_with_their_number(twice: bool) -> None:
+    raw = b"".join(b"ce-%d: x\r\n" % number for number in range(40_000)) + (b"ce-39999: y\r\n" if twice else b"")
+    began = time.process_time()
+    found = SturdyClient._parse_header_lines(raw)
+    assert time.process_time() - began < 2
+    assert (found.get(TWICE) == "ce-39999") is twice
+
+
+async def test_headers_that_jetstream_would_not_store_are_not_read() -> None:
+    client = SturdyClient()
+    large = b"NATS/1.0\r\n" + b"a: b\r\n" * 20_000 + b"\r\n"
+    assert await client._process_headers(large) == {OVERSIZE: str(len(large))}
+    assert await client._process_headers(b"NATS/1.0\r\na: b\r\n\r\n") == {"a": "b"}

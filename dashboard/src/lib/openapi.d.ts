@@ -7,6 +7,13 @@ export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description The answer at the door: 202 for an event that was stored, 200 for a repetition. */
+        Accepted: {
+            id: string;
+            subject: string;
+            /** @default false */
+            duplicate: boolean;
+        };
         /** @description Events a second (null: not counted) in each step, and turns in the hour up to its end. `step` is in seconds. */
         Activity: {
             /** @enum {unknown} */
@@ -504,6 +511,40 @@ export interface components {
             lastError: string;
             version: string;
             url: string;
+        };
+        /** @description How a sender signs that no other type describes: an HMAC in `header`, after `prefix`. `signed` is `body`, or a text with `{ts}` that ends with `{body}`, such as `{ts}.{body}`; the timestamp is in `timestampHeader`, and is refused when it is more than `tolerance` seconds from now. */
+        GenericOptions: {
+            header: string;
+            /** @default  */
+            prefix: string;
+            /**
+             * @default sha256
+             * @enum {unknown}
+             */
+            algorithm: "sha1" | "sha256" | "sha512";
+            /**
+             * @default hex
+             * @enum {unknown}
+             */
+            encoding: "base64" | "hex";
+            /**
+             * @default body
+             * @example {ts}.{body}
+             */
+            signed: string;
+            /** @default  */
+            timestampHeader: string;
+            /**
+             * @default seconds
+             * @enum {unknown}
+             */
+            timestampFormat: "milliseconds" | "rfc3339" | "seconds";
+            /** @default 300 */
+            tolerance: number;
+            /** @default  */
+            idHeader: string;
+            /** @default  */
+            eventHeader: string;
         };
         /** @description What the operator has approved: one call of `tool` in `session`, with the arguments that have this digest. `key` is what the plugin claims for good before the call runs, `until` (milliseconds) when it is over. */
         Grant: {
@@ -1039,6 +1080,15 @@ export interface components {
             backoff?: string[] | null;
             attempts?: number | null;
         };
+        /** @description A new secret. The one before counts for `keep` seconds more, so that the provider can be changed meanwhile. */
+        RotateRequest: {
+            /** @description Never shown again */
+            secret: string;
+            /** @default 86400 */
+            keep: number;
+            /** @default false */
+            address: boolean;
+        };
         /** @description A route as it is shown: secrets masked, conditions as CEL, what became of its events. `madeBy` is empty for the operator's own; `targetNote` says that nothing can answer its target, or that this could not be checked; `trialNote`, only in the answer to saving it, on which events of the stream its conditions fail; `instructionNote` that its template or payload holds words which look like an instruction. */
         Route: {
             name: string;
@@ -1304,6 +1354,122 @@ export interface components {
             endsAt: string;
             current: boolean;
             pageToken: string;
+        };
+        /** @description A source. `path` is its address below the sidecar's own, `gatewayPath` below the Gateway's. The counts are of this process. `secrets` is how many count now: two while one is rotated. */
+        Source: {
+            name: string;
+            /** @enum {unknown} */
+            type: "alertmanager" | "cloudevents" | "discord" | "generic" | "github" | "gitlab" | "grafana" | "healthchecks" | "home-assistant" | "linear" | "n8n" | "shopify" | "slack" | "standard" | "stripe" | "token" | "twilio" | "uptime-kuma";
+            subject: string;
+            path: string;
+            gatewayPath: string;
+            paste: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            made: string;
+            /** @default false */
+            paused: boolean;
+            /** @default 1 */
+            secrets: number;
+            options: components["schemas"]["SourceOptions"];
+            /** @default 0 */
+            accepted: number;
+            /** @default 0 */
+            repeated: number;
+            refused: {
+                [key: string]: number;
+            };
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            last?: string;
+            requests?: components["schemas"]["SourceLog"][];
+        };
+        /** @description What is changed of a source; the rest stays. */
+        SourceChange: {
+            paused?: boolean;
+            /** @example agent.events.custom.door.opened */
+            subject?: string;
+            options?: components["schemas"]["SourceOptions"];
+        };
+        /** @description A type of source: where its address is to be pasted, whether its secret is ours to choose, whether it has to know its own address (`options.url`), and its recipes. */
+        SourceKind: {
+            /** @enum {unknown} */
+            type: "alertmanager" | "cloudevents" | "discord" | "generic" | "github" | "gitlab" | "grafana" | "healthchecks" | "home-assistant" | "linear" | "n8n" | "shopify" | "slack" | "standard" | "stripe" | "token" | "twilio" | "uptime-kuma";
+            paste: string;
+            makesSecret: boolean;
+            needsUrl: boolean;
+            recipes: components["schemas"]["SourceRecipe"][];
+        };
+        /** @description All types. */
+        SourceKinds: {
+            types: components["schemas"]["SourceKind"][];
+        };
+        /** @description One request that came, without its body. */
+        SourceLog: {
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            at: string;
+            status: number;
+            /** @default  */
+            reason: string;
+            /** @default  */
+            event: string;
+            /** @default  */
+            delivery: string;
+            /** @default 0 */
+            bytes: number;
+            /** @default  */
+            peer: string;
+        };
+        /** @description What only some types need. `header` is where the token of a type without a signature is (else Authorization); `timestampHeader` is Grafana's; `url` is the address as the provider has it, which Twilio signs. */
+        SourceOptions: {
+            /** @default  */
+            header: string;
+            /** @default  */
+            timestampHeader: string;
+            /** @default  */
+            url: string;
+            generic?: components["schemas"]["GenericOptions"] | null;
+        };
+        /** @description A route that is ready for a type of source: `pattern` is behind the source's subject. */
+        SourceRecipe: {
+            name: string;
+            about: string;
+            pattern: string;
+            /** @default  */
+            when: string;
+            /** @description What is to be done, in plain text: it stands after the events, which are data. At most 4 KiB */
+            instruction: string;
+        };
+        /** @description A new source. `subject` is what its events' subjects begin with: else `agent.events.webhook.<name>`. */
+        SourceRequest: {
+            name: string;
+            /** @enum {unknown} */
+            type: "alertmanager" | "cloudevents" | "discord" | "generic" | "github" | "gitlab" | "grafana" | "healthchecks" | "home-assistant" | "linear" | "n8n" | "shopify" | "slack" | "standard" | "stripe" | "token" | "twilio" | "uptime-kuma";
+            /** @description Never shown again */
+            secret: string;
+            /** @example agent.events.custom.door.opened */
+            subject?: string;
+            options?: components["schemas"]["SourceOptions"];
+        };
+        /** @description What became of a signed sample that the sidecar has sent to itself. */
+        SourceTested: {
+            status: number;
+            subject: string;
+            id: string;
+            duplicate: boolean;
+            routes: string[];
+        };
+        /** @description All sources. `strangers` counts requests to addresses that no source has. */
+        Sources: {
+            sources: components["schemas"]["Source"][];
+            strangers: number;
         };
         /** @description The plugin's events on disk that the sidecar has not acknowledged yet. Counts of losses are since its start. */
         SpoolHealth: {

@@ -111,7 +111,10 @@ async def _body(request: Request) -> bytes | None:
 
 
 def _headers(request: Request) -> dict[str, str]:
-    return {name: ", ".join(request.headers.getlist(name)) for name in request.headers}
+    found: dict[str, str] = {}
+    for name, value in request.headers.items():
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 def _url(request: Request, source: StoredSource, *, through_gateway: bool) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import weakref
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 import structlog
@@ -22,6 +24,7 @@ from openclaw_nats.settings import parse_duration
 
 log = structlog.get_logger(__name__)
 
+MOST_READS = 8  # of one limited key
 PARAMETERS = ("subject", "since", "limit", "follow", "numbered")
 
 
@@ -31,6 +34,7 @@ class HistoryEndpoints:
     def __init__(self, event_log: EventLog, lasts: Callable[[LimitedKey], bool] = lambda key: True) -> None:
         self._log = event_log
         self._lasts = lasts
+        self._open: Counter[str] = Counter()  # reads that are under way, by limited key; the others together
 
     async def events(self, request: Request) -> StreamingResponse:
         """Stream stored events as NDJSON. Query: subject (pattern), since, limit (newest N), follow, numbered."""
@@ -49,16 +53,32 @@ class HistoryEndpoints:
         key, subject = key_of(request), check_pattern(query.get("subject", EVERYTHING))
         if key is not None:
             subject = readable(key, subject if "subject" in query else None)
+        if key is not None and self._open[key.name] >= MOST_READS:
+            text = f"the key {key.name} reads over {MOST_READS} connections already"
+            raise Unavailable(text, retry_after=5, hint="Close one of them first.")
         messages = self._log.read(
             subject=subject,
             since=_since(query.get("since")),
             limit=None if limit is None else int(limit),
             follow=follow == "true",
         )
-        first = await _first(messages)
+        name = key.name if key is not None else ""
+        self._open[name] += 1
+        try:
+            first = await _first(messages)
+        except BaseException:
+            self._end(name)
+            raise
         response = EndlessResponse if follow == "true" else StreamingResponse
         lasts = (lambda: True) if key is None else (lambda: self._lasts(key))
-        return response(_documents(first, messages, numbered == "true", lasts), media_type="application/x-ndjson")
+        lines = _documents(first, messages, numbered == "true", lasts)
+        weakref.finalize(lines, self._end, name)  # also when nobody ever asks for the first line
+        return response(lines, media_type="application/x-ndjson")
+
+    def _end(self, name: str) -> None:
+        self._open[name] -= 1
+        if not self._open[name]:
+            del self._open[name]
 
 
 def _since(value: str | None) -> float | None:

@@ -31,6 +31,7 @@ from openclaw_nats.api.auth import CONNECTION
 from openclaw_nats.api.problems import CONTENT_TYPE, PROBLEMS, body_of
 
 HEAD_BYTES = 32 * 1024
+HEAD_LINES = 200
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 20.0
 _OFFERS = (b"upgrade", b"http2-settings")
@@ -50,6 +51,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._stray = 0  # bytes since the last ones of a body: chunk extensions, and trailers
         self._refused = False
         self._offered = False
+        self._many = False
         self._timer: asyncio.TimerHandle | None = None
         self.token = ""  # what a client says that has proven, on this connection, that it knows the key
         self.known = False  # whether a request on it has shown a credential
@@ -139,13 +141,16 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if not self._in_head:
             self._in_head = True
             self._head_bytes = 0
+        self._many = False
         super().on_message_begin()
         self.scope[CONNECTION] = self  # type: ignore[literal-required]
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; what comes behind the body (a trailer) is none, and does not become one (RFC 9110, 6.5.1)."""
-        if self._in_head:
+        if self._in_head and len(self.headers) < HEAD_LINES:
             super().on_header(name, value)
+        elif self._in_head:
+            self._many = True
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -154,6 +159,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is complete; the body's size is the endpoint's limit."""
+        if self._many:
+            self._refuse("headers-too-large", f"the limit is {HEAD_LINES} headers")
+            return
         self._offered = self.parser.should_upgrade() and any(name == b"upgrade" for name, _ in self.headers)
         if self.parser.should_upgrade():
             return  # nothing is begun for it: `_parse` feeds it once more, or refuses it

@@ -15,7 +15,7 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from openclaw_nats.api.bodies import decode_json, media_type, read_body
+from openclaw_nats.api.bodies import TooDeep, decode_json, media_type, read_body
 from openclaw_nats.api.json_answers import json_response
 from openclaw_nats.api.limits import check_parameters, key_of
 from openclaw_nats.api.problems import Malformed, name_of
@@ -140,8 +140,20 @@ def _holds_events(body: bytes) -> bool:
         return fields is None or modes.is_event(fields)
     if body.lstrip()[:1] != b"[":
         return False
-    items = decode_json(_array_decoder, body)
-    return not items or any(modes.is_event(modes.fields_of(bytes(one)) or {}) for one in items)
+    items = _items(body)
+    return not items or any(modes.is_event(modes.fields_of(one) or {}) for one in items)
+
+
+def _items(body: bytes) -> list[bytes]:
+    """The items of a JSON array: one that is nested without end is its own fault, and not the others'."""
+    try:
+        return [bytes(raw) for raw in decode_json(_array_decoder, body, whole=False)]
+    except TooDeep:
+        try:
+            return [json_text.well_formed(one) for one in json_text.items(body)]
+        except ValueError:
+            pass
+        raise
 
 
 def _one_event(request: Request, body: bytes) -> tuple[envelope.Event, bytes]:
@@ -173,7 +185,9 @@ def _is_event(kind: str, body: bytes) -> bool:
 
 def _headers(request: Request) -> dict[str, str]:
     """The headers by their names in lower case; an attribute that appears twice is noted as modes.TWICE."""
-    given = {name: request.headers.getlist(name) for name in request.headers}
+    given: dict[str, list[str]] = {}
+    for name, value in request.headers.items():  # once: asking for each name by itself takes the square of the time
+        given.setdefault(name, []).append(value)
     twice = [name for name, values in given.items() if name.startswith("ce-") and len(values) > 1]
     found = {name: _whole(", ".join(values)) for name, values in given.items()}
     return {**found, modes.TWICE: twice[0]} if twice else found
@@ -238,7 +252,7 @@ def _array(body: bytes) -> list[bytes]:
     """The events of a JSON array; one object is one event."""
     if body.lstrip()[:1] == b"{":
         return [json_text.well_formed(body)]
-    return [bytes(raw) for raw in decode_json(_array_decoder, body)]
+    return _items(body)
 
 
 def _answer(outcome: BatchOutcome, event: envelope.Event | None = None, lines: Sequence[int] = ()) -> shapes.Ingested:

@@ -33,7 +33,7 @@ class CallReport(Struct, rename="camel"):
     tool: Annotated[str, Meta(max_length=MAX_NAME)] = ""
     digest: Annotated[str, Meta(max_length=128)] = ""
     arguments: Json = None
-    size: int = 0
+    size: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
     rule: Annotated[str, Meta(max_length=500)] = ""
     until: float = 0.0
     ok: bool = False

@@ -89,7 +89,7 @@ def decode_message(message: StoredMessage) -> tuple[Decoded, str]:
     Text and octets are events too; JSON that breaks off although the content type says JSON, and CloudEvents with an
     attribute that is missing or wrong, are not.
     """
-    message = _with_fire_time(_well_formed(message))
+    message = _with_fire_time(well_formed(message))
     try:
         event, document = event_of(message)
     except InvalidInput as error:
@@ -141,7 +141,7 @@ def _shown(message: StoredMessage) -> bytes:
     return msgspec.json.encode({**_made(message), **content.shown(message.body)})
 
 
-def _well_formed(message: StoredMessage) -> StoredMessage:
+def well_formed(message: StoredMessage) -> StoredMessage:
     """The message with whole characters only: those of body and headers that are half a pair become U+FFFD."""
     body = json_text.well_formed(message.body)
     headers = message.headers

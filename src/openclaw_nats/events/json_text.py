@@ -30,6 +30,7 @@ _LONE_LOW = re.compile(rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a
 _LONE_HIGH = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})")
 _DIGITS = re.compile(rb"[0-9]{%d}" % (MAX_DIGITS + 1))
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_SEPARATORS = re.compile(rb"[\[\]{},]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 _top = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -71,6 +72,28 @@ def repeated(document: bytes, fields: Mapping[str, msgspec.Raw]) -> str:
         return ""  # refused for that
     names = [name for name, _ in json.loads(document, object_pairs_hook=list)]
     return next((name for name, count in Counter(names).items() if count > 1), "")
+
+
+def items(array: bytes) -> list[bytes]:
+    """The items of a JSON array as they are written, however deep they are; raise ValueError for what is none."""
+    text = array.strip()
+    bare = _STRING.sub(lambda found: b'"' * len(found[0]), text)  # no bracket of a string is one
+    if text[:1] != b"[" or text[-1:] != b"]":
+        raise ValueError("it is no array")
+    found, depth, begin = [], 0, 1
+    for place in _SEPARATORS.finditer(bare):
+        if place[0] in b"[{":
+            depth += 1
+        elif place[0] in b"]}":
+            depth -= 1
+            if depth < 0 or (depth == 0 and place.end() != len(text)):
+                raise ValueError("it is no array")
+        if (place[0] == b"," and depth == 1) or depth == 0:
+            found.append(text[begin : place.start()].strip())
+            begin = place.end()
+    if depth or (not all(found) and found != [b""]):
+        raise ValueError("it is no array")
+    return [one for one in found if one]
 
 
 def _is_deep(document: bytes) -> bool:

@@ -147,11 +147,11 @@ class Pauses:
 
     async def _tend(self) -> None:
         now = self._clock()
-        for row in [one for one in self._holds.rows.values() if one.since > now + 1]:
-            # It began while the clock was ahead: it keeps its length.
-            self._hold(replace(row, since=now, until=None if row.until is None else now + row.until - row.since))
-            await self._keep(self._holds.rows[row.route_id])
         async with self._lock:
+            for row in [one for one in self._holds.rows.values() if one.since > now + 1]:
+                # It began while the clock was ahead: it keeps its length.
+                self._hold(replace(row, since=now, until=None if row.until is None else now + row.until - row.since))
+                await self._keep(self._holds.rows[row.route_id])
             over = [row.route_id for row in self._holds.rows.values() if row.is_over(now)]
             if over:
                 await self._end(over, "its time is over")

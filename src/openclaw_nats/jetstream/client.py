@@ -12,6 +12,9 @@ from nats.aio.client import Client
 
 from openclaw_nats.events.modes import TWICE
 
+MAX_HEADERS = 64 << 10  # bytes; JetStream stores no more, and what is larger is not parsed
+OVERSIZE = "headers too large"  # among headers, alone: how many bytes there were; no client can write this one
+
 
 class SturdyClient(Client):
     """A client to which no message is an error: headers that can't be read are as if there were none."""
@@ -32,6 +35,8 @@ class SturdyClient(Client):
         await super().publish(subject, payload, reply, headers)
 
     async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
+        if headers and len(headers) > MAX_HEADERS:
+            return {OVERSIZE: str(len(headers))}
         try:
             return await super()._process_headers(headers)
         except Exception:  # whatever it is, the connection has to go on
@@ -41,11 +46,14 @@ class SturdyClient(Client):
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
         """The headers; of one that appears twice the last counts, and a CloudEvents attribute is noted as TWICE."""
         found = Client._parse_header_lines(raw)
-        names = [line.partition(b":")[0].strip().lower() for line in raw.split(b"\r\n")]
-        attributes = [name for name in names if name.startswith(b"ce-")]
-        if len(set(attributes)) < len(attributes):
-            twice = next(name for name in attributes if attributes.count(name) > 1)
-            found[TWICE] = twice.decode("utf-8", "replace")
+        seen: set[bytes] = set()
+        for line in raw.split(b"\r\n"):
+            name = line.partition(b":")[0].strip().lower()
+            if name.startswith(b"ce-"):
+                if name in seen:
+                    found[TWICE] = name.decode("utf-8", "replace")
+                    break
+                seen.add(name)
         return found
 
     def _build_message(

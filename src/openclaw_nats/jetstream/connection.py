@@ -38,6 +38,7 @@ from openclaw_nats.settings import NATS_NKEY, Settings
 log = structlog.get_logger(__name__)
 
 REQUEST_TIMEOUT = 5.0
+_LOOK_SECONDS = 0.2
 _BAD_REQUEST = 400  # it is about what was sent, not about how the server is
 _RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -149,8 +150,12 @@ async def _check_server(client: Client, expected: str) -> None:
 class Connection:
     """The link to NATS: `run` keeps it up, `request` uses it, the public attributes tell how it is."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(
+        self, options: Options, make: Callable[[], SturdyClient] = SturdyClient, name: str = "openclaw-nats sidecar"
+    ) -> None:
         self._options = options
+        self._make = make
+        self._name = name
         self._client: SturdyClient | None = None
         self._inbox = self.new_inbox()
         self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
@@ -244,13 +249,20 @@ class Connection:
             try:
                 await self._connect()
                 attempt = 0
-                await self._closed.wait()
+                await self._end()
             except (TimeoutError, NatsError, NkeysError, OSError, ValueError) as error:
                 self._note_error(error)
             finally:
                 await self._drop()
             await asyncio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
             attempt += 1
+
+    async def _end(self) -> None:
+        """Wait until the connection is over. nats-py does not always say so: closing a connection of which the
+        transport is gone already fails in the middle, before it would have called anybody.
+        """
+        while not (self._closed.is_set() or self._client is None or self._client.is_closed):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def request(self, subject: str, body: bytes, headers: dict[str, str] | None = None) -> Msg:
         """Publish and return the server's reply; raise Unavailable on no reply, no responder or a lost connection."""
@@ -322,12 +334,12 @@ class Connection:
         await self._drop()
 
     async def _connect(self) -> None:
-        client = SturdyClient()
+        client = self._make()
         try:
             await asyncio.wait_for(
                 client.connect(
                     **self._options.arguments(),
-                    name="openclaw-nats sidecar",
+                    name=self._name,
                     # nats-py would send what it still holds to whoever answers: each connection begins with the proof.
                     allow_reconnect=not self._options.server_proof,
                     max_reconnect_attempts=-1,
@@ -387,6 +399,8 @@ class Connection:
                 await asyncio.wait_for(client.close(), 2)
             except (TimeoutError, NatsError, OSError) as error:
                 log.debug("nats.close_failed", error=str(error))
+        if client is not None and client._transport is not None:
+            client._transport.close()  # type: ignore[no-untyped-call]  # one that nats-py gave up halfway keeps it open
 
     async def _another(self) -> SturdyClient:
         """A connection beside this one, which does not come again when it breaks."""

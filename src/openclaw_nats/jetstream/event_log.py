@@ -13,18 +13,23 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import structlog
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from openclaw_nats.errors import InvalidInput, NoAnswer, TooLarge, Unavailable, words_for
 from openclaw_nats.events import envelope
+from openclaw_nats.events.envelope import parse_time
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message, Stored, StoredMessage
-from openclaw_nats.events.seals import SEAL
+from openclaw_nats.events.seals import SEAL, Seals
 from openclaw_nats.events.subjects import EVERYTHING
+from openclaw_nats.jetstream.client import SturdyClient
 from openclaw_nats.jetstream.connection import Connection, parse_reply
 from openclaw_nats.jetstream.reading import newest_on, read_stream
 from openclaw_nats.jetstream.streams import EVENTS, Streams
+
+log = structlog.get_logger(__name__)
 
 MAX_BATCH = 1000
 # A batch costs about 3 ms however small it is, a pipelined message 0.2 ms (nats-server 2.15.1, sync_interval always,
@@ -33,6 +38,7 @@ _BATCH_FROM = 12
 HEADER_ROOM = 1024
 _PIPELINE = 256
 _STALLED_AFTER = 2
+_MOST_THEFTS = 3
 FAILED_SECONDS = 60.0
 _MESSAGE_TOO_LARGE = 10054
 MAY_BE_STORED = (
@@ -138,7 +144,8 @@ class JetStreamEventLog:
                 for message in messages[start : start + _PIPELINE]:
                     sent = self._connection.start_request(message.subject, message.body, _headers(message))
                     replies.append(await sent)
-                results += [_result(parse_reply(await self._connection.finish_request(reply))) for reply in replies]
+                answers = [_result(parse_reply(await self._connection.finish_request(reply))) for reply in replies]
+                results += await self._told_apart(messages[start : start + _PIPELINE], answers)
             except Unavailable as error:
                 error.unknown = error.unknown or bool(results) or len(replies) > 1  # others of them may be there
                 raise
@@ -146,6 +153,61 @@ class JetStreamEventLog:
                 for reply in replies:
                     reply.cancel()  # no effect on an answered one; the others' answers no longer matter
         return results
+
+    async def _told_apart(
+        self, messages: Sequence[Message], results: list[Stored | InvalidInput]
+    ) -> list[Stored | InvalidInput]:
+        """The results, in which a duplicate is really the same event.
+
+        Whoever hears a message before it is stored (the first ones of a batch are heard before the last one is sent)
+        knows its `Nats-Msg-Id`, and may store something else under it. Such a message is stored under another id.
+        """
+        seals = self._connection.seals
+        for place, (message, result) in enumerate(zip(messages, results, strict=True)):
+            if seals is None or not isinstance(result, Stored) or not result.duplicate or not message.seal:
+                continue
+            for turn in range(_MOST_THEFTS):
+                if await self._is_same(message, result.sequence, seals):
+                    break
+                log.warning("event_log.id_taken", subject=message.subject, sequence=result.sequence)
+                headers = {**_headers(message), "Nats-Msg-Id": seals.another_id(message.id, turn)}
+                answer = parse_reply(await self._connection.request(message.subject, message.body, headers))
+                found = _result(answer)
+                results[place] = found
+                if not isinstance(found, Stored) or not found.duplicate:
+                    break
+                result = found
+            else:
+                raise Unavailable("somebody stores other events under the ids of ours: who may publish on this NATS?")
+        return results
+
+    async def _is_same(self, message: Message, sequence: int, seals: Seals) -> bool:
+        """Whether what lies there is this event: sealed with our key for the same origin, with its source and id."""
+        answer = await self._connection.api(f"STREAM.MSG.GET.{EVENTS}", {"seq": sequence})
+        if "message" not in answer:
+            return True  # it is gone already: what was there was taken for it before
+        found = answer["message"]
+        raw = base64.b64decode(found.get("hdrs", ""))
+        stored = StoredMessage(
+            sequence=sequence,
+            subject=str(found["subject"]),
+            headers=SturdyClient._parse_header_lines(raw.partition(b"\r\n")[2]),
+            body=base64.b64decode(found.get("data", "")),
+            time=int(parse_time(str(found["time"])[:19] + "Z").timestamp()) * 10**9,
+            pending=0,
+        )
+        checked = seals.checked(stored)
+        if not checked.seal or checked.subject != message.subject:
+            return False
+        if checked.headers.get(SEAL, "").split(".", 3)[-1] != message.seal.split(".", 3)[-1]:
+            return False
+        if not message.plain:
+            return checked.body == message.body
+        try:
+            event = envelope.decode(checked.body)
+        except InvalidInput:
+            return False
+        return (event.id, event.source) == (message.plain, message.source)
 
     async def stored_since(
         self, start_time: float, messages: Sequence[Message], plain_until: float = 0.0

@@ -19,14 +19,15 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from openclaw_nats.contract.keys import LimitedKey
-from openclaw_nats.errors import InvalidInput, NotAllowed, OpenClawNatsError, Unavailable, words_for
-from openclaw_nats.events.decoding import event_of
+from openclaw_nats.errors import InvalidInput, NotAllowed, OpenClawNatsError, TooLarge, Unavailable, words_for
+from openclaw_nats.events.decoding import event_of, well_formed
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.origin import Origin
 from openclaw_nats.events.subjects import check_subject
-from openclaw_nats.jetstream.connection import Connection
+from openclaw_nats.jetstream.client import MAX_HEADERS, OVERSIZE, SturdyClient
+from openclaw_nats.jetstream.connection import Connection, Options
 from openclaw_nats.jetstream.streams import EVENTS
 from openclaw_nats.keys.known import KnownKeys
 from openclaw_nats.keys.rights import NATS_PREFIX, inbox_of, said_by
@@ -34,7 +35,47 @@ from openclaw_nats.keys.rights import NATS_PREFIX, inbox_of, said_by
 log = structlog.get_logger(__name__)
 
 EACH = 256  # messages of one key that wait or are under way; more are answered with 503
+MOST = 1024  # of all keys; then nothing more is read from the connection, which is the door's own
+MOST_BYTES = 8 << 20
+_OURS = f"{NATS_PREFIX}.".encode()
 _ID = "nats-msg-id"
+
+
+class Room:
+    """How much has come in and is not answered."""
+
+    def __init__(self) -> None:
+        self._count = self._bytes = 0
+        self._left = asyncio.Event()
+
+    async def enter(self, size: int) -> None:
+        """Wait until there is room for one more; one by itself always has it."""
+        while self._count and (self._count >= MOST or self._bytes + size > MOST_BYTES):
+            self._left.clear()
+            await self._left.wait()
+        self._count += 1
+        self._bytes += size
+
+    def leave(self, size: int) -> None:
+        """It is answered."""
+        self._count -= 1
+        self._bytes -= size
+        self._left.set()
+
+
+class DoorClient(SturdyClient):
+    """Reads no more than there is room for. What a key sends beyond that waits at nats-server, which cuts this
+    connection off in the end, and no other.
+    """
+
+    def __init__(self, room: Room) -> None:
+        super().__init__()
+        self._room = room
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        if subject.startswith(_OURS):
+            await self._room.enter(len(data))
+        await super()._process_msg(sid, subject, reply, data, headers)
 
 
 class Taken(Protocol):
@@ -92,14 +133,19 @@ class KeyDoor:
     """
 
     def __init__(
-        self, connection: Connection, keys: KnownKeys, take: Take, code_of: Callable[[OpenClawNatsError], int]
+        self, options: Options, keys: KnownKeys, take: Take, code_of: Callable[[OpenClawNatsError], int]
     ) -> None:
-        self._connection = connection
+        self._room = Room()
+        self._connection = connection = Connection(options, lambda: DoorClient(self._room), "openclaw-nats key door")
         self._keys = keys
         self._take = take
         self._code_of = code_of
         self._lines: dict[str, _Line] = {}
         connection.serves[f"{NATS_PREFIX}.*.>"] = self._on_message
+
+    async def run(self) -> None:
+        """Keep the door's connection up until cancelled."""
+        await self._connection.run()
 
     async def close(self) -> None:
         """End what is under way; who is not answered repeats it."""
@@ -107,6 +153,7 @@ class KeyDoor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._connection.close()
 
     async def _on_message(self, message: Msg) -> None:
         """Note it, and return at once: one key's many messages hold up nobody else's."""
@@ -151,17 +198,20 @@ class KeyDoor:
             raise NotAllowed(f"the key {name} is no longer valid")
         subject = check_subject(message.subject.split(".", 2)[2])
         origin = said_by(key)(subject)
-        headers = dict(message.headers or {})
-        if not any(one.lower() == _ID for one in headers):
+        headers = {one: value for one, value in (message.headers or {}).items() if one.lower() != _ID or value.strip()}
+        if OVERSIZE in headers:
+            raise TooLarge(f"the headers are {headers[OVERSIZE]} bytes long; the limit is {MAX_HEADERS}")
+        if not any(one.lower() == _ID for one in headers):  # as for JetStream, an empty one is none
             headers[_ID] = uuid7(int(time.time() * 1000))
         arrived = StoredMessage(0, subject, headers, bytes(message.data), time.time_ns(), 0, origin, believed=False)
-        event, document = event_of(arrived)
+        event, document = event_of(well_formed(arrived))
         if event.subject != subject:
             raise InvalidInput(f"the event says that its subject is {event.subject[:255]}, and came on {subject}")
         done = await self._take(event, document, origin)
         return Acknowledgement(EVENTS, done.sequence, done.id, done.subject, done.duplicate)
 
     async def _answer(self, message: Msg, name: str, answer: Acknowledgement | Refused) -> None:
+        self._room.leave(len(message.data))
         # Not below the key's inbox it is another's subject, on which the key may not publish itself.
         if not message.reply.startswith(f"{inbox_of(name)}.") or any(one in message.reply for one in "*> "):
             return

@@ -43,6 +43,10 @@ class KeyFile:
                 raise InvalidInput(f"there are {MAX_KEYS} keys already", hint="Revoke some: `openclaw-nats keys list`.")
             keys.sort(key=lambda one: one.name)
             text = msgspec.json.format(msgspec.json.encode(LimitedKeyFile(keys)), indent=2).decode()
+            if len(text) >= MAX_BYTES:  # such a file would not be read again
+                raise InvalidInput(
+                    f"all keys together are larger than {MAX_BYTES >> 20} MiB", hint="Give fewer patterns."
+                )
             self._write(self.path, text + "\n")
 
 

@@ -93,6 +93,8 @@ from openclaw_nats.telemetry.exporter import SpanExporter, otlp
 log = structlog.get_logger(__name__)
 
 KEEP_STREAMS_SECONDS = 30.0
+_LATE_SECONDS = 0.5  # so late this process does what it has to
+_AFTER_LATE_SECONDS = 15.0
 _REPORT_SECONDS = 3.0
 
 
@@ -135,6 +137,7 @@ class Sidecar:
             **self.schedules.runs(),
             **self.dashboard.runs(),
             **({"spans": self.spans.run} if self.spans is not None else {}),
+            **({"key-door": self.key_door.run} if self.key_door is not None else {}),
             **({"certificate": self.certificate.run} if self.certificate is not None else {}),
         }
         try:
@@ -150,9 +153,15 @@ class Sidecar:
 
     async def _keep_streams(self) -> None:
         """Look at the streams again and again: somebody may delete or change them, or free a full disk."""
-        looked = 0.0
+        looked = late = 0.0
+        loop = asyncio.get_running_loop()
         while True:
+            began = loop.time()
             await asyncio.sleep(1.0)
+            if loop.time() - began > 1.0 + _LATE_SECONDS:
+                late = loop.time()
+            if self.event_log.stalled and loop.time() - late < _AFTER_LATE_SECONDS:
+                self.event_log.unanswered = 0  # it is we who were late, and nats-server may have answered in time
             if self.event_log.stalled:
                 log.warning("jetstream.stalled", hint="is its disk full?")
                 self.event_log.unanswered = 0
@@ -264,7 +273,7 @@ async def build(settings: Settings) -> Sidecar:
     limited_keys = KnownKeys(settings.home, tell=lambda why: log.error("limited_keys.unreadable", error=why))
     # At a nats-server that is not ours anybody may be allowed to publish where a key would.
     ours = settings.nats.managed and Locations(settings.home).own_nats_config is not None
-    key_door = KeyDoor(connection, limited_keys, ingest.take, status_of) if ours else None
+    key_door = KeyDoor(Options.from_settings(settings), limited_keys, ingest.take, status_of) if ours else None
     door_log = DoorLog()
     door = Door(sources, door_log, ingest, database)
     endpoints = Endpoints(
