@@ -23,7 +23,7 @@ from tests.support.installation import Installation
 from tests.support.processes import NatsServer, Sidecar, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
-SIGNING = [kind for kind in SCHEMES if kind != "discord"]  # whose key pair test_source_schemes.py has
+SIGNING = [kind for kind in SCHEMES if kind not in ("discord", "unsigned")]  # its key pair is test_source_schemes.py's
 GENERIC = {"header": "X-Sig", "signed": "{ts}.{body}", "timestampHeader": "X-Time", "idHeader": "X-Id"}
 URL = "https://bus.example.org/hook"
 
@@ -424,3 +424,40 @@ def test_the_commands_of_the_how_to(house: Installation, tmp_path: Path) -> None
     assert "Did you mean github?" in house.run("sources", "add", "x", "--type", "gihub", code=2)["hint"]
     assert house.run("sources", "remove", "gh") == {"removed": "gh"}
     assert [one["name"] for one in house.run("sources")["sources"]] == ["pay", "shop"]
+
+
+def test_what_nothing_proves_waits_in_quarantine_and_wakes_nobody_before_it_is_released(house: Installation) -> None:
+    made = house.run("sources", "add", "cam", "--unsigned")
+    path = made["source"]["path"]
+    house.run("routes", "add", "all", "agent.events.>", "main")
+    house.run("routes", "add", "everything", "agent.events.webhook.cam.>", "main")
+    house.run("pause")
+    assert house.run("quarantine")["requests"] == []
+
+    def send(body: bytes, kind: str = "application/json") -> int:
+        return house.sidecar.request("POST", path, body, {"Content-Type": kind}, key="")[0]
+
+    assert [send(b'{"event": "motion", "n": 1}'), send(b'{"event": "motion", "n": 1}')] == [202, 200]
+    assert [send(b"\xff\x00not json", "image/jpeg"), send(b"x" * ((1 << 20) + 1))] == [202, 413]
+    assert house.sidecar.request("POST", path + "x", b"{}", {}, key="")[0] == 401
+    found = house.run("quarantine")
+    assert found["counts"] == {"cam": 2}
+    assert house.run("sources")["quarantined"] == 2
+    image, motion = found["requests"]
+    assert (motion["source"], motion["contentType"]) == ("cam", "application/json")
+    assert json.loads(house.run("quarantine", "show", str(motion["number"]))["body"]) == {"event": "motion", "n": 1}
+    time.sleep(1.5)
+    seen = [one["subject"] for one in house.run("pending")["deliveries"]]
+    assert [one for one in seen if not one.startswith("agent.events.bus.")] == []
+    assert house.sidecar.request("GET", "/api/events?subject=agent.events.webhook.cam.%3E")[2] == b""
+    done = house.run("quarantine", "release", str(motion["number"]))
+    assert (done["released"], done["subjects"]) == (1, ["agent.events.webhook.cam.motion"])
+    waiting = wait_until(lambda: house.run("pending", "--route", "everything")["deliveries"], 20, "the delivery")
+    assert [house.run("pending", "show", str(one["id"]))["origin"] for one in waiting] == ["source:cam"]
+    assert house.run("quarantine", "release", str(motion["number"]), code=2)["error"].startswith("nothing waits")
+    assert house.run("quarantine", "drop", "--source", "cam")["dropped"] == 1
+    assert house.run("quarantine")["requests"] == []
+    assert "nobody" in house.run("quarantine", "drop", "--source", "nobody", code=2)["error"]
+    assert image["number"] not in [one["number"] for one in house.run("quarantine")["requests"]]
+    acts = [one["act"] for one in house.run("audit")["records"]]
+    assert {"quarantine.release", "quarantine.drop"} <= set(acts)

@@ -983,6 +983,40 @@ export interface components {
             subject: string;
             duplicate: boolean;
         };
+        /** @description How many requests were released (with the subjects of their events), or dropped. */
+        QuarantineDone: {
+            released: number;
+            dropped: number;
+            subjects: string[];
+        };
+        /** @description Which requests: one by its `number`, or all of a `source`. */
+        QuarantineRequest: {
+            /** @default 0 */
+            number: number;
+            /** @default  */
+            source: string;
+        };
+        /** @description A request that nothing proves. In a list, `body` is its beginning. */
+        Quarantined: {
+            number: number;
+            source: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            at: string;
+            bytes: number;
+            contentType: string;
+            peer: string;
+            body: string;
+        };
+        /** @description The newest first; `counts` is how many wait, by source. */
+        Quarantines: {
+            requests: components["schemas"]["Quarantined"][];
+            counts: {
+                [key: string]: number;
+            };
+        };
         /** @description No turn begins from `from` to `to`. `timezone` is by default UTC. */
         QuietHours: {
             /** @example 22:00 */
@@ -1359,7 +1393,7 @@ export interface components {
         Source: {
             name: string;
             /** @enum {unknown} */
-            type: "alertmanager" | "cloudevents" | "discord" | "generic" | "github" | "gitlab" | "grafana" | "healthchecks" | "home-assistant" | "linear" | "n8n" | "shopify" | "slack" | "standard" | "stripe" | "token" | "twilio" | "uptime-kuma";
+            type: "alertmanager" | "cloudevents" | "discord" | "generic" | "github" | "gitlab" | "grafana" | "healthchecks" | "home-assistant" | "linear" | "n8n" | "shopify" | "slack" | "standard" | "stripe" | "token" | "twilio" | "unsigned" | "uptime-kuma";
             subject: string;
             path: string;
             gatewayPath: string;
@@ -1398,7 +1432,7 @@ export interface components {
         /** @description A type of source: where its address is to be pasted, whether its secret is ours to choose, whether it has to know its own address (`options.url`), and its recipes. */
         SourceKind: {
             /** @enum {unknown} */
-            type: "alertmanager" | "cloudevents" | "discord" | "generic" | "github" | "gitlab" | "grafana" | "healthchecks" | "home-assistant" | "linear" | "n8n" | "shopify" | "slack" | "standard" | "stripe" | "token" | "twilio" | "uptime-kuma";
+            type: "alertmanager" | "cloudevents" | "discord" | "generic" | "github" | "gitlab" | "grafana" | "healthchecks" | "home-assistant" | "linear" | "n8n" | "shopify" | "slack" | "standard" | "stripe" | "token" | "twilio" | "unsigned" | "uptime-kuma";
             paste: string;
             makesSecret: boolean;
             needsUrl: boolean;
@@ -1451,7 +1485,7 @@ export interface components {
         SourceRequest: {
             name: string;
             /** @enum {unknown} */
-            type: "alertmanager" | "cloudevents" | "discord" | "generic" | "github" | "gitlab" | "grafana" | "healthchecks" | "home-assistant" | "linear" | "n8n" | "shopify" | "slack" | "standard" | "stripe" | "token" | "twilio" | "uptime-kuma";
+            type: "alertmanager" | "cloudevents" | "discord" | "generic" | "github" | "gitlab" | "grafana" | "healthchecks" | "home-assistant" | "linear" | "n8n" | "shopify" | "slack" | "standard" | "stripe" | "token" | "twilio" | "unsigned" | "uptime-kuma";
             /** @description Never shown again */
             secret: string;
             /** @example agent.events.custom.door.opened */
@@ -1466,10 +1500,11 @@ export interface components {
             duplicate: boolean;
             routes: string[];
         };
-        /** @description All sources. `strangers` counts requests to addresses that no source has. */
+        /** @description All sources. `strangers` counts requests to addresses that no source has, `quarantined` those that wait to be released; null when NATS can't be asked. */
         Sources: {
             sources: components["schemas"]["Source"][];
             strangers: number;
+            quarantined: number | null;
         };
         /** @description The plugin's events on disk that the sidecar has not acknowledged yet. Counts of losses are since its start. */
         SpoolHealth: {

@@ -103,6 +103,10 @@ def build_app(
             Route("/api/source-types", endpoints.sources.kinds, methods=["GET"]),
             Route("/api/sources/{name}", endpoints.sources.source, methods=["GET", "PATCH", "DELETE"]),
             Route("/api/sources/{name}/rotate", endpoints.sources.rotate, methods=["POST"]),
+            Route("/api/quarantine", endpoints.sources.quarantined, methods=["GET"]),
+            Route("/api/quarantine/release", endpoints.sources.release, methods=["POST"]),
+            Route("/api/quarantine/drop", endpoints.sources.drop, methods=["POST"]),
+            Route("/api/quarantine/{number}", endpoints.sources.one_quarantined, methods=["GET"]),
             Route("/api/sources/{name}/test", endpoints.sources.test, methods=["POST"]),
         ],
         middleware=[

@@ -35,6 +35,7 @@ OPEN_TO_BROWSERS: dict[str, frozenset[str]] = {
     "pause": frozenset({"GET", "POST"}),
     "pending": frozenset({"GET", "POST"}),
     "publish": frozenset({"POST"}),
+    "quarantine": frozenset({"GET", "POST"}),
     "receipts": frozenset({"GET"}),
     "resume": frozenset({"POST"}),
     "routes": frozenset({"GET", "POST", "PATCH", "DELETE"}),

@@ -51,6 +51,37 @@ def paths(
                 problems=(*changing, 503),
             ),
         },
+        "/api/quarantine": {
+            "get": operation(
+                "What came to sources that nothing verifies",
+                answer=json(ref(sources.Quarantines)),
+                problems=(400, 404, 503),
+                parameters=[
+                    parameter("source", "query", {"type": "string"}),
+                    parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 1000}),
+                ],
+            )
+        },
+        "/api/quarantine/release": {
+            "post": operation(
+                "Make events of what waits there",
+                body=as_json(ref(sources.QuarantineRequest)),
+                answer=json(ref(sources.QuarantineDone)),
+                problems=(*changing, 503),
+            )
+        },
+        "/api/quarantine/drop": {
+            "post": operation(
+                "Forget what waits there",
+                body=as_json(ref(sources.QuarantineRequest)),
+                answer=json(ref(sources.QuarantineDone)),
+                problems=(*changing, 503),
+            )
+        },
+        "/api/quarantine/{number}": {
+            "parameters": [parameter("number", "path", {"type": "string", "pattern": r"^\d{1,18}$"})],
+            "get": operation("One of them, whole", answer=json(ref(sources.Quarantined)), problems=(400, 404, 503)),
+        },
         "/api/sources/{name}/test": {
             "parameters": [name],
             "post": operation(

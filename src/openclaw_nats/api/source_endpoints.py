@@ -10,14 +10,15 @@ from starlette.responses import Response
 
 from openclaw_nats.api.front_door import GATEWAY_PREFIX
 from openclaw_nats.api.json_answers import json_body, json_response
-from openclaw_nats.api.queries import parameters
+from openclaw_nats.api.queries import limit_of, number_of, parameters
 from openclaw_nats.contract import sources as shapes
 from openclaw_nats.contract.checking import check
-from openclaw_nats.errors import InvalidInput
+from openclaw_nats.errors import InvalidInput, Unavailable
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.sources.book import SourceBook
 from openclaw_nats.sources.door import Door
 from openclaw_nats.sources.log import DoorLog
+from openclaw_nats.sources.quarantine import Quarantine
 from openclaw_nats.sources.recipes import recipes_of
 from openclaw_nats.sources.schemes.catalog import SCHEMES
 from openclaw_nats.sources.schemes.scheme import Received, Refused
@@ -29,7 +30,15 @@ MAX_BODY = 16 * 1024
 class SourceEndpoints:
     """The handlers."""
 
-    def __init__(self, book: SourceBook, door: Door, door_log: DoorLog, taken_by: Callable[[str], list[str]]) -> None:
+    def __init__(
+        self,
+        book: SourceBook,
+        door: Door,
+        door_log: DoorLog,
+        quarantine: Quarantine,
+        taken_by: Callable[[str], list[str]],
+    ) -> None:
+        self._quarantine = quarantine
         self._book = book
         self._door = door
         self._log = door_log
@@ -45,7 +54,11 @@ class SourceEndpoints:
             return json_response(self._shown(made), 201)
         parameters(request, ())
         found = [self._shown(one) for one in self._book.every()]
-        return json_response(shapes.Sources(found, self._log.strangers))
+        try:
+            waiting = sum((await self._quarantine.counts()).values())
+        except Unavailable:
+            waiting = None
+        return json_response(shapes.Sources(found, self._log.strangers, waiting))
 
     async def kinds(self, request: Request) -> Response:
         """The types of sources."""
@@ -74,6 +87,24 @@ class SourceEndpoints:
             wanted = check(await json_body(request, MAX_BODY), shapes.SourceChange, "a change", InvalidInput)
             return json_response(self._shown(await self._book.change(name, wanted)))
         return json_response(self._shown(self._book.named(name), whole=True))
+
+    async def quarantined(self, request: Request) -> Response:
+        """What waits in quarantine."""
+        query = parameters(request, ("source", "limit"))
+        return json_response(await self._quarantine.every(query.get("source", ""), limit_of(query)))
+
+    async def one_quarantined(self, request: Request) -> Response:
+        """One request that waits there, whole."""
+        return json_response(await self._quarantine.one(number_of(request.path_params["number"], "number")))
+
+    async def release(self, request: Request) -> Response:
+        """Make events of what waits there."""
+        subjects = await self._quarantine.release(await _which(request))
+        return json_response(shapes.QuarantineDone(len(subjects), 0, subjects))
+
+    async def drop(self, request: Request) -> Response:
+        """Forget what waits there."""
+        return json_response(shapes.QuarantineDone(0, await self._quarantine.drop(await _which(request)), []))
 
     async def rotate(self, request: Request) -> Response:
         """A new secret, or a new address."""
@@ -126,3 +157,10 @@ class SourceEndpoints:
         if whole:
             found.requests = list(tally.requests)
         return found
+
+
+async def _which(request: Request) -> shapes.QuarantineRequest:
+    wanted = check(await json_body(request, MAX_BODY), shapes.QuarantineRequest, "which requests", InvalidInput)
+    if bool(wanted.number) == bool(wanted.source):
+        raise InvalidInput("say which: a number, or a source", field="number")
+    return wanted

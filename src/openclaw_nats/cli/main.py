@@ -44,6 +44,7 @@ COMMANDS = {
     "key": "Change the API key: `key rotate` replaces it.",
     "keys": "List, make and revoke limited keys: publish and read on some subjects.",
     "sources": "List, make and test sources: verified webhooks of other services.",
+    "quarantine": "List, release or drop webhooks that nothing proves.",
     "config": "Show or change settings.",
     "completion": "Print the completion script of a shell.",
     "demo": "Show everything with a private, real Gateway and a scripted model.",

@@ -84,7 +84,8 @@ def show_command(as_json: bool, name: str) -> None:
 
 @command.command("add")
 @click.argument("name")
-@click.option("--type", "kind", required=True, help="Which provider sends: `sources types` lists them.")
+@click.option("--unsigned", is_flag=True, help="Verify nothing: what comes waits in quarantine.")
+@click.option("--type", "kind", help="Which provider sends: `sources types` lists them.")
 @_secret_option
 @_to_option
 @click.option("--subject", help="What the events' subjects begin with; else webhook.NAME.")
@@ -98,7 +99,8 @@ def show_command(as_json: bool, name: str) -> None:
 def add_command(
     as_json: bool,
     name: str,
-    kind: str,
+    kind: str | None,
+    unsigned: bool,
     secret_file: Path | None,
     secret_to: Path | None,
     recipe: str | None,
@@ -107,6 +109,9 @@ def add_command(
 ) -> None:
     """Make the source NAME: an address for one provider, whose requests are verified before anything else."""
     refuse_agents("make a source")
+    if unsigned == (kind is not None):
+        raise click.UsageError("Say who sends: --type, or --unsigned.")
+    kind = kind or "unsigned"
     sidecar = client()
     known = {one["type"]: one for one in sidecar.call("GET", "/api/source-types")["types"]}
     if kind not in known:
@@ -127,7 +132,9 @@ def add_command(
         return
     step("✓", f"source {name}: {one['subject']}.<event>")
     _describe(one)
-    if made and secret_to is None:
+    if unsigned:
+        line("Nothing is verified there: `openclaw-nats quarantine` lists what comes, and releases or drops it.")
+    elif made and secret_to is None:
         line(f"Secret:   {secret}   (shown once)")
     elif made:
         line(f"Secret:   in {secret_to}")
@@ -353,5 +360,7 @@ def _listed(*, as_json: bool) -> None:
         for one in found["sources"]
     ]
     table(["NAME", "TYPE", "STATE", "ACCEPTED", "REPEATED", "REFUSED", "LAST"], rows)
+    if found["quarantined"]:
+        line(f"{found['quarantined']} requests wait in quarantine: `openclaw-nats quarantine`.")
     if found["strangers"]:
         line(f"{found['strangers']} requests came to addresses that no source has.")

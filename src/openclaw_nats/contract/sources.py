@@ -11,6 +11,7 @@ from openclaw_nats.contract.fields import Answer, Instruction, Name, Subject, Ti
 SourceType = Literal[
     "standard", "github", "gitlab", "stripe", "slack", "shopify", "linear", "twilio", "discord", "grafana",
     "alertmanager", "uptime-kuma", "healthchecks", "home-assistant", "n8n", "token", "cloudevents", "generic",
+    "unsigned",
 ]  # fmt: skip
 Header = Annotated[str, Meta(extra_json_schema={"pattern": r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$"})]
 Secret = Annotated[str, Meta(description="Never shown again", extra_json_schema={"minLength": 1, "maxLength": 512})]
@@ -44,6 +45,40 @@ class SourceOptions(Struct, rename="camel", forbid_unknown_fields=True, kw_only=
     timestamp_header: str = ""
     url: Annotated[str, Meta(extra_json_schema={"maxLength": 1024})] = ""
     generic: GenericOptions | None = None
+
+
+class QuarantineRequest(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """Which requests: one by its `number`, or all of a `source`."""
+
+    number: Annotated[int, Meta(ge=0)] = 0
+    source: str = ""
+
+
+class Quarantined(Answer, kw_only=True):
+    """A request that nothing proves. In a list, `body` is its beginning."""
+
+    number: int
+    source: str
+    at: Time
+    bytes: int
+    content_type: str
+    peer: str
+    body: str
+
+
+class Quarantines(Answer):
+    """The newest first; `counts` is how many wait, by source."""
+
+    requests: list[Quarantined]
+    counts: dict[str, int]
+
+
+class QuarantineDone(Answer):
+    """How many requests were released (with the subjects of their events), or dropped."""
+
+    released: int
+    dropped: int
+    subjects: list[str]
 
 
 class SourceRequest(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
@@ -107,10 +142,13 @@ class Source(Answer, kw_only=True, omit_defaults=True):
 
 
 class Sources(Answer):
-    """All sources. `strangers` counts requests to addresses that no source has."""
+    """All sources. `strangers` counts requests to addresses that no source has, `quarantined` those that wait to be
+    released; null when NATS can't be asked.
+    """
 
     sources: list[Source]
     strangers: int
+    quarantined: int | None
 
 
 class SourceTested(Answer):

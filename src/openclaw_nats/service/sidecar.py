@@ -56,6 +56,7 @@ from openclaw_nats.jetstream.connection import Connection, Options
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
 from openclaw_nats.jetstream.key_door import KeyDoor
 from openclaw_nats.jetstream.lease_store import JetStreamLeaseStore
+from openclaw_nats.jetstream.quarantine_store import JetStreamQuarantine
 from openclaw_nats.jetstream.schedule_log import JetStreamScheduleLog
 from openclaw_nats.jetstream.stream_settings import limits
 from openclaw_nats.jetstream.streams import Streams
@@ -86,6 +87,7 @@ from openclaw_nats.settings import Settings, load
 from openclaw_nats.sources.book import SourceBook
 from openclaw_nats.sources.door import Door
 from openclaw_nats.sources.log import DoorLog
+from openclaw_nats.sources.quarantine import Quarantine
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
 from openclaw_nats.telemetry.exporter import SpanExporter, otlp
@@ -275,7 +277,9 @@ async def build(settings: Settings) -> Sidecar:
     ours = settings.nats.managed and Locations(settings.home).own_nats_config is not None
     key_door = KeyDoor(Options.from_settings(settings), limited_keys, ingest.take, status_of) if ours else None
     door_log = DoorLog()
-    door = Door(sources, door_log, ingest, database)
+    held = JetStreamQuarantine(connection, streams, settings.stream.replicas)
+    quarantine = Quarantine(held, sources, ingest, trail)
+    door = Door(sources, door_log, ingest, database, quarantine)
     endpoints = Endpoints(
         ingest=IngestEndpoints(ingest, meters, inbound.book.names_for),
         history=HistoryEndpoints(event_log, limited_keys.lasts),
@@ -306,7 +310,7 @@ async def build(settings: Settings) -> Sidecar:
         live=dashboard.live,
         dashboard=dashboard.endpoints,
         audit=AuditEndpoints(trail),
-        sources=SourceEndpoints(sources, door, door_log, inbound.book.names_for),
+        sources=SourceEndpoints(sources, door, door_log, quarantine, inbound.book.names_for),
     )
     front_door = Middleware(FrontDoor, door=door, book=sources, door_log=door_log)
     gate = Middleware(DashboardGate, sign_in=dashboard.sign_in, cookie=dashboard.cookie, pages=dashboard.files)

@@ -24,10 +24,12 @@ from openclaw_nats.events.origin import of_source
 from openclaw_nats.events.subjects import PREFIX
 from openclaw_nats.outbound.ingest import Ingest
 from openclaw_nats.sources.book import SourceBook
+from openclaw_nats.sources.content_of import data_of
 from openclaw_nats.sources.log import DoorLog
 from openclaw_nats.sources.naming import subject_of
-from openclaw_nats.sources.schemes.catalog import SCHEMES
-from openclaw_nats.sources.schemes.scheme import FORM, Received, Refused, Verified
+from openclaw_nats.sources.quarantine import Quarantine
+from openclaw_nats.sources.schemes.catalog import SCHEMES, UNSIGNED
+from openclaw_nats.sources.schemes.scheme import Received, Refused, Verified
 from openclaw_nats.sources.stored import StoredSource
 from openclaw_nats.storage import source_deliveries as rows
 from openclaw_nats.storage.database import Database
@@ -62,8 +64,10 @@ class Door:
         door_log: DoorLog,
         ingest: Ingest,
         database: Database,
+        quarantine: Quarantine,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._quarantine = quarantine
         self._book = book
         self._log = door_log
         self._ingest = ingest
@@ -92,6 +96,8 @@ class Door:
                 self._log.note(source.name, 200, event="handshake", size=len(received.body), peer=peer)
                 return Outcome(200 if verified.answer else 204, body=verified.answer)
             async with asyncio.timeout(scheme.seconds):
+                if source.type == UNSIGNED:
+                    return await self._put_aside(source, received, peer)
                 return await self._store(source, received, verified, peer)
         except TimeoutError:
             error: Exception = Unavailable(
@@ -111,6 +117,14 @@ class Door:
 
     def _refused(self, source: StoredSource, status: int, error: Exception, received: Received, peer: str) -> None:
         self._log.note(source.name, status, reason=str(error), size=len(received.body), peer=peer)
+
+    async def _put_aside(self, source: StoredSource, received: Received, peer: str) -> Outcome:
+        """What nothing proves wakes nobody before the operator has released it."""
+        number, repeated = await self._quarantine.put(source, received, peer)
+        status = 200 if repeated else 202
+        why = "in quarantine"
+        self._log.note(source.name, status, reason=why, size=len(received.body), peer=peer, delivery_known=repeated)
+        return Outcome(status, Accepted(id=f"{source.name}:q{number}", subject="", duplicate=repeated))
 
     async def _store(self, source: StoredSource, received: Received, verified: Verified, peer: str) -> Outcome:
         outcomes = [
@@ -181,7 +195,7 @@ def _deliveries(source: StoredSource, received: Received, verified: Verified) ->
         "time": envelope.format_time(now),
         "subject": subject_of(source.subject, verified.event),
     }
-    document = json_text.well_formed(msgspec.json.encode({**made, **_data(received)}))
+    document = json_text.well_formed(msgspec.json.encode({**made, **data_of(received)}))
     return [_Delivery(*envelope.read(document), verified)]
 
 
@@ -235,22 +249,3 @@ def _id(source: StoredSource, delivery: str) -> str:
 
 def _short(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def _data(received: Received) -> dict[str, Any]:
-    """The body as data: JSON, a form as an object, text, or octets."""
-    if received.kind != FORM:
-        return content.data_of(received.body, received.headers.get("content-type", ""))
-    found: dict[str, Any] = {}
-    for name, value in received.form:
-        found[name] = [*_list(found[name]), value] if name in found else value
-    if found.keys() == {"payload"} and isinstance(found["payload"], str):  # GitHub's and Slack's JSON in a form
-        inner = found["payload"].encode()
-        if modes.fields_of(inner) is not None:
-            json_text.check(inner)
-            return {"data": msgspec.Raw(inner)}
-    return {"data": found}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]

@@ -19,6 +19,7 @@ from openclaw_nats.sources.schemes import (
     stripe,
     tokens,
     twilio,
+    unsigned,
 )
 from openclaw_nats.sources.schemes.scheme import Scheme
 
@@ -36,5 +37,7 @@ _ALL = (
     *tokens.SCHEMES,
     cloudevents.SCHEME,
     generic.SCHEME,
+    unsigned.SCHEME,
 )
+UNSIGNED = unsigned.SCHEME.name
 SCHEMES: Mapping[str, Scheme] = MappingProxyType({one.name: one for one in _ALL})
