@@ -40,6 +40,7 @@ PAGES = {
     "schedules": "Cron and timers",
     "logs": "Logs",
     "metrics": "Metrics",
+    "sources": "Sources",
     "audit": "Audit log",
     "settings": "Settings",
 }
@@ -210,6 +211,12 @@ def shown(world: Gateway) -> dict[str, Any]:
     world.turn('!call exec {"command": "exit 4"}\n!usage 950 25\n!say That failed, too.')
     wait_until(lambda: world.states()["dead"] and world.states()["delivered"] >= 3, 60, "dead and delivered ones")
     wait_until(lambda: world.states()["pending"], 30, "a pending one")
+    for source in ({"name": "github", "type": "github"}, {"name": "camera", "type": "unsigned"}):
+        status, made = world.call("POST", "/api/sources", {**source, "secret": "a-secret-for-pictures"})
+        assert status == 201, made
+        body = b'{"event": "motion", "camera": "porch"}'
+        world.sidecar.request("POST", made["path"], body, {"content-type": "application/json"}, key="")
+    world.call("POST", "/api/sources/github/test", {})
     run = next(one["runid"] for one in world.events() if "exec" in one["subject"])
     delivered = world.sidecar.get("/api/deliveries?state=delivered")[1]["deliveries"][0]["id"]
     return {"run": run, "delivery": delivered}
@@ -271,6 +278,9 @@ def test_every_page_fits_is_readable_asks_nobody_else_and_is_pictured(
         if name in ("pending", "dead"):
             page.locator(".line").first.click()
             expect(page.get_by_text("History")).to_be_visible()
+        if name == "sources":
+            page.get_by_label("Source github", exact=True).get_by_role("button", name="Address").click()
+            expect(page.get_by_text("the header X-Hub-Signature-256 is missing")).to_be_visible(timeout=AWAKE)
         if name == "live":
             page.get_by_role("button", name=re.compile("exec")).first.click()
             expect(page.get_by_label("Event", exact=True)).to_be_visible()

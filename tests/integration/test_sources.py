@@ -90,6 +90,7 @@ def test_what_a_provider_signs_is_stored_once_as_its_own(bus: Sidecar, kind: str
     assert (event["id"], event["subject"]) == (answer["id"], answer["subject"])
     assert event["subject"].startswith(f"agent.events.webhook.{provider.name}.")
     assert event["data"]
+    assert bus.metric(f'openclaw_nats_source_requests_total{{source="{provider.name}",status="202"}}') == 1
     shown = bus.get(f"/api/sources/{provider.name}")[1]
     assert (shown["accepted"], shown["repeated"], shown["refused"]) == (1, 1, {})
 

@@ -60,7 +60,7 @@ class FrontDoor:
         found = _ADDRESS.fullmatch(request.scope["path"])
         source = self._book.at(found[2], found[3]) if found is not None else None
         if source is None or found is None:
-            self._log.strangers += 1
+            self._log.stranger()
             return _unverified()
         if request.method == "OPTIONS" and source.type == "cloudevents":
             return self._handshake(source, request)

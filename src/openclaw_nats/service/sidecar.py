@@ -86,7 +86,7 @@ from openclaw_nats.service.tool_parts import build_toolbox
 from openclaw_nats.settings import Settings, load
 from openclaw_nats.sources.book import SourceBook
 from openclaw_nats.sources.door import Door
-from openclaw_nats.sources.log import DoorLog
+from openclaw_nats.sources.log import DoorLog, DoorMeters
 from openclaw_nats.sources.quarantine import Quarantine
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
@@ -276,7 +276,7 @@ async def build(settings: Settings) -> Sidecar:
     # At a nats-server that is not ours anybody may be allowed to publish where a key would.
     ours = settings.nats.managed and Locations(settings.home).own_nats_config is not None
     key_door = KeyDoor(Options.from_settings(settings), limited_keys, ingest.take, status_of) if ours else None
-    door_log = DoorLog()
+    door_log = DoorLog(DoorMeters(registry))
     held = JetStreamQuarantine(connection, streams, settings.stream.replicas)
     quarantine = Quarantine(held, sources, ingest, trail)
     door = Door(sources, door_log, ingest, database, quarantine)

@@ -7,6 +7,9 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from prometheus_client import CollectorRegistry
+from prometheus_client import Counter as Counter_
+
 from openclaw_nats.contract.sources import SourceLog
 from openclaw_nats.events.envelope import format_seconds
 
@@ -25,10 +28,26 @@ class Tally:
     requests: deque[SourceLog] = field(default_factory=lambda: deque(maxlen=KEPT))
 
 
+class DoorMeters:
+    """What came to the door, for Prometheus."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter_(
+            "openclaw_nats_source_requests",
+            "Requests to sources, by what was answered",
+            ["source", "status"],
+            registry=registry,
+        )
+        self.strangers = Counter_(
+            "openclaw_nats_source_strangers", "Requests to addresses that no source has", registry=registry
+        )
+
+
 class DoorLog:
     """Kept in memory: it begins anew with the process."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, meters: DoorMeters, clock: Callable[[], float] = time.time) -> None:
+        self._meters = meters
         self._clock = clock
         self._tallies: dict[str, Tally] = {}
         self.strangers = 0
@@ -40,6 +59,11 @@ class DoorLog:
     def forget(self, name: str) -> None:
         """The source is gone."""
         self._tallies.pop(name, None)
+
+    def stranger(self) -> None:
+        """One more request to an address that no source has."""
+        self.strangers += 1
+        self._meters.strangers.inc()
 
     def note(
         self,
@@ -54,6 +78,7 @@ class DoorLog:
         delivery_known: bool = False,
     ) -> None:
         """One more request."""
+        self._meters.requests.labels(name, str(status)).inc()
         tally = self.of(name)
         if status == 202:
             tally.accepted += 1

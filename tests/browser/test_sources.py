@@ -1,0 +1,84 @@
+"""The page of sources: an address is made, what comes is counted with why, what nothing proves is released by hand."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, expect
+
+from openclaw_nats.contract.sources import SourceOptions
+from openclaw_nats.sources.schemes.catalog import SCHEMES
+from tests.browser.test_approvals import AtSidecar
+from tests.browser.world import AWAKE, open_page
+
+pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AtSidecar]:
+    one = AtSidecar(tmp_path_factory.mktemp("sources-page"))
+    try:
+        one.start()
+        yield one
+    finally:
+        one.close()
+
+
+def test_a_source_is_made_its_requests_are_shown_and_its_secret_once(world: AtSidecar, context: BrowserContext) -> None:
+    page = open_page(context, world, "sources")
+    page.get_by_role("button", name="Add a source").click()
+    form = page.get_by_label("A new source")
+    form.get_by_label("Name").fill("hub")
+    form.get_by_label("Type").select_option("github")
+    expect(form).to_contain_text("Payload URL")
+    form.get_by_role("button", name="Add", exact=True).click()
+    secret = page.get_by_role("status").locator("code").inner_text()
+    assert len(secret) == 64
+    card = page.get_by_label("Source hub", exact=True)
+    address = card.locator("code").inner_text()
+    path = world.call("GET", "/api/sources/hub")[1]["path"]
+    assert address == world.sidecar.url + path
+    scheme = SCHEMES["github"]
+    hostile = {"x-github-event": "<img src=x onerror=alert(1)>"}
+    proof = scheme.sign(scheme.sample, secret, SourceOptions(), time.time(), "d1")
+    headers = {"content-type": "application/json", **hostile, **proof}
+    assert world.sidecar.request("POST", path, scheme.sample, headers, key="")[0] == 202
+    assert world.sidecar.request("POST", path, scheme.sample + b" ", headers, key="")[0] == 401
+    expect(card).to_contain_text("1 accepted", timeout=AWAKE)
+    expect(card).to_contain_text("1 refused", timeout=AWAKE)
+    expect(card).to_contain_text("the signature is not right", timeout=AWAKE)
+    assert page.locator("img").count() == 0
+    page.get_by_role("button", name="I have it").click()
+    page.reload()
+    expect(page.get_by_label("Source hub", exact=True)).to_be_visible(timeout=AWAKE)
+    assert secret not in page.content()
+    card.get_by_role("button", name="Pause").click()
+    expect(card).to_contain_text("paused", timeout=AWAKE)
+    assert world.call("GET", "/api/sources/hub")[1]["paused"] is True
+    card.get_by_role("button", name="Remove").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(card).to_have_count(0, timeout=AWAKE)
+    assert world.call("GET", "/api/sources/hub")[0] == 404
+
+
+def test_what_nothing_proves_is_released_or_dropped_by_hand(world: AtSidecar, context: BrowserContext) -> None:
+    body = {"name": "cam", "type": "unsigned", "secret": "none"}
+    status, source = world.call("POST", "/api/sources", body)
+    assert status == 201, source
+    for number in range(2):
+        content = json.dumps({"event": "motion", "text": f"<b>{number}</b>"}).encode()
+        kind = {"content-type": "application/json"}
+        assert world.sidecar.request("POST", source["path"], content, kind, key="")[0] == 202
+    page = open_page(context, world, "sources")
+    numbers = [one["number"] for one in world.call("GET", "/api/quarantine")[1]["requests"]]
+    newest, oldest = (page.get_by_label(f"Request {number}", exact=True) for number in numbers)
+    expect(newest).to_contain_text("<b>1</b>", timeout=AWAKE)
+    oldest.get_by_role("button", name="Release").click()
+    expect(oldest).to_have_count(0, timeout=AWAKE)
+    newest.get_by_role("button", name="Drop").click()
+    expect(newest).to_have_count(0, timeout=AWAKE)
+    found = world.sidecar.events("?subject=agent.events.webhook.cam.motion")
+    assert [one["data"]["text"] for one in found] == ["<b>0</b>"]
