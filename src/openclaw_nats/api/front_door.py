@@ -6,7 +6,9 @@ and whoever sends what is not verified, gets the same answer.
 
 from __future__ import annotations
 
+import math
 import re
+from urllib.parse import urlsplit
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -16,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from openclaw_nats.api.json_answers import json_response
 from openclaw_nats.api.problems import problem, problem_for
 from openclaw_nats.audit.acting import acting
-from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.errors import OpenClawNatsError, StreamConflict, Unavailable
 from openclaw_nats.sources.book import SourceBook
 from openclaw_nats.sources.door import MAX_BODY, Door
 from openclaw_nats.sources.log import DoorLog
@@ -64,12 +66,13 @@ class FrontDoor:
             return _unverified()
         if request.method == "OPTIONS" and source.type == "cloudevents":
             return self._handshake(source, request)
-        if request.method != "POST":
-            return problem("method-not-allowed", "An event is sent by POST.", headers={"Allow": "POST"})
-        if (coding := request.headers.get("content-encoding", "identity").strip().lower()) != "identity":
-            return problem("unsupported-media-type", f"a body in the content encoding {coding[:40]} can't be verified")
-        body = await _body(request)
         peer = request.client.host if request.client is not None else ""
+        coding = request.headers.get("content-encoding", "identity").strip().lower()
+        if request.method != "POST" or coding != "identity":
+            why = f"{request.method[:20]} is not POST" if request.method != "POST" else f"a {coding[:40]} body"
+            self._log.note(source.name, 401, reason=f"{why} can't be verified", peer=peer)
+            return _unverified()
+        body = await _body(request)
         if body is None:
             self._log.note(source.name, 413, reason=f"longer than {MAX_BODY} bytes", peer=peer)
             return problem("too-large", f"the body is longer than {MAX_BODY} bytes")
@@ -79,11 +82,17 @@ class FrontDoor:
                 done = await self._door.take(source, Received(_headers(request), body, url), peer)
         except Refused:
             return _unverified()
+        except (Unavailable, StreamConflict) as error:  # where and why is no affair of who sends
+            wait = str(math.ceil(error.retry_after if isinstance(error, Unavailable) else 30))
+            return problem("unavailable", "It can't be stored now.", headers={"Retry-After": wait})
         except OpenClawNatsError as error:
             return problem_for(error)
+        if done.reply is not None:
+            status, answer, media_type = done.reply
+            return Response(answer, status, media_type=media_type)
         if done.event is not None:
             return json_response(done.event, done.status)
-        return Response(done.body, done.status, media_type="application/json" if done.body else None)
+        return Response(done.body, done.status, media_type="application/json")
 
     def _handshake(self, source: StoredSource, request: Request) -> Response:
         """May an origin deliver? ("HTTP 1.1 Web Hooks for Event Delivery", 4.) Its deliveries have to be verified all
@@ -122,10 +131,18 @@ def _url(request: Request, source: StoredSource, *, through_gateway: bool) -> st
     query = request.scope["query_string"].decode("latin-1")
     tail = f"?{query}" if query else ""
     if source.options.url:
-        return source.options.url.partition("?")[0] + tail
+        return address_of(source, through_gateway=through_gateway) + tail
     scheme = request.headers.get("x-forwarded-proto", request.scope["scheme"]).partition(",")[0].strip()
     host = request.headers.get("x-forwarded-host", request.headers.get("host", "")).partition(",")[0].strip()
     path = request.scope["path"]
     if through_gateway:
         path = GATEWAY_PREFIX + path.removeprefix("/dashboard")
     return f"{scheme}://{host}{path}{tail}"
+
+
+def address_of(source: StoredSource, *, through_gateway: bool) -> str:
+    """The address as the provider has it: `options.url` whole, or with the source's own path behind it."""
+    base = source.options.url.partition("?")[0].rstrip("/")
+    if urlsplit(base).path:
+        return base
+    return f"{base}{GATEWAY_PREFIX if through_gateway else ''}/in/{source.name}/{source.token}"

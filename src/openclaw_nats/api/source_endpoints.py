@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import msgspec
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from openclaw_nats.api.front_door import GATEWAY_PREFIX
+from openclaw_nats.api.front_door import GATEWAY_PREFIX, address_of
 from openclaw_nats.api.json_answers import json_body, json_response
 from openclaw_nats.api.queries import limit_of, number_of, parameters
 from openclaw_nats.contract import sources as shapes
@@ -23,6 +25,8 @@ from openclaw_nats.sources.recipes import recipes_of
 from openclaw_nats.sources.schemes.catalog import SCHEMES
 from openclaw_nats.sources.schemes.scheme import Received, Refused
 from openclaw_nats.sources.stored import StoredSource
+
+log = structlog.get_logger(__name__)
 
 MAX_BODY = 16 * 1024
 
@@ -49,8 +53,7 @@ class SourceEndpoints:
         if request.method == "POST":
             wanted = check(await json_body(request, MAX_BODY), shapes.SourceRequest, "a source", InvalidInput)
             made = await self._book.add(wanted)
-            self._log.forget(made.name)
-            await self._door.forget(made.name)
+            await self._begin_anew(made.name)
             return json_response(self._shown(made), 201)
         parameters(request, ())
         found = [self._shown(one) for one in self._book.every()]
@@ -59,6 +62,15 @@ class SourceEndpoints:
         except Unavailable:
             waiting = None
         return json_response(shapes.Sources(found, self._log.strangers, waiting))
+
+    async def _begin_anew(self, name: str) -> None:
+        """Another source of the name has nothing of the one before."""
+        self._log.forget(name)
+        await self._door.forget(name)
+        try:
+            await self._quarantine.clear(name)
+        except Unavailable as error:
+            log.warning("quarantine.not_cleared", source=name, error=str(error))
 
     async def kinds(self, request: Request) -> Response:
         """The types of sources."""
@@ -80,8 +92,7 @@ class SourceEndpoints:
         name = request.path_params["name"]
         if request.method == "DELETE":
             await self._book.remove(name)
-            self._log.forget(name)
-            await self._door.forget(name)
+            await self._begin_anew(name)
             return Response(status_code=204)
         if request.method == "PATCH":
             wanted = check(await json_body(request, MAX_BODY), shapes.SourceChange, "a change", InvalidInput)
@@ -121,11 +132,13 @@ class SourceEndpoints:
         if scheme.needs_url and not source.options.url:
             raise InvalidInput("the source does not know its address, which is signed", field="options.url")
         delivery = f"test-{uuid7(int(now * 1000))}"
-        body = scheme.sample.replace(b"NOW_MS", b"%d" % int(now * 1000)).replace(b"sample", delivery.encode(), 1)
-        signed = scheme.sign(body, source.secrets[0].secret, source.options, now, delivery)
+        body = scheme.sample.replace(b"NOW_MS", b"%d" % int(now * 1000)).replace(b"NONCE", delivery[-12:].encode())
+        url = address_of(source, through_gateway=False)
+        options = msgspec.structs.replace(source.options, url=url)
+        signed = scheme.sign(body, source.secrets[0].secret, options, now, delivery)
         headers = {"content-type": "application/json", **scheme.sample_headers, **signed}
         try:
-            done = await self._door.take(source, Received(headers, body, source.options.url), "openclaw-nats test")
+            done = await self._door.take(source, Received(headers, body, url), "openclaw-nats test")
         except Refused as error:
             raise InvalidInput(f"the sample was refused: {error}") from None
         event = done.event or shapes.Accepted(id="", subject="")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +18,7 @@ from openclaw_nats.cli.event_lines import full_subject
 from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.names import completes
 from openclaw_nats.cli.output import Styled, json_option, line, print_json, step, table, tell, words
+from openclaw_nats.cli.sidecar_client import SidecarClient
 from openclaw_nats.cli.targets import target_of
 from openclaw_nats.cli.times import moment
 from openclaw_nats.errors import InvalidInput
@@ -95,9 +98,11 @@ def show_command(as_json: bool, name: str) -> None:
 @click.option("--signature", metavar="JSON", help="Type generic: how the sender signs.")
 @click.option("--with", "recipe", help="Make a ready route, too: `sources types` lists the recipes.")
 @click.option("--wake", metavar="TARGET", help="Whom that route wakes.")
+@click.option("--yes", is_flag=True, help="Make the route without asking.")
 @json_option
 def add_command(
     as_json: bool,
+    yes: bool,
     name: str,
     kind: str | None,
     unsigned: bool,
@@ -124,10 +129,14 @@ def add_command(
     body: dict[str, Any] = {"name": name, "type": kind, "secret": secret, "options": _options(given)}
     if given["subject"]:
         body["subject"] = str(full_subject(given["subject"]))
-    _keep(secret if made else "", secret_to)
-    one = sidecar.call("POST", "/api/sources", body, flags=flags.SOURCE)
-    added = sidecar.call("POST", "/api/routes", route, flags=flags.ROUTE) if route else None
+    if route and not (yes or as_json):
+        line(f"The route {route['name']}: {route['pattern']} wakes {wake}")
+        words(Styled("  its instruction:"), route["instruction"], indent="    ")
+        click.confirm("Make the source and this route?", abort=True)
+    with _kept(secret if made else "", secret_to):
+        one = sidecar.call("POST", "/api/sources", body, flags=flags.SOURCE)
     if as_json:
+        added = _added(sidecar, route)
         print_json({"source": one, "secret": secret if made and secret_to is None else "", "route": added})
         return
     step("✓", f"source {name}: {one['subject']}.<event>")
@@ -138,7 +147,7 @@ def add_command(
         line(f"Secret:   {secret}   (shown once)")
     elif made:
         line(f"Secret:   in {secret_to}")
-    if added is not None:
+    if (added := _added(sidecar, route)) is not None:  # after the secret, which is shown once
         step("✓", f"route {added['name']}: {added['pattern']} wakes {wake}")
         words(Styled("  its instruction:"), added["instruction"], indent="    ")
 
@@ -179,9 +188,9 @@ def rotate_command(
     one = sidecar.call("GET", _path(name))
     known = {kind["type"]: kind for kind in sidecar.call("GET", "/api/source-types")["types"]}
     secret, made = _secret(known[one["type"]], secret_file)
-    _keep(secret if made else "", secret_to)
     body = {"secret": secret, "keep": seconds, "address": address}
-    changed = sidecar.call("POST", f"{_path(name)}/rotate", body, flags=flags.SOURCE)
+    with _kept(secret if made else "", secret_to):
+        changed = sidecar.call("POST", f"{_path(name)}/rotate", body, flags=flags.SOURCE)
     if as_json:
         print_json({"source": changed, "secret": secret if made and secret_to is None else "", "route": None})
         return
@@ -291,16 +300,28 @@ def read_secret(path: Path) -> str:
         raise InvalidInput(f"{path} holds no secret: it is no text") from None
 
 
-def _keep(secret: str, path: Path | None) -> None:
-    """Write it where it is wanted, before it counts: else nobody would have it."""
+@contextlib.contextmanager
+def _kept(secret: str, path: Path | None) -> Iterator[None]:
+    """Write it where it is wanted: beside it before it counts, else nobody would have it; in its place when it does."""
     if path is None or not secret:
+        yield
         return
     from openclaw_nats.service.files import write_private
 
+    beside = path.absolute().with_name(f".{path.name}.new")
     try:
-        write_private(path.absolute(), secret + "\n")
+        write_private(beside, secret + "\n")
+        yield
+        beside.replace(path.absolute())
     except OSError as error:
         raise InvalidInput(f"{path} can't be written: {error.strerror}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _added(sidecar: SidecarClient, route: dict[str, Any] | None) -> Any:
+    return sidecar.call("POST", "/api/routes", route, flags=flags.ROUTE) if route else None
 
 
 def _route(

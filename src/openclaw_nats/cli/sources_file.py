@@ -7,10 +7,12 @@ from typing import Any
 from urllib.parse import quote
 
 import click
+import msgspec
 
 from openclaw_nats.cli import flags
 from openclaw_nats.cli.event_lines import full_subject
 from openclaw_nats.cli.sidecar_client import SidecarClient
+from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.text_formats import from_toml, without_dates
 
@@ -52,19 +54,15 @@ def apply(sidecar: SidecarClient, wanted: list[dict[str, Any]], *, dry_run: bool
     for one in wanted:
         name, old = one["name"], there.get(one["name"])
         subject = str(full_subject(one["subject"])) if one.get("subject") else f"agent.events.webhook.{name}"
-        options = one.get("options", {})
+        options = _options(name, one.get("options", {}))
         if old is None:
             changes.append({"change": "add", "source": name, "detail": f"{one.get('type')} → {subject}"})
             if dry_run:
                 continue
-            if "secret_file" not in one:
+            if "secret_file" not in one and one.get("type") != "unsigned":
                 raise SettingsError(f"the source {name!r} is new and names no secret_file")
-            body = {
-                "name": name,
-                "type": one.get("type"),
-                "secret": read_secret(one["secret_file"]),
-                "options": options,
-            }
+            secret = read_secret(one["secret_file"]) if "secret_file" in one else "none"
+            body = {"name": name, "type": one.get("type"), "secret": secret, "options": options}
             sidecar.call("POST", "/api/sources", {**body, "subject": subject}, flags=flags.SOURCE)
             if one.get("paused"):
                 sidecar.call("PATCH", f"/api/sources/{quote(name, safe='')}", {"paused": True})
@@ -84,3 +82,11 @@ def apply(sidecar: SidecarClient, wanted: list[dict[str, Any]], *, dry_run: bool
             if not dry_run:
                 sidecar.call("PATCH", f"/api/sources/{quote(name, safe='')}", differing, flags=flags.SOURCE)
     return changes
+
+
+def _options(name: str, given: Any) -> Any:
+    """Options as the API shows them, without those that have their default; raise SettingsError."""
+    try:
+        return msgspec.to_builtins(msgspec.convert(given, SourceOptions))
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"the source {name!r}: {error}") from None

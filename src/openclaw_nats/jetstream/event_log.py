@@ -26,7 +26,7 @@ from openclaw_nats.events.seals import SEAL, Seals
 from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.jetstream.client import SturdyClient
 from openclaw_nats.jetstream.connection import Connection, parse_reply
-from openclaw_nats.jetstream.reading import newest_on, read_stream
+from openclaw_nats.jetstream.reading import message_of, newest_on, read_stream
 from openclaw_nats.jetstream.streams import EVENTS, Streams
 
 log = structlog.get_logger(__name__)
@@ -183,10 +183,8 @@ class JetStreamEventLog:
 
     async def _is_same(self, message: Message, sequence: int, seals: Seals) -> bool:
         """Whether what lies there is this event: sealed with our key for the same origin, with its source and id."""
-        answer = await self._connection.api(f"STREAM.MSG.GET.{EVENTS}", {"seq": sequence})
-        if "message" not in answer:
+        if (found := await message_of(self._connection, EVENTS, {"seq": sequence})) is None:
             return True  # it is gone already: what was there was taken for it before
-        found = answer["message"]
         raw = base64.b64decode(found.get("hdrs", ""))
         stored = StoredMessage(
             sequence=sequence,

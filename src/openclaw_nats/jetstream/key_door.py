@@ -68,13 +68,13 @@ class DoorClient(SturdyClient):
     connection off in the end, and no other.
     """
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._room = room
+        self.room = Room()  # what is lost with a connection takes no room of the next one
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         if subject.startswith(_OURS):
-            await self._room.enter(len(data))
+            await self.room.enter(len(data))
         await super()._process_msg(sid, subject, reply, data, headers)
 
 
@@ -135,8 +135,7 @@ class KeyDoor:
     def __init__(
         self, options: Options, keys: KnownKeys, take: Take, code_of: Callable[[OpenClawNatsError], int]
     ) -> None:
-        self._room = Room()
-        self._connection = connection = Connection(options, lambda: DoorClient(self._room), "openclaw-nats key door")
+        self._connection = connection = Connection(options, DoorClient, "openclaw-nats key door")
         self._keys = keys
         self._take = take
         self._code_of = code_of
@@ -211,7 +210,9 @@ class KeyDoor:
         return Acknowledgement(EVENTS, done.sequence, done.id, done.subject, done.duplicate)
 
     async def _answer(self, message: Msg, name: str, answer: Acknowledgement | Refused) -> None:
-        self._room.leave(len(message.data))
+        client = message._client
+        if isinstance(client, DoorClient):
+            client.room.leave(len(message.data))
         # Not below the key's inbox it is another's subject, on which the key may not publish itself.
         if not message.reply.startswith(f"{inbox_of(name)}.") or any(one in message.reply for one in "*> "):
             return

@@ -5,13 +5,17 @@ No route can match what lies there: routes are about `agent.events.>`.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
-from openclaw_nats.errors import StreamConflict, Unavailable
+from openclaw_nats.errors import StreamConflict, TooLarge, Unavailable
+from openclaw_nats.events.envelope import parse_time
 from openclaw_nats.events.messages import StoredMessage
+from openclaw_nats.jetstream.client import SturdyClient
 from openclaw_nats.jetstream.connection import Connection, checked, parse_reply
-from openclaw_nats.jetstream.reading import read_stream
+from openclaw_nats.jetstream.event_log import HEADER_ROOM
+from openclaw_nats.jetstream.reading import message_of, read_stream
 from openclaw_nats.jetstream.streams import Streams
 
 QUARANTINE = "agent_quarantine"
@@ -34,6 +38,8 @@ class JetStreamQuarantine:
     async def put(self, source: str, number: str, body: bytes, headers: dict[str, str]) -> tuple[int, bool]:
         """Store a request under an id; (its sequence, whether it was there already). Raises Unavailable."""
         self._check()
+        if len(body) > self._connection.max_payload - HEADER_ROOM:
+            raise TooLarge(f"the request is {len(body)} bytes long; NATS takes less")
         sent = {**headers, "Nats-Msg-Id": number, "Nats-Expected-Stream": QUARANTINE}
         subject = f"agent.quarantine.{source}"
         try:
@@ -46,12 +52,32 @@ class JetStreamQuarantine:
         found = checked(answer)
         return int(found["seq"]), bool(found.get("duplicate"))
 
-    async def every(self, source: str = "*") -> AsyncIterator[StoredMessage]:
-        """What waits, oldest first. Raises Unavailable."""
+    async def one(self, sequence: int) -> StoredMessage | None:
+        """One that waits; None without it. Raises Unavailable."""
+        self._check()
+        if not await self._exists():
+            return None
+        found = await message_of(self._connection, QUARANTINE, {"seq": sequence})
+        if found is None:
+            return None
+        raw = base64.b64decode(found.get("hdrs", ""))
+        return StoredMessage(
+            sequence=int(found["seq"]),
+            subject=str(found["subject"]),
+            headers=SturdyClient._parse_header_lines(raw.partition(b"\r\n")[2]),
+            body=base64.b64decode(found.get("data", "")),
+            time=int(parse_time(str(found["time"])[:19] + "Z").timestamp()) * 10**9,
+            pending=0,
+            believed=False,
+        )
+
+    async def every(self, source: str = "*", limit: int | None = None) -> AsyncIterator[StoredMessage]:
+        """What waits, or the newest so many, oldest first. Raises Unavailable."""
         self._check()
         if not await self._exists():
             return
-        async for message in read_stream(self._connection, QUARANTINE, f"agent.quarantine.{source}", replaced=True):
+        subject = f"agent.quarantine.{source}"
+        async for message in read_stream(self._connection, QUARANTINE, subject, limit=limit):
             if message is not None:
                 yield message
 

@@ -25,7 +25,7 @@ from openclaw_nats.contract.sources import (
     SourceOptions,
     SourceRequest,
 )
-from openclaw_nats.errors import Conflict, InvalidInput, NotFound, SettingsError
+from openclaw_nats.errors import Conflict, InvalidInput, NotFound, SettingsError, Unavailable
 from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.events.origin import OWNED
 from openclaw_nats.events.subjects import PREFIX, check_subject, matches_any
@@ -42,6 +42,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _LONGEST_SUBJECT = 160  # bytes: the event's own tokens come behind it
 _LONGEST_SECRET = 512
+_MOST_SECRETS = 3
 _TOKEN_BYTES = 24
 _decode = msgspec.json.Decoder(SourceFile).decode
 
@@ -163,7 +164,13 @@ class SourceBook:
             before = self.named(name)
             check_secret(before.type, wanted.secret)
             now = self._clock()
-            old = [StoredSecret(secret=before.secrets[0].secret, until=now + wanted.keep)] if wanted.keep else []
+            until = now + wanted.keep
+            # The one that the provider still has may be one from before: each counts until its end, or until this one.
+            old = [
+                StoredSecret(secret=one.secret, until=min(until, one.until or until))
+                for one in before.secrets[:_MOST_SECRETS]
+                if wanted.keep and (not one.until or one.until > now)
+            ]
             after = msgspec.structs.replace(
                 before,
                 secrets=[StoredSecret(secret=wanted.secret), *old],
@@ -187,7 +194,12 @@ class SourceBook:
         if self.problem:
             raise Conflict(self.problem, hint="Repair or remove that file, then `openclaw-nats restart`.")
         text = msgspec.json.format(msgspec.json.encode(SourceFile(list(sources.values()))), indent=2).decode()
-        self._write(self._path, text + "\n")
+        try:
+            self._write(self._path, text + "\n")
+        except OSError as error:
+            raise Unavailable(
+                f"{self._path.name} can't be written: {error.strerror}", hint="Is the disk full?"
+            ) from None
         self._sources = sources
 
 
@@ -202,8 +214,9 @@ def check_name(name: str) -> str:
 def check_secret(kind: str, secret: str) -> None:
     """Raise InvalidInput for what can't be the secret of a source of this type."""
     why = "the secret is empty" if not secret.strip() else ""
-    if len(secret) > _LONGEST_SECRET or not secret.isprintable() or secret != secret.strip():
-        why = f"a secret is one line of at most {_LONGEST_SECRET} printable characters, without space around it"
+    # In ASCII: what else stands in a header, senders and servers read in several ways.
+    if len(secret) > _LONGEST_SECRET or not (secret.isprintable() and secret.isascii()) or secret != secret.strip():
+        why = f"a secret is one line of at most {_LONGEST_SECRET} printable ASCII characters, without space around it"
     why = why or SCHEMES[kind].check(secret)
     if why:
         raise InvalidInput(why, field="secret")
@@ -217,7 +230,10 @@ def check_options(kind: str, options: SourceOptions) -> None:
     for name, value in (("header", options.header), ("timestampHeader", options.timestamp_header)):
         if value and not _HEADER.fullmatch(value):
             raise InvalidInput(f"{value[:40]!r} is no name of a header", field=f"options.{name}")
-    parts = urlsplit(options.url)
+    try:
+        parts = urlsplit(options.url)
+    except ValueError:
+        raise InvalidInput("url must be the https:// address as the provider has it", field="options.url") from None
     if options.url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username):
         raise InvalidInput("url must be the https:// address as the provider has it", field="options.url")
     if options.generic is not None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
+from openclaw_nats.errors import InvalidEvent
 from openclaw_nats.events import content, json_text, modes
-from openclaw_nats.sources.schemes.scheme import FORM, Received
+from openclaw_nats.sources.schemes.scheme import FORM, Received, Refused
 
 
 def data_of(received: Received) -> dict[str, Any]:
@@ -15,7 +16,11 @@ def data_of(received: Received) -> dict[str, Any]:
     if received.kind != FORM:
         return content.data_of(received.body, received.headers.get("content-type", ""))
     found: dict[str, Any] = {}
-    for name, value in received.form:
+    try:
+        fields = received.form
+    except Refused as error:
+        raise InvalidEvent(str(error)) from None
+    for name, value in fields:
         found[name] = [*_list(found[name]), value] if name in found else value
     if found.keys() == {"payload"} and isinstance(found["payload"], str):  # GitHub's and Slack's JSON in a form
         inner = found["payload"].encode()

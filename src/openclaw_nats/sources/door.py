@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 import structlog
 
-from openclaw_nats.contract.sources import Accepted
-from openclaw_nats.errors import InvalidEvent, InvalidInput, Unavailable
+from openclaw_nats.contract.sources import Accepted, SourceOptions
+from openclaw_nats.errors import InvalidEvent, InvalidInput, TooLarge, Unavailable
 from openclaw_nats.events import content, envelope, json_text, modes
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.origin import of_source
@@ -26,10 +26,10 @@ from openclaw_nats.outbound.ingest import Ingest
 from openclaw_nats.sources.book import SourceBook
 from openclaw_nats.sources.content_of import data_of
 from openclaw_nats.sources.log import DoorLog
-from openclaw_nats.sources.naming import subject_of
+from openclaw_nats.sources.naming import subject_of, type_of
 from openclaw_nats.sources.quarantine import Quarantine
 from openclaw_nats.sources.schemes.catalog import SCHEMES, UNSIGNED
-from openclaw_nats.sources.schemes.scheme import Received, Refused, Verified
+from openclaw_nats.sources.schemes.scheme import Received, Refused, Scheme, Verified
 from openclaw_nats.sources.stored import StoredSource
 from openclaw_nats.storage import source_deliveries as rows
 from openclaw_nats.storage.database import Database
@@ -42,7 +42,7 @@ MOST_KNOWN = 200_000  # rows of one source
 _FORGET_SECONDS = 600.0
 _PAUSED_SECONDS = 300.0
 _LONGEST_ID = 200
-_MOST_EVENTS = 100
+_MOST_EVENTS = 5000
 _batch = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -53,6 +53,7 @@ class Outcome:
     status: int
     event: Accepted | None = None
     body: bytes = b""
+    reply: tuple[int, bytes, str] | None = None  # status, body, content type in the provider's own form
 
 
 class Door:
@@ -89,7 +90,7 @@ class Door:
         received = replace(received, now=self._clock())
         scheme = SCHEMES[source.type]
         try:
-            verified = scheme.verify(received, self._book.secrets_of(source), source.options)
+            verified = _verified(scheme, received, self._book.secrets_of(source), source.options)
             if source.paused:
                 raise Unavailable(f"the source {source.name} is paused by the operator", retry_after=_PAUSED_SECONDS)
             if verified.answer is not None:
@@ -98,7 +99,8 @@ class Door:
             async with asyncio.timeout(scheme.seconds):
                 if source.type == UNSIGNED:
                     return await self._put_aside(source, received, peer)
-                return await self._store(source, received, verified, peer)
+                done = await self._store(source, received, verified, peer)
+                return replace(done, reply=scheme.reply(verified)) if scheme.reply is not None else done
         except TimeoutError:
             error: Exception = Unavailable(
                 f"the event could not be stored within {scheme.seconds:g} s; it may be all the same, and is stored once"
@@ -112,7 +114,7 @@ class Door:
             self._refused(source, 503, error, received, peer)
             raise
         except InvalidInput as error:
-            self._refused(source, 422, error, received, peer)
+            self._refused(source, 413 if isinstance(error, TooLarge) else 422, error, received, peer)
             raise
 
     def _refused(self, source: StoredSource, status: int, error: Exception, received: Received, peer: str) -> None:
@@ -131,7 +133,7 @@ class Door:
             await self._store_one(source, one, len(received.body), peer)
             for one in _deliveries(source, received, verified)
         ]
-        return next((one for one in outcomes if one.status == 202), outcomes[0])
+        return next((one for one in outcomes if one.status == 202), outcomes[0]) if outcomes else Outcome(200)
 
     async def _store_one(self, source: StoredSource, one: _Delivery, size: int, peer: str) -> Outcome:
         now = self._clock()
@@ -144,14 +146,24 @@ class Door:
             facts = {"event": known.subject, "delivery": delivery, "peer": peer}
             self._log.note(source.name, 200, reason="a repetition", delivery_known=True, size=size, **facts)
             return Outcome(200, Accepted(id=known.event_id, subject=known.subject, duplicate=True))
-        if known.event_id != event.id:  # the same delivery as one that was cut off: it keeps the id that it had
+        if (known.event_id, known.subject) != (event.id, event.subject):  # the same as one that was cut off
             event, document = _with_id(document, known.event_id, known.subject)
         origin = of_source(source.name)
-        outcome = await self._ingest.ingest([document], known.first_at, lambda subject: origin)
+        try:
+            outcome = await self._ingest.ingest([document], known.first_at, lambda subject: origin)
+        except Unavailable as error:
+            if not error.unknown and known.first_at == now:  # nothing was sent: nobody has to look for it later
+                await self._database.write(lambda db: rows.never_sent(db, source.name, known.event_id))
+            raise
         if outcome.rejected:
             raise outcome.rejected[0][1]
         # What the operator's filter keeps out is not wanted: the provider need not send it again.
-        await self._database.write(lambda db: rows.note_stored(db, source.name, known.event_id))
+        await self._database.write(
+            lambda db: rows.note_stored(db, source.name, keys, known.event_id, known.subject, now)
+        )
+        if outcome.duplicates:  # an earlier try had stored it
+            self._log.note(source.name, 200, reason="a repetition", event=event.subject, delivery_known=True, size=size)
+            return Outcome(200, Accepted(id=event.id, subject=event.subject, duplicate=True))
         reason = "the operator's filter keeps it out" if outcome.filtered else ""
         self._log.note(source.name, 202, reason=reason, event=event.subject, delivery=delivery, size=size, peer=peer)
         return Outcome(202, Accepted(id=event.id, subject=event.subject))
@@ -164,6 +176,13 @@ class _Delivery:
     event: envelope.Event
     document: bytes
     verified: Verified
+
+
+def _verified(scheme: Scheme, received: Received, secrets: list[str], options: SourceOptions) -> Verified:
+    try:
+        return scheme.verify(received, secrets, options)
+    except ValueError as error:  # an address that is none, say
+        raise Refused(f"it can't be read: {error}") from None
 
 
 def _keys(verified: Verified, now: float) -> list[tuple[str, float]]:
@@ -191,7 +210,7 @@ def _deliveries(source: StoredSource, received: Received, verified: Verified) ->
         "specversion": "1.0",
         "id": _id(source, verified.delivery or seen or uuid7(now)),
         "source": f"webhook/{source.name}",
-        "type": f"webhook.{source.type}.{verified.event}".rstrip(".")[:200],
+        "type": type_of(source.type, verified.event),
         "time": envelope.format_time(now),
         "subject": subject_of(source.subject, verified.event),
     }
@@ -208,8 +227,8 @@ def _cloud_events(received: Received) -> list[bytes]:
             found = _batch.decode(content.without_mark(received.body))
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             raise InvalidEvent("the request is no batch of CloudEvents") from None
-        if not 0 < len(found) <= _MOST_EVENTS:
-            raise InvalidEvent(f"a batch has from 1 to {_MOST_EVENTS} events, not {len(found)}")
+        if len(found) > _MOST_EVENTS:
+            raise InvalidEvent(f"a batch has at most {_MOST_EVENTS} events, not {len(found)}")
         return [json_text.well_formed(bytes(one)) for one in found]
     modes.check_format(kind)
     if modes.is_binary(headers):
@@ -224,7 +243,7 @@ def _cloud_event(source: StoredSource, whole: bytes, verified: Verified) -> _Del
     if fields is None or not modes.is_event(fields):
         raise InvalidEvent("the request holds no CloudEvent")
     read, document = envelope.read(modes.with_subject(whole, fields, f"{source.subject}.x"))
-    delivery = f"{read.source} {read.id}"
+    delivery = f"{len(read.source)}:{read.source}{read.id}"  # with its length: no two pairs give one text
     fields = modes.fields_of(document) or {}
     fields["id"] = msgspec.Raw(msgspec.json.encode(_id(source, f"{read.id}-{_short(delivery)}")))
     fields["subject"] = msgspec.Raw(msgspec.json.encode(subject_of(source.subject, read.type)))
@@ -242,7 +261,7 @@ def _with_id(document: bytes, number: str, subject: str) -> tuple[envelope.Event
 def _id(source: StoredSource, delivery: str) -> str:
     """The document's id: what the provider calls the delivery, behind the source's name."""
     text = delivery.encode("utf-8", "replace").decode()
-    if len(text) > _LONGEST_ID or not text.isprintable():
+    if len(text.encode()) > _LONGEST_ID or not text.isprintable() or text != text.strip():
         text = _short(delivery)
     return f"{source.name}:{text}"
 

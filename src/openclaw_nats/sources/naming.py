@@ -8,6 +8,7 @@ from openclaw_nats.events.subjects import MAX_BYTES, token_from_name
 
 WITHOUT_NAME = "received"
 _MOST_TOKENS = 6
+_UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 _PARTS = re.compile(r"[./:\s]+")
 
 
@@ -16,3 +17,8 @@ def subject_of(base: str, event: str) -> str:
     tokens = [token_from_name(part) for part in _PARTS.split(event.strip()) if part][:_MOST_TOKENS]
     subject = ".".join([base, *(tokens or [WITHOUT_NAME])])
     return subject if len(subject.encode()) <= MAX_BYTES else subject[:MAX_BYTES].rstrip(".")
+
+
+def type_of(kind: str, event: str) -> str:
+    """The event's type: its name as the provider writes it, in characters that a type may have."""
+    return f"webhook.{kind}.{_UNPRINTABLE.sub('_', event)}".rstrip(". ")[:200]

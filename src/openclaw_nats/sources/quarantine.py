@@ -13,15 +13,15 @@ from openclaw_nats.audit.act import Act
 from openclaw_nats.audit.trail import Trail
 from openclaw_nats.contract.sources import Quarantined, QuarantineRequest, Quarantines
 from openclaw_nats.errors import InvalidInput, NotFound
-from openclaw_nats.events import envelope
+from openclaw_nats.events import envelope, json_text
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.origin import of_source
 from openclaw_nats.outbound.ingest import Ingest
 from openclaw_nats.sources.book import SourceBook
 from openclaw_nats.sources.content_of import data_of
-from openclaw_nats.sources.naming import subject_of
-from openclaw_nats.sources.schemes.scheme import Received
+from openclaw_nats.sources.naming import subject_of, type_of
+from openclaw_nats.sources.schemes.scheme import Received, Refused
 from openclaw_nats.sources.stored import StoredSource
 
 log = structlog.get_logger(__name__)
@@ -37,8 +37,11 @@ class QuarantineStore(Protocol):
     async def put(self, source: str, number: str, body: bytes, headers: dict[str, str]) -> tuple[int, bool]:
         """Store a request under an id; (its sequence, whether it was there already)."""
 
-    def every(self, source: str = "*") -> AsyncIterator[StoredMessage]:
-        """What waits, oldest first."""
+    async def one(self, sequence: int) -> StoredMessage | None:
+        """One that waits; None without it."""
+
+    def every(self, source: str = "*", limit: int | None = None) -> AsyncIterator[StoredMessage]:
+        """What waits, or the newest so many, oldest first."""
 
     async def counts(self) -> dict[str, int]:
         """How many wait, by source."""
@@ -69,8 +72,8 @@ class Quarantine:
         """The newest that wait, of one source or all."""
         if source:
             self._book.named(source)
-        found = [_shown(one) async for one in self._store.every(source or "*")]
-        return Quarantines(found[-limit:][::-1], await self._store.counts())
+        found = [_shown(one) async for one in self._store.every(source or "*", limit)]
+        return Quarantines(found[::-1], await self._store.counts())
 
     async def one(self, number: int) -> Quarantined:
         """One of them, whole; raise NotFound."""
@@ -80,18 +83,29 @@ class Quarantine:
         """Store what is wanted as events of its source; their subjects. One that was released already is no second
         event.
         """
-        subjects = []
-        for message in await self._wanted(wanted):
-            source = self._book.named(_source(message))
-            event, document = _event(source, message)
-            origin = of_source(source.name)
-            outcome = await self._ingest.ingest([document], message.time / 1e9, lambda _, origin=origin: origin)  # type: ignore[misc]
-            if outcome.rejected:
-                raise outcome.rejected[0][1]
-            await self._store.remove(message.sequence)
-            subjects.append(event.subject)
-        await self._noted("quarantine.release", wanted, len(subjects))
+        subjects: list[str] = []
+        try:
+            for message in await self._wanted(wanted):
+                source = self._book.named(_source(message))
+                try:
+                    event, document = _event(source, message)
+                except (Refused, InvalidInput, ValueError) as error:
+                    if wanted.number:
+                        raise InvalidInput(f"request {message.sequence} is no event: {error}") from None
+                    continue  # it stays, and can be dropped
+                origin = of_source(source.name)
+                outcome = await self._ingest.ingest([document], message.time / 1e9, lambda _, origin=origin: origin)  # type: ignore[misc]
+                if outcome.rejected:
+                    raise outcome.rejected[0][1]
+                await self._store.remove(message.sequence)
+                subjects.append(event.subject)
+        finally:
+            await self._noted("quarantine.release", wanted, len(subjects))
         return subjects
+
+    async def clear(self, source: str) -> int:
+        """Nothing of a source waits any more; how many did."""
+        return await self._store.clear(source)
 
     async def drop(self, wanted: QuarantineRequest) -> int:
         """Forget what is wanted; how many."""
@@ -120,9 +134,8 @@ class Quarantine:
         return [one async for one in self._store.every(self._book.named(wanted.source).name)]
 
     async def _message(self, number: int) -> StoredMessage:
-        async for one in self._store.every():
-            if one.sequence == number:
-                return one
+        if (found := await self._store.one(number)) is not None:
+            return found
         raise NotFound(f"nothing waits in quarantine as {number}", hint="`openclaw-nats quarantine` lists what does.")
 
 
@@ -150,11 +163,11 @@ def _event(source: StoredSource, message: StoredMessage) -> tuple[envelope.Event
         "specversion": "1.0",
         "id": f"{source.name}:q{message.sequence}",
         "source": f"webhook/{source.name}",
-        "type": f"webhook.unsigned.{name}".rstrip(".")[:200],
+        "type": type_of("unsigned", name),
         "time": format_time(message.time // 1_000_000),
         "subject": subject_of(source.subject, name),
     }
-    return envelope.read(msgspec.json.encode({**made, **data_of(received)}))
+    return envelope.read(json_text.well_formed(msgspec.json.encode({**made, **data_of(received)})))
 
 
 def _one_line(text: str) -> str:

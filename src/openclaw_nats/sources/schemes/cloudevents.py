@@ -34,6 +34,6 @@ SCHEME = Scheme(
     "Deliver CloudEvents to the address, with the header Authorization: Bearer <the secret>. For a sink that takes no "
     "header, add ?access_token=<the secret> to it.",
     makes_secret=True,
-    sample=b'{"specversion": "1.0", "id": "sample", "source": "/you", "type": "com.example.done", "data": {"n": 1}}',
+    sample=b'{"specversion": "1.0", "id": "NONCE", "source": "/you", "type": "com.example.done", "data": {"n": 1}}',
     sample_headers={"content-type": "application/cloudevents+json"},
 )

@@ -10,6 +10,7 @@ from nacl.signing import SigningKey, VerifyKey
 
 from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.sources.schemes.scheme import (
+    REMEMBER_SECONDS,
     TOLERANCE_SECONDS,
     Received,
     Refused,
@@ -34,7 +35,7 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
     signed = stamp.encode("utf-8", "surrogatepass") + received.body
     if not any(_is_signed(one, given, signed) for one in secrets):
         raise Refused("the signature is not right")
-    until = fresh(received, stamp) + TOLERANCE_SECONDS
+    until = fresh(received, stamp) + TOLERANCE_SECONDS + REMEMBER_SECONDS
     kind, is_interaction = (
         received.fields.get("type"),
         "token" in received.fields or "application_id" in received.fields,
@@ -48,6 +49,16 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
     else:
         event = _INTERACTIONS.get(kind, "") if is_interaction and isinstance(kind, int) else ""
     return Verified(event, received.text("id"), digest_of(signed), until)
+
+
+def reply(verified: Verified) -> tuple[int, bytes, str]:
+    """An interaction is acknowledged, and its user sees that something happens; a webhook event just is."""
+    answers = {"command": 5, "modal": 5, "component": 6}
+    if verified.event == "autocomplete":
+        return 200, b'{"type": 8, "data": {"choices": []}}', "application/json"
+    if verified.event in answers:
+        return 200, json.dumps({"type": answers[verified.event]}).encode(), "application/json"
+    return 204, b"", "application/json"
 
 
 def _is_signed(key: str, given: str, signed: bytes) -> bool:
@@ -72,7 +83,8 @@ SCHEME = Scheme(
     "In the Developer Portal, in your application: Interactions Endpoint URL, or Webhooks, Endpoint URL: the "
     "address. The "
     "secret is the application's Public Key.",
-    seconds=3.0,
+    seconds=2.5,
     sample=b'{"id": "1", "type": 2, "token": "t", "application_id": "1", "data": {"name": "sample"}}',
     check=check_secret,
+    reply=reply,
 )

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from openclaw_nats.contract.sources import GenericOptions, SourceOptions
 from openclaw_nats.events.envelope import parse_time
 from openclaw_nats.sources.schemes.scheme import (
+    REMEMBER_SECONDS,
     Received,
     Refused,
     Scheme,
@@ -33,7 +34,7 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
     expected = [_encoded(how, hmac_of(how.algorithm, one.encode(), head, received.body)) for one in secrets]
     if not any_of([given], expected):
         raise Refused("the signature is not right")
-    until = _fresh(received, how, stamp) + how.tolerance if how.timestamp_header else float("inf")
+    until = _fresh(received, how, stamp) + how.tolerance + REMEMBER_SECONDS if how.timestamp_header else float("inf")
     event = received.headers.get(how.event_header.lower(), "") if how.event_header else received.text("type")
     delivery = received.headers.get(how.id_header.lower(), "") if how.id_header else ""
     return Verified(event, delivery, digest_of(head, received.body), until)
@@ -84,5 +85,5 @@ SCHEME = Scheme(
     sign,
     "Give the sender the address and the secret; --signature says how it signs.",
     makes_secret=True,
-    sample=b'{"type": "sample", "hello": "world"}',
+    sample=b'{"type": "sample", "hello": "NONCE"}',
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.sources.schemes.scheme import Received, Refused, Scheme, Verified, any_of, digest_of, hmac_of
 
-_SAMPLE = b'{"action": "opened", "issue": {"number": 1, "title": "A sample of openclaw-nats"}, "repository": {"full_name": "you/sample"}}'  # noqa: E501
+_SAMPLE = b'{"action": "opened", "issue": {"number": 1, "title": "A sample of openclaw-nats NONCE"}, "repository": {"full_name": "you/sample"}}'  # noqa: E501
 
 
 def verify(received: Received, secrets: list[str], options: SourceOptions) -> Verified:
@@ -32,7 +32,7 @@ SCHEME = Scheme(
     "In the repository: Settings, Webhooks, Add webhook. Payload URL: the address. Content type: application/json. "
     "Secret: the secret. Choose the events.",
     makes_secret=True,
-    seconds=10.0,
+    seconds=9.0,
     sample=_SAMPLE,
     sample_headers={"x-github-event": "issues"},
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openclaw_nats.contract.sources import SourceOptions
-from openclaw_nats.sources.schemes.scheme import Received, Refused, Scheme, Verified, any_of
+from openclaw_nats.sources.schemes.scheme import Received, Refused, Scheme, Verified, any_of, digest_of
 
 
 def verify(received: Received, secrets: list[str], options: SourceOptions) -> Verified:
@@ -13,7 +13,12 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
     name = received.headers.get("x-gitlab-event", "").lower().removesuffix(" hook").replace(" ", "_")
     action = received.text("object_attributes", "action")
     event = f"{name}.{action}" if name and action else name
-    return Verified(event, received.headers.get("x-gitlab-event-uuid", ""))
+    # The UUID is one for all that a request at GitLab leads to: with the body it is a delivery's. Newer ones send a
+    # key.
+    delivery = received.headers.get("idempotency-key", "")
+    if not delivery and (uuid := received.headers.get("x-gitlab-event-uuid", "")):
+        delivery = f"{uuid}.{digest_of(name.encode(), received.body).hex()[:32]}"
+    return Verified(event, delivery)
 
 
 def sign(body: bytes, secret: str, options: SourceOptions, now: float, delivery: str) -> dict[str, str]:
@@ -27,7 +32,7 @@ SCHEME = Scheme(
     sign,
     "In the project: Settings, Webhooks, Add new webhook. URL: the address. Secret token: the secret.",
     makes_secret=True,
-    seconds=10.0,
-    sample=b'{"object_kind": "issue", "object_attributes": {"action": "open", "iid": 1, "title": "A sample"}}',
+    seconds=9.0,
+    sample=b'{"object_kind": "issue", "object_attributes": {"action": "open", "iid": 1, "title": "A sample NONCE"}}',
     sample_headers={"x-gitlab-event": "Issue Hook"},
 )

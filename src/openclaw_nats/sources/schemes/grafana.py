@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.sources.schemes.scheme import (
+    REMEMBER_SECONDS,
     TOLERANCE_SECONDS,
     Received,
     Refused,
@@ -27,7 +28,7 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
     expected = [hmac_of("sha256", one.encode(), signed, received.body).hex() for one in secrets]
     if not any_of([given], expected):
         raise Refused("the signature is not right")
-    until = fresh(received, stamp) + TOLERANCE_SECONDS if name else float("inf")
+    until = fresh(received, stamp) + TOLERANCE_SECONDS + REMEMBER_SECONDS if name else float("inf")
     return Verified(received.text("status"), "", digest_of(signed, received.body), until)
 
 
@@ -44,7 +45,8 @@ SCHEME = Scheme(
     verify,
     sign,
     "In Grafana: Alerting, Contact points, Add contact point, Webhook. URL: the address. HMAC signature, Secret: the "
-    "secret. With a Timestamp header, name it here: --timestamp-header.",
+    "secret. Set a Timestamp header, too, and name it here (--timestamp-header): without one, the same alert sent once "
+    "more is a repetition.",
     makes_secret=True,
-    sample=b'{"status": "firing", "alerts": [{"status": "firing", "labels": {"alertname": "Sample"}}]}',
+    sample=b'{"status": "firing", "alerts": [{"status": "firing", "labels": {"alertname": "Sample NONCE"}}]}',
 )

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from openclaw_nats.contract.sources import SourceOptions
-from openclaw_nats.sources.schemes.scheme import Received, Refused, Scheme, Verified, any_of, digest_of, fresh, hmac_of
+from openclaw_nats.sources.schemes.scheme import (
+    REMEMBER_SECONDS,
+    Received,
+    Refused,
+    Scheme,
+    Verified,
+    any_of,
+    digest_of,
+    fresh,
+    hmac_of,
+)
 
 _TOLERANCE_SECONDS = 60.0
 
@@ -17,7 +27,9 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
     kind, action = received.text("type").lower(), received.text("action")
     event = f"{kind}.{action}" if kind and action else kind
     seen = digest_of(received.body)
-    return Verified(event, received.headers.get("linear-delivery", ""), seen, at + _TOLERANCE_SECONDS)
+    return Verified(
+        event, received.headers.get("linear-delivery", ""), seen, at + _TOLERANCE_SECONDS + REMEMBER_SECONDS
+    )
 
 
 def sign(body: bytes, secret: str, options: SourceOptions, now: float, delivery: str) -> dict[str, str]:
@@ -30,6 +42,6 @@ SCHEME = Scheme(
     verify,
     sign,
     "In Linear: Settings, API, Webhooks, New webhook. URL: the address. The signing secret is on its page.",
-    seconds=5.0,
-    sample=b'{"type": "Issue", "action": "create", "data": {"title": "A sample"}, "webhookTimestamp": NOW_MS}',
+    seconds=4.5,
+    sample=b'{"type": "Issue", "action": "create", "data": {"title": "A sample NONCE"}, "webhookTimestamp": NOW_MS}',
 )

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from openclaw_nats.contract.sources import GenericOptions, SourceOptions
 
 TOLERANCE_SECONDS = 300.0
+REMEMBER_SECONDS = 3600.0  # beyond the time for which a signature verifies: clocks are put right
 FORM = "application/x-www-form-urlencoded"
 _MAX_FIELDS = 1000
 
@@ -60,7 +61,10 @@ class Received:
         """The top level of a JSON object, or a form's fields; empty for another content. Read after it was verified."""
         body = self.body
         if self.kind == FORM:
-            form = dict(self.form)
+            try:
+                form = dict(self.form)
+            except Refused:
+                return {}
             if form.keys() != {"payload"}:
                 return form
             body = form["payload"].encode()  # JSON in a form, as GitHub and Slack send it
@@ -117,6 +121,7 @@ class Scheme:
     sample: bytes = b'{"hello": "world"}'
     sample_headers: Mapping[str, str] = field(default_factory=dict)
     check: Callable[[str], str] = lambda secret: ""  # why a text is no secret of this scheme
+    reply: Callable[[Verified], tuple[int, bytes, str]] | None = None  # status, body, content type for what was stored
 
 
 def hmac_of(algorithm: str, secret: bytes, *parts: bytes) -> bytes:

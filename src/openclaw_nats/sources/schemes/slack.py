@@ -6,6 +6,7 @@ import json
 
 from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.sources.schemes.scheme import (
+    REMEMBER_SECONDS,
     TOLERANCE_SECONDS,
     Received,
     Refused,
@@ -25,7 +26,7 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
     expected = ["v0=" + hmac_of("sha256", one.encode(), signed, received.body).hex() for one in secrets]
     if not any_of([received.header("X-Slack-Signature")], expected):
         raise Refused("the signature is not right")
-    until = fresh(received, stamp) + TOLERANCE_SECONDS
+    until = fresh(received, stamp) + TOLERANCE_SECONDS + REMEMBER_SECONDS
     seen = digest_of(signed, received.body)
     kind = received.text("type")
     if kind == "url_verification":
@@ -35,6 +36,11 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
     if received.text("command"):
         return Verified("command", received.text("trigger_id"), seen, until)
     return Verified(kind, received.text("trigger_id"), seen, until)  # buttons, shortcuts, views
+
+
+def reply(verified: Verified) -> tuple[int, bytes, str]:
+    """200 and nothing: what a body says is shown to the user of a command, and taken for an error by a view."""
+    return 200, b"", "text/plain"
 
 
 def sign(body: bytes, secret: str, options: SourceOptions, now: float, delivery: str) -> dict[str, str]:
@@ -51,6 +57,7 @@ SCHEME = Scheme(
     "At api.slack.com/apps, in your app: Event Subscriptions, Request URL: the address. The secret is the "
     "Signing Secret "
     "under Basic Information.",
-    seconds=3.0,
-    sample=b'{"type": "event_callback", "event_id": "Ev_sample", "event": {"type": "app_mention", "text": "hello"}}',
+    seconds=2.5,
+    reply=reply,
+    sample=b'{"type": "event_callback", "event_id": "EvNONCE", "event": {"type": "app_mention", "text": "hello"}}',
 )

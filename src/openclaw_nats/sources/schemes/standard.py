@@ -7,6 +7,7 @@ import binascii
 
 from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.sources.schemes.scheme import (
+    REMEMBER_SECONDS,
     TOLERANCE_SECONDS,
     Received,
     Refused,
@@ -47,7 +48,7 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
         raise Refused("the signature is not right")
     at = fresh(received, stamp)
     event = received.text("type") or received.text("event_type") or received.text("object_kind")
-    return Verified(event, delivery, digest_of(signed, received.body), at + TOLERANCE_SECONDS)
+    return Verified(event, delivery, digest_of(signed, received.body), at + TOLERANCE_SECONDS + REMEMBER_SECONDS)
 
 
 def sign(body: bytes, secret: str, options: SourceOptions, now: float, delivery: str) -> dict[str, str]:
@@ -62,6 +63,6 @@ SCHEME = Scheme(
     verify,
     sign,
     "Add an endpoint with the address. Its signing secret (whsec_…) is shown there.",
-    sample=b'{"type": "invoice.paid", "data": {"id": "inv_1"}}',
+    sample=b'{"type": "invoice.paid", "data": {"id": "NONCE"}}',
     check=check_secret,
 )

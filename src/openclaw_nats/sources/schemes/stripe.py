@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.sources.schemes.scheme import (
+    REMEMBER_SECONDS,
     TOLERANCE_SECONDS,
     Received,
     Refused,
@@ -28,7 +29,10 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
         raise Refused("the signature is not right")
     at = fresh(received, stamps[0])
     return Verified(
-        received.text("type"), received.text("id"), digest_of(signed, received.body), at + TOLERANCE_SECONDS
+        received.text("type"),
+        received.text("id"),
+        digest_of(signed, received.body),
+        at + TOLERANCE_SECONDS + REMEMBER_SECONDS,
     )
 
 
@@ -45,5 +49,5 @@ SCHEME = Scheme(
     sign,
     "In the Dashboard: Developers, Webhooks, Add destination. Endpoint URL: the address. Its signing secret "
     "(whsec_…) is shown there.",
-    sample=b'{"id": "evt_sample", "object": "event", "type": "invoice.paid", "data": {"object": {"id": "in_1"}}}',
+    sample=b'{"id": "evt_NONCE", "object": "event", "type": "invoice.paid", "data": {"object": {"id": "in_1"}}}',
 )

@@ -65,7 +65,7 @@ SCHEMES = (
         "credentials: the "
         "secret.",
         lambda received: received.text("status"),
-        b'{"version": "4", "status": "firing", "alerts": [{"labels": {"alertname": "Sample"}}]}',
+        b'{"version": "4", "status": "firing", "alerts": [{"labels": {"alertname": "Sample NONCE"}}]}',
     ),
     token_scheme(
         "uptime-kuma",
@@ -73,31 +73,31 @@ SCHEMES = (
         "headers: "
         '{"Authorization": "Bearer <the secret>"}.',
         _kuma,
-        b'{"heartbeat": {"status": 0}, "monitor": {"name": "sample"}, "msg": "down"}',
+        b'{"heartbeat": {"status": 0}, "monitor": {"name": "NONCE"}, "msg": "down"}',
     ),
     token_scheme(
         "healthchecks",
         f"In Healthchecks: Integrations, Webhook. URL for down and up: the address, POST, with a request {_HEADER}.",
         lambda received: received.text("status"),
-        b'{"status": "down", "name": "backup"}',
+        b'{"status": "down", "name": "NONCE"}',
     ),
     token_scheme(
         "home-assistant",
         "In configuration.yaml: rest_command with url: the address, method: post, headers, authorization: 'Bearer <the "
         "secret>'.",
         lambda received: received.text("event"),
-        b'{"event": "door_opened", "entity": "binary_sensor.door"}',
+        b'{"event": "door_opened", "entity": "NONCE"}',
     ),
     token_scheme(
         "n8n",
         "An HTTP Request node: POST to the address, Authentication: Header Auth, Authorization: Bearer <the secret>.",
         lambda received: received.text("event"),
-        b'{"event": "done", "workflow": "sample"}',
+        b'{"event": "done", "workflow": "NONCE"}',
     ),
     token_scheme(
         "token",
         f"Send POST requests to the address, with the {_HEADER}.",
         lambda received: received.text("event") or received.text("type"),
-        b'{"event": "sample", "hello": "world"}',
+        b'{"event": "sample", "hello": "NONCE"}',
     ),
 )

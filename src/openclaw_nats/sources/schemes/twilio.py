@@ -38,9 +38,16 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
     )
     status = received.text("MessageStatus") or received.text("SmsStatus")
     event = f"message.{status}" if status else f"call.{received.text('CallStatus')}" if number[:2] == "CA" else ""
-    # Each status of a message is a delivery of its own, and so is each of two events of one call.
-    delivery = f"{number}.{event}.{digest_of(fields.encode(), received.body).hex()[:16]}" if number else ""
-    return Verified(event.rstrip("."), delivery, digest_of(received.url.encode(), fields.encode(), received.body))
+    # The signature is over the fields in order: one signature is one delivery, however the body is written. Each status
+    # of a message is a delivery of its own, and so is each of two events of one call.
+    seen = digest_of(given.encode("utf-8", "surrogatepass"))
+    delivery = f"{number}.{event}.{seen.hex()[:16]}" if number else ""
+    return Verified(event.rstrip("."), delivery, seen)
+
+
+def reply(verified: Verified) -> tuple[int, bytes, str]:
+    """No answer to the sender: an empty TwiML document."""
+    return 200, b'<?xml version="1.0" encoding="UTF-8"?><Response/>', "text/xml"
 
 
 def sign(body: bytes, secret: str, options: SourceOptions, now: float, delivery: str) -> dict[str, str]:
@@ -64,7 +71,8 @@ SCHEME = Scheme(
     "In the Console, at the number or service: A message comes in, Webhook: the address, HTTP POST. The secret is the "
     "account's Auth Token.",
     needs_url=True,
-    seconds=15.0,
-    sample=b"MessageSid=SM1&SmsStatus=received&From=%2B15550100&To=%2B15550199&Body=A+sample",
+    seconds=14.0,
+    reply=reply,
+    sample=b"MessageSid=SMNONCE&SmsStatus=received&From=%2B15550100&To=%2B15550199&Body=A+sample",
     sample_headers={"content-type": FORM},
 )

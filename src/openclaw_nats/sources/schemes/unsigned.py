@@ -22,5 +22,5 @@ SCHEME = Scheme(
     sign,
     "Send POST requests to the address. They wait in quarantine until you release them.",
     makes_secret=True,
-    sample=b'{"event": "sample", "hello": "world"}',
+    sample=b'{"event": "sample", "hello": "NONCE"}',
 )
