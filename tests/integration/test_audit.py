@@ -32,13 +32,20 @@ NOT_RECORDED = {
     ("post", "/api/checks/route"),
     ("post", "/api/checks/cron"),
     ("post", "/api/routes/{name}/test"),
+    ("post", "/api/sources/{name}/test"),
     ("post", "/api/tools/{name}"),
     ("delete", "/api/session"),  # of a browser: test_a_browsers_acts_name_its_session
     ("post", "/api/session"),
 }
 
-# Recorded, and tried where there is what they need: another Gateway, an approval.
+# Recorded, and tried where there is what they need: another Gateway, an approval, a source (test_sources.py).
 ELSEWHERE = {
+    ("post", "/api/sources"),
+    ("patch", "/api/sources/{name}"),
+    ("delete", "/api/sources/{name}"),
+    ("post", "/api/sources/{name}/rotate"),
+    ("post", "/api/quarantine/release"),
+    ("post", "/api/quarantine/drop"),
     ("post", "/api/schedules/take"),
     ("post", "/api/approvals/{id}/approve"),
     ("post", "/api/approvals/{id}/deny"),

@@ -257,13 +257,16 @@ ASKS = [
     "timers set a 5m", "timers cancel a", "dashboard", "dashboard sessions", "dashboard sign-out x", "status",
     "pause", "resume", "approvals", "approvals list", "approvals show 1", "approvals approve 1", "approvals deny 1",
     "audit", "audit verify",
+    "sources", "sources list", "sources types", "sources show a", "sources add a --type token", "sources test a",
+    "sources rotate a", "sources pause a", "sources resume a", "sources remove a",
+    "quarantine", "quarantine list", "quarantine show 1", "quarantine release 1", "quarantine drop 1",
 ]  # fmt: skip
 
 
 # These do not ask the sidecar, or go on until it is back.
 OTHERS = (
     "backup completion config config-get config-set demo doctor key-rotate keys keys-add keys-list keys-revoke "
-    "keys-rotate logs migrate restart restore routes-apply setup start stop tail uninstall up"
+    "keys-rotate logs migrate restart restore routes-apply sources-apply setup start stop tail uninstall up"
 )
 
 
@@ -280,7 +283,10 @@ def leaves(group: click.Group, context: click.Context, path: tuple[str, ...] = (
 
 
 def test_the_table_of_commands_is_whole() -> None:
-    known = {one.replace("-", " ") if one.startswith(("config", "key", "routes")) else one for one in OTHERS.split()}
+    known = {
+        one.replace("-", " ") if one.startswith(("config", "key", "routes", "sources")) else one
+        for one in OTHERS.split()
+    }
     missing = [
         one
         for one in leaves(cli, click.Context(cli))

@@ -102,7 +102,7 @@ def test_a_shell_that_is_in_a_trace_publishes_into_it(house: House) -> None:
 
 def test_the_webhook_is_one_request(house: House) -> None:
     (line,) = blocks("webhook", "bash")
-    assert json.loads(house.run("bash", "-c", text=line))["subject"] == "agent.events.webhook.ci.build"
+    assert json.loads(house.run("bash", "-c", text=line))["subject"] == "agent.events.custom.ci.build"
     assert house.newest()["data"] == {"status": "failed", "branch": "main"}
 
 
