@@ -38,6 +38,7 @@ FLOORS: Mapping[str, float] = {
     "schedules": 56,
     "service": 44,
     "settings": 89,
+    "sources": 55,
     "storage": 65,
     "telemetry": 25,
 }
