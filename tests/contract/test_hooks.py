@@ -15,6 +15,7 @@ from openclaw_nats.errors import DeliveryError, GiveUp, RetryLater
 from openclaw_nats.gateway.hooks import Hooks
 from openclaw_nats.ports import Parcel
 from tests.gateway.world import prefix
+from tests.support import model_log
 from tests.support.gateway_stub import HOOK_TOKEN, GatewayStub
 from tests.support.parcels import parcel
 
@@ -39,8 +40,7 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     else:
         gateway = Gateway(prefix("2026.9.6"), folder / "openclaw", config=HOOKS)
         gateway.start()
-        log = gateway.model_log
-        yield Target(gateway.url, gateway.hook_token, lambda: len(log.read_text().splitlines()) if log.exists() else 0)
+        yield Target(gateway.url, gateway.hook_token, lambda: len(model_log.requests(gateway.model_log)))
         gateway.close()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.world import Waker
-from tests.support import jetstream
+from tests.support import jetstream, model_log
 from tests.support.inbound import ROOMY
 from tests.support.processes import wait_until
 
@@ -102,8 +102,8 @@ class Gateway(Waker):
 
     def answers(self) -> str:
         """What the model was told its calls brought."""
-        lines = [json.loads(line) for line in self.gateway.model_log.read_text().splitlines()]
-        return "\n".join(answer for line in lines for answer in line["answers"])
+        requests = model_log.requests(self.gateway.model_log)
+        return "\n".join(answer for request in requests for answer in request["answers"])
 
 
 @pytest.fixture(scope="module", params=["2026.9.6", "2026.6.11", "2026.3.1"])

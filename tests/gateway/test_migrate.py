@@ -19,6 +19,7 @@ import pytest
 
 from openclaw_nats.port_holder import free_port
 from tests.gateway.test_setup import Install
+from tests.support import model_log
 from tests.support.processes import NatsServer, wait_until
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
@@ -140,9 +141,7 @@ class House(Install):
 
     def prompts(self) -> list[str]:
         """What the model was asked."""
-        if not self.gateway.model_log.exists():
-            return []
-        return [json.loads(line)["user"] for line in self.gateway.model_log.read_text().splitlines()]
+        return [request["user"] for request in model_log.requests(self.gateway.model_log)]
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ import pytest
 import openclaw_nats
 from openclaw_nats.plugin_files import plugin_dir
 from tests.gateway.test_setup import Install, run_ends, running
+from tests.support import model_log
 from tests.support.processes import wait_until
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
@@ -116,8 +117,7 @@ def test_access_that_the_gateway_has_not_taken_over_is_told_and_mended(install: 
 
 def _asked(install: Install) -> int:
     """How often the model was asked."""
-    log = install.gateway.model_log
-    return len(log.read_text().splitlines()) if log.exists() else 0
+    return len(model_log.requests(install.gateway.model_log))
 
 
 def _load_anew(install: Install) -> None:

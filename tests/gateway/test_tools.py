@@ -16,6 +16,7 @@ import pytest
 from openclaw_nats.demo.gateway_client import MAIN, connected
 from openclaw_nats.plugin_files import plugin_dir
 from tests.gateway.world import Waker, only
+from tests.support import model_log
 from tests.support.inbound import ROOMY
 from tests.support.processes import NATS_PASSWORD, wait_until
 
@@ -51,7 +52,7 @@ class Gateway(Waker):
 
     def lines(self) -> list[dict[str, Any]]:
         """The model's log."""
-        return [json.loads(line) for line in self.gateway.model_log.read_text().splitlines()]
+        return model_log.requests(self.gateway.model_log)
 
 
 def told(text: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import pytest
 
 from tests.gateway.test_setup import Install, running
 from tests.gateway.world import only
+from tests.support import model_log
 from tests.support.processes import wait_until
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(900)]
@@ -107,8 +108,8 @@ def _delivery(install: Install) -> None:
 
 def _asked(install: Install, words: str) -> list[str]:
     """What the model was asked with these words in it."""
-    requests = [json.loads(line)["user"] for line in install.gateway.model_log.read_text().splitlines()]
-    return [request for request in requests if words in request]
+    asked = [request["user"] for request in model_log.requests(install.gateway.model_log)]
+    return [text for text in asked if words in text]
 
 
 def _doctor(install: Install) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from openclaw_nats.demo.gateway import Gateway
 from openclaw_nats.demo.gateway_client import GatewayClient, connected
 from openclaw_nats.demo.provision import provision
 from openclaw_nats.plugin_files import plugin_dir
+from tests.support import model_log
 from tests.support.inbound import Routed
 from tests.support.processes import NatsServer, Sidecar, wait_until
 
@@ -85,7 +85,7 @@ class World:
 
     def prompts(self, part: str = "user") -> list[str]:
         """What the model was asked; with part "new" also what the Gateway added to it."""
-        return [json.loads(line)[part] for line in self.gateway.model_log.read_text().splitlines()]
+        return [request[part] for request in model_log.requests(self.gateway.model_log)]
 
 
 class Waker(Routed, World):

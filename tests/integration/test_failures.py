@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import itertools
 import json
 import signal
@@ -150,7 +151,7 @@ def _publish(sidecar: Sidecar, event_id: str) -> tuple[int, dict[str, str], byte
     body = json.dumps({"subject": "agent.events.custom.x", "payload": 1, "id": event_id}).encode()
     try:
         return sidecar.request("POST", "/api/publish", body, {"Content-Type": "application/json"})
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return 0, {}, b""
 
 

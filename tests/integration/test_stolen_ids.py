@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import threading
 import time
@@ -107,7 +108,7 @@ def test_nats_that_ends_under_load_is_found_again(world: tuple[NatsServer, Sidec
             events = [{**event, "id": f"{number}-{round_}-{n}", "data": "x" * 2000} for n in range(300)]
             try:
                 sidecar.post_events(events)
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 time.sleep(0.05)
 
     threads = [threading.Thread(target=publish, args=(number,), daemon=True) for number in range(4)]
