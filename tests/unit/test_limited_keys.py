@@ -20,9 +20,10 @@ from openclaw_nats.events.seals import SEAL, Seals
 from openclaw_nats.inbound.forgeries import forgery
 from openclaw_nats.jetstream.client import OVERSIZE, SturdyClient
 from openclaw_nats.jetstream.key_door import Room
-from openclaw_nats.keys.file import MAX_BYTES, MAX_KEYS, KeyFile, read
+from openclaw_nats.keys.file import MAX_KEYS, KeyFile, read
 from openclaw_nats.keys.known import KnownKeys
 from openclaw_nats.keys.making import check_name, new_secret, public_half
+from openclaw_nats.record_file import MAX_BYTES
 from openclaw_nats.service.files import write_private
 
 

@@ -99,15 +99,7 @@ def build_app(
             *_inbound(endpoints),
             *_schedules(endpoints),
             *_dashboard(endpoints),
-            Route("/api/sources", endpoints.sources.sources, methods=["GET", "POST"]),
-            Route("/api/source-types", endpoints.sources.kinds, methods=["GET"]),
-            Route("/api/sources/{name}", endpoints.sources.source, methods=["GET", "PATCH", "DELETE"]),
-            Route("/api/sources/{name}/rotate", endpoints.sources.rotate, methods=["POST"]),
-            Route("/api/quarantine", endpoints.sources.quarantined, methods=["GET"]),
-            Route("/api/quarantine/release", endpoints.sources.release, methods=["POST"]),
-            Route("/api/quarantine/drop", endpoints.sources.drop, methods=["POST"]),
-            Route("/api/quarantine/{number}", endpoints.sources.one_quarantined, methods=["GET"]),
-            Route("/api/sources/{name}/test", endpoints.sources.test, methods=["POST"]),
+            *_sources(endpoints),
         ],
         middleware=[
             *front,
@@ -200,4 +192,19 @@ def _dashboard(endpoints: Endpoints) -> list[Route]:
         Route("/api/sign-in-links", dashboard.link, methods=["POST"]),
         Route("/api/sessions", dashboard.sessions, methods=["GET"]),
         Route("/api/sessions/{id}", dashboard.session, methods=["DELETE"]),
+    ]
+
+
+def _sources(endpoints: Endpoints) -> list[Route]:
+    sources = endpoints.sources
+    return [
+        Route("/api/source-types", sources.kinds, methods=["GET"]),
+        Route("/api/sources", sources.sources, methods=["GET", "POST"]),
+        Route("/api/sources/{name}", sources.source, methods=["GET", "PATCH", "DELETE"]),
+        Route("/api/sources/{name}/rotate", sources.rotate, methods=["POST"]),
+        Route("/api/sources/{name}/test", sources.test, methods=["POST"]),
+        Route("/api/quarantine", sources.quarantined, methods=["GET"]),
+        Route("/api/quarantine/release", sources.release, methods=["POST"]),
+        Route("/api/quarantine/drop", sources.drop, methods=["POST"]),
+        Route("/api/quarantine/{number}", sources.one_quarantined, methods=["GET"]),
     ]

@@ -11,6 +11,7 @@ import click
 from openclaw_nats.cli.agents import refuse_agents
 from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.output import json_option, line, print_json, step, table
+from openclaw_nats.cli.secret_file import kept
 from openclaw_nats.cli.times import moment
 from openclaw_nats.errors import InvalidInput, NotFound
 
@@ -73,13 +74,12 @@ def add_command(
     key = LimitedKey(name, may_publish, may_read, public, format_seconds(time.time()))
     if expires is not None:
         key.expires = format_seconds(_end(expires))
-    with audited("keys.add", name, after=_shown(key)), _keys().changing() as keys:
+    with audited("keys.add", name, after=_shown(key)), kept(secret, path), _keys().changing() as keys:
         if any(one.name == name for one in keys):
             raise InvalidInput(
                 f"there is a key {name} already", hint=f"`openclaw-nats keys rotate {name}` replaces it."
             )
         keys.append(key)
-        _keep(secret, path)
     _made(key, secret, path, as_json=as_json)
 
 
@@ -95,10 +95,9 @@ def rotate_command(*, name: str, path: Path | None, as_json: bool) -> None:
 
     refuse_agents("make a key")
     secret, public = new_secret()
-    with audited("keys.rotate", name), _keys().changing() as keys:
+    with audited("keys.rotate", name), kept(secret, path), _keys().changing() as keys:
         key = _named(name, keys)
         key.public, key.made = public, format_seconds(time.time())
-        _keep(secret, path)
     _made(key, secret, path, as_json=as_json)
 
 
@@ -155,18 +154,6 @@ def _end(expires: str) -> float:
     if not time.time() < found < _LAST:
         raise InvalidInput(f"--expires {expires[:40]} is not a time to come")
     return found
-
-
-def _keep(secret: str, path: Path | None) -> None:
-    """Write it where it is wanted, before it counts: else nobody would have it."""
-    if path is None:
-        return
-    from openclaw_nats.service.files import write_private
-
-    try:
-        write_private(path.absolute(), secret + "\n")
-    except OSError as error:
-        raise InvalidInput(f"{path} can't be written: {error.strerror}") from None
 
 
 def _made(key: LimitedKey, secret: str, path: Path | None, *, as_json: bool) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +16,7 @@ from openclaw_nats.cli.event_lines import full_subject
 from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.names import completes
 from openclaw_nats.cli.output import Styled, json_option, line, print_json, step, table, tell, words
+from openclaw_nats.cli.secret_file import kept
 from openclaw_nats.cli.sidecar_client import SidecarClient
 from openclaw_nats.cli.targets import target_of
 from openclaw_nats.cli.times import moment
@@ -133,7 +132,7 @@ def add_command(
         line(f"The route {route['name']}: {route['pattern']} wakes {wake}")
         words(Styled("  its instruction:"), route["instruction"], indent="    ")
         click.confirm("Make the source and this route?", abort=True)
-    with _kept(secret if made else "", secret_to):
+    with kept(secret if made else "", secret_to):
         one = sidecar.call("POST", "/api/sources", body, flags=flags.SOURCE)
     if as_json:
         added = _added(sidecar, route)
@@ -189,7 +188,7 @@ def rotate_command(
     known = {kind["type"]: kind for kind in sidecar.call("GET", "/api/source-types")["types"]}
     secret, made = _secret(known[one["type"]], secret_file)
     body = {"secret": secret, "keep": seconds, "address": address}
-    with _kept(secret if made else "", secret_to):
+    with kept(secret if made else "", secret_to):
         changed = sidecar.call("POST", f"{_path(name)}/rotate", body, flags=flags.SOURCE)
     if as_json:
         print_json({"source": changed, "secret": secret if made and secret_to is None else "", "route": None})
@@ -298,26 +297,6 @@ def read_secret(path: Path) -> str:
         raise InvalidInput(f"{path} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InvalidInput(f"{path} holds no secret: it is no text") from None
-
-
-@contextlib.contextmanager
-def _kept(secret: str, path: Path | None) -> Iterator[None]:
-    """Write it where it is wanted: beside it before it counts, else nobody would have it; in its place when it does."""
-    if path is None or not secret:
-        yield
-        return
-    from openclaw_nats.service.files import write_private
-
-    beside = path.absolute().with_name(f".{path.name}.new")
-    try:
-        write_private(beside, secret + "\n")
-        yield
-        beside.replace(path.absolute())
-    except OSError as error:
-        raise InvalidInput(f"{path} can't be written: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
 
 
 def _added(sidecar: SidecarClient, route: dict[str, Any] | None) -> Any:

@@ -19,14 +19,12 @@ from nats.errors import Error as NatsError
 
 from openclaw_nats.errors import InvalidInput, NoAnswer, TooLarge, Unavailable, words_for
 from openclaw_nats.events import envelope
-from openclaw_nats.events.envelope import parse_time
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message, Stored, StoredMessage
 from openclaw_nats.events.seals import SEAL, Seals
 from openclaw_nats.events.subjects import EVERYTHING
-from openclaw_nats.jetstream.client import SturdyClient
 from openclaw_nats.jetstream.connection import Connection, parse_reply
-from openclaw_nats.jetstream.reading import message_of, newest_on, read_stream
+from openclaw_nats.jetstream.reading import message_of, newest_on, read_stream, stored_of
 from openclaw_nats.jetstream.streams import EVENTS, Streams
 
 log = structlog.get_logger(__name__)
@@ -185,16 +183,7 @@ class JetStreamEventLog:
         """Whether what lies there is this event: sealed with our key for the same origin, with its source and id."""
         if (found := await message_of(self._connection, EVENTS, {"seq": sequence})) is None:
             return True  # it is gone already: what was there was taken for it before
-        raw = base64.b64decode(found.get("hdrs", ""))
-        stored = StoredMessage(
-            sequence=sequence,
-            subject=str(found["subject"]),
-            headers=SturdyClient._parse_header_lines(raw.partition(b"\r\n")[2]),
-            body=base64.b64decode(found.get("data", "")),
-            time=int(parse_time(str(found["time"])[:19] + "Z").timestamp()) * 10**9,
-            pending=0,
-        )
-        checked = seals.checked(stored)
+        checked = seals.checked(stored_of(found))
         if not checked.seal:  # which is about its subject, too; one id on two subjects is one event
             return False
         if checked.headers.get(SEAL, "").split(".", 3)[-1] != message.seal.split(".", 3)[-1]:

@@ -9,13 +9,12 @@ none is there yet, the stream was put back, and everything that was stored after
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 from typing import Any
 
 import structlog
 
 from openclaw_nats.jetstream.connection import Connection
-from openclaw_nats.jetstream.reading import message_of
+from openclaw_nats.jetstream.reading import message_of, nanoseconds
 from openclaw_nats.jetstream.streams import EVENTS
 from openclaw_nats.ports import Mark, Position, Positions
 
@@ -86,16 +85,6 @@ class Incarnations:
             else:
                 low = int(message["seq"]) + 1
         return low - 1
-
-
-def nanoseconds(text: str) -> int:
-    """A time as nats-server writes it (RFC 3339, UTC) in nanoseconds since the Unix epoch; 0 when it is none."""
-    head, _, rest = text.removesuffix("Z").partition(".")
-    try:
-        seconds = int(datetime.fromisoformat(f"{head}+00:00").timestamp())
-        return max(0, seconds * 1_000_000_000 + int(f"{rest}000000000"[:9]))
-    except ValueError:
-        return 0
 
 
 def _name(mark: Mark) -> str:

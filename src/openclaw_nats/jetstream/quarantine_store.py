@@ -5,17 +5,14 @@ No route can match what lies there: routes are about `agent.events.>`.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
 from openclaw_nats.errors import StreamConflict, TooLarge, Unavailable
-from openclaw_nats.events.envelope import parse_time
 from openclaw_nats.events.messages import StoredMessage
-from openclaw_nats.jetstream.client import SturdyClient
 from openclaw_nats.jetstream.connection import Connection, checked, parse_reply
 from openclaw_nats.jetstream.event_log import HEADER_ROOM
-from openclaw_nats.jetstream.reading import message_of, read_stream
+from openclaw_nats.jetstream.reading import message_of, read_stream, stored_of
 from openclaw_nats.jetstream.streams import Streams
 
 QUARANTINE = "agent_quarantine"
@@ -58,18 +55,7 @@ class JetStreamQuarantine:
         if not await self._exists():
             return None
         found = await message_of(self._connection, QUARANTINE, {"seq": sequence})
-        if found is None:
-            return None
-        raw = base64.b64decode(found.get("hdrs", ""))
-        return StoredMessage(
-            sequence=int(found["seq"]),
-            subject=str(found["subject"]),
-            headers=SturdyClient._parse_header_lines(raw.partition(b"\r\n")[2]),
-            body=base64.b64decode(found.get("data", "")),
-            time=int(parse_time(str(found["time"])[:19] + "Z").timestamp()) * 10**9,
-            pending=0,
-            believed=False,
-        )
+        return stored_of(found) if found is not None else None
 
     async def every(self, source: str = "*", limit: int | None = None) -> AsyncIterator[StoredMessage]:
         """What waits, or the newest so many, oldest first. Raises Unavailable."""

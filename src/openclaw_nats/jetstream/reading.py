@@ -11,6 +11,7 @@ import base64
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from nats.errors import Error as NatsError
@@ -18,6 +19,7 @@ from nats.errors import Error as NatsError
 from openclaw_nats.errors import Unavailable, words_for
 from openclaw_nats.events.envelope import parse_time
 from openclaw_nats.events.messages import StoredMessage
+from openclaw_nats.jetstream.client import SturdyClient
 from openclaw_nats.jetstream.connection import Connection, checked
 from openclaw_nats.jetstream.reader import BATCH, SILENCE_SECONDS, Lost, Reader
 
@@ -45,6 +47,30 @@ async def message_of(connection: Connection, stream: str, which: dict[str, Any])
         return None
     found: dict[str, Any] = checked(answer)["message"]
     return found
+
+
+def stored_of(found: dict[str, Any]) -> StoredMessage:
+    """What `message_of` gave, as a message of a reader; nothing of it is believed before its seal was checked."""
+    raw = base64.b64decode(found.get("hdrs", ""))
+    return StoredMessage(
+        sequence=int(found["seq"]),
+        subject=str(found["subject"]),
+        headers=SturdyClient._parse_header_lines(raw.partition(b"\r\n")[2]),
+        body=base64.b64decode(found.get("data", "")),
+        time=nanoseconds(str(found["time"])),
+        pending=0,
+        believed=False,
+    )
+
+
+def nanoseconds(text: str) -> int:
+    """A time as nats-server writes it (RFC 3339, UTC) in nanoseconds since the Unix epoch; 0 when it is none."""
+    head, _, rest = text.removesuffix("Z").partition(".")
+    try:
+        seconds = int(datetime.fromisoformat(f"{head}+00:00").timestamp())
+        return max(0, seconds * 1_000_000_000 + int(f"{rest}000000000"[:9]))
+    except ValueError:
+        return 0
 
 
 async def last_on(connection: Connection, stream: str, subject: str) -> Last | None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import msgspec
 
 from openclaw_nats.contract.keys import LimitedKey, LimitedKeyFile
-from openclaw_nats.errors import InvalidInput, SettingsError
+from openclaw_nats.errors import InvalidInput
 from openclaw_nats.keys.making import check_name, check_patterns, check_public, end_of
 from openclaw_nats.locations import Locations
+from openclaw_nats.record_file import MAX_BYTES, read_records
 
 MAX_KEYS = 500
-MAX_BYTES = 4 << 20
 
 _decode = msgspec.json.Decoder(LimitedKeyFile).decode
 
@@ -52,27 +52,18 @@ class KeyFile:
 
 def read(path: Path) -> list[LimitedKey]:
     """The keys in a file, none without one; raise SettingsError when it is not what it has to be."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise SettingsError(f"{path} can't be read: {error.strerror}") from error
-    try:
-        if len(content) > MAX_BYTES:
-            raise ValueError(f"it is larger than {MAX_BYTES} bytes")
-        keys = _decode(content).keys
-        for key in keys:
-            check_name(key.name)
-            check_public(key.public)
-            check_patterns(key.publish, key.read)
-            end_of(key)
-        if len({key.name for key in keys}) < len(keys):
-            raise ValueError("two keys have one name")
-        if len({key.public for key in keys}) < len(keys):
-            raise ValueError("two names have one key")
-    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError, InvalidInput) as error:
-        hint = f"`openclaw-nats restore` brings it back; without the file there are no limited keys: rm {path}"
-        raise SettingsError(f"{path} does not hold limited keys: {error}", hint=hint) from None
+    return read_records(path, "limited keys", _checked)
+
+
+def _checked(content: bytes) -> list[LimitedKey]:
+    keys = _decode(content).keys
+    for key in keys:
+        check_name(key.name)
+        check_public(key.public)
+        check_patterns(key.publish, key.read)
+        end_of(key)
+    if len({key.name for key in keys}) < len(keys):
+        raise ValueError("two keys have one name")
+    if len({key.public for key in keys}) < len(keys):
+        raise ValueError("two names have one key")
     return keys

@@ -29,6 +29,7 @@ from openclaw_nats.errors import Conflict, InvalidInput, NotFound, SettingsError
 from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.events.origin import OWNED
 from openclaw_nats.events.subjects import PREFIX, check_subject, matches_any
+from openclaw_nats.record_file import read_records
 from openclaw_nats.sources.schemes.catalog import SCHEMES
 from openclaw_nats.sources.stored import SourceFile, StoredSecret, StoredSource
 from openclaw_nats.suggestions import did_you_mean
@@ -36,7 +37,6 @@ from openclaw_nats.suggestions import did_you_mean
 log = structlog.get_logger(__name__)
 
 MAX_SOURCES = 200
-MAX_BYTES = 4 << 20
 SUBJECT = f"{PREFIX}webhook"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
@@ -49,28 +49,19 @@ _decode = msgspec.json.Decoder(SourceFile).decode
 
 def read(path: Path) -> list[StoredSource]:
     """The sources in a file, none without one; raise SettingsError for what does not hold any."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise SettingsError(f"{path} can't be read: {error.strerror}") from None
-    try:
-        if len(content) > MAX_BYTES:
-            raise ValueError(f"it is larger than {MAX_BYTES} bytes")
-        found = _decode(content).sources
-        for one in found:
-            check_name(one.name)
-            _check_subject(one.subject)
-            check_options(one.type, one.options)
-            if not one.token or not one.secrets:
-                raise ValueError(f"the source {one.name} has no address or no secret")
-        if len({one.name for one in found}) < len(found):
-            raise ValueError("two sources have one name")
-    except (msgspec.MsgspecError, ValueError, RecursionError, InvalidInput) as error:
-        hint = f"`openclaw-nats restore` brings it back; without the file there are no sources: rm {path}"
-        raise SettingsError(f"{path} does not hold sources: {error}", hint=hint) from None
+    return read_records(path, "sources", _checked)
+
+
+def _checked(content: bytes) -> list[StoredSource]:
+    found = _decode(content).sources
+    for one in found:
+        check_name(one.name)
+        _check_subject(one.subject)
+        check_options(one.type, one.options)
+        if not one.token or not one.secrets:
+            raise ValueError(f"the source {one.name} has no address or no secret")
+    if len({one.name for one in found}) < len(found):
+        raise ValueError("two sources have one name")
     return found
 
 
@@ -230,14 +221,18 @@ def check_options(kind: str, options: SourceOptions) -> None:
     for name, value in (("header", options.header), ("timestampHeader", options.timestamp_header)):
         if value and not _HEADER.fullmatch(value):
             raise InvalidInput(f"{value[:40]!r} is no name of a header", field=f"options.{name}")
-    try:
-        parts = urlsplit(options.url)
-    except ValueError:
-        raise InvalidInput("url must be the https:// address as the provider has it", field="options.url") from None
-    if options.url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username):
+    if options.url and not _is_address(options.url):
         raise InvalidInput("url must be the https:// address as the provider has it", field="options.url")
     if options.generic is not None:
         _check_generic(options.generic)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username
 
 
 def _check_generic(how: GenericOptions) -> None:

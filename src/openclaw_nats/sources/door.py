@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,9 +25,9 @@ from openclaw_nats.events.origin import of_source
 from openclaw_nats.events.subjects import PREFIX
 from openclaw_nats.outbound.ingest import Ingest
 from openclaw_nats.sources.book import SourceBook
-from openclaw_nats.sources.content_of import data_of
 from openclaw_nats.sources.log import DoorLog
-from openclaw_nats.sources.naming import subject_of, type_of
+from openclaw_nats.sources.making import event_of
+from openclaw_nats.sources.naming import subject_of
 from openclaw_nats.sources.quarantine import Quarantine
 from openclaw_nats.sources.schemes.catalog import SCHEMES, UNSIGNED
 from openclaw_nats.sources.schemes.scheme import Received, Refused, Scheme, Verified
@@ -42,6 +43,7 @@ MOST_KNOWN = 200_000  # rows of one source
 _FORGET_SECONDS = 600.0
 _PAUSED_SECONDS = 300.0
 _LONGEST_ID = 200
+_REPEATED = "a repetition"
 _MOST_EVENTS = 5000
 _batch = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -141,11 +143,13 @@ class Door:
         known = await self._database.write(
             lambda db: rows.begin(db, source.name, keys, event.id, event.subject, now, MOST_KNOWN)
         )
-        delivery = one.verified.delivery
+        note = partial(
+            self._log.note, source.name, event=known.subject, delivery=one.verified.delivery, size=size, peer=peer
+        )
+        repeated = Outcome(200, Accepted(id=known.event_id, subject=known.subject, duplicate=True))
         if known.stored:
-            facts = {"event": known.subject, "delivery": delivery, "peer": peer}
-            self._log.note(source.name, 200, reason="a repetition", delivery_known=True, size=size, **facts)
-            return Outcome(200, Accepted(id=known.event_id, subject=known.subject, duplicate=True))
+            note(200, reason=_REPEATED, delivery_known=True)
+            return repeated
         if (known.event_id, known.subject) != (event.id, event.subject):  # the same as one that was cut off
             event, document = _with_id(document, known.event_id, known.subject)
         origin = of_source(source.name)
@@ -162,10 +166,9 @@ class Door:
             lambda db: rows.note_stored(db, source.name, keys, known.event_id, known.subject, now)
         )
         if outcome.duplicates:  # an earlier try had stored it
-            self._log.note(source.name, 200, reason="a repetition", event=event.subject, delivery_known=True, size=size)
-            return Outcome(200, Accepted(id=event.id, subject=event.subject, duplicate=True))
-        reason = "the operator's filter keeps it out" if outcome.filtered else ""
-        self._log.note(source.name, 202, reason=reason, event=event.subject, delivery=delivery, size=size, peer=peer)
+            note(200, reason=_REPEATED, delivery_known=True)
+            return repeated
+        note(202, reason="the operator's filter keeps it out" if outcome.filtered else "")
         return Outcome(202, Accepted(id=event.id, subject=event.subject))
 
 
@@ -206,16 +209,8 @@ def _deliveries(source: StoredSource, received: Received, verified: Verified) ->
     seen = verified.signed.hex()[:32]
     if not verified.delivery and verified.until != float("inf"):
         seen += f"-{now}"  # later the same again is another event
-    made = {
-        "specversion": "1.0",
-        "id": _id(source, verified.delivery or seen or uuid7(now)),
-        "source": f"webhook/{source.name}",
-        "type": type_of(source.type, verified.event),
-        "time": envelope.format_time(now),
-        "subject": subject_of(source.subject, verified.event),
-    }
-    document = json_text.well_formed(msgspec.json.encode({**made, **data_of(received)}))
-    return [_Delivery(*envelope.read(document), verified)]
+    number = _id(source, verified.delivery or seen or uuid7(now))
+    return [_Delivery(*event_of(source, received, source.type, verified.event, number, now), verified)]
 
 
 def _cloud_events(received: Received) -> list[bytes]:
@@ -244,10 +239,8 @@ def _cloud_event(source: StoredSource, whole: bytes, verified: Verified) -> _Del
         raise InvalidEvent("the request holds no CloudEvent")
     read, document = envelope.read(modes.with_subject(whole, fields, f"{source.subject}.x"))
     delivery = f"{len(read.source)}:{read.source}{read.id}"  # with its length: no two pairs give one text
-    fields = modes.fields_of(document) or {}
-    fields["id"] = msgspec.Raw(msgspec.json.encode(_id(source, f"{read.id}-{_short(delivery)}")))
-    fields["subject"] = msgspec.Raw(msgspec.json.encode(subject_of(source.subject, read.type)))
-    event, document = envelope.read(msgspec.json.encode(fields))
+    number, subject = _id(source, f"{read.id}-{_short(delivery)}"), subject_of(source.subject, read.type)
+    event, document = _with_id(document, number, subject)
     return _Delivery(event, document, replace(verified, event=read.type, delivery=delivery))
 
 

@@ -6,21 +6,20 @@ import hashlib
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-import msgspec
 import structlog
 
 from openclaw_nats.audit.act import Act
 from openclaw_nats.audit.trail import Trail
 from openclaw_nats.contract.sources import Quarantined, QuarantineRequest, Quarantines
 from openclaw_nats.errors import InvalidInput, NotFound
-from openclaw_nats.events import envelope, json_text
+from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.origin import of_source
 from openclaw_nats.outbound.ingest import Ingest
 from openclaw_nats.sources.book import SourceBook
-from openclaw_nats.sources.content_of import data_of
-from openclaw_nats.sources.naming import subject_of, type_of
+from openclaw_nats.sources.making import event_of
+from openclaw_nats.sources.schemes.catalog import UNSIGNED
 from openclaw_nats.sources.schemes.scheme import Received, Refused
 from openclaw_nats.sources.stored import StoredSource
 
@@ -86,22 +85,27 @@ class Quarantine:
         subjects: list[str] = []
         try:
             for message in await self._wanted(wanted):
-                source = self._book.named(_source(message))
-                try:
-                    event, document = _event(source, message)
-                except (Refused, InvalidInput, ValueError) as error:
-                    if wanted.number:
-                        raise InvalidInput(f"request {message.sequence} is no event: {error}") from None
-                    continue  # it stays, and can be dropped
-                origin = of_source(source.name)
-                outcome = await self._ingest.ingest([document], message.time / 1e9, lambda _, origin=origin: origin)  # type: ignore[misc]
-                if outcome.rejected:
-                    raise outcome.rejected[0][1]
-                await self._store.remove(message.sequence)
-                subjects.append(event.subject)
+                if (subject := await self._released(message, alone=bool(wanted.number))) is not None:
+                    subjects.append(subject)
         finally:
             await self._noted("quarantine.release", wanted, len(subjects))
         return subjects
+
+    async def _released(self, message: StoredMessage, *, alone: bool) -> str | None:
+        """The subject of the event that it becomes; None for one of several that is none, which stays."""
+        source = self._book.named(_source(message))
+        try:
+            event, document = _event(source, message)
+        except (Refused, InvalidInput, ValueError) as error:
+            if alone:
+                raise InvalidInput(f"request {message.sequence} is no event: {error}") from None
+            return None
+        origin = of_source(source.name)
+        outcome = await self._ingest.ingest([document], message.time / 1e9, lambda subject: origin)
+        if outcome.rejected:
+            raise outcome.rejected[0][1]
+        await self._store.remove(message.sequence)
+        return event.subject
 
     async def clear(self, source: str) -> int:
         """Nothing of a source waits any more; how many did."""
@@ -158,16 +162,8 @@ def _shown(message: StoredMessage, *, whole: bool = False) -> Quarantined:
 
 def _event(source: StoredSource, message: StoredMessage) -> tuple[envelope.Event, bytes]:
     received = Received({"content-type": message.headers.get(_KIND, "")}, message.body)
-    name = received.text("event") or received.text("type")
-    made = {
-        "specversion": "1.0",
-        "id": f"{source.name}:q{message.sequence}",
-        "source": f"webhook/{source.name}",
-        "type": type_of("unsigned", name),
-        "time": format_time(message.time // 1_000_000),
-        "subject": subject_of(source.subject, name),
-    }
-    return envelope.read(json_text.well_formed(msgspec.json.encode({**made, **data_of(received)})))
+    name, number = received.text("event") or received.text("type"), f"{source.name}:q{message.sequence}"
+    return event_of(source, received, UNSIGNED, name, number, message.time // 1_000_000)
 
 
 def _one_line(text: str) -> str:

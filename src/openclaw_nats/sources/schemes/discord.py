@@ -10,8 +10,6 @@ from nacl.signing import SigningKey, VerifyKey
 
 from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.sources.schemes.scheme import (
-    REMEMBER_SECONDS,
-    TOLERANCE_SECONDS,
     Received,
     Refused,
     Scheme,
@@ -35,11 +33,9 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
     signed = stamp.encode("utf-8", "surrogatepass") + received.body
     if not any(_is_signed(one, given, signed) for one in secrets):
         raise Refused("the signature is not right")
-    until = fresh(received, stamp) + TOLERANCE_SECONDS + REMEMBER_SECONDS
-    kind, is_interaction = (
-        received.fields.get("type"),
-        "token" in received.fields or "application_id" in received.fields,
-    )
+    until = fresh(received, stamp)
+    kind = received.fields.get("type")
+    is_interaction = "token" in received.fields or "application_id" in received.fields
     if kind == 1 and "event" not in received.fields:
         return Verified(answer=json.dumps({"type": 1}).encode())  # the ping of interactions: the same back
     if kind == 0:
@@ -81,8 +77,7 @@ SCHEME = Scheme(
     verify,
     sign,
     "In the Developer Portal, in your application: Interactions Endpoint URL, or Webhooks, Endpoint URL: the "
-    "address. The "
-    "secret is the application's Public Key.",
+    "address. The secret is the application's Public Key.",
     seconds=2.5,
     sample=b'{"id": "1", "type": 2, "token": "t", "application_id": "1", "data": {"name": "sample"}}',
     check=check_secret,

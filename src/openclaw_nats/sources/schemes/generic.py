@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 from openclaw_nats.contract.sources import GenericOptions, SourceOptions
 from openclaw_nats.events.envelope import parse_time
 from openclaw_nats.sources.schemes.scheme import (
-    REMEMBER_SECONDS,
     Received,
     Refused,
     Scheme,
     Verified,
-    any_of,
+    check_signature,
     digest_of,
     fresh,
     generic_options,
@@ -32,9 +31,8 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
     given = given.lower() if how.encoding == "hex" else given
     head = _head(how, stamp)
     expected = [_encoded(how, hmac_of(how.algorithm, one.encode(), head, received.body)) for one in secrets]
-    if not any_of([given], expected):
-        raise Refused("the signature is not right")
-    until = _fresh(received, how, stamp) + how.tolerance + REMEMBER_SECONDS if how.timestamp_header else float("inf")
+    check_signature([given], expected)
+    until = _fresh(received, how, stamp) if how.timestamp_header else float("inf")
     event = received.headers.get(how.event_header.lower(), "") if how.event_header else received.text("type")
     delivery = received.headers.get(how.id_header.lower(), "") if how.id_header else ""
     return Verified(event, delivery, digest_of(head, received.body), until)

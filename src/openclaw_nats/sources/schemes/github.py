@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openclaw_nats.contract.sources import SourceOptions
-from openclaw_nats.sources.schemes.scheme import Received, Refused, Scheme, Verified, any_of, digest_of, hmac_of
+from openclaw_nats.sources.schemes.scheme import Received, Scheme, Verified, check_signature, digest_of, hmac_of
 
 _SAMPLE = b'{"action": "opened", "issue": {"number": 1, "title": "A sample of openclaw-nats NONCE"}, "repository": {"full_name": "you/sample"}}'  # noqa: E501
 
@@ -12,8 +12,7 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
     """See Scheme."""
     given = received.header("X-Hub-Signature-256")
     expected = ["sha256=" + hmac_of("sha256", one.encode(), received.body).hex() for one in secrets]
-    if not any_of([given], expected):
-        raise Refused("the signature is not right")
+    check_signature([given], expected)
     name, action = received.headers.get("x-github-event", ""), received.text("action")
     event = f"{name}.{action}" if name and action else name
     return Verified(event, received.headers.get("x-github-delivery", ""), digest_of(received.body))

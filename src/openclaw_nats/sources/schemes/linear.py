@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.sources.schemes.scheme import (
-    REMEMBER_SECONDS,
     Received,
-    Refused,
     Scheme,
     Verified,
-    any_of,
+    check_signature,
     digest_of,
     fresh,
     hmac_of,
@@ -21,15 +19,12 @@ _TOLERANCE_SECONDS = 60.0
 def verify(received: Received, secrets: list[str], options: SourceOptions) -> Verified:
     """See Scheme."""
     expected = [hmac_of("sha256", one.encode(), received.body).hex() for one in secrets]
-    if not any_of([received.header("Linear-Signature")], expected):
-        raise Refused("the signature is not right")
-    at = fresh(received, received.text("webhookTimestamp"), _TOLERANCE_SECONDS, unit=0.001)
+    check_signature([received.header("Linear-Signature")], expected)
+    until = fresh(received, received.text("webhookTimestamp"), _TOLERANCE_SECONDS, unit=0.001)
     kind, action = received.text("type").lower(), received.text("action")
     event = f"{kind}.{action}" if kind and action else kind
     seen = digest_of(received.body)
-    return Verified(
-        event, received.headers.get("linear-delivery", ""), seen, at + _TOLERANCE_SECONDS + REMEMBER_SECONDS
-    )
+    return Verified(event, received.headers.get("linear-delivery", ""), seen, until)
 
 
 def sign(body: bytes, secret: str, options: SourceOptions, now: float, delivery: str) -> dict[str, str]:

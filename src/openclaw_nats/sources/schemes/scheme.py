@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from openclaw_nats.contract.sources import GenericOptions, SourceOptions
 
 TOLERANCE_SECONDS = 300.0
-REMEMBER_SECONDS = 3600.0  # beyond the time for which a signature verifies: clocks are put right
+_REMEMBER_SECONDS = 3600.0  # beyond the time for which a signature verifies: clocks are put right
 FORM = "application/x-www-form-urlencoded"
 _MAX_FIELDS = 1000
 
@@ -149,15 +149,24 @@ def any_of(given: Iterable[str], expected: Iterable[str | bytes]) -> bool:
     return found
 
 
+def check_signature(given: Iterable[str], expected: Iterable[str | bytes]) -> None:
+    """Raise Refused unless one of what was given is one of what is expected."""
+    if not any_of(given, expected):
+        raise Refused("the signature is not right")
+
+
 def fresh(received: Received, text: str, tolerance: float = TOLERANCE_SECONDS, *, unit: float = 1.0) -> float:
-    """A time in Unix seconds (times `unit`), as text; raise Refused for one too far from now, or none."""
+    """Until when a request is to be remembered, by its time in Unix seconds (times `unit`), as text.
+
+    Raise Refused for a time too far from now, or none.
+    """
     if not (text.isascii() and text.isdecimal() and len(text) <= 16):
         raise Refused("the timestamp is none")
     at = int(text) * unit
     if abs(received.now - at) > tolerance:
         ago = round(received.now - at)
         raise Refused(f"the timestamp is {abs(ago)} s {'old' if ago > 0 else 'ahead'}; the limit is {tolerance:g} s")
-    return at
+    return at + tolerance + _REMEMBER_SECONDS
 
 
 def digest_of(*parts: bytes) -> bytes:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 
 from openclaw_nats.contract.sources import SourceOptions
-from openclaw_nats.sources.schemes.scheme import Received, Refused, Scheme, Verified, any_of, digest_of, hmac_of
+from openclaw_nats.sources.schemes.scheme import Received, Scheme, Verified, check_signature, digest_of, hmac_of
 
 
 def verify(received: Received, secrets: list[str], options: SourceOptions) -> Verified:
     """See Scheme."""
     expected = [base64.b64encode(hmac_of("sha256", one.encode(), received.body)) for one in secrets]
-    if not any_of([received.header("X-Shopify-Hmac-SHA256")], expected):
-        raise Refused("the signature is not right")
+    check_signature([received.header("X-Shopify-Hmac-SHA256")], expected)
     event = received.headers.get("x-shopify-topic", "").replace("/", ".")
     delivery = received.headers.get("x-shopify-event-id", "") or received.headers.get("x-shopify-webhook-id", "")
     delivery = f"{event} {delivery}" if delivery else ""  # one act of a merchant may be about several topics

@@ -7,13 +7,10 @@ import binascii
 
 from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.sources.schemes.scheme import (
-    REMEMBER_SECONDS,
-    TOLERANCE_SECONDS,
     Received,
-    Refused,
     Scheme,
     Verified,
-    any_of,
+    check_signature,
     digest_of,
     fresh,
     hmac_of,
@@ -44,11 +41,10 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
     given = [one.partition(",")[2] for one in received.header(f"{prefix}-signature").split(" ") if one[:3] == "v1,"]
     signed = f"{delivery}.{stamp}.".encode("utf-8", "surrogatepass")
     expected = [base64.b64encode(hmac_of("sha256", key_of(one), signed, received.body)) for one in secrets]
-    if not any_of(given, expected):
-        raise Refused("the signature is not right")
-    at = fresh(received, stamp)
+    check_signature(given, expected)
+    until = fresh(received, stamp)
     event = received.text("type") or received.text("event_type") or received.text("object_kind")
-    return Verified(event, delivery, digest_of(signed, received.body), at + TOLERANCE_SECONDS + REMEMBER_SECONDS)
+    return Verified(event, delivery, digest_of(signed, received.body), until)
 
 
 def sign(body: bytes, secret: str, options: SourceOptions, now: float, delivery: str) -> dict[str, str]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.sources.schemes.scheme import (
-    REMEMBER_SECONDS,
-    TOLERANCE_SECONDS,
     Received,
     Refused,
     Scheme,
     Verified,
-    any_of,
+    check_signature,
     digest_of,
     fresh,
     hmac_of,
@@ -25,15 +23,9 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
         raise Refused("the header Stripe-Signature has no timestamp")
     signed = f"{stamps[0]}.".encode("utf-8", "surrogatepass")
     expected = [hmac_of("sha256", one.encode(), signed, received.body).hex() for one in secrets]
-    if not any_of([value for name, _, value in parts if name == "v1"], expected):
-        raise Refused("the signature is not right")
-    at = fresh(received, stamps[0])
-    return Verified(
-        received.text("type"),
-        received.text("id"),
-        digest_of(signed, received.body),
-        at + TOLERANCE_SECONDS + REMEMBER_SECONDS,
-    )
+    check_signature([value for name, _, value in parts if name == "v1"], expected)
+    until = fresh(received, stamps[0])
+    return Verified(received.text("type"), received.text("id"), digest_of(signed, received.body), until)
 
 
 def sign(body: bytes, secret: str, options: SourceOptions, now: float, delivery: str) -> dict[str, str]:

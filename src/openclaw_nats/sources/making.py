@@ -1,4 +1,4 @@
-"""A request's body as the data of an event."""
+"""The event that a request becomes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,31 @@ from typing import Any
 import msgspec
 
 from openclaw_nats.errors import InvalidEvent
-from openclaw_nats.events import content, json_text, modes
+from openclaw_nats.events import content, envelope, json_text, modes
+from openclaw_nats.sources.naming import subject_of, type_of
 from openclaw_nats.sources.schemes.scheme import FORM, Received, Refused
+from openclaw_nats.sources.stored import StoredSource
 
 
-def data_of(received: Received) -> dict[str, Any]:
+def event_of(
+    source: StoredSource, received: Received, kind: str, name: str, number: str, now: int
+) -> tuple[envelope.Event, bytes]:
+    """The event and its document: what happened is its `name`, `number` its id, `now` in milliseconds.
+
+    Raises InvalidInput for a body that can't be its data.
+    """
+    made = {
+        "specversion": "1.0",
+        "id": number,
+        "source": f"webhook/{source.name}",
+        "type": type_of(kind, name),
+        "time": envelope.format_time(now),
+        "subject": subject_of(source.subject, name),
+    }
+    return envelope.read(json_text.well_formed(msgspec.json.encode({**made, **_data_of(received)})))
+
+
+def _data_of(received: Received) -> dict[str, Any]:
     """The body as data: JSON, a form as an object, text, or octets."""
     if received.kind != FORM:
         return content.data_of(received.body, received.headers.get("content-type", ""))
