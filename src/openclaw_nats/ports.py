@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -255,6 +255,26 @@ class WakeBook(Protocol):
 
     async def is_done(self, owner: str) -> bool | None:
         """Whether all that it was for has ended well; None when nothing has come for it yet."""
+
+
+class JobWatch(Protocol):
+    """Notices cron jobs that leave the schedules stream by themselves."""
+
+    async def removing(self, key: str) -> None:
+        """A job goes because somebody asked for it."""
+
+    async def look(self, mine: Mapping[str, str], there: Collection[str]) -> None:
+        """What is in the stream: names by key of this Gateway's jobs, and the keys of all. Raise Unavailable."""
+
+
+class NoJobWatch:
+    """Notices nothing."""
+
+    async def removing(self, key: str) -> None:
+        """See JobWatch.removing."""
+
+    async def look(self, mine: Mapping[str, str], there: Collection[str]) -> None:
+        """See JobWatch.look."""
 
 
 class Gate(Protocol):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -306,3 +308,25 @@ def test_the_oldest_server_with_schedules_fires_them(tmp_path: Path) -> None:
     finally:
         sidecar.close()
         nats.close()
+
+
+def test_jobs_that_go_with_their_stream_are_named(nats: NatsServer, sidecar: Sidecar) -> None:
+    """`nats stream rm agent_schedules`, while the sidecar runs: it makes the stream again, without what was in it."""
+    for name in ("morning", "kept"):
+        assert sidecar.call("POST", "/api/cron", {"name": name, "cron": "0 8 * * *", "payload": {"n": 1}})[0] == 201
+    wait_until(lambda: "kept" in fact(sidecar, "cron jobs"), 40, "both jobs are known")
+    jetstream.api(nats, "STREAM.DELETE.agent_schedules")
+    events = wait_until(lambda: sidecar.events("?subject=agent.events.bus.jobs_lost"), 60, "the event")
+    assert [one["data"] for one in events] == [{"jobs": ["kept", "morning"], "count": 2}]
+    assert sidecar.call("POST", "/api/cron", {"name": "kept", "cron": "0 8 * * *"})[0] == 201
+    wait_until(lambda: sidecar.get("/api/health")[1]["schedules"]["lost"]["names"] == ["morning"], 40, "one is back")
+    status = " ".join(sidecar.command("status").stdout.split())
+    assert "1 cron job left NATS, and nobody removed it here: morning" in status
+    assert "morning" in cli(sidecar, "audit", "--search", "morning")
+
+
+def fact(bus: Sidecar, name: str) -> str:
+    """What the sidecar's database keeps under a name."""
+    with contextlib.closing(sqlite3.connect(bus.home / "sidecar.db")) as db:
+        row = db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+    return str(row[0]) if row else ""

@@ -781,6 +781,15 @@ export interface components {
             hops: number;
             at: number;
         };
+        /** @description Cron jobs that left the stream without anybody having removed them here, and when that was noticed last. */
+        LostJobs: {
+            names: string[];
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            lastAt: string;
+        };
         /** @description Events that left the stream before this sidecar had seen them: in all, and in the newest gap. */
         Missed: {
             total: number;
@@ -1275,6 +1284,7 @@ export interface components {
             jobs: number | null;
             timers: number | null;
             lag?: number;
+            lost?: components["schemas"]["LostJobs"];
         };
         /** @description `nats_request`: how long the reply is, in bytes, and whether what is shown of it is only its beginning. */
         ServiceReply: {

@@ -157,6 +157,9 @@ def _show(report: dict[str, Any]) -> None:
 def _show_schedules(schedules: dict[str, Any]) -> None:
     if schedules.get("jobs") or schedules.get("timers"):
         line(f"Schedules: {plural(schedules['jobs'] or 0, 'cron job')}, {plural(schedules['timers'] or 0, 'timer')}")
+    if lost := schedules.get("lost"):
+        text = f"left NATS, and nobody removed {'it' if len(lost['names']) == 1 else 'them'} here"
+        step("!", f"{plural(len(lost['names']), 'cron job')} {text}", ", ".join(lost["names"]))
     if schedules.get("lastError"):
         step("!", "schedules", schedules["lastError"])
     elif schedules.get("lag"):

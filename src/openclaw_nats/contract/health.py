@@ -238,6 +238,13 @@ class DeliveryHealth(Answer):
     plugin: ChannelHealth | UnsetType = UNSET
 
 
+class LostJobs(Answer):
+    """Cron jobs that left the stream without anybody having removed them here, and when that was noticed last."""
+
+    names: list[str]
+    last_at: Time
+
+
 class SchedulesHealth(Answer):
     """Cron jobs and timers. A count is null when it is not known now."""
 
@@ -246,6 +253,7 @@ class SchedulesHealth(Answer):
     jobs: int | None
     timers: int | None
     lag: int | UnsetType = UNSET
+    lost: LostJobs | UnsetType = UNSET
 
 
 class Health(Answer):

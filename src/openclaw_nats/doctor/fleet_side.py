@@ -1,4 +1,4 @@
-"""What only shows where several sidecars share a NATS: who has the name."""
+"""What NATS does not hold alone: who has the name, and what left it before it was read or done."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def fleet(health: dict[str, Any]) -> Iterator[Finding]:
             "First what is found about NATS above; if that is nothing, `openclaw-nats restart`.",
         )
     yield from _missed(health.get("delivery", {}))
+    yield from _lost_jobs(health.get("schedules", {}).get("lost"))
     identity = health.get("identity")
     if identity is None:
         return  # a sidecar of a release before
@@ -42,4 +43,18 @@ def _missed(delivery: dict[str, Any]) -> Iterator[Finding]:
             f"{plural(missed['last'], 'event')} (on any subject) left the stream before this sidecar read them "
             f"(last: {missed['lastAt']}; {missed['total']} in all)",
             "Keep events for longer than this sidecar is ever away: stream.max_age, stream.max_bytes.",
+        )
+
+
+def _lost_jobs(lost: dict[str, Any] | None) -> Iterator[Finding]:
+    if lost:
+        names = lost["names"]
+        them = "it" if len(names) == 1 else "them"
+        shown = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
+        yield problem(
+            "schedules",
+            f"{plural(len(names), 'cron job')} left NATS, and nobody removed {them} with openclaw-nats "
+            f"(noticed {lost['lastAt']}): {shown}",
+            "Find out who deleted the stream agent_schedules or its messages: timers in it are gone, too. "
+            f"`openclaw-nats audit --search cron.` shows what a job was: add {them} again.",
         )

@@ -6,10 +6,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import UNSET
+
 from openclaw_nats.contract.health import SchedulesHealth
 from openclaw_nats.errors import Unavailable, Unsupported
 from openclaw_nats.jetstream.streams import SCHEDULES, Streams
 from openclaw_nats.schedules.keeper import Keeper
+from openclaw_nats.schedules.missing_jobs import MissingJobs
 from openclaw_nats.schedules.timer_book import TimerBook
 
 _REPORT_SECONDS = 3.0
@@ -22,6 +25,7 @@ class SchedulesReport:
     keeper: Keeper
     timers: TimerBook
     streams: Streams
+    missing: MissingJobs
 
     async def report(self) -> SchedulesHealth:
         """The part of `/api/health` about schedules."""
@@ -39,4 +43,5 @@ class SchedulesReport:
             jobs=self.keeper.jobs,
             timers=timers,
             lag=source.get("lag", 0),
+            lost=self.missing.report() or UNSET,
         )

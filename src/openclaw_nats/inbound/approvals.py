@@ -22,6 +22,7 @@ from openclaw_nats.contract import approvals as shapes
 from openclaw_nats.contract.approvals import CallReport
 from openclaw_nats.contract.plugin import Grant
 from openclaw_nats.errors import Conflict, InvalidInput, NotFound, OpenClawNatsError, Unavailable
+from openclaw_nats.events.bus_events import bus_message
 from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.events.identity import Identity
 from openclaw_nats.events.ids import uuid7
@@ -29,7 +30,6 @@ from openclaw_nats.events.messages import Message
 from openclaw_nats.guard.calls import data_of, instruction_of, shown_arguments
 from openclaw_nats.guard.tool_rules import check_rule
 from openclaw_nats.inbound.approval_views import shown
-from openclaw_nats.inbound.bus_events import bus_message
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.parcels import granted_document
 from openclaw_nats.inbound.route import Route

@@ -18,9 +18,9 @@ import structlog
 
 from openclaw_nats.contract.health import Missed
 from openclaw_nats.errors import Unavailable
+from openclaw_nats.events.bus_events import bus_message
 from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.events.identity import Identity
-from openclaw_nats.inbound.bus_events import bus_message
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.positions import put
 from openclaw_nats.ports import EventLog, EventSource, Gate, Position, Standing

@@ -11,11 +11,11 @@ from msgspec import UNSET, UnsetType
 
 from openclaw_nats.contract.health import WARNING_PART, Budget, CostBudget
 from openclaw_nats.errors import Unavailable
+from openclaw_nats.events.bus_events import bus_message
 from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.events.identity import Identity
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message
-from openclaw_nats.inbound.bus_events import bus_message
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.ports import EventLog

@@ -156,6 +156,7 @@ class CronBook:
         """Remove a job, be it one that this version can't read; what was armed does not fire."""
         record = await self._record_of(name)
         async with self._trail.around(Act("cron.remove", name, _document_of(record))), self._waking.lock:
+            await self._keeper.removing(names.key_of_job(record.subject))
             await self._log.purge(record.subject)
             await self._waking.remove_job(name)
         await self._keeper.settle(names.key_of_job(record.subject))

@@ -25,7 +25,7 @@ from openclaw_nats.events import envelope
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.lateness import too_late
 from openclaw_nats.events.origin import Origin
-from openclaw_nats.ports import Arm, Gate, OpenGate, Record, ScheduleLog
+from openclaw_nats.ports import Arm, Gate, JobWatch, NoJobWatch, OpenGate, Record, ScheduleLog
 from openclaw_nats.schedules import names
 from openclaw_nats.schedules.cron import next_runs
 from openclaw_nats.schedules.document import Job, StoredJob, compile_job, job_event
@@ -59,8 +59,11 @@ class Keeper:
         seal: Callable[[str, bytes, Origin], Mapping[str, str]] = lambda subject, body, origin: {},
         clock: Callable[[], float] = time.time,
         gate: Gate | None = None,
+        watch: JobWatch | None = None,
     ) -> None:
         self._gate = gate or OpenGate()
+        self._watch = watch or NoJobWatch()
+        self._mine: dict[str, str] = {}  # names by key
         self._log = schedule_log
         self._gateway_id = gateway_id
         self._prepare = prepare
@@ -198,6 +201,12 @@ class Keeper:
             self._revisions[key] = record.sequence
             if changed or (key not in armed and key in self._checks):
                 self._check_at(key, 0.0)
+        await self._watch.look(self._mine, records.keys())
+
+    async def removing(self, key: str) -> None:
+        """The operator or an agent removes a job: it is not missing afterwards."""
+        self._mine.pop(key, None)
+        await self._watch.removing(key)
 
     async def _settle(self, key: str) -> None:
         record = await self._log.last(names.job_subject(key))
@@ -216,6 +225,8 @@ class Keeper:
         if job.gateway != self._gateway_id and not job.ours:  # its own sidecar would not believe our seal
             self._checks.pop(key, None)
             return
+        if job.gateway == self._gateway_id:
+            self._mine[key] = job.name
         armed = await self._armed(job)
         if not job.enabled:
             await self._log.purge(names.all_armed(key))
@@ -308,7 +319,7 @@ class Keeper:
 
     def _forget(self, key: str) -> None:
         self._without_future.discard(key)
-        for table in (self._revisions, self._settled, self._checks, self._unusable):
+        for table in (self._revisions, self._settled, self._checks, self._unusable, self._mine):
             table.pop(key, None)
 
 

@@ -18,13 +18,15 @@ from openclaw_nats.jetstream.lease_store import JetStreamLeaseStore
 from openclaw_nats.jetstream.schedule_log import JetStreamScheduleLog
 from openclaw_nats.jetstream.streams import Streams
 from openclaw_nats.outbound.ingest import Ingest
-from openclaw_nats.ports import Gate, WakeBook
+from openclaw_nats.ports import EventLog, Gate, WakeBook
 from openclaw_nats.schedules.cron_book import CronBook
 from openclaw_nats.schedules.handover import Handover
 from openclaw_nats.schedules.keeper import Keeper
+from openclaw_nats.schedules.missing_jobs import MissingJobs
 from openclaw_nats.schedules.timer_book import TimerBook
 from openclaw_nats.schedules.waking import Waking
 from openclaw_nats.settings import Settings
+from openclaw_nats.storage.database import Database
 
 
 @dataclass
@@ -53,6 +55,8 @@ def build_schedules(
     gate: Gate,
     wakes: WakeBook,
     trail: Trail,
+    database: Database,
+    events: EventLog,
 ) -> Schedules:
     """Wire schedules; their events go through the same filter and redaction as all others."""
     leases, place = JetStreamLeaseStore(connection, streams, settings.gateway_id), place_of(settings.home)
@@ -68,7 +72,8 @@ def build_schedules(
 
     log = JetStreamScheduleLog(connection, streams)
     clock = streams.clock.now  # schedules fire by the stream's clock
-    keeper = Keeper(log, settings.gateway_id, prepare, seal, gate=gate, clock=clock)
+    missing = MissingJobs(database, events, identity, settings.gateway_id)
+    keeper = Keeper(log, settings.gateway_id, prepare, seal, gate=gate, clock=clock, watch=missing)
     waking = Waking(log, settings.gateway_id, wakes, gate)
     cron = CronBook(
         log,
@@ -89,5 +94,5 @@ def build_schedules(
         timers=timers,
         handover=Handover(log, keeper, cron, timers, settings.gateway_id, why_not, clock=clock, trail=trail),
         waking=waking,
-        health=SchedulesReport(keeper, timers, streams),
+        health=SchedulesReport(keeper, timers, streams, missing),
     )

@@ -244,7 +244,9 @@ async def build(settings: Settings) -> Sidecar:
         inbound.approvals.redact = redaction.redact
     sources = SourceBook(Locations(settings.home).sources, write_private, trail)
     inbound.health.more_notes = lambda: (other_keys.note, inbound.costs.note, sources.problem)
-    schedules = build_schedules(settings, connection, streams, ingest, identity, lease, inbound.book, trail)
+    schedules = build_schedules(
+        settings, connection, streams, ingest, identity, lease, inbound.book, trail, database, event_log
+    )
     gateway = GatewayProbe(settings.gateway.url)
     health = Health(
         settings=settings,
