@@ -2,8 +2,9 @@
 """The project's front door: sets up everything it needs in `.dev/`, then runs the demo or the tests.
 
     python3 dev.py demo               a real Gateway's events in a real JetStream stream
-    python3 dev.py test               all checks and tests
+    python3 dev.py test               all checks, and all tests but those of the night
     python3 dev.py test --fast        what needs no Gateway and no browser: all checks, the unit tests
+    python3 dev.py test --all         also the tests of the night: older OpenClaw releases, chaos at full length
     python3 dev.py test --coverage    what the unit tests reach of each package, against its floor
     python3 dev.py test --versions    setup to uninstall on a release of every month of OpenClaw
     python3 dev.py check              only the checks that take seconds: style, types, imports
@@ -138,7 +139,7 @@ def main() -> int:
     try:
         installer()
         if what == "test":
-            ensure_programs(needed=not rest)
+            ensure_programs(needed=rest in ([], ["--all"]))
         ensure_venv()
         if what not in ("check", "format"):
             ensure_dashboard(environment)

@@ -19,17 +19,29 @@ hypothesis.settings.load_profile("tests")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--versions`: Gateway tests of every release, not of three."""
+    """`--versions`: Gateway tests of every release, not of three. `--all`: also what runs at night."""
+    parser.addoption("--all", action="store_true", help="also tests that are marked as nightly")
     parser.addoption("--versions", action="store_true", help="run tests/gateway/test_versions.py on all releases")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Workers tell tests apart by their names: of several with one name they would run one, and say nothing."""
+    """Take out what runs at night. Workers tell tests apart by their names: of several with one name they would run
+    one, and say nothing.
+    """
+    if not config.getoption("all") and not _named(config):
+        nightly = [item for item in items if item.get_closest_marker("nightly")]
+        config.hook.pytest_deselected(items=nightly)
+        items[:] = [item for item in items if not item.get_closest_marker("nightly")]
     if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
         names = Counter(item.nodeid for item in items)
         if twice := [name for name, count in names.items() if count > 1]:
             raise pytest.UsageError(f"{twice[0]} is the name of {names[twice[0]]} tests: run them without workers")
         items.sort(key=lambda item: balance.rank(item.nodeid))
+
+
+def _named(config: pytest.Config) -> bool:
+    """Whether tests were chosen by name: somebody wants just these."""
+    return any("::" in argument for argument in config.args) or bool(config.getoption("keyword"))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:

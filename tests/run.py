@@ -4,6 +4,8 @@
 `--fast` alone is what needs no Gateway, no browser and no waiting: all checks, the plugin's and the dashboard's tests,
 and tests/unit.
 
+`--all` alone is also what runs at night: Gateway tests once more on older releases, chaos at full length.
+
 `--coverage` alone measures what the unit tests reach, and holds the floors (tests/support/coverage_floors.py).
 `--versions` alone is the whole matrix of OpenClaw releases (tests/gateway/test_versions.py),
 `--check` alone is what takes seconds, `--format` alone writes what the formatters would want.
@@ -154,6 +156,8 @@ def main() -> int:
     parts = FAST if arguments == ["--fast"] else PARTS
     if arguments == ["--fast"]:
         arguments = []
+    if arguments == ["--all"]:
+        arguments, parts = [], tuple([*part, "--all"] for part in PARTS)
     if arguments == ["--versions"]:
         arguments = [VERSIONS, "--versions"]
     quick = arguments == ["--check"]

@@ -15,6 +15,7 @@ from tests.gateway.world import Waker
 from tests.support import jetstream
 from tests.support.inbound import ROOMY
 from tests.support.processes import wait_until
+from tests.support.releases import newest_first
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(500)]
 _numbers = count(1)
@@ -69,7 +70,7 @@ def lines(mark: Path) -> int:
     return len(mark.read_text().splitlines()) if mark.exists() else 0
 
 
-@pytest.fixture(scope="module", params=["2026.9.6", "2026.6.11", "2026.3.1"])
+@pytest.fixture(scope="module", params=newest_first("2026.9.6", "2026.6.11", "2026.3.1"))
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
     folder = tmp_path_factory.mktemp("approvals")
     one = Asking(folder, request.param, json.loads(json.dumps(CONFIG)), ROOMY)

@@ -20,6 +20,7 @@ from tests.support import jetstream
 from tests.support.inbound import ROOMY
 from tests.support.otlp import Collector
 from tests.support.processes import wait_until
+from tests.support.releases import newest_first
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(400)]
 
@@ -44,7 +45,9 @@ class Gateway(Waker):
         return json.dumps(asyncio.run(read()))
 
 
-@pytest.fixture(scope="module", params=[("2026.9.6", "plugin"), ("2026.9.6", "hooks"), ("2026.3.1", "hooks")], ids=str)
+@pytest.fixture(
+    scope="module", params=newest_first(("2026.9.6", "plugin"), ("2026.9.6", "hooks"), ("2026.3.1", "hooks")), ids=str
+)
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     version, way = request.param
     choice = f'[delivery]\nway = "{way}"\n' if (version, way) == ("2026.9.6", "hooks") else ""

@@ -13,6 +13,7 @@ from tests.gateway.world import Waker
 from tests.support import jetstream, model_log
 from tests.support.inbound import ROOMY
 from tests.support.processes import wait_until
+from tests.support.releases import newest_first
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(400)]
 
@@ -106,7 +107,7 @@ class Gateway(Waker):
         return "\n".join(answer for request in requests for answer in request["answers"])
 
 
-@pytest.fixture(scope="module", params=["2026.9.6", "2026.6.11", "2026.3.1"])
+@pytest.fixture(scope="module", params=newest_first("2026.9.6", "2026.6.11", "2026.3.1"))
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("guard")
     one = Gateway(folder, request.param, json.loads(json.dumps(CONFIG)), ROOMY)

@@ -11,6 +11,7 @@ from tests.gateway.test_deliveries import CONFIG, Gateway
 from tests.support import jetstream
 from tests.support.inbound import ROOMY
 from tests.support.processes import wait_until
+from tests.support.releases import newest_first
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(300)]
 
@@ -22,7 +23,7 @@ FAKE = (
 END = "<<<END_EXTERNAL_UNTRUSTED_CONTENT"
 
 
-@pytest.fixture(scope="module", params=["2026.9.6", "2026.6.11", "2026.3.1"])
+@pytest.fixture(scope="module", params=newest_first("2026.9.6", "2026.6.11", "2026.3.1"))
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     config = json.loads(json.dumps(CONFIG))
     one = Gateway(tmp_path_factory.mktemp("instructions"), request.param, config, ROOMY)

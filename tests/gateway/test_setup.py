@@ -21,6 +21,7 @@ from openclaw_nats.demo.gateway_client import connected
 from openclaw_nats.port_holder import free_port
 from tests.gateway.world import only, prefix
 from tests.support.processes import wait_until
+from tests.support.releases import newest_first
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
 
@@ -92,7 +93,7 @@ def running(one: Install) -> Iterator[Install]:
             _end_listener(one.gateway.port)  # a Gateway of 2026.3 has replaced its own process with the plugin's coming
 
 
-@pytest.fixture(scope="module", params=["2026.9.6", "2026.3.1"])
+@pytest.fixture(scope="module", params=newest_first("2026.9.6", "2026.3.1"))
 def install(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
     yield from running(Install(tmp_path_factory.mktemp("setup"), request.param))
 

@@ -19,11 +19,12 @@ from openclaw_nats.plugin_files import plugin_dir
 from tests.gateway.test_setup import Install, run_ends, running
 from tests.support import model_log
 from tests.support.processes import wait_until
+from tests.support.releases import newest_first
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
 
 
-@pytest.fixture(scope="module", params=["2026.9.6", "2026.3.1"])
+@pytest.fixture(scope="module", params=newest_first("2026.9.6", "2026.3.1"))
 def install(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
     yield from running(Install(tmp_path_factory.mktemp("again"), request.param))
 

@@ -19,6 +19,7 @@ from tests.gateway.world import Waker, only
 from tests.support import model_log
 from tests.support.inbound import ROOMY
 from tests.support.processes import NATS_PASSWORD, wait_until
+from tests.support.releases import newest_first
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
 
@@ -84,7 +85,7 @@ def strings(value: Any) -> Iterator[str]:
             yield from strings(one)
 
 
-@pytest.fixture(scope="module", params=["2026.3.1", "2026.9.6"])
+@pytest.fixture(scope="module", params=newest_first("2026.9.6", "2026.3.1"))
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     one = Gateway(tmp_path_factory.mktemp("tools"), request.param, json.loads(json.dumps(CONFIG)), ROOMY + SETTINGS)
     with one.working():

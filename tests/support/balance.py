@@ -13,6 +13,7 @@ from xdist.scheduler import LoadFileScheduling
 # Measured with --durations; where a file is not named, its folder counts. Only the order matters, not the numbers.
 LONGEST_FIRST = (
     "tests/chaos/test_gateway.py",
+    "tests/chaos/test_approvals_gateway.py",
     "tests/gateway/test_versions.py",
     "tests/gateway/test_setup_again.py",
     "tests/gateway/test_targets.py",
