@@ -13,7 +13,8 @@ import pytest
 
 from openclaw_nats.backup import work
 from openclaw_nats.jetstream import snapshot
-from openclaw_nats.jetstream.connection import Connection, Options, connected
+from openclaw_nats.jetstream.connection import Connection, connected
+from openclaw_nats.jetstream.options import Options
 from openclaw_nats.settings import load
 from tests.support.installation import Installation
 from tests.support.processes import Sidecar, event, wait_until

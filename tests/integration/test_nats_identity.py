@@ -12,7 +12,8 @@ import nkeys
 import pytest
 
 from openclaw_nats.errors import Unavailable
-from openclaw_nats.jetstream.connection import Options, connected
+from openclaw_nats.jetstream.connection import connected
+from openclaw_nats.jetstream.options import Options
 from openclaw_nats.jetstream.server_proof import server_proof
 from openclaw_nats.locations import Locations
 from openclaw_nats.service import nats_config

@@ -12,8 +12,9 @@ import pytest
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.messages import Message
 from openclaw_nats.jetstream import reader, reading
-from openclaw_nats.jetstream.connection import Connection, Options
+from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
+from openclaw_nats.jetstream.options import Options
 from openclaw_nats.jetstream.schedule_log import JetStreamScheduleLog
 from openclaw_nats.jetstream.streams import EVENTS, SCHEDULES, Streams
 from openclaw_nats.settings import load

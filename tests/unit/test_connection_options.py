@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from openclaw_nats.jetstream.connection import Options
+from openclaw_nats.jetstream.options import Options
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from openclaw_nats.backup.names import STREAMS
 from openclaw_nats.backup.swap import Journal, Staging
 from openclaw_nats.errors import SetupError, Unavailable
 from openclaw_nats.jetstream import snapshot as streams
-from openclaw_nats.jetstream.connection import Connection, Options, connected
+from openclaw_nats.jetstream.connection import Connection, connected
+from openclaw_nats.jetstream.options import Options
 from openclaw_nats.service.files import write_private
 from openclaw_nats.settings import Settings
 

@@ -24,7 +24,8 @@ from openclaw_nats.backup.names import DATABASE, FILES, STREAMS, stream_file
 from openclaw_nats.errors import InvalidBackup, OpenClawNatsError, SetupError
 from openclaw_nats.installer import config_file, nats_server
 from openclaw_nats.jetstream import snapshot as streams
-from openclaw_nats.jetstream.connection import Connection, Options, connected
+from openclaw_nats.jetstream.connection import Connection, connected
+from openclaw_nats.jetstream.options import Options
 from openclaw_nats.jetstream.streams import EVENTS, SCHEDULES
 from openclaw_nats.keys import file as limited_keys
 from openclaw_nats.locations import Locations

@@ -19,7 +19,8 @@ from openclaw_nats.backup.archive import Manifest, pack
 from openclaw_nats.backup.names import DATABASE, FILES, STREAMS, limit_of, stream_file
 from openclaw_nats.errors import SetupError
 from openclaw_nats.jetstream import snapshot as streams
-from openclaw_nats.jetstream.connection import Options, connected
+from openclaw_nats.jetstream.connection import connected
+from openclaw_nats.jetstream.options import Options
 from openclaw_nats.settings import Settings
 from openclaw_nats.storage import snapshot as database
 

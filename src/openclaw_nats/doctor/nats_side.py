@@ -11,8 +11,9 @@ from openclaw_nats.doctor.finding import Finding, note, ok, problem
 from openclaw_nats.doctor.former_names import former_names
 from openclaw_nats.errors import OpenClawNatsError, Unavailable
 from openclaw_nats.events.subjects import EVERYTHING
-from openclaw_nats.jetstream.connection import Connection, Options, connected
+from openclaw_nats.jetstream.connection import Connection, connected
 from openclaw_nats.jetstream.gateway_names import consumer_name
+from openclaw_nats.jetstream.options import Options
 from openclaw_nats.jetstream.servers import Servers
 from openclaw_nats.jetstream.stream_clock import StreamClock, apart_text
 from openclaw_nats.jetstream.stream_settings import limits

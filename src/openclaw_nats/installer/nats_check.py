@@ -12,7 +12,8 @@ import time
 from collections.abc import Mapping
 
 from openclaw_nats.errors import OpenClawNatsError, SetupError
-from openclaw_nats.jetstream.connection import Connection, Options, connected
+from openclaw_nats.jetstream.connection import Connection, connected
+from openclaw_nats.jetstream.options import Options
 from openclaw_nats.jetstream.streams import EVENTS
 from openclaw_nats.service import logs
 from openclaw_nats.settings import Settings

@@ -27,7 +27,8 @@ from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.origin import Origin
 from openclaw_nats.events.subjects import check_subject
 from openclaw_nats.jetstream.client import MAX_HEADERS, OVERSIZE, SturdyClient
-from openclaw_nats.jetstream.connection import Connection, Options
+from openclaw_nats.jetstream.connection import Connection
+from openclaw_nats.jetstream.options import Options
 from openclaw_nats.jetstream.streams import EVENTS
 from openclaw_nats.keys.known import KnownKeys
 from openclaw_nats.keys.rights import NATS_PREFIX, inbox_of, said_by

@@ -8,7 +8,8 @@ from typing import Any
 
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.events.decoding import document_of
-from openclaw_nats.jetstream.connection import Connection, Options, connected
+from openclaw_nats.jetstream.connection import Connection, connected
+from openclaw_nats.jetstream.options import Options
 from openclaw_nats.jetstream.reading import read_stream
 
 STREAMS = ("agent_events", "agent_dlq", "scheduler_internal")

@@ -52,10 +52,11 @@ from openclaw_nats.fleet.place import place_of
 from openclaw_nats.gateway.probe import GatewayProbe
 from openclaw_nats.health import disks
 from openclaw_nats.health.report import Health
-from openclaw_nats.jetstream.connection import Connection, Options
+from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
 from openclaw_nats.jetstream.key_door import KeyDoor
 from openclaw_nats.jetstream.lease_store import JetStreamLeaseStore
+from openclaw_nats.jetstream.options import Options
 from openclaw_nats.jetstream.quarantine_store import JetStreamQuarantine
 from openclaw_nats.jetstream.schedule_log import JetStreamScheduleLog
 from openclaw_nats.jetstream.stream_settings import limits
