@@ -151,8 +151,8 @@ def test_a_wrong_job_is_refused_with_the_reason(bus: Sidecar, body: Any, detail:
 
 
 def test_timers_fire_once_and_are_gone(bus: Sidecar) -> None:
-    soon = (datetime.now(UTC) + timedelta(seconds=1.5)).isoformat()
-    for name, when in (("one", {"delay": "700ms"}), ("two", {"delayMs": 800}), ("three", {"at": soon})):
+    soon = (datetime.now(UTC) + timedelta(seconds=4)).isoformat()
+    for name, when in (("one", {"delay": "3s"}), ("two", {"delayMs": 3100}), ("three", {"at": soon})):
         status, timer = bus.call("POST", "/api/timers", {"name": name, "payload": {"n": name}, **when})
         assert (status, timer["subject"]) == (201, f"agent.events.timer.{name}")
     listed = [timer["name"] for timer in bus.call("GET", "/api/timers")[1]["timers"]]

@@ -38,7 +38,7 @@ class JetStreamLeaseStore:
         """The lease of another gateway.id: when it was written (the stream's clock, seconds), and what it says."""
         self._check()
         found = await last_on(self._connection, LEASES, f"agent.leases.{token_of(gateway_id)}")
-        return (found.time, found.body) if found is not None else None
+        return (found.time / 1e9, found.body) if found is not None else None
 
     async def every(self) -> list[bytes]:
         """What all leases on this NATS say."""

@@ -10,14 +10,12 @@ import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from nats.errors import Error as NatsError
 
 from openclaw_nats.errors import Unavailable, words_for
-from openclaw_nats.events.envelope import parse_time
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.jetstream.client import SturdyClient
 from openclaw_nats.jetstream.connection import Connection, checked
@@ -27,17 +25,6 @@ _NO_MESSAGE = 10037
 _NEAR = 100  # sequences of the stream that are looked at for one message
 _PAUSE = 0.1
 _MOST_REOPENED = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Last:
-    """The newest message on a subject, as the stream's leader has it. `time` is seconds since the Unix epoch."""
-
-    subject: str
-    sequence: int
-    time: float
-    headers: bytes
-    body: bytes
 
 
 async def message_of(connection: Connection, stream: str, which: dict[str, Any]) -> dict[str, Any] | None:
@@ -73,18 +60,10 @@ def nanoseconds(text: str) -> int:
         return 0
 
 
-async def last_on(connection: Connection, stream: str, subject: str) -> Last | None:
-    """The newest message on a subject pattern; None when there is none."""
+async def last_on(connection: Connection, stream: str, subject: str) -> StoredMessage | None:
+    """The newest message on a subject pattern, as the stream's leader has it; None when there is none."""
     message = await message_of(connection, stream, {"last_by_subj": subject})
-    if message is None:
-        return None
-    return Last(
-        subject=message["subject"],
-        sequence=int(message["seq"]),
-        time=parse_time(message["time"][:23].rstrip("Z") + "Z").timestamp(),
-        headers=base64.b64decode(message.get("hdrs", "")),
-        body=base64.b64decode(message.get("data", "")),
-    )
+    return None if message is None else stored_of(message)
 
 
 async def newest_on(connection: Connection, stream: str, subject: str, count: int) -> AsyncIterator[StoredMessage]:
@@ -149,7 +128,7 @@ class _Pass:
         last = await last_on(self._connection, self._stream, self._subject)
         if last is None or after >= last.sequence or self._limit == 0:
             return
-        if not after and since is not None and last.time + 0.001 < since:  # its time was cut to milliseconds
+        if not after and since is not None and last.time / 1e9 < since:
             return
         await self._begin(_start(since, after), last.sequence)
         progress = time.monotonic()

@@ -21,6 +21,7 @@ from nats.aio.msg import Msg
 from openclaw_nats.errors import Conflict, Unsupported
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.events.lateness import headers_for
+from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.seals import SEAL
 from openclaw_nats.jetstream.connection import Connection, checked, parse_reply
 from openclaw_nats.jetstream.reading import last_on, read_stream
@@ -49,23 +50,20 @@ class JetStreamScheduleLog:
         found = []
         async for message in read_stream(self._connection, SCHEDULES, pattern, replaced=True):
             if message is not None:
-                moment = message.time / 1e9
-                found.append(self._record(message.subject, message.sequence, message.body, message.headers, moment))
+                found.append(self._record(message))
         return found
 
     async def last(self, pattern: str) -> Record | None:
         """See ScheduleLog.last."""
         self._check()
         found = await last_on(self._connection, SCHEDULES, pattern)
-        if found is None:
-            return None
-        return self._record(found.subject, found.sequence, found.body, _headers(found.headers), found.time)
+        return None if found is None else self._record(found)
 
-    def _record(self, subject: str, sequence: int, body: bytes, headers: Mapping[str, str], time: float) -> Record:
-        seals, seal = self._connection.seals, headers.get(SEAL, "")
-        ours = bool(seal) and seals is not None and seals.is_document(seal, subject, body)
-        older = not seal and seals is not None and time * 1e9 < seals.unsealed_until
-        return Record(subject, sequence, body, headers, time, ours, ours or older)
+    def _record(self, one: StoredMessage) -> Record:
+        seals, seal = self._connection.seals, one.headers.get(SEAL, "")
+        ours = bool(seal) and seals is not None and seals.is_document(seal, one.subject, one.body)
+        older = not seal and seals is not None and one.time < seals.unsealed_until
+        return Record(one.subject, one.sequence, one.body, one.headers, one.time / 1e9, ours, ours or older)
 
     async def subjects(self, pattern: str) -> list[str]:
         """See ScheduleLog.subjects."""
@@ -148,12 +146,3 @@ def _guard(alone: str) -> dict[str, str]:
     if not alone:
         return {}
     return {"Nats-Expected-Last-Subject-Sequence": "0", "Nats-Expected-Last-Subject-Sequence-Subject": alone}
-
-
-def _headers(raw: bytes) -> dict[str, str]:
-    found = {}
-    for line in raw.decode("utf-8", "replace").split("\r\n")[1:]:
-        name, colon, value = line.partition(":")
-        if colon:
-            found[name.strip()] = value.strip()
-    return found
