@@ -90,7 +90,7 @@ def running(one: Install) -> Iterator[Install]:
             one.run("uninstall", "--purge", "--yes")
         finally:
             one.gateway.close()
-            _end_listener(one.gateway.port)  # a Gateway of 2026.3 has replaced its own process with the plugin's coming
+            _end_all(one.gateway.state)  # a Gateway of 2026.3 has replaced its own process with the plugin's coming
 
 
 @pytest.fixture(scope="module", params=newest_first("2026.9.6", "2026.3.1"))
@@ -254,11 +254,17 @@ def test_uninstall_restores_openclaws_configuration(install: Install) -> None:
     assert not install.home.exists()
 
 
-def _end_listener(port: int) -> None:
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if any(link.laddr and link.laddr.port == port for link in process.net_connections("tcp")):
-                process.kill()
+def _end_all(state: Path) -> None:
+    """Kill every process that works on a state directory, also one that is about to take another's place."""
+    quiet = 0
+    while quiet < 5:
+        quiet += 1
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("OPENCLAW_STATE_DIR") == str(state):
+                    process.kill()
+                    quiet = 0
+        time.sleep(0.1)
 
 
 def _files(home: Path) -> dict[str, int]:
