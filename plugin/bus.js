@@ -27,6 +27,8 @@ const KEY = Symbol.for("openclaw-nats.bus.v2");
 const REPORT_MS = 10_000;
 const MAX_LINE_BYTES = 900 * 1024;
 const MAX_TEXT = 200_000;
+const MAX_NAME = 2048; // a session's key, as tools and targets take it
+const MAX_DEPTH = 200; // the sidecar reads 256 levels
 const EVENT_NAMES = /** @type {const} */ ([
   ["agentId", "agentid"],
   ["sessionKey", "sessionkey"],
@@ -198,7 +200,7 @@ export class Bus {
       gatewayid: this.settings.gatewayId,
     };
     for (const [name, attribute] of EVENT_NAMES) {
-      if (made[name]) event[attribute] = cut(String(made[name]), 512);
+      if (made[name]) event[attribute] = cut(String(made[name]), MAX_NAME);
     }
     const own = made.trace; // the Gateway's
     if (own?.traceId && own.spanId) event.traceparent = `00-${own.traceId}-${own.spanId}-${own.traceFlags ?? "00"}`;
@@ -215,8 +217,7 @@ export class Bus {
     }
     event.data = made.data;
     if (mode === "payload" && made.content) return withContent(event, made.content);
-    const line = toJson(event);
-    return fits(line) ? line : toJson({ ...event, data: { contentDropped: true } });
+    return lineWith(event, made.data) ?? toJson({ ...event, data: { contentDropped: true } });
   }
 
   /** Called by the Gateway when it starts the plugin's service. */
@@ -322,24 +323,47 @@ function fits(line) {
 /** @param {Loose} event @param {() => Loose} content */
 function withContent(event, content) {
   const plain = event.data;
-  const seen = new WeakSet();
-  /** @type {(key: string, value: any) => unknown} */
-  const clip = (_key, value) => {
-    if (typeof value === "string" && value.length > MAX_TEXT)
-      return `${cut(value, MAX_TEXT)}… [${value.length} characters]`;
+  return (
+    lineWith(event, () => ({ ...plain, ...content() }), MAX_TEXT) ??
+    lineWith(event, { ...plain, contentDropped: true }) ??
+    toJson({ ...event, data: { contentDropped: true } })
+  );
+}
+
+/**
+ * The event with this data, or with what a function gives; undefined when that is too long or can't be written (a
+ * getter that throws, a toJSON that fails). What JSON has no word for is written as text.
+ * @param {Loose} event
+ * @param {Loose | (() => Loose) | undefined} data
+ * @param {number} mostText how long a text may be before it is cut
+ */
+function lineWith(event, data, mostText = Infinity) {
+  try {
+    const line = toJson({ ...event, data: typeof data === "function" ? data() : data }, clipper(mostText));
+    return fits(line) ? line : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * A replacer for JSON.stringify that leaves nothing which JSON, or who reads it, can't hold.
+ * @param {number} mostText
+ */
+function clipper(mostText) {
+  /** @type {WeakMap<object, number>} */
+  const depths = new WeakMap();
+  /** @this {object} @param {string} _key @param {any} value */
+  return function clip(_key, value) {
+    if (typeof value === "string" && value.length > mostText)
+      return `${cut(value, mostText)}… [${value.length} characters]`;
     if (typeof value === "bigint") return String(value);
     if (value !== null && typeof value === "object") {
-      if (seen.has(value)) return "[repeated]";
-      seen.add(value);
+      if (depths.has(value)) return "[repeated]";
+      const depth = (depths.get(this) ?? 0) + 1;
+      if (depth > MAX_DEPTH) return "[nested too deeply]";
+      depths.set(value, depth);
     }
     return value;
   };
-  try {
-    const line = toJson({ ...event, data: { ...plain, ...content() } }, clip);
-    if (fits(line)) return line;
-  } catch {
-    // a getter that throws or a toJSON that fails: the event goes without its content, and says so
-  }
-  const line = toJson({ ...event, data: { ...plain, contentDropped: true } });
-  return fits(line) ? line : toJson({ ...event, data: { contentDropped: true } });
 }

@@ -105,6 +105,19 @@ def test_an_openclaw_that_hangs_is_named_and_ended(bus: Bus, tmp_path: Path) -> 
     assert run(bus.sidecar.environment, "status", OPENCLAW_BIN=str(stub)).returncode == 3  # the plugin is not there
 
 
+def test_a_service_manager_that_hangs_is_no_fault_of_ours(tmp_path: Path) -> None:
+    stub = tmp_path / "bin" / "systemctl"
+    stub.parent.mkdir()
+    stub.write_text("#!/bin/sh\nexec sleep 4712\n")
+    stub.chmod(0o755)
+    up = Up(tmp_path)  # not started: nothing answers, and no record says which service there is
+    path = f"{stub.parent}{os.pathsep}{up.environment['PATH']}"
+    for words, code in ((("status",), 3), (("stop",), 0)):
+        done = run(up.environment, *words, PATH=path)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "fault of openclaw-nats" not in done.stdout + done.stderr
+
+
 def test_what_takes_long_is_said_once(bus: Bus, tmp_path: Path) -> None:
     stub = tmp_path / "openclaw"
     stub.write_text("#!/bin/sh\nsleep 4\n")

@@ -158,15 +158,63 @@ test("even metadata can't make a line that the uploader could not read", () => {
   assert.deepEqual(spooled(one)[0].data, { contentDropped: true });
 });
 
+test("what JSON can't hold costs no event, with content or without it", () => {
+  const deep = (levels) => Array.from({ length: levels }).reduce((inner) => ({ inner }), "end");
+  const circle = { name: "circle" };
+  circle.self = circle;
+  const odd = [
+    [{ durationMs: 5n }, { durationMs: "5" }],
+    [{ label: circle }, { label: { name: "circle", self: "[repeated]" } }],
+    [
+      {
+        toJSON() {
+          throw new Error("x");
+        },
+      },
+      { contentDropped: true },
+    ],
+    [
+      {
+        get bad() {
+          throw new Error("x");
+        },
+      },
+      { contentDropped: true },
+    ],
+  ];
+  const one = bus({
+    capture: { default: "metadata", rules: [{ subjects: "agent.events.session.new", mode: "payload" }] },
+  });
+  for (const [data] of odd) one.record({ subject: "message.received", data });
+  for (const levels of [150, 400, 20_000]) {
+    one.record({ subject: "message.received", data: deep(levels) });
+    one.record({ subject: "session.new", data: { kept: 1 }, content: () => ({ deep: deep(levels) }) });
+  }
+  const events = spooled(one);
+  assert.deepEqual(
+    events.slice(0, odd.length).map((event) => event.data),
+    odd.map(([, wanted]) => wanted),
+  );
+  for (const event of events.slice(odd.length)) {
+    assert.ok(JSON.stringify(event).match(/\{/g).length <= 256, "the sidecar reads it");
+    if (event.subject.endsWith("session.new")) assert.equal(event.data.kept, 1);
+  }
+  assert.deepEqual([events.length, one.handlerErrors], [odd.length + 6, 0]);
+});
+
+test("a session's key is whole, as tools and targets take it", () => {
+  const one = bus();
+  const sessionKey = `agent:main:telegram:group:${"x".repeat(2000)}`;
+  one.record({ subject: "session.new", sessionKey, data: {} });
+  assert.equal(spooled(one)[0].sessionkey, sessionKey);
+});
+
 test("a blocked subject is not recorded, and a broken handler is counted and harms nobody", () => {
   const one = bus({ filter: { allow: ["agent.events.>"], block: ["agent.events.llm.>"] } });
   one.record({ subject: "llm.output", data: {} });
   one.record({
-    subject: "session.new",
-    data: {
-      get bad() {
-        throw new Error("x");
-      },
+    get subject() {
+      throw new Error("x");
     },
   });
   one.record(undefined);

@@ -13,7 +13,7 @@ from openclaw_nats.inbound.budgets import Budgets
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.route import parse
 from openclaw_nats.inbound.route_book import RouteBook
-from openclaw_nats.inbound.target import parse_target, target_problem
+from openclaw_nats.inbound.target import not_a_session, parse_target, target_problem
 from openclaw_nats.ports import Wake
 from openclaw_nats.storage import routes
 from openclaw_nats.storage.database import Database
@@ -69,6 +69,37 @@ def test_a_target_that_nothing_answers_is_named_with_what_was_meant(
     found = target_problem(parse({"name": "r", "pattern": "agent.events.custom.x", "target": target}).target, agents)
     assert problem in found[0]
     assert hint in found[1]
+
+
+@pytest.mark.parametrize(
+    ("target", "hint"),
+    [
+        ("https://user:secret@example.org/x?token=abc", '{"kind": "webhook"'),
+        ("ftp://example.org", '{"kind": "webhook"'),
+        ("wake:ops", '{"kind": "wake", "agentId": "ops"}'),
+        ("wake", '{"kind": "wake"}'),
+        ("subject:agent.events.custom.x", '{"kind": "subject", "subject": "agent.events.custom.x"}'),
+        ("main:", "whole key"),
+        ("triage:main", "agent:triage:main"),
+        ("Triage:alarms", "agent:Triage:alarms"),
+        ({"kind": "session", "sessionKey": "wake:ops"}, '{"kind": "wake"'),
+    ],
+)
+async def test_what_is_meant_for_something_else_becomes_no_session(target: object, hint: str, tmp_path: Path) -> None:
+    given = parse({"name": "r", "pattern": "agent.events.custom.x", "target": target}).target
+    problem, found = target_problem(given, NO_DEFAULT)
+    assert hint in found
+    assert "secret" not in problem + found
+    book = _book(tmp_path)
+    if "riage" not in str(target):  # without its agents nobody can know
+        with pytest.raises(InvalidRoute, match="target"):
+            await book.save(_route(target))
+
+
+def test_other_keys_are_sessions() -> None:
+    for key in ("telegram:group:-100", "agent:triage:hook:https://x", "wakeful", "subjects:x", "agent:triage:wake:x"):
+        given = parse({"name": "r", "pattern": "agent.events.custom.x", "target": key}).target
+        assert not_a_session(given, NO_DEFAULT) is None, key
 
 
 class _Stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ import msgspec
 import pytest
 
 from openclaw_nats.errors import InvalidRoute, Poison
-from openclaw_nats.events.conditions import Expression, context_of
+from openclaw_nats.events.conditions import Context, Expression, context_of
 from openclaw_nats.events.decoding import Decoded
 from openclaw_nats.events.makers import Maker
 from openclaw_nats.inbound.judging import SLOW, Judge
@@ -192,6 +193,37 @@ async def judge() -> AsyncIterator[Judge]:
     one = Judge()
     yield one
     await one.close()
+
+
+@pytest.mark.parametrize("routes", [1, 20])
+async def test_many_small_values_do_not_stop_the_event_loop(judge: Judge, routes: int) -> None:
+    """What the interpreter makes of a document costs by its values, not by its bytes."""
+    some = [route(when=f"data.k == {number} || data.k == 1") for number in range(routes)]
+    event = decoded(msgspec.json.encode({"data": {"l": [[]] * 20_000, "k": 1}}))
+    assert await judge.judge(some[0], decoded(b'{"data":{"k":1,"l":[[1],[2]]}}')) == ""  # the process is there
+    blocked, ended = 0.0, asyncio.Event()
+
+    async def tick() -> None:
+        nonlocal blocked
+        while not ended.is_set():
+            began = time.thread_time()  # the loop's own work, whatever else the machine does
+            await asyncio.sleep(0)
+            blocked = max(blocked, time.thread_time() - began)
+            await asyncio.sleep(0.001)
+
+    ticking = asyncio.create_task(tick())
+    assert [await judge.judge(one, event) for one in some] == [""] * routes
+    ended.set()
+    await ticking
+    assert blocked < 0.02, blocked
+
+
+async def test_an_event_is_made_ready_once_for_all_its_routes(judge: Judge) -> None:
+    event = decoded(msgspec.json.encode({"data": {"l": list(range(3000)), "k": 1}}))
+    for number in range(50):
+        assert await judge.judge(route(when=f"data.k == 1 && size(data.l) > {number}"), event) == ""
+    assert isinstance(event.context, Context)
+    assert event.context.scope is event.context.scope
 
 
 async def test_a_macro_is_judged_in_a_process(judge: Judge) -> None:

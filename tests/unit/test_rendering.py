@@ -182,6 +182,14 @@ async def test_no_process_at_all_is_not_the_templates_fault(
         ("{{ data.nothing.values }}|{{ event.items }}|{{ data.setdefault }}|{{ data.alerts.count }}", "|||"),
         ("{% for key, value in data.plain.items() %}{{ key }}={{ value }}{% endfor %}", "a=1"),
         ("{{ data.alerts | map(attribute='values') | list }}", '[{"B": 44.2}]'),
+        ("{{ data.values ~ '!' }}{{ data['values'] ~ '?' }}", "!?"),
+        ("{{ data.values | upper }}{{ [data.values] | join }}", ""),
+        ("{{ '%s' % data.values }}{{ '{}'.format(data.values) }}", ""),
+        ("{{ data.values or 'none' }} {{ data.values | default('d') }} {{ data.values is defined }}", "none d false"),
+        ("{{ data.values | length }}{{ data.alerts.count ~ 1 }}{{ 'x' ~ data.keys.title }}", "01x"),
+        ("{{ data.get ~ data.copy ~ data.pop ~ data.nothing ~ none }}", "gtrue[3]"),
+        ("{{ data.plain.keys() | list }}{{ data.keys.upper() }}{{ 'a,b'.split(',') }}", '["a"]K["a", "b"]'),
+        ("{{ data.plain.keys.__self__ }}{{ data.plain.keys._method }}{{ ''.__class__ }}", ""),
     ],
 )
 async def test_a_field_goes_before_a_method_of_that_name(renderer: Renderer, template: str, text: str) -> None:

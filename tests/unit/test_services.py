@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from openclaw_nats.errors import SetupError
+from openclaw_nats.installer import services
 from openclaw_nats.installer.launchd import Launchd
 from openclaw_nats.installer.services import Detached, SystemdUser, service_for
 from openclaw_nats.locations import Locations
@@ -125,3 +127,16 @@ def test_the_kind_that_setup_noted_is_used_again(tmp_path: Path) -> None:
     assert isinstance(service_for(where, "launchd"), Launchd)
     assert isinstance(service_for(where, "systemd"), SystemdUser)
     assert isinstance(service_for(where, "detached"), Detached)
+
+
+def test_a_service_manager_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stub = tmp_path / "systemctl"
+    stub.write_text("#!/bin/sh\nexec sleep 30\n")
+    stub.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(services, "_ACT_SECONDS", 0.3)
+    monkeypatch.setattr(services, "_LOOK_SECONDS", 0.3)
+    assert not services.SystemdUser.available()
+    with pytest.raises(SetupError, match=r"systemctl --user start .* did not end within 0\.3 s") as told:
+        services.SystemdUser(Locations(tmp_path)).start()
+    assert "systemctl --user status" in told.value.hint

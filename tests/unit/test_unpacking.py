@@ -46,6 +46,18 @@ def test_a_body_is_the_same_whatever_it_came_as(encoding: str, data: bytes, step
     assert unpack(encoding, data, step=step) == TEXT
 
 
+@pytest.mark.parametrize("more", [0, 1, 21, 258, 4096])
+@pytest.mark.parametrize("step", [1000, 1 << 20])
+def test_a_long_body_is_whole_wherever_a_piece_ends(more: int, step: int) -> None:
+    text = b"a" * (2 * 262_144 + more)
+    packed = (("deflate", raw_deflate(text)), ("deflate", zlib.compress(text)), ("gzip", gzip.compress(text)))
+    for encoding, data in packed:
+        unpacker = Unpacker(encoding, 1 << 20)
+        parts = [unpacker.feed(data[start : start + step]) for start in range(0, len(data), step)]
+        unpacker.end()
+        assert b"".join(parts) == text
+
+
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "deflate, gzip", "compress", "chunked"])
 def test_other_encodings_are_named(encoding: str) -> None:
     with pytest.raises(UnsupportedMediaType, match="can't be read"):

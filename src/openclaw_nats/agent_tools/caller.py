@@ -9,6 +9,7 @@ from openclaw_nats.errors import InvalidEvent, NotAllowed
 from openclaw_nats.events import trace
 from openclaw_nats.events.makers import Maker
 from openclaw_nats.events.session_keys import MAX_LENGTH, folded, is_session_key
+from openclaw_nats.inbound.target import not_a_session
 from openclaw_nats.schedules.document import Origin
 
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -64,6 +65,8 @@ class Caller(CallerFields):
             target = self.session_key if self.session_key.startswith("agent:") else f"agent:{self.agent_id}:main"
         if not isinstance(target, str):
             raise NotAllowed("target must be text", hint='Leave target out for this session, or use "main".')
+        if problem := not_a_session(target):
+            raise NotAllowed(problem[0], hint='Leave target out for this session, or use "main" or "isolated".')
         wanted = folded(target)
         if wanted in (f"agent:{self.agent_id}", "isolated"):
             return {"kind": "agent", "agentId": self.agent_id}

@@ -39,7 +39,12 @@ class Unpacker:
             if self._stream is None:
                 self._stream = _decompressor(self._encoding, data)
             try:
-                parts.append(self._counted(self._stream.decompress(data, _PIECE)))
+                part = self._stream.decompress(data, _PIECE)
+                parts.append(self._counted(part))
+                # A full piece may leave more inside, also when all of `data` was taken.
+                while len(part) == _PIECE and not self._stream.unconsumed_tail and not self._stream.eof:
+                    part = self._stream.decompress(b"", _PIECE)
+                    parts.append(self._counted(part))
             except zlib.error as error:
                 raise Malformed(f"the body is not valid {self._encoding}: {error}") from None
             self._began = True

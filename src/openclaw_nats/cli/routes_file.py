@@ -12,7 +12,7 @@ from typing import Any, Literal
 from openclaw_nats.contract.command_line import RouteChange
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.text_formats import from_json, from_toml, without_dates
-from openclaw_nats.url_secrets import MASK, masked
+from openclaw_nats.url_secrets import MASK, masked, masked_value
 
 _KINDS: dict[str, Literal["add", "change", "remove"]] = {"+": "add", "~": "change", "-": "remove"}
 
@@ -134,7 +134,7 @@ def _differing(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 def _masked(value: Any) -> Any:
     """A target without its secrets: those in force are never shown, so that they count only as there or not."""
     if not isinstance(value, dict) or not {"secret", "url"} & value.keys():
-        return value
+        return masked_value(value)
     found = dict(value)
     if found.get("secret"):
         found["secret"] = MASK

@@ -63,8 +63,8 @@ def _without_sidecar(settings: Any, error: Any) -> dict[str, Any]:
 
     if isinstance(error, SidecarDown):
         where = Locations(settings.home)
-        service = service_for(where, read_record(where).get("service", ""))
-        runs = bounded(lambda: "yes" if service.running() else "no", "", _SECONDS)
+        kind = read_record(where).get("service", "")
+        runs = bounded(lambda: "yes" if service_for(where, kind).running() else "no", "", _SECONDS)
         words = {"yes": "the service runs: see `openclaw-nats logs`", "no": "not running: `openclaw-nats start`"}
         text = f"{error} ({words.get(runs, 'the service manager does not answer')})"
         why = "unknown while the sidecar is down"

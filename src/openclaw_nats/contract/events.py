@@ -45,7 +45,7 @@ class PublishRequest(Struct, rename="camel"):
     id: EventId | None = None
     type: Annotated[str, Meta(extra_json_schema=_LONG)] | None = None
     priority: _AnyPriority = None
-    session_key: Annotated[str, Meta(extra_json_schema={"maxLength": 512})] = ""
+    session_key: Annotated[str, Meta(extra_json_schema={"maxLength": 2048})] = ""
     meta: TraceFields = field(default_factory=TraceFields)
 
 

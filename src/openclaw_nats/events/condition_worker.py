@@ -8,7 +8,7 @@ import msgspec
 
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.events import json_text
-from openclaw_nats.events.conditions import Condition, Expression, condition_of, context_of
+from openclaw_nats.events.conditions import Condition, Context, Expression, condition_of, context_of
 from openclaw_nats.sandbox.child import serve
 
 CPU_SECONDS = 0.5
@@ -48,6 +48,12 @@ def _expression(source: str) -> Expression:
     return Expression(source, "flow.key")
 
 
+@lru_cache(maxsize=1)
+def _context(document: str, origin: str, believed: bool) -> Context:
+    """What expressions see: of one event for all its routes."""
+    return context_of(json_text.values(document.encode()), origin, believed=believed)
+
+
 def key_text(value: object) -> str:
     """A flow key's value as text; raise TypeError or ValueError for what can't be one."""
     return (value if isinstance(value, str) else _encode(value).decode())[:KEY_CHARACTERS]
@@ -57,7 +63,7 @@ def answer(line: bytes) -> bytes:
     """The verdict on one event."""
     request = _decode(line)
     try:
-        context = context_of(json_text.values(request.document.encode()), request.origin, believed=request.believed)
+        context = _context(request.document, request.origin, request.believed)
         if not all(_condition(one).holds(context) for one in request.conditions):
             return _encode(Verdict())
         return _encode(Verdict(key_text(_expression(request.key).evaluate(context)) if request.key else ""))

@@ -66,6 +66,11 @@ class Decoded:
     _context: Mapping[str, object] | None = field(default=None, repr=False, compare=False)
 
     @property
+    def values(self) -> int:
+        """About how many values its document has; more, where its texts hold commas and brackets."""
+        return sum(map(self.document.count, (b",", b"[", b"{")))
+
+    @property
     def owners(self) -> tuple[Mapping[str, str], ...]:
         """Whose it may be: as it says itself and, where that is not believed, nobody's. Who may see both, sees it."""
         return (self.owner,) if self.believed else (self.owner, nobodys(self.owner))

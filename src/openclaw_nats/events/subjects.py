@@ -81,6 +81,10 @@ def check_nats_subject(value: object, *, pattern: bool = False) -> str:
     tokens = value.split(".") if isinstance(value, str) else [""]
     if "" in tokens or len(str(value)) > MAX_BYTES or _FORBIDDEN.search(str(value)) or tokens[0][:1] in ("$", "_"):
         raise InvalidSubject(f"subject {_show(value)} can't be used", hint="For example services.weather.today.")
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        raise InvalidSubject(f"subject {_show(value)} is not valid Unicode") from None
     wild = [token for token in tokens if "*" in token or ">" in token]
     if wild and (not pattern or set(wild) - {"*", ">"} or ">" in tokens[:-1] or tokens[0] in wild):
         raise InvalidSubject(f"subject {_show(value)} has a wildcard where none can be")

@@ -5,7 +5,10 @@ Time is simulated: events come when they were stored, a turn takes TURN_SECONDS,
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -30,9 +33,10 @@ from openclaw_nats.url_secrets import MASK
 
 TURN_SECONDS = 10.0
 MAX_EVENTS = 20_000
+MAX_BYTES = 64 << 20  # of events: the newest
 MAX_TEXTS = 20
 MAX_SHOWN = 200
-_NO_LIMIT = 1_000_000_000
+_BETWEEN = 50  # steps, after which others have their turn
 
 
 class DryRun:
@@ -71,19 +75,24 @@ class DryRun:
 
     async def replay(self, route: Route, seconds: float) -> shapes.DryRun:
         """What the route would have done with what was stored in the last `seconds`."""
-        messages = []
+        messages, size, left_out = deque[StoredMessage](), 0, 0
         found = self._log.read(subject=route.pattern, since=self._clock() - seconds, limit=MAX_EVENTS, follow=False)
         async for message in found:
-            if message is not None:
-                messages.append(message)
-        return await self._report(route, messages)
+            if message is None:
+                continue
+            messages.append(message)
+            size += len(message.body)
+            while size > MAX_BYTES and len(messages) > 1:
+                size -= len(messages.popleft().body)
+                left_out += 1
+        return await self._report(route, list(messages), left_out)
 
-    async def _report(self, route: Route, messages: list[StoredMessage]) -> shapes.DryRun:
+    async def _report(self, route: Route, messages: list[StoredMessage], left_out: int = 0) -> shapes.DryRun:
         judged, documents, arrivals = await self._judge_all(route, messages)
-        turns = self._simulate(route, arrivals)
+        turns = await self._simulate(route, arrivals)
         shown = []
         for at, members in turns[:MAX_TEXTS]:
-            texts = [documents[one.order] for one in members]
+            texts = [json_text.shown(documents[one.order]) for one in members]
             shown.append(
                 shapes.PlannedTurn(
                     at=format_seconds(at),
@@ -101,7 +110,7 @@ class DryRun:
             avoided=matched - len(turns) if matched else 0,
             first_turns=shown,
             judged=judged[-MAX_SHOWN:],
-            assumes=f"a turn takes {TURN_SECONDS:g} s, and no other route uses the budgets",
+            assumes=f"a turn takes {TURN_SECONDS:g} s, and no other route uses the budgets" + _unread(left_out),
         )
 
     async def _text(self, route: Route, documents: list[dict[str, object]]) -> str:
@@ -112,7 +121,7 @@ class DryRun:
         except TooLong:
             return "[longer than delivery.max_text: it would go out as several turns]"
 
-    def _simulate(self, route: Route, arrivals: list[tuple[str, Waiting]]) -> list[tuple[float, list[Waiting]]]:
+    async def _simulate(self, route: Route, arrivals: list[tuple[str, Waiting]]) -> list[tuple[float, list[Waiting]]]:
         per_route = Limit(self._limits[-1].name, self._limits[-1].count, self._limits[-1].seconds)
         flow = FlowControl(Budgets(self._limits[:-1], per_route))
         flow.set_route(route.id, route.target.lane, route.policy, enabled=True)
@@ -120,7 +129,11 @@ class DryRun:
         running: list[float] = []
         queue = list(reversed(arrivals))
         now = arrivals[0][1].arrived if arrivals else 0.0
-        while queue or running or flow.waiting:
+        for step in itertools.count(1):
+            if not (queue or running or flow.waiting):
+                break
+            if step % _BETWEEN == 0:
+                await asyncio.sleep(0)
             while queue and queue[-1][1].arrived <= now:
                 flow.add(route.id, *queue.pop())
             while running and running[0] <= now:
@@ -143,10 +156,12 @@ class DryRun:
 
     async def _judge_all(
         self, route: Route, messages: list[StoredMessage]
-    ) -> tuple[list[shapes.Judged], dict[int, dict[str, object]], list[tuple[str, Waiting]]]:
+    ) -> tuple[list[shapes.Judged], dict[int, bytes], list[tuple[str, Waiting]]]:
         """(each event with the verdict, the documents of those that match by sequence, those as they arrive)."""
         judged, documents, arrivals = [], {}, []
-        for message in messages:
+        for number, message in enumerate(messages, 1):
+            if number % _BETWEEN == 0:
+                await asyncio.sleep(0)
             decoded, reason = decode_message(message)
             key: str | None = None
             if not matches(route.pattern, message.subject):
@@ -154,7 +169,6 @@ class DryRun:
             elif forged := forgery(message):
                 reason = f"dropped: {forged}"
             elif not reason:
-                document = json_text.shown(decoded.document)
                 try:
                     key = await self._judge.judge(route, decoded)
                     reason = "" if key is not None else "a condition does not hold"
@@ -162,7 +176,7 @@ class DryRun:
                     reason = f"dead letter: {error}"
             judged.append(shapes.Judged(decoded.id, message.subject, key is not None, reason))
             if key is not None:
-                documents[message.sequence] = document
+                documents[message.sequence] = decoded.document
                 at = message.time / 1e9
                 priority = route.document.priority or decoded.priority
                 size = len(decoded.document)
@@ -170,6 +184,10 @@ class DryRun:
                     (key, Waiting(0, "", decoded.id, message.sequence, priority, decoded.hops, size, at, at))
                 )
         return judged, documents, arrivals
+
+
+def _unread(left_out: int) -> str:
+    return f"; the oldest {left_out} events were left out: all are over {MAX_BYTES >> 20} MiB" if left_out else ""
 
 
 def draft(value: object) -> Route:

@@ -86,7 +86,7 @@ class Takeover:
     async def after(self, pattern: str, last: int) -> int:
         """The sequence after which a new route on `pattern` wants events; `last` is the stream's last."""
         taken = await self._taken()
-        if taken.position is None or self._clock() - taken.at > TAKEOVER_SECONDS:
+        if taken.position is None or not self._is_recent(taken):
             return last
         if not any(covers(filter_, pattern) for filter_ in taken.position.filters):
             return last
@@ -105,8 +105,12 @@ class Takeover:
             self._say(taken)
         return taken
 
+    def _is_recent(self, taken: _Taken) -> bool:
+        """Within the hour. A time that is still to come is of a clock that was wrong: then the hour is over."""
+        return 0 <= self._clock() - taken.at <= TAKEOVER_SECONDS
+
     def _say(self, taken: _Taken) -> None:
-        if taken.position is not None and self._clock() - taken.at < TAKEOVER_SECONDS:
+        if taken.position is not None and self._is_recent(taken):
             self.note = (
                 f"another machine worked under this gateway.id, up to sequence {taken.position.handled}: routes that "
                 "are made within an hour go on from there. What waited in its inbox is not here; a backup of it has it"

@@ -14,14 +14,17 @@ import json
 import signal
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from functools import lru_cache
+from typing import Protocol
 
-from jinja2 import ChainableUndefined, Template, Undefined
+from jinja2 import ChainableUndefined, Template, Undefined, nodes
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from openclaw_nats.events.json_text import whole_text
 from openclaw_nats.sandbox.child import MEMORY_BYTES, serve
 
 CPU_SECONDS = 0.5
+_DATA = (dict, list, str, int, float, tuple)
 _LISTS = (tuple, set, frozenset, Iterator, KeysView, ValuesView, ItemsView, range)
 
 
@@ -52,16 +55,57 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, _LISTS) else None
 
 
+class _Called(Protocol):
+    def __call__(self, *arguments: object, **named: object) -> object: ...
+
+
+class Method(ChainableUndefined):
+    """A method of a value, such as `data.items`: a field that is missing for everything but a call."""
+
+    __slots__ = ("_method",)
+
+    def __init__(self, method: _Called, obj: object, name: str) -> None:
+        super().__init__(obj=obj, name=name)
+        self._method = method
+
+    def __call__(self, *arguments: object, **named: object) -> object:  # type: ignore[override]
+        return self._method(*arguments, **named)
+
+
+class Generator(CodeGenerator):
+    """Writes the code of templates; `a ~ b` joins what is shown of both."""
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
+        """See CodeGenerator."""
+        self.write("str_join(map(environment.finalize, (")
+        for one in node.nodes:
+            self.visit(one, frame)
+            self.write(", ")
+        self.write(")))")
+
+
 class Environment(ImmutableSandboxedEnvironment):
     """The sandbox: no attribute that leads out of it, arithmetic that is worked out at run time only."""
+
+    code_generator_class = Generator
 
     def getattr(self, obj: object, attribute: str) -> object:
         """A field of an object goes before a method of that name: `data.items` is what the event has there."""
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
-        return super().getattr(obj, attribute)
+        return _without_address(super().getattr(obj, attribute), obj, attribute)
+
+    def getitem(self, obj: object, argument: object) -> object:
+        """A field, an item, or a method as `getattr` gives it."""
+        return _without_address(super().getitem(obj, argument), obj, str(argument))
 
     intercepted_binops = frozenset(["+", "-", "*", "/", "//", "%", "**"])
+
+
+def _without_address(found: object, obj: object, name: str) -> object:
+    if callable(found) and not isinstance(found, Undefined) and isinstance(obj, _DATA):
+        return Method(found, obj, name)
+    return found
 
 
 def make_environment() -> Environment:

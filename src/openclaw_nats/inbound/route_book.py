@@ -22,7 +22,7 @@ from openclaw_nats.inbound.positions import Takeover
 from openclaw_nats.inbound.route import Route, check_trusted, compile_route, parse, to_document
 from openclaw_nats.inbound.routing import RouteIndex, reduce_patterns
 from openclaw_nats.inbound.stream_trial import StreamTrial
-from openclaw_nats.inbound.target import target_problem, without_mask
+from openclaw_nats.inbound.target import not_a_session, target_problem, without_mask
 from openclaw_nats.inbound.trial import check_possible
 from openclaw_nats.inbound.waking import wake_document, wake_of
 from openclaw_nats.ports import EventSource, Wake
@@ -184,6 +184,8 @@ class RouteBook:
     async def _check_target(self, document: RouteDocument) -> None:
         """Raise InvalidRoute when the Gateway, asked now, has nobody who could answer the route's target."""
         target = without_mask(document.target)
+        if found := not_a_session(target, self.agents):
+            raise InvalidRoute(found[0], hint=found[1], field="target")
         if self.agents.known and not target_problem(target, self.agents)[0]:
             return
         if await self.ask_gateway():

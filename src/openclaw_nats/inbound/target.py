@@ -22,6 +22,7 @@ from openclaw_nats.url_secrets import MASK, masked
 
 TURN_KINDS: tuple[TargetKind, ...] = ("session", "agent", "wake")
 UNKNOWN = Agents()
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _KEYS = {"agent": "agentId", "session": "sessionKey", "url": "url", "secret": "secret", "subject": "subject"}
 
@@ -116,9 +117,11 @@ def compile_target(given: shapes.Target | str, agents: Agents = UNKNOWN) -> Targ
 def target_problem(given: shapes.Target | str, agents: Agents) -> tuple[str, str]:
     """Why nothing on this Gateway can answer a target, and what to do; two empty texts when something can."""
     target = compile_target(given, agents)
+    if problem := not_a_session(given, agents):
+        return problem
+    name = given if isinstance(given, str) else ""
     if not agents.known or not target.is_turn:
         return "", ""
-    name = given if isinstance(given, str) else ""
     if name and ":" not in name and not agents.is_main(word := session_keys.folded(name)):
         known = (MAIN, *agents.ids)
         if word in agents.ids:
@@ -126,6 +129,27 @@ def target_problem(given: shapes.Target | str, agents: Agents) -> tuple[str, str
         hint = f"{nearest(word, known)} A session of that name is {target.session[:100]}."
         return f"target {name[:60]!r} is neither main nor a session's whole key", hint
     return agents.problem(target.agent, named=target.named)
+
+
+def not_a_session(given: shapes.Target | str, agents: Agents = UNKNOWN) -> tuple[str, str] | None:
+    """Of what would become a session although something else was meant: why it is none, and what to write."""
+    if isinstance(given, shapes.SessionTarget):
+        key = "" if given.agent_id else given.session_key
+    else:
+        key = given if isinstance(given, str) else ""
+    first, colon, rest = key.partition(":")
+    if _ADDRESS.match(key):
+        return "target is an address, not a session", 'Write {"kind": "webhook", "url": "<address>"}.'
+    if first == "wake":
+        agent = f', "agentId": "{rest}"' if rest else ""
+        return f"target {key[:60]!r} is no session", f'Write {{"kind": "wake"{agent}}}.'
+    if first == "subject" and colon:
+        return f"target {key[:60]!r} is no session", f'Write {{"kind": "subject", "subject": "{rest[:100]}"}}.'
+    if colon and not rest:
+        return f"target {key[:60]!r} ends with a colon", "Write a session's whole key."
+    if rest and first != "agent" and session_keys.folded(first) in agents.ids:
+        return f"target {key[:60]!r} begins with an agent", f"Write agent:{key[:100]}, or agent:{first}."
+    return None
 
 
 def without_mask(given: shapes.Target | str) -> shapes.Target | str:

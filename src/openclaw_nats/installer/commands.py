@@ -8,6 +8,8 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from openclaw_nats.errors import SetupError
+
 _END_SECONDS = 3.0
 _running: set[subprocess.Popen[str]] = set()
 
@@ -38,6 +40,19 @@ def run(command: Sequence[str], environment: Mapping[str, str], seconds: float) 
     finally:
         _running.discard(process)
     return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def ended(command: Sequence[str], seconds: float, *, hint: str = "") -> subprocess.CompletedProcess[str]:
+    """What a command of the machine's (a service manager's, say) returned; raise SetupError when it does not end in
+    time or can't be run.
+    """
+    words = " ".join(command)
+    try:
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        raise SetupError(f"`{words[:200]}` did not end within {seconds:g} s", hint=hint) from None
+    except OSError as error:
+        raise SetupError(f"`{words[:200]}` can't be run: {error.strerror or error}", hint=hint) from None
 
 
 def end_all() -> None:

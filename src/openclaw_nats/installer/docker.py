@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
-import subprocess
 from pathlib import Path
 
 import openclaw_nats
 from openclaw_nats.errors import SetupError
+from openclaw_nats.installer.commands import ended
 from openclaw_nats.installer.compose_file import STATE, compose, text_of
 from openclaw_nats.locations import Locations
 from openclaw_nats.service.files import write_private
@@ -16,6 +17,7 @@ from openclaw_nats.service.nats_config import render
 from openclaw_nats.settings import load
 
 _UP_SECONDS = 900.0
+_LOOK_SECONDS = 4.0  # each of two: less than a diagnosis waits for both
 _TEMPLATES = Path(__file__).with_name("container")
 
 
@@ -98,17 +100,8 @@ class DockerCompose:
         return "sidecar" in self._compose("ps", "--services", "--filter", "status=running").split()
 
     def _compose(self, *arguments: str) -> str:
-        command = self.required()
-        try:
-            done = subprocess.run(
-                [*command, "--file", str(self.file), "--project-name", project_name(self._where), *arguments],
-                capture_output=True,
-                text=True,
-                timeout=_UP_SECONDS,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise SetupError(f"`docker compose {arguments[0]}` did not finish: {error}") from None
+        project = ["--file", str(self.file), "--project-name", project_name(self._where)]
+        done = ended([*self.required(), *project, *arguments], _UP_SECONDS, hint="Is the Docker engine running?")
         if done.returncode != 0:
             raise SetupError(
                 f"`docker compose {arguments[0]}` failed: {(done.stderr or done.stdout).strip()[-500:]}",
@@ -135,9 +128,9 @@ def _compose_command() -> list[str] | None:
     for command in (["docker", "compose"], ["docker-compose"]):
         if shutil.which(command[0]) is None:
             continue
-        done = subprocess.run([*command, "version"], capture_output=True, timeout=30, check=False)
-        if done.returncode == 0:
-            return command
+        with contextlib.suppress(SetupError):  # one that does not answer can't run anything
+            if ended([*command, "version"], _LOOK_SECONDS).returncode == 0:
+                return command
     return None
 
 

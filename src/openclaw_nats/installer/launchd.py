@@ -10,15 +10,18 @@ import hashlib
 import os
 import plistlib
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from openclaw_nats.errors import SetupError
+from openclaw_nats.installer.commands import ended
 from openclaw_nats.installer.passed_on import environment_of
 from openclaw_nats.locations import Locations
 from openclaw_nats.service.supervisor_lock import running_pid
+
+_LOOK_SECONDS = 8.0  # less than a diagnosis waits for it
+_ACT_SECONDS = 60.0
 
 
 class Launchd:
@@ -96,11 +99,10 @@ class Launchd:
         return f"{self._domain}/{self.label}"
 
     def _is_loaded(self) -> bool:
-        done = subprocess.run(["launchctl", "print", self._service], capture_output=True, timeout=30, check=False)
-        return done.returncode == 0
+        return ended(["launchctl", "print", self._service], _LOOK_SECONDS).returncode == 0
 
     def _launchctl(self, *arguments: str) -> None:
-        done = subprocess.run(["launchctl", *arguments], capture_output=True, text=True, timeout=60, check=False)
+        done = ended(["launchctl", *arguments], _ACT_SECONDS)
         if done.returncode != 0:
             raise SetupError(
                 f"`launchctl {' '.join(arguments)}` failed: {done.stderr.strip()[-300:]}",

@@ -213,7 +213,8 @@ class OpenClaw:
         plugins = self.read().section("plugins")
         if plugins.get("enabled") is False:
             return "plugins.enabled is false in OpenClaw's configuration"
-        if PLUGIN_ID in (plugins.get("deny") or []):
+        denied = plugins.get("deny")
+        if isinstance(denied, list) and PLUGIN_ID in denied:
             return f"plugins.deny in OpenClaw's configuration holds {PLUGIN_ID}"
         return ""
 

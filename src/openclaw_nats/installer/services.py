@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from openclaw_nats.errors import SetupError
+from openclaw_nats.installer.commands import ended
 from openclaw_nats.installer.docker import DockerCompose
 from openclaw_nats.installer.launchd import Launchd
 from openclaw_nats.installer.passed_on import environment_of
@@ -21,6 +22,8 @@ from openclaw_nats.service.supervisor_lock import running_pid
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 30.0
+_LOOK_SECONDS = 8.0  # less than a diagnosis waits for it
+_ACT_SECONDS = 60.0
 
 # Only what needs no mount namespace: a user's systemd can't make one where the kernel keeps user namespaces from users,
 # and the unit would not start there.
@@ -68,8 +71,10 @@ class SystemdUser:
         """Whether a systemd user manager answers."""
         if sys.platform != "linux" or not shutil.which("systemctl"):
             return False
-        done = subprocess.run(["systemctl", "--user", "show-environment"], capture_output=True, timeout=10, check=False)
-        return done.returncode == 0
+        try:
+            return ended(["systemctl", "--user", "show-environment"], _LOOK_SECONDS).returncode == 0
+        except SetupError:
+            return False  # what does not answer starts nothing for us
 
     def text(self) -> str:
         """The unit file's text."""
@@ -115,9 +120,8 @@ class SystemdUser:
             self._systemctl("daemon-reload")
 
     def _systemctl(self, *arguments: str) -> None:
-        done = subprocess.run(
-            ["systemctl", "--user", *arguments], capture_output=True, text=True, timeout=60, check=False
-        )
+        hint = "Is systemd's user manager stopped, or the machine overloaded? `systemctl --user status` shows it."
+        done = ended(["systemctl", "--user", *arguments], _ACT_SECONDS, hint=hint)
         if done.returncode != 0:
             raise SetupError(
                 f"`systemctl --user {' '.join(arguments)}` failed: {done.stderr.strip()[-300:]}",

@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from openclaw_nats.errors import SetupError
+from openclaw_nats.installer.commands import ended
 from openclaw_nats.installer.openclaw import OpenClaw
 
 PLUGIN_ID = "openclaw-nats-plugin"
@@ -146,9 +146,6 @@ def _pids(folder: Path) -> list[int]:
 
 
 def _run(*command: str) -> None:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SetupError(f"`{' '.join(command)}` could not be run: {error}") from None
+    done = ended(command, 120)
     if done.returncode != 0:
         raise SetupError(f"`{' '.join(command)}` failed: {(done.stderr or done.stdout).strip()[-300:]}")

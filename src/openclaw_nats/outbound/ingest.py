@@ -11,7 +11,7 @@ import structlog
 
 from openclaw_nats.contract.events import PublishRequest
 from openclaw_nats.errors import Filtered, InvalidEvent, InvalidInput, InvalidSubject, Mistake, TooLarge, Unavailable
-from openclaw_nats.events import envelope, json_text, modes
+from openclaw_nats.events import envelope, json_text, modes, session_keys
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.identity import Identity
 from openclaw_nats.events.ids import uuid7
@@ -213,7 +213,7 @@ class Ingest:
             subject=request.subject,
             time=envelope.format_time(milliseconds),
             gatewayid=self._gateway_id,
-            sessionkey=_short(request.session_key, "sessionKey"),
+            sessionkey=_short(request.session_key, "sessionKey", session_keys.MAX_LENGTH),
             correlationid=_short(request.meta.correlation_id, "meta.correlationId"),
             traceparent=_traceparent(trace),
             traceid=trace,
@@ -264,9 +264,9 @@ def _sort(results: Sequence[Stored | InvalidInput | Mistake], places: Sequence[i
             outcome.accepted += 1
 
 
-def _short(value: str, name: str) -> str:
-    if len(value) > 512 or any(ord(character) < 32 for character in value):
-        raise InvalidEvent(f"{name} must be at most 512 printable characters")
+def _short(value: str, name: str, most: int = 512) -> str:
+    if len(value) > most or any(ord(character) < 32 for character in value):
+        raise InvalidEvent(f"{name} must be at most {most} printable characters")
     try:
         value.encode()
     except UnicodeEncodeError:
