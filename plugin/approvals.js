@@ -21,7 +21,7 @@ const STEPS = [2000, 300, 40];
 
 export class Approvals {
   /**
-   * @param {{grants: Grants, handOver: (report: Loose) => void, note: (error: unknown) => void, now?: () => number}} with_
+   * @param {{grants: Grants, handOver: (report: Loose) => boolean | void, note: (error: unknown) => void, now?: () => number}} with_
    */
   constructor({ grants, handOver, note, now = Date.now }) {
     this.grants = grants;
@@ -51,14 +51,14 @@ export class Approvals {
   }
 
   /**
-   * Hand a call over that was refused.
+   * Hand a call over that was refused; whether it is surely on its way.
    * @param {Policy} policy
    * @param {Call} call
    * @param {string} rule
    */
   keep(policy, call, rule) {
-    if (this.isAsked(call)) return; // it is handed over already
-    this.handOver({ ...this.#report(uuid7(this.now()), policy, call, rule), what: "refused" });
+    if (this.isAsked(call)) return true; // it is handed over already
+    return this.handOver({ ...this.#report(uuid7(this.now()), policy, call, rule), what: "refused" }) !== false;
   }
 
   /**
@@ -66,8 +66,9 @@ export class Approvals {
    * @param {Policy} policy
    * @param {Call} call
    * @param {string} rule
+   * @param {() => void} allowed called before a call that was allowed is made
    */
-  ask(policy, call, rule) {
+  ask(policy, call, rule, allowed = () => {}) {
     const key = uuid7(this.now());
     const until = this.now() + ASK_MS;
     const report = this.#report(key, policy, call, rule);
@@ -79,8 +80,12 @@ export class Approvals {
         if (decision === "allow-once" || decision === "allow-always") {
           this.#claim(key); // so that nothing else can use the same approval
           this.#lets(key, call);
+          allowed();
           this.handOver({ ...report, what: decision === "allow-always" ? "always" : "allowed" });
-        } else this.handOver({ ...report, what: decision === "deny" ? "denied" : "refused" });
+        } else {
+          if (decision === "deny") this.#claim(key); // whoever approves it later, while the word of it is on its way
+          this.handOver({ ...report, what: decision === "deny" ? "denied" : "refused" });
+        }
       } catch (error) {
         this.note(error);
       }

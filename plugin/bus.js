@@ -84,7 +84,10 @@ export class Bus {
     /** @type {Runs} */
     this.runs = new Runs({ tell: (result) => this.channel.tell(result), causes: this.causes });
     this.runs.seesTurns = () => this.hasAgentEvents;
-    this.memory.onRunStart = (facts) => this.runs.turnStarted(facts);
+    this.memory.onRunStart = (facts) => {
+      this.causes.ran(facts.sessionKey, {});
+      this.runs.turnStarted(facts);
+    };
     /** @type {Channel} */
     this.channel = new Channel({
       sidecar: this.sidecar,
@@ -126,10 +129,23 @@ export class Bus {
 
   /** @param {Made} made */
   recordOne(made) {
+    this.follow(made);
     const mode = this.policy(PREFIX + made.subject);
     if (mode === "block") return;
     this.spool.append(this.lineOf(made, mode));
     this.events += 1;
+  }
+
+  /**
+   * What runs lead to and when they end: the guard has to know it, also of what the filter keeps from the bus.
+   * @param {Made} made
+   */
+  follow(made) {
+    if (made.child) this.causes.inherit(made.child);
+    if (made.childEnded) this.causes.childEnded(made.childEnded);
+    if (made.subject !== "agent.run_ended") return;
+    const startedAt = this.now() - (made.data.durationMs ?? Infinity);
+    this.causes.ran(made.sessionKey, { startedAt, ended: true, sure: !this.memory.old });
   }
 
   /**
@@ -161,7 +177,7 @@ export class Bus {
    * @param {Loose} report
    */
   handOver(report) {
-    this.spool.append(this.lineOf({ subject: "plugin.guarded_call", data: report }, "metadata"));
+    return this.spool.append(this.lineOf({ subject: "plugin.guarded_call", data: report }, "metadata"));
   }
 
   /**
@@ -204,7 +220,6 @@ export class Bus {
     }
     const own = made.trace; // the Gateway's
     if (own?.traceId && own.spanId) event.traceparent = `00-${own.traceId}-${own.spanId}-${own.traceFlags ?? "00"}`;
-    if (made.child) this.causes.inherit(made.child);
     const cause = this.causes.of(made.runId, made.sessionKey);
     if (cause) {
       event.causationid = cause.dispatch;

@@ -7,7 +7,11 @@ import { GuardedTurns } from "./guarded-turns.js";
 import { BoundedMap } from "./memory.js";
 
 const AFTER_MS = 10_000;
-const CHILD_MS = 3_600_000;
+const ANNOUNCED = "announce:"; // then v1:<the subagent's session>:<its run>, in 2026.3, 2026.6 and 2026.9
+const SENT_MS = 3_600_000; // a session that was spoken to: nobody says when it has answered
+const SPAWNED_MS = 86_400_000; // a subagent, unless its end is reported
+const HANDED_OVER_MS = 900_000; // after its end: its result starts a turn in its parent's session
+const MAX_KEY = 1024;
 const MOST_PER_SESSION = 20;
 
 export class Causes {
@@ -44,28 +48,53 @@ export class Causes {
 
   /**
    * A delivery whose run's id is not known: for so long, every run of the session counts.
-   * @param {Pick<Order, "session" | "dispatch" | "hops" | "traceparent" | "seconds" | "policy">} order
+   * With `unseen` nobody waits for the run's end: it is over when a run of the session has ended, and none has begun for
+   * a while.
+   * @param {Pick<Order, "session" | "dispatch" | "hops" | "traceparent" | "seconds" | "policy" | "unseen">} order
    */
-  announce({ session, dispatch, hops, traceparent, seconds, policy }) {
+  announce({ session, dispatch, hops, traceparent, seconds, policy, unseen }) {
     const cause = causeOf({ dispatch, hops, traceparent, policy });
     const until = this.now() + seconds * 1000;
     this.remember(session, { ...cause, until, everyRun: true });
-    this.guarded.begin(`${dispatch} ${session}`, { session, until, cause });
+    this.guarded.begin(`${dispatch} ${session}`, { session, until, cause, ...(unseen && { since: this.now() }) });
   }
 
   /**
-   * A run has spawned another one.
+   * A run has spawned another one, or spoken to a session. While a subagent is under way the session of its parent is
+   * guarded as well: its result comes back there, into a turn that runs or one of its own.
    * @param {Child} child
    */
   inherit({ parentRun, parentSession, childRun, childSession }) {
-    const cause = this.of(parentRun, parentSession) ?? this.ruling(parentRun, parentSession);
+    const cause = this.ofRun(parentRun) ?? this.ruling(parentRun, parentSession) ?? this.of(parentRun, parentSession);
     if (!cause) return;
     const passed = withoutGrant(causeOf(cause));
     if (childRun) this.runs.set(childRun, passed);
-    const until = this.now() + CHILD_MS;
-    const session = childSession === parentSession ? undefined : childSession;
-    this.guarded.begin(`${passed.dispatch} ${childRun} ${session}`, { run: childRun, session, until, cause: passed });
+    const until = this.now() + (childRun ? SPAWNED_MS : SENT_MS);
+    const usable = typeof childSession === "string" && childSession.length <= MAX_KEY && !childSession.endsWith("*");
+    const session = !usable || childSession === parentSession ? undefined : childSession;
+    const id = `${passed.dispatch} ${childRun} ${session}`;
+    this.guarded.begin(id, { run: childRun, session, until, cause: passed, child: childRun });
+    if (childRun && parentSession)
+      this.guarded.begin(`${id} awaited`, { session: parentSession, until, cause: passed, child: childRun });
     if (session) this.remember(session, { ...passed, until, everyRun: true });
+  }
+
+  /**
+   * A subagent's end was reported, which comes when its result was handed over: the turn in which its parent reads it may
+   * still run.
+   * @param {string | undefined} childRun
+   */
+  childEnded(childRun) {
+    if (childRun) this.guarded.childEnded(childRun, this.now() + HANDED_OVER_MS);
+  }
+
+  /**
+   * A run has begun in a session, or ended there (with when it had begun, if that is known).
+   * @param {string | undefined} session
+   * @param {{startedAt?: number, ended?: boolean, sure?: boolean}} what `sure`: this Gateway reports every beginning
+   */
+  ran(session, what) {
+    if (session) this.guarded.ran(session, what);
   }
 
   /**
@@ -75,7 +104,7 @@ export class Causes {
    * @returns {Cause | undefined}
    */
   of(runId, sessionKey) {
-    const byRun = runId && this.runs.get(runId);
+    const byRun = this.ofRun(runId);
     if (byRun) return byRun;
     /** @type {Cause | undefined} */
     let found;
@@ -94,7 +123,18 @@ export class Causes {
    * @returns {Cause | undefined}
    */
   ruling(runId, sessionKey) {
-    return (runId && this.runs.get(runId)) || this.guarded.ruling(runId, sessionKey);
+    return this.ofRun(runId) ?? this.guarded.ruling(runId, sessionKey);
+  }
+
+  /**
+   * The cause of a run that is known, or of the turn in which a parent reads what its subagent brought: OpenClaw names
+   * that turn after the subagent.
+   * @param {string | undefined} runId
+   * @returns {Cause | undefined}
+   */
+  ofRun(runId) {
+    if (!runId) return undefined;
+    return this.runs.get(runId) ?? (runId.startsWith(ANNOUNCED) ? this.guarded.announced(runId) : undefined);
   }
 
   /**

@@ -115,16 +115,26 @@ function isShell(word) {
  */
 export function allows(tools, name, params) {
   const tool = name.toLowerCase();
-  if (typeof tools === "string") return tools === "all" || (tools === "read" && READ.has(tool));
+  if (typeof tools === "string") return tools === "all" || (tools === "read" && reads(tool, params));
   if (!Array.isArray(tools)) return false;
   return tools.some((rule) => {
     if (typeof rule !== "string" || rule === "none") return false;
     if (rule === "all") return true;
-    if (rule === "read") return READ.has(tool);
+    if (rule === "read") return reads(tool, params);
     const narrowed = NARROWED.exec(rule);
     if (narrowed) return tool === "exec" && covers(narrowed[1], params);
     return NAME.test(rule) && fits(rule.toLowerCase(), tool);
   });
+}
+
+/**
+ * Whether a call only looks: session_status sets the session's model, too, when it is given one.
+ * @param {string} tool
+ * @param {unknown} params
+ */
+function reads(tool, params) {
+  if (tool === "session_status" && params !== null && typeof params === "object" && "model" in params) return false;
+  return READ.has(tool);
 }
 
 /**
@@ -155,17 +165,23 @@ export function beforeToolCall(bus, event, ctx) {
     const policy = policyFor(bus.causes, runId, ctx?.sessionKey ?? event?.sessionKey);
     if (!policy || policy.guard === "off") return undefined;
     if (SEARCH.has(name) && since(bus.gatewayVersion, SEARCH_SINCE)) return undefined;
-    if (allows(policy.tools, name, event?.params)) {
-      if (name === "sessions_send" || name === "sessions_spawn") passOn(bus.causes, runId, ctx?.sessionKey, event);
+    const call = callOf(event, ctx);
+    const spokenTo = name === "sessions_send" ? sessionSpokenTo(event?.params, call.agent) : "";
+    const pass = () => passOn(bus.causes, runId, call.session, spokenTo);
+    if (spokenTo !== undefined && allows(policy.tools, name, event?.params)) {
+      pass();
       return undefined;
     }
-    const call = callOf(event, ctx);
-    if (bus.approvals.allow(bus.causes.grants(runId, ctx?.sessionKey ?? event?.sessionKey), call)) return undefined;
+    if (bus.approvals.allow(bus.causes.grants(runId, ctx?.sessionKey ?? event?.sessionKey), call)) {
+      pass();
+      return undefined;
+    }
     if (policy.guard !== "ask" || !call.session) return refusal(policy, name);
     const rule = ruleFor(name, event?.params);
-    if (canAsk(bus.gatewayVersion) && !bus.approvals.isAsked(call)) return question(bus.approvals, policy, call, rule);
-    bus.approvals.keep(policy, call, rule);
-    return refusal(policy, name, KEPT);
+    if (canAsk(bus.gatewayVersion) && !bus.approvals.isAsked(call))
+      return question(bus.approvals, policy, call, rule, pass);
+    const kept = bus.approvals.keep(policy, call, rule);
+    return refusal(policy, name, kept ? KEPT : "");
   } catch (error) {
     bus.note(error);
     return { block: true, blockReason: "openclaw-nats could not judge this call, and so it is refused." };
@@ -173,16 +189,31 @@ export function beforeToolCall(bus, event, ctx) {
 }
 
 /**
+ * The session to which sessions_send goes: its whole key, or undefined where only OpenClaw knows it (a label, say), so
+ * that its turn could not be guarded.
+ * @param {unknown} params
+ * @param {string} agent the caller's
+ * @returns {string | undefined}
+ */
+export function sessionSpokenTo(params, agent) {
+  const { sessionKey, agentId, ...rest } = /** @type {Loose} */ (params ?? {});
+  if ("label" in rest || "sessionId" in rest || "session" in rest) return undefined;
+  const key = typeof sessionKey === "string" ? sessionKey.trim().toLowerCase() : "";
+  if (key.startsWith("agent:") || key === "global") return key.endsWith("*") ? undefined : key;
+  const other = typeof agentId === "string" ? agentId.trim().toLowerCase() : "";
+  if ((key === "" && other) || key === "main") return `agent:${other || agent}:main`;
+  return undefined;
+}
+
+/**
  * A session that a guarded turn speaks to goes back to the same dispatch.
  * @param {Causes} causes
  * @param {string | undefined} runId
  * @param {string | undefined} session
- * @param {Loose} event
+ * @param {string | undefined} spokenTo
  */
-function passOn(causes, runId, session, event) {
-  const childSession = event.params?.sessionKey;
-  if (typeof childSession === "string")
-    causes.inherit({ parentRun: runId, parentSession: session, childSession: childSession.toLowerCase() });
+function passOn(causes, runId, session, spokenTo) {
+  if (spokenTo) causes.inherit({ parentRun: runId, parentSession: session, childSession: spokenTo });
 }
 
 /**
@@ -233,8 +264,8 @@ function refusal({ route, dispatch }, name, kept = "") {
   };
 }
 
-/** @param {Approvals} approvals @param {Policy} policy @param {Call} call @param {string} rule */
-function question(approvals, policy, call, rule) {
+/** @param {Approvals} approvals @param {Policy} policy @param {Call} call @param {string} rule @param {() => void} pass */
+function question(approvals, policy, call, rule, pass) {
   const { route, dispatch } = policy;
   const shown = JSON.stringify(call.params) ?? "";
   return {
@@ -246,7 +277,7 @@ function question(approvals, policy, call, rule) {
       timeoutBehavior: "deny",
       timeoutReason: `openclaw-nats: nobody answered in time, and so ${call.name} is refused.${KEPT}${INSTEAD}`,
       allowedDecisions: rule ? ["allow-once", "allow-always", "deny"] : ["allow-once", "deny"],
-      onResolution: approvals.ask(policy, call, rule),
+      onResolution: approvals.ask(policy, call, rule, pass),
     },
   };
 }

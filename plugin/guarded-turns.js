@@ -6,6 +6,9 @@ import fs from "node:fs";
 import path from "node:path";
 
 const RESUMED_MS = 3_600_000;
+const UNREAD_MS = 900_000; // by then a Gateway that was killed has taken up what it takes up
+const IDLE_MS = 30_000; // what waits for a session begins when the turn before has ended
+const IDLE_UNSURE_MS = 600_000;
 const MAX_BYTES = 1024 * 1024;
 
 /**
@@ -14,6 +17,9 @@ const MAX_BYTES = 1024 * 1024;
  * @property {string} [session] its key, or its beginning and a *
  * @property {number | null} until ms; null while it runs
  * @property {Cause} cause
+ * @property {string} [child] the run of the subagent that it is there for
+ * @property {number} [since] ms; of one whose end nobody reports: when it was announced
+ * @property {number} [idle] ms; of such a one: when it is over, if no run of its session begins before
  */
 
 export class GuardedTurns {
@@ -24,6 +30,7 @@ export class GuardedTurns {
     this.problem = "";
     /** @type {Map<string, Turn>} */
     this.turns = new Map(); // by dispatch and session
+    this.unreadUntil = 0; // ms; until then nobody knows which turns are guarded
     this.load();
   }
 
@@ -46,21 +53,55 @@ export class GuardedTurns {
    * @returns {Cause | undefined}
    */
   ruling(run, session) {
-    if (!this.turns.size) return undefined;
+    if (!this.turns.size && !this.unreadUntil) return undefined;
     const now = this.now();
     const place = session?.split(":heartbeat")[0]; // a session's heartbeats are the session itself
     /** @type {Cause | undefined} */
     let found;
     for (const [id, turn] of this.turns) {
-      if (turn.until !== null && turn.until < now) {
+      if (isOver(turn, now)) {
         this.turns.delete(id);
         continue;
       }
       if (run && turn.run === run) return turn.cause;
       if (place === undefined || !turn.session || !isIn(turn.session, place)) continue;
+      if (turn.idle) turn.idle = now + IDLE_UNSURE_MS; // something of it runs on, whose beginning was not reported
       if (!found || strictness(turn.cause) > strictness(found)) found = turn.cause;
     }
-    return found;
+    return found ?? (this.unreadUntil > now ? { dispatch: "", hops: 0 } : undefined);
+  }
+
+  /**
+   * What rules the turn in which a subagent's result is read, by that turn's run.
+   * @param {string} run
+   * @returns {Cause | undefined}
+   */
+  announced(run) {
+    const now = this.now();
+    for (const turn of this.turns.values())
+      if (turn.child && !isOver(turn, now) && run.includes(`:${turn.child}`)) return turn.cause;
+    return undefined;
+  }
+
+  /** @param {string} child the run of a subagent that has ended @param {number} until ms */
+  childEnded(child, until) {
+    const own = [...this.turns.values()].filter((turn) => turn.child === child);
+    for (const turn of own) turn.until = Math.min(turn.until ?? until, until);
+    if (own.length) this.save();
+  }
+
+  /**
+   * A run has begun or ended in a session: see Causes.ran. What was announced for many sessions (a *) is left alone.
+   * @param {string} session
+   * @param {{startedAt?: number, ended?: boolean, sure?: boolean}} what
+   */
+  ran(session, { startedAt, ended, sure }) {
+    for (const turn of this.turns.values()) {
+      if (turn.since === undefined || turn.session !== session) continue;
+      if (!ended) turn.idle = undefined;
+      else if (turn.idle || (startedAt ?? 0) >= turn.since - 1000)
+        turn.idle = this.now() + (sure ? IDLE_MS : IDLE_UNSURE_MS);
+    }
   }
 
   /**
@@ -71,7 +112,7 @@ export class GuardedTurns {
   inSession(session) {
     const now = this.now();
     const found = [...this.turns.values()].filter(
-      (turn) => turn.session && session && isIn(turn.session, session) && !(turn.until !== null && turn.until < now),
+      (turn) => turn.session && session && isIn(turn.session, session) && !isOver(turn, now),
     );
     return found.map(({ cause }) => cause);
   }
@@ -85,7 +126,9 @@ export class GuardedTurns {
         this.turns.set(String(id), { ...turn, until: Math.min(turn.until ?? most, most) });
     } catch (error) {
       const { code, message } = /** @type {NodeJS.ErrnoException} */ (error);
-      if (code !== "ENOENT") this.problem = `${path.basename(this.file)} can't be read: ${message}`;
+      if (code === "ENOENT") return;
+      this.problem = `${path.basename(this.file)} can't be read: ${message}`;
+      this.unreadUntil = this.now() + UNREAD_MS;
     }
   }
 
@@ -101,6 +144,11 @@ export class GuardedTurns {
       this.problem = `${path.basename(this.file)} can't be written: ${/** @type {Error} */ (error).message}`;
     }
   }
+}
+
+/** @param {Turn} turn @param {number} now */
+function isOver({ until, idle }, now) {
+  return (until !== null && until < now) || (idle !== undefined && idle < now);
 }
 
 /** @param {string} known @param {string} session */

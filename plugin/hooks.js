@@ -286,12 +286,13 @@ export const HOOKS = {
   }),
   subagent_ended: (event, ctx, memory) => {
     if (!event.runId) return undefined; // resets and deletions of ordinary sessions fire it too
-    return subagent("subagent.ended", event, ctx, memory, {
+    const ended = subagent("subagent.ended", event, ctx, memory, {
       reason: event.reason,
       outcome: event.outcome,
       success: event.outcome === undefined ? undefined : event.outcome === "ok",
       error: short(event.error),
     });
+    return { ...ended, childEnded: event.runId };
   },
   // Not the same as spawned and ended: it says when the child's run itself began and ended; spawned is the
   // acceptance by its parent, and ended comes after the result was handed over.

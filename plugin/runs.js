@@ -18,6 +18,7 @@ const MARKER = /(?:end[\s_]{0,3})?external[\s_]{0,3}untrusted[\s_]{0,3}content/g
 const REPLY_CHARACTERS = 500;
 // 2026.9 starts five heartbeats a minute and puts others off for up to 50 s; a turn that runs comes first, too.
 const WAKE_SECONDS = 180;
+const LONGEST_TURN_SECONDS = 7200;
 
 /**
  * A wake-up whose turn has not begun: `began` resolves to the turn's run id, or to undefined when the time is over.
@@ -123,7 +124,7 @@ export class Runs {
     const queue = order.op === "wake" && !this.canRun;
     if (queue) {
       // The run that it leads to is the Gateway's own, with an id that nothing reports: the session has to do.
-      this.causes.announce({ ...order, session: order.sessionKey, seconds: WAKE_SECONDS });
+      this.causes.announce({ ...order, session: order.sessionKey, seconds: LONGEST_TURN_SECONDS, unseen: true });
     } else this.causes.begin(order);
     const result = queue ? await this.wake(order) : await this.run(order);
     if (!queue) this.causes.end(order);

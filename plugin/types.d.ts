@@ -22,6 +22,7 @@ export interface Made extends Facts {
   data: Loose;
   content?: () => Loose;
   child?: Child;
+  childEnded?: string; // the run of a subagent whose result was handed over
 }
 
 export type Recorded = Made | Made[] | undefined;
@@ -76,6 +77,7 @@ export interface Order extends Cause {
   agentId?: string;
   session: string; // of a `cause`
   seconds: number; // of a `cause`
+  unseen?: boolean; // of a `cause`: nobody waits for its run's end
   id?: string; // of a `probe`
   events: number;
   text: string;

@@ -100,7 +100,8 @@ test("OpenClaw's prompt and ours are one approval: open, then answered", () => {
     assert.equal(reports.at(-1).what, what);
     assert.equal(reports.at(-1).key, reports[0].key);
     const used = ["allowed", "always"].includes(what);
-    assert.equal(approvals.grants.claim(reports[0].key), !used); // used up: no grant of the same approval works
+    // Used up, or refused for good: no grant of the same approval works, also while the word of it is on its way.
+    assert.equal(approvals.grants.claim(reports[0].key), !used && what !== "denied");
     approvals.ended({ toolCallId: "c1" });
     assert.equal(reports.at(-1).what === "ended", used);
     assert.ok(judge().requireApproval);

@@ -193,3 +193,130 @@ test("what the guard can do is told of each version, and an unknown one can do l
   assert.deepEqual(abilities("2026.3.1"), { turnsBy: "session", asks: false });
   assert.deepEqual(abilities(""), { turnsBy: "session", asks: false });
 });
+
+test("what a subagent brings back is read by a guarded turn, whatever its run is called", () => {
+  const clock = { now: 0 };
+  const causes = new Causes(() => clock.now, new GuardedTurns("", () => clock.now));
+  causes.begin(order());
+  const child = { parentRun: "run-1", parentSession: "agent:main:main", childRun: "c-1", childSession: "agent:main:c" };
+  causes.inherit(child);
+  causes.end(order());
+  const announced = { runId: "announce:v1:agent:main:c:c-1" };
+  const judged = () => [
+    judge(causes, call(announced), { sessionKey: "agent:main:other" }), // by the run's name
+    judge(causes, call({ runId: "users" })), // steered into a turn of the parent's session
+    judge(causes, call({ runId: undefined })), // 2026.3
+  ];
+  for (const one of judged()) assert.equal(one?.block, true);
+  clock.now += 23 * 3_600_000; // it works for long
+  for (const one of judged()) assert.equal(one?.block, true);
+  assert.equal(judge(causes, call({ runId: undefined }), { sessionKey: "agent:main:c" }).block, true);
+  causes.childEnded("c-1"); // the turn that reads its result may run now
+  clock.now += 10 * 60_000;
+  for (const one of judged()) assert.equal(one?.block, true);
+  clock.now += 6 * 60_000;
+  for (const one of judged()) assert.equal(one, undefined);
+});
+
+test("a turn over hooks is guarded until it is over, not until its time is", () => {
+  for (const [sure, idle] of [
+    [true, 31_000],
+    [false, 601_000],
+  ]) {
+    const clock = { now: 1_000_000 };
+    const causes = new Causes(() => clock.now, new GuardedTurns("", () => clock.now));
+    const where = { sessionKey: "agent:main:mail" };
+    const blocked = () => judge(causes, call({ runId: undefined }), where)?.block === true;
+    const ended = (seconds) =>
+      causes.ran("agent:main:mail", { startedAt: clock.now - seconds * 1000, ended: true, sure });
+    causes.announce({
+      session: "agent:main:mail",
+      dispatch: "d1",
+      hops: 1,
+      seconds: 7200,
+      policy: policy(),
+      unseen: true,
+    });
+    clock.now += 3_600_000;
+    assert.ok(blocked(), "it reads fifty files first");
+    ended(7200); // a turn that had begun before
+    clock.now += 700_000;
+    assert.ok(blocked());
+    ended(60); // the turn itself, or another one of its session before it
+    clock.now += 10_000;
+    if (sure) causes.ran("agent:main:mail", {});
+    else assert.ok(blocked()); // something runs on, whose beginning nobody reports
+    clock.now += 500_000;
+    assert.ok(blocked());
+    ended(60);
+    clock.now += idle;
+    assert.ok(!blocked());
+  }
+});
+
+test("sessions_send goes through by a rule only where it is known whose turn it is", () => {
+  const sent = (params) => call({ toolName: "sessions_send", params: { message: "!", ...params } });
+  for (const [params, session] of [
+    [{ sessionKey: "main" }, "agent:main:main"],
+    [{ sessionKey: " Agent:Ops:Main " }, "agent:ops:main"],
+    [{ agentId: "ops" }, "agent:ops:main"],
+    [{ sessionKey: "global" }, "global"],
+    [{ label: "ops" }, undefined],
+    [{ sessionKey: "agent:main:x", label: "ops" }, undefined],
+    [{ sessionId: "01a2" }, undefined],
+    [{ sessionKey: "telegram:group:1" }, undefined],
+    [{ sessionKey: "agent:main:*" }, undefined],
+    [{}, undefined],
+  ]) {
+    const causes = new Causes();
+    causes.begin(order({ sessionKey: "agent:main:mail", policy: policy({ tools: ["sessions_send"] }) }));
+    const answer = judge(causes, sent(params), { sessionKey: "agent:main:mail" });
+    assert.equal(answer?.block === true, session === undefined, JSON.stringify(params));
+    if (session) assert.equal(judge(causes, call({ runId: "z" }), { sessionKey: session }).block, true);
+    assert.equal(judge(causes, call({ runId: "z" }), { sessionKey: "agent:main:else" }), undefined);
+  }
+});
+
+test("a session that an approved call speaks to is guarded, too", () => {
+  const causes = new Causes();
+  causes.begin(order({ sessionKey: "agent:main:mail", policy: policy({ guard: "ask" }) }));
+  const grants = { claim: () => true };
+  const approvals = new Approvals({ grants, handOver: () => true, note: (error) => assert.fail(error) });
+  const bus = { causes, gatewayVersion: "2026.9.6", note: (error) => assert.fail(error), approvals };
+  const send = call({ toolName: "sessions_send", params: { sessionKey: "agent:ops:main", message: "!" } });
+  const { requireApproval } = beforeToolCall(bus, send, { sessionKey: "agent:main:mail" });
+  assert.equal(judge(causes, call({ runId: "z" }), { sessionKey: "agent:ops:main" }), undefined);
+  requireApproval.onResolution("allow-once");
+  assert.ok(judge(causes, call({ runId: "z" }), { sessionKey: "agent:ops:main" }).requireApproval);
+});
+
+test("a file of guarded turns that can't be read guards everything for a while", () => {
+  const clock = { now: 1_000_000 };
+  const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "guard-")), "guarded-turns.json");
+  for (const text of ["{", "[[1]]x", "x".repeat(2 << 20)]) {
+    fs.writeFileSync(file, text);
+    const guarded = new GuardedTurns(file, () => clock.now);
+    const causes = new Causes(() => clock.now, guarded);
+    assert.match(guarded.problem, /can't be read/);
+    assert.equal(judge(causes).block, true);
+    assert.equal(judge(causes, call({ toolName: "read" })), undefined);
+    clock.now += 901_000;
+    assert.equal(judge(causes), undefined);
+  }
+});
+
+test("a subagent's session with a name that is no session's guards no other", () => {
+  const causes = new Causes();
+  causes.begin(order());
+  for (const childSession of ["agent:main:*", `agent:main:${"x".repeat(2000)}`])
+    causes.inherit({ parentRun: "run-1", parentSession: "agent:main:main", childRun: "c", childSession });
+  assert.equal(judge(causes, call({ runId: "c" }), { sessionKey: "agent:main:anything" }).block, true);
+  assert.equal(judge(causes, call({ runId: "z" }), { sessionKey: "agent:main:anything" }), undefined);
+});
+
+test("who may only read does not choose a session's model", () => {
+  assert.ok(allows("read", "session_status", { sessionKey: "agent:main:main" }));
+  assert.ok(!allows("read", "session_status", { model: "x/y" }));
+  assert.ok(!allows(["read"], "session_status", { model: "default" }));
+  assert.ok(allows(["read", "session_status"], "session_status", { model: "x/y" }));
+});

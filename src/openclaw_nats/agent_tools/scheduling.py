@@ -67,7 +67,7 @@ class Scheduling:
         self._check(wanted.cron or job.stored.document.cron, wanted.timezone or job.stored.timezone)
         if wanted.subject is not None:
             await self._limits.check_publish(caller.agent_id, wanted.subject)
-        return Answer(self._view(caller, await self._cron.change(wanted.name, changes)))
+        return Answer(self._view(caller, await self._cron.change(wanted.name, changes, caller.origin)))
 
     async def cron_remove(self, caller: Caller, given: object) -> Answer:
         """Remove one of its own jobs."""
@@ -84,7 +84,9 @@ class Scheduling:
     async def cron_toggle(self, caller: Caller, given: object) -> Answer:
         """Pause or resume one of its own jobs."""
         job = await self._own_job(caller, parameters(tools.ToggleJob, given).name)
-        return Answer(self._view(caller, await self._cron.change(job.name, {"enabled": not job.enabled})))
+        return Answer(
+            self._view(caller, await self._cron.change(job.name, {"enabled": not job.enabled}, caller.origin))
+        )
 
     async def cron_run(self, caller: Caller, given: object) -> Answer:
         """Fire one of its own jobs now."""

@@ -56,7 +56,7 @@ class Subscriptions:
             "until": self._until(wanted.expires_in),
             **_given(wanted, "instruction", "payload", "filter", "when", "priority"),
         }
-        route, new = await self._book.save(document, caller.mark)
+        route, new = await self._book.save(document, caller.mark, tainted=caller.origin.tainted)
         result = self._view(caller, *self._book.named(route.name))
         result.created = new
         result.warning = _warning(wanted.pattern) or UNSET
@@ -81,7 +81,7 @@ class Subscriptions:
             changes["until"] = self._until(wanted.expires_in)
         if not changes:
             raise InvalidInput("nothing to change was given", hint="For example enabled, priority, filter or debounce.")
-        changed = await self._book.change(route.name, changes)
+        changed = await self._book.change(route.name, changes, tainted=caller.origin.tainted)
         return Answer(self._view(caller, *self._book.named(changed.name)))
 
     async def list(self, caller: Caller, given: object) -> Answer:

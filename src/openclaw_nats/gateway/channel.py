@@ -157,11 +157,14 @@ class PluginChannel:
                 f"the run has not ended within {self._run_timeout:g} s", scope="delivery", way=WAY
             ) from None
 
-    def announce(self, parcel: Parcel, session: str, seconds: float) -> None:
-        """Tell the plugin that events of a session (or, with a final *, of sessions that begin so) have a cause."""
+    def announce(self, parcel: Parcel, session: str, seconds: float, *, unseen: bool = False) -> None:
+        """Tell the plugin that events of a session (or, with a final *, of sessions that begin so) have a cause.
+
+        With `unseen` nobody waits for the run's end: the plugin finds out when it is over, within that time.
+        """
         if self.connected:
             order = {"op": "cause", "session": session, "seconds": seconds, **_cause(parcel)}
-            self._orders.put_nowait(_encode(order) + b"\n")
+            self._orders.put_nowait(_encode(order | ({"unseen": True} if unseen else {})) + b"\n")
 
     def _fail_open(self, why: str, way: str) -> None:
         for run in list(self._runs.values()):

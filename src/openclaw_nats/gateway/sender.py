@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from openclaw_nats.errors import RetryLater
+from openclaw_nats.errors import DeliveryError, RetryLater
 from openclaw_nats.events.agents import Agents
+from openclaw_nats.events.session_keys import GLOBAL
 from openclaw_nats.gateway.channel import PluginChannel, session_of
 from openclaw_nats.gateway.hooks import Hooks
 from openclaw_nats.ports import Parcel, Receipt
@@ -13,12 +14,12 @@ from openclaw_nats.ports import Parcel, Receipt
 PLUGIN_PATIENCE_SECONDS = 60.0
 _RUN_SECONDS = 7200.0
 _CAUSE_AFTER_SECONDS = 20.0
-_UNCONFIRMED_SECONDS = 120.0
 
 
 class GatewaySender:
     """Chooses the way for each parcel. `plugin_known`: a plugin that can run agents was here before (also an earlier
-    process of ours): then it is waited for a while before the hooks are used. `agents` tells of the Gateway's own: the
+    process of ours): then it is waited for a while before the hooks are used. `plugin_seen`: any plugin was: then
+    nothing that it has to guard goes out without it. `agents` tells of the Gateway's own: the
     session that all of them share (`session.scope: global`) takes no turns from plugins (2026.9.6), so it gets hooks.
     """
 
@@ -29,12 +30,14 @@ class GatewaySender:
         way: str,
         *,
         plugin_known: bool,
+        plugin_seen: bool = False,
         agents: Callable[[], Agents] = Agents,
     ) -> None:
         self._channel = channel
         self._hooks = hooks
         self._way = way
         self.plugin_known = plugin_known
+        self.plugin_seen = plugin_seen
         self._agents = agents
 
     def way(self, kind: str = "session") -> str:
@@ -62,19 +65,35 @@ class GatewaySender:
             return await self._channel.send(parcel)
         if not way:
             raise RetryLater("the plugin is not connected: is the Gateway running?", scope="gateway", counts=False)
+        if self.plugin_seen and not self._channel.connected and _is_guarded(parcel):
+            raise RetryLater(
+                "the plugin is not connected, and without it nothing guards the turn of these outside events",
+                hint="Is the Gateway running, and the plugin enabled? `openclaw-nats doctor` says.",
+                scope="gateway",
+                counts=False,
+            )
         # Over the hooks the run's id is not ours: the plugin knows its events by the session.
         self._announce(parcel, _RUN_SECONDS)
-        after = _CAUSE_AFTER_SECONDS
+        may_run_on = True
         try:
             receipt = await self._hooks.send(parcel)
-            after = _UNCONFIRMED_SECONDS if receipt.outcome == "accepted" else after
+            may_run_on = receipt.outcome == "accepted"
+        except DeliveryError as error:
+            may_run_on = isinstance(error, RetryLater) and bool(error.way)  # the Gateway may have taken it
+            raise
         finally:
-            self._announce(parcel, after)
+            self._announce(parcel, _RUN_SECONDS if may_run_on else _CAUSE_AFTER_SECONDS, unseen=may_run_on)
         return receipt
 
-    def _announce(self, parcel: Parcel, seconds: float) -> None:
+    def _announce(self, parcel: Parcel, seconds: float, *, unseen: bool = False) -> None:
         sessions = [session_of(parcel)]
+        if self._agents().shared(sessions[0]):
+            sessions.append(GLOBAL)  # as the Gateway calls it
         if parcel.kind == "agent":  # the Gateway's names for a hook's own session: 2026.9, and before
             sessions = [f"agent:{parcel.agent}:cron:*", f"agent:{parcel.agent}:hook:*"]
         for session in sessions:
-            self._channel.announce(parcel, session, seconds)
+            self._channel.announce(parcel, session, seconds, unseen=unseen)
+
+
+def _is_guarded(parcel: Parcel) -> bool:
+    return parcel.policy is not None and parcel.policy.tainted and parcel.policy.guard != "off"

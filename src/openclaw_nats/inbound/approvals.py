@@ -110,7 +110,12 @@ class Approvals:
     async def _masked(self, report: CallReport) -> str:
         """The arguments as they may be shown. A rule that holds what is kept secret is none: it would be shown, too."""
         shown = {"arguments": report.arguments, "rule": report.rule}
-        masked = msgspec.json.decode(await self.redact(msgspec.json.encode(shown)))
+        try:
+            masked = msgspec.json.decode(await self.redact(msgspec.json.encode(shown)))
+        except InvalidInput as error:  # they can't be masked: the call is kept all the same, and they are not shown
+            log.warning("approval.not_masked", tool=report.tool, error=str(error)[:200])
+            report.rule = ""
+            return shown_arguments({"not shown": str(error)[:200]})
         if masked["rule"] != report.rule or (report.rule and not _is_rule(report.rule)):
             report.rule = ""
         return shown_arguments(masked["arguments"])
@@ -234,7 +239,7 @@ class Approvals:
             route_id=route.id,
             route=route.name,
             flow_key="",
-            target=granted_document(route, row.agent, grant, instruction_of(row.tool)),
+            target=granted_document(route, row.agent, grant, instruction_of(row.tool), self._book.agents),
             body=data_of(row.tool, row.arguments),
             events=1,
             priority=PRIORITY,

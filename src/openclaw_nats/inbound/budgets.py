@@ -139,7 +139,10 @@ class Budgets:
 
     def _kept(self, window: _Window, *, urgent: bool = False) -> int:
         """How many turns of a limit for all are kept for urgent routes."""
-        return 0 if urgent or window not in self._overall else int(window.limit.count * self._reserve)
+        count = window.limit.count
+        if urgent or window not in self._overall or self._reserve <= 0 or count < 2:
+            return 0
+        return max(1, int(count * self._reserve))
 
     def _purses(self, route_id: int, *, agents: bool) -> Iterator[Purse]:
         """The budgets in money that a route's turns count for."""

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from openclaw_nats.contract.plugin import Grant, RunPolicy
+from openclaw_nats.events.agents import Agents
 from openclaw_nats.events.origin import OPERATOR, OUTSIDE, Origin
+from openclaw_nats.events.session_keys import GLOBAL
 from openclaw_nats.inbound.after_cage import after_cage, what_it_may
 from openclaw_nats.inbound.route import Route
-from openclaw_nats.inbound.target import Target, target_from
+from openclaw_nats.inbound.target import UNKNOWN, Target, target_from
 from openclaw_nats.ports import Parcel
 from openclaw_nats.storage.rows import Dispatch
 
@@ -55,7 +57,7 @@ def target_document(
 def is_tainted(route: Route, origins: Iterable[Origin]) -> bool:
     """Whether a turn of those events is led by more than the operator's words and the agent's own untainted ones."""
     own = {OPERATOR.name, f"agent:{route.target.agent}"}
-    return any(one.tainted or one.name not in own for one in origins)
+    return route.tainted or any(one.tainted or one.name not in own for one in origins)
 
 
 def with_target(kept: str, route: Route) -> str:
@@ -104,11 +106,12 @@ def parcel_of(dispatch: Dispatch) -> Parcel:
     )
 
 
-def granted_document(route: Route, agent: str, grant: Grant, instruction: str) -> str:
+def granted_document(route: Route, agent: str, grant: Grant, instruction: str, agents: Agents = UNKNOWN) -> str:
     """The target of a turn in which a call may run that was approved: the session in which it was refused, as JSON."""
+    session = agents.main_session(agent) if grant.session == GLOBAL else grant.session  # it leads there
     return msgspec.json.encode(
         {
-            **Target("session", agent=agent, session=grant.session).document(),
+            **Target("session", agent=agent, session=session).document(),
             "trusted": False,
             "confirm": "ok",
             "text": True,

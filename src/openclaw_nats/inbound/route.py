@@ -34,7 +34,7 @@ class Route:
     """A compiled route. Durations are seconds. `maker` is the agent that made it; None for the operator's.
 
     `made_at` is when it was made, in seconds since the Unix epoch.
-    `owner` names the job or timer whose ticks alone it takes.
+    `owner` names the job or timer whose ticks alone it takes. `tainted`: somebody outside may have had a hand in it.
     """
 
     id: int
@@ -49,6 +49,7 @@ class Route:
     maker: Maker | None = None
     made_at: float = 0.0
     owner: str = ""
+    tainted: bool = False
 
     @property
     def trusted(self) -> bool:

@@ -157,16 +157,17 @@ class RouteBook:
         routes = self._routes.values()
         return [(route.pattern, route.after_sequence) for route in routes if route.document.enabled]
 
-    async def save(self, value: object, made_by: str = "") -> tuple[Route, bool]:
+    async def save(self, value: object, made_by: str = "", *, tainted: bool = False) -> tuple[Route, bool]:
         """Create the route, or replace the one of that name; (the route, whether it is new).
 
+        `tainted`: somebody outside may have had a hand in what the agent that makes it says.
         A new route is for what is stored from now on, which needs the stream's end: raises Unavailable without NATS.
         """
         document = _guarded(parse(value))
         await self._try(document, made_by)
         await self._check_target(document)
         async with self._lock:
-            return await self._save(document, made_by)
+            return await self._save(document, made_by, tainted=tainted)
 
     async def _try(self, document: RouteDocument, made_by: str) -> None:
         """Raise InvalidRoute when its conditions can never work; what else there is to say, `trial_note` has."""
@@ -227,8 +228,8 @@ class RouteBook:
         """A route by its number; None when there is none."""
         return (self._routes[number], self._stored[number]) if number in self._routes else None
 
-    async def change(self, name: str, changes: object) -> Route:
-        """Change some fields of a route; null resets one to its default."""
+    async def change(self, name: str, changes: object, *, tainted: bool = False) -> Route:
+        """Change some fields of a route; null resets one to its default. `tainted` as in `save`."""
         if not isinstance(changes, dict):
             raise InvalidRoute("the changes must be a JSON object")
         async with self._lock:
@@ -245,7 +246,7 @@ class RouteBook:
                 await self._check_target(document)
             if document.name != name:
                 raise InvalidRoute("name can't be changed: add a route of the new name, and remove this one")
-            return (await self._save(document, ""))[0]
+            return (await self._save(document, "", tainted=tainted))[0]
 
     async def remove_ended(self) -> None:
         """Remove the routes whose `until` has come."""
@@ -318,7 +319,9 @@ class RouteBook:
                     self._try_to_put(stored)
             self._reindex()
 
-    async def _save(self, document: RouteDocument, made_by: str, owner: str = "") -> tuple[Route, bool]:
+    async def _save(
+        self, document: RouteDocument, made_by: str, owner: str = "", *, tainted: bool = False
+    ) -> tuple[Route, bool]:
         number = self._by_owner.get(owner) if owner else self._by_name.get(document.name)
         check_trusted(document, self._routes[number].document if number is not None else None)
         document = self._with_secret(document, self._routes.get(number or 0))
@@ -336,7 +339,7 @@ class RouteBook:
         now = self._clock()
         act = None if owner else _saving(document, old)
         stored = await self._trail.write(
-            lambda db: routes.save(db, document.name, text, after, made_by, now, owner), lambda _: act
+            lambda db: routes.save(db, document.name, text, after, made_by, now, owner, tainted=tainted), lambda _: act
         )
         route = self._put(stored)
         if self._unusable.pop(stored.name, None) is not None:
@@ -386,7 +389,7 @@ class RouteBook:
             self.agents,
             stored.belongs_to,
         )
-        route = dataclasses.replace(route, made_at=stored.created_at)
+        route = dataclasses.replace(route, made_at=stored.created_at, tainted=stored.tainted)
         if route.maker is not None:
             self._flow.budgets.made_by_agent(stored.id)
         else:

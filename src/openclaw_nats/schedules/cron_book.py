@@ -141,8 +141,10 @@ class CronBook:
             raise InvalidSchedule(f"there are {MAX_JOBS} cron jobs already")
         return await self._put(document, old, origin), old is None
 
-    async def change(self, name: str, changes: object) -> Job:
-        """Change some fields of a job; null resets one to its default."""
+    async def change(self, name: str, changes: object, by: Origin | None = None) -> Job:
+        """Change some fields of a job; null resets one to its default. `by` is the agent that does, if one does: what
+        has led to its turn has led to the job from then on.
+        """
         if not isinstance(changes, dict):
             raise InvalidSchedule("the changes must be a JSON object")
         old = await self.named(name)
@@ -150,7 +152,11 @@ class CronBook:
         document = parse_job({key: value for key, value in merged.items() if value is not None})
         if document.name != name:
             raise InvalidSchedule("name can't be changed: add a job of the new name, and remove this one")
-        return await self._put(document, old, old.stored.origin)
+        origin = old.stored.origin
+        if by is not None:
+            tainted, hops = origin.tainted or by.tainted, max(origin.hops, by.hops)
+            origin = msgspec.structs.replace(origin, tainted=tainted, hops=hops, cause=by.cause)
+        return await self._put(document, old, origin)
 
     async def remove(self, name: str) -> None:
         """Remove a job, be it one that this version can't read; what was armed does not fire."""

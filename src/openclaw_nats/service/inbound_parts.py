@@ -56,6 +56,7 @@ from openclaw_nats.storage.database import Database
 
 _DAY = 86400.0
 _KNOWN_PLUGIN = "plugin can run agents"
+_SEEN_PLUGIN = "plugin was connected"
 
 
 @dataclass
@@ -182,7 +183,10 @@ def build_inbound(
         certificate=settings.gateway.certificate_file,
     )
     known = bool(database.now(lambda db: inbox.fact(db, _KNOWN_PLUGIN)))
-    sender = GatewaySender(channel, hooks, settings.delivery.way, plugin_known=known, agents=lambda: book.agents)
+    seen = known or bool(database.now(lambda db: inbox.fact(db, _SEEN_PLUGIN)))
+    sender = GatewaySender(
+        channel, hooks, settings.delivery.way, plugin_known=known, plugin_seen=seen, agents=lambda: book.agents
+    )
     senders: dict[str, Sender] = {
         **dict.fromkeys(TURN_KINDS, sender),
         "webhook": Webhooks(session),
@@ -265,6 +269,9 @@ def build_inbound(
     )
 
     async def note_plugin() -> None:
+        if channel.connected and not sender.plugin_seen:
+            await database.write(lambda db: inbox.set_fact(db, _SEEN_PLUGIN, "yes"))
+            sender.plugin_seen = True
         if channel.connected and channel.can_run and not sender.plugin_known:
             await database.write(lambda db: inbox.set_fact(db, _KNOWN_PLUGIN, "yes"))
             sender.plugin_known = True

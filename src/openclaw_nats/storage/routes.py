@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from typing import Any
 
 from openclaw_nats.storage.inbox import NO_OLD_PLACES, fact, set_fact
 
@@ -12,7 +13,8 @@ from openclaw_nats.storage.inbox import NO_OLD_PLACES, fact, set_fact
 class StoredRoute:
     """A route as it is stored; `document` is JSON. Events up to `after_sequence` of the stream are not for it.
 
-    `belongs_to` names the job or timer whose ticks alone take it; empty for all others.
+    `belongs_to` names the job or timer whose ticks alone take it; empty for all others. `tainted`: somebody outside may
+    have had a hand in its words.
     """
 
     id: int
@@ -23,11 +25,12 @@ class StoredRoute:
     created_at: float
     updated_at: float
     belongs_to: str = ""
+    tainted: bool = False
 
 
 def every(db: sqlite3.Connection) -> list[StoredRoute]:
     """All routes by name."""
-    return [StoredRoute(*row) for row in db.execute("SELECT * FROM routes ORDER BY name")]
+    return [_route(row) for row in db.execute("SELECT * FROM routes ORDER BY name")]
 
 
 def save(
@@ -38,17 +41,27 @@ def save(
     made_by: str,
     now: float,
     belongs_to: str = "",
+    *,
+    tainted: bool = False,
 ) -> StoredRoute:
-    """Create the route or replace its document; what it is for (`after_sequence`) is the caller's to decide."""
+    """Create the route or replace its document; what it is for (`after_sequence`) is the caller's to decide.
+
+    Once tainted it stays so: who changes one word of it does not say the others.
+    """
     row = db.execute(
-        """INSERT INTO routes (name, document, after_sequence, made_by, created_at, updated_at, belongs_to)
-           VALUES (?, ?, ?, ?, ?, ?, ?)
+        """INSERT INTO routes (name, document, after_sequence, made_by, created_at, updated_at, belongs_to, tainted)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?)
            ON CONFLICT (name) DO UPDATE SET document = excluded.document, after_sequence = excluded.after_sequence,
            made_by = iif(excluded.belongs_to = '', made_by, excluded.made_by),
+           tainted = max(tainted, excluded.tainted),
            updated_at = excluded.updated_at RETURNING *""",
-        (name, document, after_sequence, made_by, now, now, belongs_to),
+        (name, document, after_sequence, made_by, now, now, belongs_to, tainted),
     ).fetchone()
-    return StoredRoute(*row)
+    return _route(row)
+
+
+def _route(row: tuple[Any, ...]) -> StoredRoute:
+    return StoredRoute(*(*row[:-1], bool(row[-1])))
 
 
 def remove(db: sqlite3.Connection, route_id: int) -> None:
