@@ -8,13 +8,16 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from openclaw_nats.contract.plugin import RunPolicy, RunResult
 from openclaw_nats.errors import GiveUp, RetryLater
+from openclaw_nats.events.agents import Agents
 from openclaw_nats.gateway import channel as module
 from openclaw_nats.gateway.channel import PluginChannel
-from openclaw_nats.ports import Parcel
+from openclaw_nats.gateway.sender import GatewaySender
+from openclaw_nats.ports import Parcel, Receipt
 from tests.support.parcels import parcel
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -190,7 +193,6 @@ async def test_causes_are_announced_only_to_somebody(channel: PluginChannel) -> 
 
 async def test_what_may_have_been_taken_on_one_way_is_asked_for_on_the_same(channel: PluginChannel) -> None:
     """Its key is known there only: on the other way it would be a second run."""
-    from openclaw_nats.gateway.sender import GatewaySender
 
     class Hooks:
         configured = True
@@ -211,8 +213,6 @@ async def test_what_may_have_been_taken_on_one_way_is_asked_for_on_the_same(chan
 
 async def test_the_session_that_all_agents_share_gets_its_turns_over_the_hooks(channel: PluginChannel) -> None:
     """A Gateway with session.scope global refuses a plugin's run there: 2026.9.6 finds no agent in the key `global`."""
-    from openclaw_nats.events.agents import Agents
-    from openclaw_nats.gateway.sender import GatewaySender
 
     class Hooks:
         configured = True
@@ -232,3 +232,71 @@ async def test_the_session_that_all_agents_share_gets_its_turns_over_the_hooks(c
         await sender.send(parcel(session="agent:main:main"))
     assert not shared.shared("agent:main:door")
     assert not Agents(ids=("main",), default="main").shared("agent:main:main")
+
+
+class Answering:
+    """Hooks that answer as they are told, and note what they were given."""
+
+    configured = True
+
+    def __init__(self, answer: Receipt | RetryLater) -> None:
+        self.answer = answer
+        self.sent: list[str] = []
+
+    async def send(self, one: Parcel) -> Receipt:
+        self.sent.append(one.dispatch)
+        if isinstance(self.answer, RetryLater):
+            raise self.answer
+        return self.answer
+
+
+GUARDED = RunPolicy(tools="read", guard="block", tainted=True, route="r", dispatch="d1")
+
+
+@pytest.mark.parametrize(
+    ("answer", "ended"),
+    [
+        (Receipt("hooks", "r", "ok"), True),
+        (Receipt("hooks", "r", "error"), True),
+        (Receipt("hooks", "r", "accepted"), False),
+        (RetryLater("the connection broke", way="hooks"), False),
+        (RetryLater("refused", scope="gateway", counts=False), True),
+    ],
+)
+async def test_a_turn_over_hooks_is_guarded_until_its_end_is_known(
+    channel: PluginChannel, answer: Receipt | RetryLater, ended: bool
+) -> None:
+    sender = GatewaySender(channel, Answering(answer), "hooks", plugin_known=True)  # type: ignore[arg-type]
+    plugin = Plugin(channel, "instance-1")
+    await plugin.connect()
+    with contextlib.suppress(RetryLater):
+        await sender.send(parcel(policy=GUARDED))
+    begun, after = await plugin.orders(2)
+    assert (begun["seconds"], begun["policy"]["guard"]) == (7200, "block")
+    assert (after["seconds"] <= 20, after.get("unseen", False)) == (ended, not ended)
+
+
+async def test_the_session_of_all_agents_is_announced_as_the_gateway_calls_it(channel: PluginChannel) -> None:
+    shared = Agents(ids=("main",), default="main", scope="global")
+    hooks = Answering(Receipt("hooks", "r", "ok"))
+    sender = GatewaySender(channel, hooks, "auto", plugin_known=True, agents=lambda: shared)  # type: ignore[arg-type]
+    plugin = Plugin(channel, "instance-1")
+    await plugin.connect()
+    await sender.send(parcel(session="agent:main:main", policy=GUARDED))
+    assert [one["session"] for one in await plugin.orders(4)] == ["agent:main:main", "global"] * 2
+
+
+async def test_what_the_plugin_has_to_guard_does_not_go_out_without_it(channel: PluginChannel) -> None:
+    hooks = Answering(Receipt("hooks", "r", "ok"))
+    sender = GatewaySender(channel, hooks, "hooks", plugin_known=False, plugin_seen=True)  # type: ignore[arg-type]
+    with pytest.raises(RetryLater, match="nothing guards") as raised:
+        await sender.send(parcel(policy=GUARDED))
+    assert (raised.value.scope, raised.value.counts) == ("gateway", False)
+    await sender.send(parcel("clean", policy=msgspec.structs.replace(GUARDED, tainted=False)))
+    await sender.send(parcel("off", policy=msgspec.structs.replace(GUARDED, guard="off")))
+    assert hooks.sent == ["clean", "off"]
+    await Plugin(channel, "instance-1").connect()
+    await sender.send(parcel(policy=GUARDED))
+    assert hooks.sent == ["clean", "off", "k1"]
+    never = GatewaySender(channel, hooks, "hooks", plugin_known=False)  # type: ignore[arg-type]
+    await never.send(parcel(policy=GUARDED))  # where there never was a plugin, nobody expects a guard: status says so
