@@ -44,10 +44,16 @@ class DoorMeters:
 
 
 class DoorLog:
-    """Kept in memory: it begins anew with the process."""
+    """Kept in memory: it begins anew with the process. `tell` hears of each request, with its source's name."""
 
-    def __init__(self, meters: DoorMeters, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        meters: DoorMeters,
+        clock: Callable[[], float] = time.time,
+        tell: Callable[[str, SourceLog], None] = lambda name, request: None,
+    ) -> None:
         self._meters = meters
+        self._tell = tell
         self._clock = clock
         self._tallies: dict[str, Tally] = {}
         self.strangers = 0
@@ -89,14 +95,14 @@ class DoorLog:
         else:
             tally.refused[status] += 1
         tally.last = format_seconds(self._clock())
-        tally.requests.appendleft(
-            SourceLog(
-                at=tally.last,
-                status=status,
-                reason=reason[:_LONGEST],
-                event=event[:_LONGEST],
-                delivery=delivery[:_LONGEST],
-                bytes=size,
-                peer=peer,
-            )
+        request = SourceLog(
+            at=tally.last,
+            status=status,
+            reason=reason[:_LONGEST],
+            event=event[:_LONGEST],
+            delivery=delivery[:_LONGEST],
+            bytes=size,
+            peer=peer,
         )
+        tally.requests.appendleft(request)
+        self._tell(name, request)
