@@ -35,11 +35,6 @@ class Locations:
         return self.home / NATS_NKEY
 
     @property
-    def receiver_nkey(self) -> Path:
-        """The seed of our second user at a managed nats-server, which hears a receiver elsewhere."""
-        return self.home / "receiver-nkey"
-
-    @property
     def limited_keys(self) -> Path:
         return self.home / "limited-keys.json"
 

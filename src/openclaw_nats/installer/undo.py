@@ -149,7 +149,6 @@ def _files(where: Locations, openclaw: OpenClaw, unit: Path | None) -> list[tupl
         where.nats_password,
         where.nats_nkey,
         where.nats_config,
-        where.receiver_nkey,
         where.plugin_settings,
         where.setup_record,
         where.openclaw_backup,

@@ -17,7 +17,6 @@ from openclaw_nats.locations import Locations
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.quoting import nats_name
 from openclaw_nats.service.quoting import nats_string as quoted
-from openclaw_nats.service.receiver_link import configuration
 from openclaw_nats.settings import Settings
 
 USER = "openclaw-nats"
@@ -51,7 +50,6 @@ def render(settings: Settings, *, listen: str = "", home: Path | None = None) ->
         "logfile_size_limit: 5MB\n"
         "logfile_max_num: 3\n"
         f"authorization: {{ users: [{', '.join(_users(settings, password))}] }}\n"
-        f"{configuration(settings)}"
         "jetstream: {\n"
         f"  store_dir: {quoted(str(where.jetstream))}\n"
         f"  sync_interval: {sync}\n"

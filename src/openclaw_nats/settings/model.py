@@ -157,10 +157,6 @@ class Settings:
         """The password for `receiver.user`, from its file; empty if none is set."""
         return _read(Path(self.receiver.password_file)) if self.receiver.password_file else ""
 
-    def leaf_password(self) -> str:
-        """The password for `receiver.leaf_user`, from its file; empty if none is set."""
-        return _read(Path(self.receiver.leaf_password_file)) if self.receiver.leaf_password_file else ""
-
     def hook_token(self) -> str:
         """OpenClaw's `hooks.token`, read again each time, since it may be set right while we run; empty without one."""
         path = self.gateway.hook_token_file or self.home / "hook-token"

@@ -8,7 +8,6 @@ from typing import Literal
 from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.settings.declaring import (
     AT_CREATION,
-    AT_NATS_START,
     AT_ONCE_AND_DELIVERIES,
     AT_ONCE_AND_PLUGIN,
     AT_PLUGIN,
@@ -107,17 +106,7 @@ class Receiver:
     """`openclaw-nats receive` on another machine, for a house behind NAT."""
 
     key: str = setting(TOKEN, "", "Name of the limited key with which a receiver elsewhere hands events over.")
-    leaf_url: str = setting(
-        NATS_URLS, "", "The receiver's nats-server, which a managed one dials: tls://…:7422.", applies=AT_NATS_START
-    )
-    leaf_user: str = setting(TEXT, "house", "User name of the house there.", applies=AT_NATS_START)
-    leaf_password_file: str = setting(
-        TEXT, "", "File (0600) with the password of receiver.leaf_user.", applies=AT_NATS_START
-    )
-    leaf_ca_file: str = setting(
-        TEXT, "", "PEM file with the private CA of the receiver's nats-server.", applies=AT_NATS_START
-    )
-    url: str = setting(NATS_URLS, "", "Where the sidecar hears the receiver, at a NATS of your own.")
+    url: str = setting(NATS_URLS, "", "Where the sidecar hears it: the nats-server of the house that dials it.")
     user: str = setting(TEXT, "", "User name there, in the account of the link to the receiver.")
     password_file: str = setting(TEXT, "", "File (0600) with the password for receiver.user.")
 
