@@ -287,6 +287,7 @@ async def build(settings: Settings) -> Sidecar:
     door_log = DoorLog(DoorMeters(registry))
     held = JetStreamQuarantine(connection, streams, settings.stream.replicas)
     quarantine = Quarantine(held, sources, ingest, trail)
+    health.quarantined = quarantine.waiting
     door = Door(sources, door_log, ingest, database, quarantine)
     endpoints = Endpoints(
         ingest=IngestEndpoints(ingest, meters, inbound.book.names_for),
