@@ -108,17 +108,23 @@ def signed(kind: str, body: bytes, secret: str, delivery: str = "d-1") -> dict[s
     return {"content-type": "application/json", **scheme.sample_headers, **made}
 
 
+def certificates(folder: Path) -> tuple[Path, Path, Path]:
+    """PEM files: a private CA, the small server's certificate, and its key."""
+    authority = trustme.CA()
+    pair = authority.issue_cert("127.0.0.1", "localhost")
+    ca, certificate, key = folder / "ca.pem", folder / "vps.pem", folder / "vps-key.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    pair.cert_chain_pems[0].write_to_path(str(certificate))
+    pair.private_key_pem.write_to_path(str(key))
+    return ca, certificate, key
+
+
 class Receiving:
     """Both sides."""
 
     def __init__(self, folder: Path, vps_config: Path = FILES / "vps.conf") -> None:
         self.folder = folder
-        authority = trustme.CA()
-        pair = authority.issue_cert("127.0.0.1", "localhost")
-        ca, certificate, key = folder / "ca.pem", folder / "vps.pem", folder / "vps-key.pem"
-        authority.cert_pem.write_to_path(str(ca))
-        pair.cert_chain_pems[0].write_to_path(str(certificate))
-        pair.private_key_pem.write_to_path(str(key))
+        ca, certificate, key = certificates(folder)
         leaves = free_port()
         self.link = {
             "VPS": f"tls://house:{HOUSE}@127.0.0.1:{leaves}",
