@@ -25,6 +25,7 @@ from openclaw_nats.events.origin import Origin, of_source
 from openclaw_nats.events.subjects import PREFIX
 from openclaw_nats.outbound.ingest import BatchOutcome
 from openclaw_nats.sources.book import SourceBook
+from openclaw_nats.sources.deliveries import Deliveries
 from openclaw_nats.sources.log import DoorLog
 from openclaw_nats.sources.making import event_of
 from openclaw_nats.sources.naming import subject_of
@@ -32,15 +33,12 @@ from openclaw_nats.sources.quarantine import Quarantine
 from openclaw_nats.sources.schemes.catalog import SCHEMES, UNSIGNED
 from openclaw_nats.sources.schemes.scheme import Received, Refused, Scheme, Verified
 from openclaw_nats.sources.stored import StoredSource
-from openclaw_nats.storage import source_deliveries as rows
 from openclaw_nats.storage.database import Database
 
 log = structlog.get_logger(__name__)
 
 MAX_BODY = 1 << 20
 KEEP_SECONDS = 30 * 86400.0
-MOST_KNOWN = 200_000  # rows of one source
-_FORGET_SECONDS = 600.0
 _PAUSED_SECONDS = 300.0
 _LONGEST_ID = 200
 _REPEATED = "a repetition"
@@ -83,18 +81,17 @@ class Door:
         self._book = book
         self._log = door_log
         self._ingest = ingest
-        self._database = database
+        self._deliveries = Deliveries(database)
         self._clock = clock
 
     async def run(self) -> None:
-        """Forget deliveries that nobody can repeat any more; for ever."""
+        """Write down what is known of deliveries, and forget those that nobody can repeat any more; for ever."""
         while True:
-            await self._database.write(lambda db: rows.forget(db, self._clock()))
-            await asyncio.sleep(_FORGET_SECONDS)
+            await self._deliveries.run(self._clock())
 
     async def forget(self, name: str) -> None:
         """The source is gone, or a new one: its deliveries begin anew."""
-        await self._database.write(lambda db: rows.forget_source(db, name))
+        await self._deliveries.forget(name)
 
     async def take(self, source: StoredSource, received: Received, peer: str = "") -> Outcome:
         """Verify a request and store its event; raise Refused, InvalidInput or Unavailable."""
@@ -151,9 +148,7 @@ class Door:
     async def _store_one(self, source: StoredSource, one: _Delivery, size: int, peer: str) -> Outcome:
         now = self._clock()
         event, document, keys = one.event, one.document, _keys(one.verified, now)
-        known = await self._database.write(
-            lambda db: rows.begin(db, source.name, keys, event.id, event.subject, now, MOST_KNOWN)
-        )
+        known = await self._deliveries.begin(source.name, keys, event.id, event.subject, now)
         note = partial(
             self._log.note, source.name, event=known.subject, delivery=one.verified.delivery, size=size, peer=peer
         )
@@ -168,14 +163,12 @@ class Door:
             outcome = await self._ingest.ingest([document], known.first_at, lambda subject: origin)
         except Unavailable as error:
             if not error.unknown and known.first_at == now:  # nothing was sent: nobody has to look for it later
-                await self._database.write(lambda db: rows.never_sent(db, source.name, known.event_id))
+                await self._deliveries.never_sent(source.name, known.event_id)
             raise
         if outcome.rejected:
             raise outcome.rejected[0][1]
         # What the operator's filter keeps out is not wanted: the provider need not send it again.
-        await self._database.write(
-            lambda db: rows.note_stored(db, source.name, keys, known.event_id, known.subject, now)
-        )
+        self._deliveries.stored(source.name, keys, known.event_id, known.subject, now)
         if outcome.duplicates:  # an earlier try had stored it
             note(200, reason=_REPEATED, delivery_known=True)
             return repeated
