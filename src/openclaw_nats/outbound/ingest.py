@@ -104,7 +104,11 @@ class Ingest:
 
         `retry_since` as for `ingest`.
         """
-        message = await self._let_through(event, document, origin)
+        try:
+            message = await self._let_through(event, document, origin)
+        except Filtered:
+            self._meters.filtered.inc()
+            raise
         if (stored := await self._stored_before([message], retry_since)) is not None and message.id in stored:
             self._meters.stored(0, 1)
             return Published(event.id, event.subject, stored[message.id], True)

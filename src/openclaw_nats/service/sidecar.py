@@ -334,6 +334,7 @@ async def build(settings: Settings) -> Sidecar:
     key_file = ApiKeyFile(settings.api_key_file, api_key, fixed=settings.api_key_is_given)
     authority = Authority(api_key, key_file.look, limited_keys)
     app = build_app(authority=authority, endpoints=endpoints, front=[front_door, gate], compat=compat, meters=meters)
+    app.front_door = FrontDoor(app.app, door=door, book=sources, door_log=door_log)
     key_file.on_change = KeyChange(database, trail, secret, authority, dashboard.sign_in, lambda: end_all(app.app))
     return Sidecar(
         app,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -18,12 +18,11 @@ import msgspec
 import structlog
 
 from openclaw_nats.contract.sources import Accepted, SourceOptions
-from openclaw_nats.errors import InvalidEvent, InvalidInput, TooLarge, Unavailable
+from openclaw_nats.errors import Filtered, InvalidEvent, InvalidInput, TooLarge, Unavailable
 from openclaw_nats.events import content, envelope, json_text, modes
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.origin import Origin, of_source
 from openclaw_nats.events.subjects import PREFIX
-from openclaw_nats.outbound.ingest import BatchOutcome
 from openclaw_nats.sources.book import SourceBook
 from openclaw_nats.sources.deliveries import Deliveries
 from openclaw_nats.sources.log import DoorLog
@@ -46,13 +45,19 @@ _MOST_EVENTS = 5000
 _batch = msgspec.json.Decoder(list[msgspec.Raw])
 
 
+class Taken(Protocol):
+    """What became of an event that is stored."""
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether it was stored before."""
+
+
 class Storing(Protocol):
     """Stores events: outbound/ingest.py here, sources/house.py from another machine."""
 
-    async def ingest(
-        self, documents: Sequence[bytes], retry_since: float | None, origin_of: Callable[[str], Origin]
-    ) -> BatchOutcome:
-        """See Ingest.ingest."""
+    async def take(self, event: envelope.Event, document: bytes, origin: Origin, retry_since: float | None) -> Taken:
+        """See Ingest.take."""
 
 
 @dataclass(frozen=True)
@@ -158,21 +163,21 @@ class Door:
             return repeated
         if (known.event_id, known.subject) != (event.id, event.subject):  # the same as one that was cut off
             event, document = _with_id(document, known.event_id, known.subject)
-        origin = of_source(source.name)
+        duplicate, reason = False, ""
         try:
-            outcome = await self._ingest.ingest([document], known.first_at, lambda subject: origin)
+            taken = await self._ingest.take(event, document, of_source(source.name), known.first_at)
+            duplicate = taken.duplicate
+        except Filtered:  # what the operator's filter keeps out is not wanted: the provider need not send it again
+            reason = "the operator's filter keeps it out"
         except Unavailable as error:
             if not error.unknown and known.first_at == now:  # nothing was sent: nobody has to look for it later
                 await self._deliveries.never_sent(source.name, known.event_id)
             raise
-        if outcome.rejected:
-            raise outcome.rejected[0][1]
-        # What the operator's filter keeps out is not wanted: the provider need not send it again.
         self._deliveries.stored(source.name, keys, known.event_id, known.subject, now)
-        if outcome.duplicates:  # an earlier try had stored it
+        if duplicate:  # an earlier try had stored it
             note(200, reason=_REPEATED, delivery_known=True)
             return repeated
-        note(202, reason="the operator's filter keeps it out" if outcome.filtered else "")
+        note(202, reason=reason)
         return Outcome(202, Accepted(id=event.id, subject=event.subject))
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import msgspec
 import structlog
 
 from openclaw_nats.errors import (
+    Filtered,
     InvalidEvent,
     InvalidInput,
     Mistake,
@@ -23,11 +25,10 @@ from openclaw_nats.errors import (
     TooLarge,
     Unavailable,
 )
-from openclaw_nats.events import envelope
+from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.origin import Origin
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.keys.rights import FIRST_TRY, at_nats
-from openclaw_nats.outbound.ingest import BatchOutcome
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +52,13 @@ class _Answer(msgspec.Struct):
     duplicate: bool = False
 
 
+@dataclass(frozen=True)
+class Handed:
+    """What became of an event."""
+
+    duplicate: bool
+
+
 _decode = msgspec.json.Decoder(_Answer).decode
 
 
@@ -71,26 +79,15 @@ class House:
                 await self._ask(_NO_EVENT, b"", {})
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def ingest(
-        self, documents: Sequence[bytes], retry_since: float | None, origin_of: Callable[[str], Origin]
-    ) -> BatchOutcome:
-        """See Ingest.ingest; whose words they are is for the house to say."""
-        outcome = BatchOutcome()
-        for index, document in enumerate(documents):
-            event, kept = envelope.read(document)
-            age = self._clock() - retry_since if retry_since is not None else 0.0
-            headers = {FIRST_TRY: f"{age:.3f}"} if abs(age) >= _REPEATED_SECONDS else {}
-            async with self._room:
-                answer = await self._ask(event.subject, kept, headers)
-            error = answer.error
-            if error is None:
-                outcome.duplicates += int(answer.duplicate)
-                outcome.accepted += int(not answer.duplicate)
-            elif error.filtered:
-                outcome.filtered += 1
-            else:
-                outcome.rejected.append((index, _rejected(error)))
-        return outcome
+    async def take(self, event: Event, document: bytes, origin: Origin, retry_since: float | None) -> Handed:
+        """See Ingest.take; whose words they are is for the house to say."""
+        age = self._clock() - retry_since if retry_since is not None else 0.0
+        headers = {FIRST_TRY: f"{age:.3f}"} if abs(age) >= _REPEATED_SECONDS else {}
+        async with self._room:
+            answer = await self._ask(event.subject, document, headers)
+        if answer.error is not None:
+            raise _rejected(answer.error)
+        return Handed(answer.duplicate)
 
     async def _ask(self, subject: str, body: bytes, headers: dict[str, str]) -> _Answer:
         """Publish and wait for the house's answer; raise Unavailable while the house stores nothing of ours."""
@@ -144,6 +141,8 @@ def _problem(error: _Error | None) -> Unavailable | None:
 
 def _rejected(error: _Error) -> InvalidInput | Mistake:
     text = error.description[:_LONGEST]
+    if error.filtered:
+        return Filtered(text)
     if error.code == _TOO_LARGE:
         return TooLarge(text)
     return Mistake(f"the house failed on it: {text}") if error.code >= _FAULT else InvalidEvent(text)

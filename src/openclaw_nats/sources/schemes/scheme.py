@@ -117,6 +117,7 @@ class Scheme:
     paste: str
     makes_secret: bool = False
     needs_url: bool = False
+    reads_url: bool = False  # whether a part of the proof is in the address that it came to
     seconds: float = 20.0  # in which the provider wants its answer
     sample: bytes = b'{"hello": "world"}'
     sample_headers: Mapping[str, str] = field(default_factory=dict)
