@@ -212,6 +212,8 @@ def test_a_delivery_that_was_cut_off_keeps_its_subject_when_it_comes_again(bus: 
     request = provider.signed()
     assert provider.post(*request)[0] == 202
     with sqlite3.connect(bus.home / "sidecar.db") as db:
+        noted = "SELECT min(stored) FROM source_deliveries WHERE source = 'cut'"
+        wait_until(lambda: db.execute(noted).fetchone() == (1,), 10, "the note")
         db.execute("UPDATE source_deliveries SET stored = 0 WHERE source = 'cut'")
     assert bus.call("PATCH", "/api/sources/cut", {"subject": "agent.events.custom.cut"})[0] == 200
     assert provider.post(*request)[0] == 200

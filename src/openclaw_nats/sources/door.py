@@ -33,6 +33,7 @@ from openclaw_nats.sources.schemes.catalog import SCHEMES, UNSIGNED
 from openclaw_nats.sources.schemes.scheme import Received, Refused, Scheme, Verified
 from openclaw_nats.sources.stored import StoredSource
 from openclaw_nats.storage.database import Database
+from openclaw_nats.storage.source_deliveries import NewDelivery
 
 log = structlog.get_logger(__name__)
 
@@ -153,7 +154,8 @@ class Door:
     async def _store_one(self, source: StoredSource, one: _Delivery, size: int, peer: str) -> Outcome:
         now = self._clock()
         event, document, keys = one.event, one.document, _keys(one.verified, now)
-        known = await self._deliveries.begin(source.name, keys, event.id, event.subject, now)
+        delivery = NewDelivery(source.name, keys, event.id, event.subject, now)
+        known = await self._deliveries.begin(delivery)
         note = partial(
             self._log.note, source.name, event=known.subject, delivery=one.verified.delivery, size=size, peer=peer
         )
@@ -170,10 +172,10 @@ class Door:
         except Filtered:  # what the operator's filter keeps out is not wanted: the provider need not send it again
             reason = "the operator's filter keeps it out"
         except Unavailable as error:
-            if not error.unknown and known.first_at == now:  # nothing was sent: nobody has to look for it later
+            if not error.unknown and known.fresh:  # nothing was sent: nobody has to look for it later
                 await self._deliveries.never_sent(source.name, known.event_id)
             raise
-        self._deliveries.stored(source.name, keys, known.event_id, known.subject, now)
+        self._deliveries.stored(delivery, known)
         if duplicate:  # an earlier try had stored it
             note(200, reason=_REPEATED, delivery_known=True)
             return repeated
