@@ -4,8 +4,8 @@ A delivery is noted, and that is on disk, before its event is stored. All that w
 together: a commit costs the same for many, and each statement lets the database's thread and the event loop wait for
 one another.
 
-That the event is stored needs no commit of its own: it is written down together with the next note, or a moment later.
-Who is killed in between looks for the event in the stream when the delivery comes again, as after any other
+That the event is stored needs no commit of its own: it is known here at once, and written down a moment later, for many
+together. Who is killed in between looks for the event in the stream when the delivery comes again, as after any other
 interruption.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.storage import source_deliveries as rows
@@ -22,7 +23,7 @@ from openclaw_nats.storage.source_deliveries import KnownDelivery, NewDelivery
 MOST_KNOWN = 200_000  # rows of one source
 _FORGET_SECONDS = 600.0
 _LATER_SECONDS = 0.2
-_MOST_NOTES = 10_000
+_MOST_STORED = 10_000  # that wait to be written down: a disk may be full
 _TOGETHER = 256
 
 _Waiting = tuple[NewDelivery, "asyncio.Future[KnownDelivery]"]
@@ -35,7 +36,8 @@ class Deliveries:
         self._database = database
         self._waiting: list[_Waiting] = []
         self._works: asyncio.Task[None] | None = None
-        self._stored: list[tuple[NewDelivery, KnownDelivery]] = []
+        self._stored: dict[tuple[str, str], KnownDelivery] = {}  # by source and event
+        self._other_keys: list[tuple[NewDelivery, KnownDelivery]] = []
         self._noted = asyncio.Event()
 
     async def run(self, now: float) -> None:
@@ -51,7 +53,7 @@ class Deliveries:
                 return
             await asyncio.sleep(_LATER_SECONDS)
             try:
-                await self._write([])
+                await self._write_down()
             except Unavailable:  # the database has logged it
                 await asyncio.sleep(1)
 
@@ -65,7 +67,9 @@ class Deliveries:
 
     def stored(self, delivery: NewDelivery, known: KnownDelivery) -> None:
         """The event of a known delivery is in the stream. Whoever asks from now on hears it."""
-        self._stored.append((delivery, known))
+        self._stored[delivery.source, known.event_id] = known
+        if not known.fresh:  # under the keys of this one it is to be known from the next delivery on
+            self._other_keys.append((delivery, known))
         self._noted.set()
 
     async def never_sent(self, source: str, event_id: str) -> None:
@@ -74,7 +78,8 @@ class Deliveries:
 
     async def forget(self, source: str) -> None:
         """The source is gone, or a new one: its deliveries begin anew."""
-        self._stored = [one for one in self._stored if one[0].source != source]
+        self._stored = {key: one for key, one in self._stored.items() if key[0] != source}
+        self._other_keys = [one for one in self._other_keys if one[0].source != source]
         await self._database.write(lambda db: rows.forget_source(db, source))
 
     async def _work(self) -> None:
@@ -95,21 +100,39 @@ class Deliveries:
                     future.set_result(one)
 
     async def _write(self, deliveries: Sequence[NewDelivery]) -> list[KnownDelivery]:
-        """Write down what is stored, and behind that note deliveries, in one transaction."""
-        stored, self._stored = self._stored, []
-        self._noted.clear()
+        """Note deliveries, in one transaction, behind the other keys under which some are known by now."""
+        others, self._other_keys = self._other_keys, []
 
         def job(db: Connection) -> list[KnownDelivery]:
-            rows.note_stored(db, stored)
+            rows.note_keys(db, others)
             return [rows.begin(db, one, MOST_KNOWN) for one in deliveries]
 
         try:
-            return await self._database.write(job)
+            found = await self._database.write(job)
         except BaseException:  # also who was cancelled does not know whether it was written: twice is as good as once
-            self._stored = [*stored, *self._stored][-_MOST_NOTES:]
-            if self._stored:
-                self._noted.set()
+            self._other_keys = [*others, *self._other_keys][-_MOST_STORED:]
             raise
+        stored = self._stored
+        return [
+            replace(one, stored=True) if not one.fresh and (new.source, one.event_id) in stored else one
+            for new, one in zip(deliveries, found, strict=True)
+        ]
+
+    async def _write_down(self) -> None:
+        """Write down what is stored. It is known here until that is on disk."""
+        self._noted.clear()
+        stored = dict(self._stored)
+        try:
+            await self._write([])
+            await self._database.write(lambda db: rows.note_stored(db, stored))
+        except BaseException:
+            for key in list(self._stored)[:-_MOST_STORED]:
+                del self._stored[key]
+            self._noted.set()
+            raise
+        for key, known in stored.items():
+            if self._stored.get(key) is known:
+                del self._stored[key]
 
 
 def _ends(error: BaseException) -> bool:

@@ -53,6 +53,7 @@ class DoorLog:
         tell: Callable[[str, SourceLog], None] = lambda name, request: None,
     ) -> None:
         self._meters = meters
+        self._counters: dict[tuple[str, int], Counter_] = {}
         self._tell = tell
         self._clock = clock
         self._tallies: dict[str, Tally] = {}
@@ -65,6 +66,7 @@ class DoorLog:
     def forget(self, name: str) -> None:
         """The source is gone."""
         self._tallies.pop(name, None)
+        self._counters = {key: one for key, one in self._counters.items() if key[0] != name}
 
     def stranger(self) -> None:
         """One more request to an address that no source has."""
@@ -84,7 +86,9 @@ class DoorLog:
         delivery_known: bool = False,
     ) -> None:
         """One more request."""
-        self._meters.requests.labels(name, str(status)).inc()
+        if (counter := self._counters.get((name, status))) is None:
+            counter = self._counters[name, status] = self._meters.requests.labels(name, str(status))
+        counter.inc()
         tally = self.of(name)
         if status == 202:
             tally.accepted += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 # What may be stored counts for longer than what is: a provider that heard no answer comes again.
@@ -68,22 +68,22 @@ def _make_room(db: sqlite3.Connection, source: str, most: int) -> None:
         )
 
 
-def note_stored(db: sqlite3.Connection, stored: Sequence[tuple[NewDelivery, KnownDelivery]]) -> None:
-    """The events of known deliveries are in the stream. One that came again may have other keys, too, from now on."""
-    db.executemany(
-        "UPDATE source_deliveries SET stored = 1 WHERE source = ? AND event_id = ?",
-        [(one.source, known.event_id) for one, known in stored],
-    )
+def note_keys(db: sqlite3.Connection, stored: Sequence[tuple[NewDelivery, KnownDelivery]]) -> None:
+    """Deliveries that came again, whose events are in the stream: they are known under these keys, too."""
     db.executemany(
         "INSERT OR IGNORE INTO source_deliveries (source, key, event_id, subject, first_at, until, stored) "
         "VALUES (?, ?, ?, ?, ?, ?, 1)",
         [
             (one.source, key, known.event_id, known.subject, one.now, until)
             for one, known in stored
-            if not known.fresh
             for key, until in one.keys
         ],
     )
+
+
+def note_stored(db: sqlite3.Connection, events: Iterable[tuple[str, str]]) -> None:
+    """Events, each by its source and id, are in the stream."""
+    db.executemany("UPDATE source_deliveries SET stored = 1 WHERE source = ? AND event_id = ?", events)
 
 
 def never_sent(db: sqlite3.Connection, source: str, event_id: str) -> None:
