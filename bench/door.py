@@ -4,7 +4,7 @@
     python bench/door.py [rounds]
 
 Both in turns on one sidecar, at the same concurrency, so that whatever else the machine does meets both alike. A figure
-is the median of the rounds, and the ratio that of the two medians.
+is the median of the rounds, and the ratio the median of the ratios in each round.
 """
 
 from __future__ import annotations
@@ -111,14 +111,13 @@ def rows(folder: Path, rounds: int = ROUNDS) -> list[list[str]]:
         server.close()
     table: list[list[str]] = []
     for (workers, path), measured in found.items():
-        middle = {
-            name: statistics.median(getattr(one, name) for one in measured) for name in ("rate", "p50", "p99", "cpu")
-        }
-        base = statistics.median(one.rate for one in found[workers, ""])
-        ratio = f"{middle['rate'] / base:.0%}" if path else "100%"
+        names = ("rate", "p50", "p99", "cpu")
+        middle = {name: statistics.median(getattr(one, name) for one in measured) for name in names}
+        pairs = zip(measured, found[workers, ""], strict=True)
+        ratio = statistics.median(one.rate / other.rate for one, other in pairs)
         name = f"{'a signed delivery' if path else 'a publish'}, {workers} connection{'s' * (workers > 1)}"
         figures = [f"{middle[one]:.1f}" for one in ("p50", "p99")]
-        table.append([name, f"{middle['rate']:,.0f}", ratio, *figures, f"{middle['cpu']:.0f}"])
+        table.append([name, f"{middle['rate']:,.0f}", f"{ratio:.0%}", *figures, f"{middle['cpu']:.0f}"])
     return table
 
 

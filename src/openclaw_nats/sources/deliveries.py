@@ -12,8 +12,8 @@ interruption.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.storage import source_deliveries as rows
@@ -27,6 +27,7 @@ _MOST_STORED = 10_000  # that wait to be written down: a disk may be full
 _TOGETHER = 256
 
 _Waiting = tuple[NewDelivery, "asyncio.Future[KnownDelivery]"]
+_Known = tuple[NewDelivery, KnownDelivery]
 
 
 class Deliveries:
@@ -35,9 +36,9 @@ class Deliveries:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: list[_Waiting] = []
-        self._works: asyncio.Task[None] | None = None
+        self._busy = False
         self._stored: dict[tuple[str, str], KnownDelivery] = {}  # by source and event
-        self._other_keys: list[tuple[NewDelivery, KnownDelivery]] = []
+        self._other_keys: list[_Known] = []
         self._noted = asyncio.Event()
 
     async def run(self, now: float) -> None:
@@ -61,8 +62,8 @@ class Deliveries:
         """Note a delivery, on disk; the one that is known, or this one. Raises Unavailable."""
         future: asyncio.Future[KnownDelivery] = asyncio.get_running_loop().create_future()
         self._waiting.append((delivery, future))
-        if self._works is None or self._works.done():
-            self._works = asyncio.create_task(self._work(), name="front-door-notes")
+        if not self._busy:
+            self._note_group()
         return await future
 
     def stored(self, delivery: NewDelivery, known: KnownDelivery) -> None:
@@ -82,50 +83,50 @@ class Deliveries:
         self._other_keys = [one for one in self._other_keys if one[0].source != source]
         await self._database.write(lambda db: rows.forget_source(db, source))
 
-    async def _work(self) -> None:
-        """Note what waits, as much together as has come, until nothing does."""
-        while self._waiting:
-            group, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
-            try:
-                found = await self._write([delivery for delivery, _ in group])
-            except BaseException as error:
-                for _, future in group:
-                    if not future.done():
-                        future.set_exception(Unavailable("it was not noted") if _ends(error) else error)
-                if _ends(error):
-                    raise
-                continue
-            for (_, future), one in zip(group, found, strict=True):
-                if not future.done():  # else who waited is gone
-                    future.set_result(one)
-
-    async def _write(self, deliveries: Sequence[NewDelivery]) -> list[KnownDelivery]:
-        """Note deliveries, in one transaction, behind the other keys under which some are known by now."""
+    def _note_group(self) -> None:
+        """Note what waits in one transaction, behind the other keys under which some are known by now."""
+        group, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
         others, self._other_keys = self._other_keys, []
 
         def job(db: Connection) -> list[KnownDelivery]:
             rows.note_keys(db, others)
-            return [rows.begin(db, one, MOST_KNOWN) for one in deliveries]
+            return [rows.begin(db, delivery, MOST_KNOWN) for delivery, _ in group]
 
-        try:
-            found = await self._database.write(job)
-        except BaseException:  # also who was cancelled does not know whether it was written: twice is as good as once
+        self._busy = True
+        self._database.submit(job).add_done_callback(partial(self._answer, group, others))
+
+    def _answer(self, group: list[_Waiting], others: list[_Known], done: asyncio.Future[list[KnownDelivery]]) -> None:
+        """Tell who waits, then go on with who has come meanwhile."""
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        if error is not None:
             self._other_keys = [*others, *self._other_keys][-_MOST_STORED:]
-            raise
-        stored = self._stored
-        return [
-            replace(one, stored=True) if not one.fresh and (new.source, one.event_id) in stored else one
-            for new, one in zip(deliveries, found, strict=True)
-        ]
+        for place, (delivery, future) in enumerate(group):
+            if future.done():  # who waited is gone
+                continue
+            if error is not None:
+                future.set_exception(error)
+                continue
+            found = done.result()[place]
+            stored = not found.fresh and (delivery.source, found.event_id) in self._stored
+            future.set_result(replace(found, stored=True) if stored else found)
+        self._busy = False
+        if self._waiting:
+            self._note_group()
 
     async def _write_down(self) -> None:
         """Write down what is stored. It is known here until that is on disk."""
         self._noted.clear()
-        stored = dict(self._stored)
+        stored, others = dict(self._stored), self._other_keys
+        self._other_keys = []
+
+        def job(db: Connection) -> None:
+            rows.note_keys(db, others)
+            rows.note_stored(db, stored)
+
         try:
-            await self._write([])
-            await self._database.write(lambda db: rows.note_stored(db, stored))
-        except BaseException:
+            await self._database.write(job)
+        except BaseException:  # also who was cancelled does not know whether it was written: twice is as good as once
+            self._other_keys = [*others, *self._other_keys][-_MOST_STORED:]
             for key in list(self._stored)[:-_MOST_STORED]:
                 del self._stored[key]
             self._noted.set()
@@ -133,7 +134,3 @@ class Deliveries:
         for key, known in stored.items():
             if self._stored.get(key) is known:
                 del self._stored[key]
-
-
-def _ends(error: BaseException) -> bool:
-    return not isinstance(error, Exception)
