@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import signal
+import ssl
 import stat
 import threading
 import time
@@ -22,10 +23,12 @@ import nats.errors
 import pytest
 from nats.aio.client import Client
 
+from openclaw_nats.keys.making import new_secret
+from openclaw_nats.port_holder import free_port
 from tests.support.cluster import Server
 from tests.support.installation import Installation
 from tests.support.processes import NatsServer, Sidecar, wait_until
-from tests.support.receive import DOOR, FILES, SECRETS, Receiving, signed
+from tests.support.receive import DOOR, FILES, SECRETS, ReceiverProcess, Receiving, certificates, signed
 
 WEBHOOKS = "agent.events.webhook.>"
 
@@ -218,6 +221,10 @@ def test_the_small_servers_user_may_hand_over_and_nothing_else(both: Receiving) 
             await client.subscribe(subject)
         await client.flush()
         await asyncio.sleep(0.5)
+        for tried in ("x", "nan", "inf", "-1e300", "1e9", "1,5"):
+            headers = {"Openclaw-Nats-First-Try": tried}
+            reply = await client.request("key.vps.agent.events.webhook.gh.x", b"1", timeout=10, headers=headers)
+            assert json.loads(reply.data)["error"]["code"] == 400, reply.data
 
     own = {"nkeys_seed": str(both.receiver.key_file), "inbox_prefix": b"_INBOX.vps"}
     run(both.vps.url, attack, error_cb=note, **own)
@@ -334,6 +341,36 @@ def test_a_file_that_is_wrong_ends_it_in_words(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     one.write(("gh", "github"))
     assert "/in/gh/" in one.run("--show").stdout
+
+
+def test_by_tls_and_before_its_nats_is_there_it_asks_to_come_again(tmp_path: Path) -> None:
+    ca, certificate, key = certificates(tmp_path)
+    more = f'tls_certificate = "{certificate}"\ntls_key = "{key}"'
+    one = ReceiverProcess(tmp_path / "receiver", f"nats://127.0.0.1:{free_port()}", more)
+    one.key_file.write_text(new_secret()[0])
+    one.key_file.chmod(0o600)
+    context = ssl.create_default_context(cafile=str(ca))
+
+    def ask(method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> int:
+        connection = http.client.HTTPSConnection("127.0.0.1", one.port, timeout=20, context=context)
+        try:
+            connection.request(method, path, body or None, headers or {})
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    try:
+        one.start(wait=False)
+        assert wait_until(lambda: ask("GET", "/healthz"), 30, "an answer by TLS") == 503
+        address = json.loads(one.run("--show", "--json").stdout)["sources"][0]["address"]
+        assert address.startswith(f"https://127.0.0.1:{one.port}/in/gh/")
+        path = address.partition(f":{one.port}")[2]
+        assert ask("POST", path, github(1), signed("github", github(1), SECRETS["gh"])) == 503
+        assert ask("POST", path, github(1), signed("github", github(1), "wrong")) == 401
+        with pytest.raises((OSError, http.client.HTTPException)):
+            one.request("GET", "/healthz")
+    finally:
+        one.close()
 
 
 def test_a_house_with_a_nats_of_ours_has_a_second_one_for_the_link(tmp_path: Path) -> None:
