@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import against  # noqa: E402
+from bench.door import HEADERS as DOOR_HEADERS  # noqa: E402
+from bench.door import rows as door_rows  # noqa: E402
 from bench.inbound import inbound as inbound_rows  # noqa: E402
 from bench.inbox_size import EVENTS, inbox_size  # noqa: E402
 from bench.ingest import SECONDS, Measured, http_case, reference_case  # noqa: E402
@@ -135,6 +137,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         rows, facts = ingest(Path(name))
         hooks = hook_cost(Path(name))
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        door = door_rows(Path(name))
     memory = psutil.virtual_memory().total / 2**30
     machine = f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}"
     versions = f"Python {platform.python_version()}"
@@ -145,6 +149,9 @@ def main() -> None:
             table(["ingest", "events/s", "of reference", "p50 ms", "p99 ms", "CPU µs/event"], rows),
             "CPU is the sidecar's own process; for the reference it is the publisher's. Latency is of one request.",
             table(["fact", "value"], [[key, value] for key, value in facts.items()]),
+            "The front door: deliveries that GitHub's scheme signs, next to `POST /api/publish` of the same payloads, "
+            "the same concurrency, in turns:",
+            table(DOOR_HEADERS, door),
             "Who said it (one seal when an event is stored, one check when it is read):",
             table(SEAL_HEADERS, seal_rows()),
             "What a hook costs the Gateway's event loop (microseconds a call, 20,000 calls each, real spool on disk):",

@@ -35,7 +35,7 @@ from openclaw_nats.settings import REGISTRY  # noqa: E402
 from openclaw_nats.settings.declaring import AT_START  # noqa: E402
 from openclaw_nats.sources.log import DoorMeters  # noqa: E402
 
-FILES = ("README.md", "docs/reference.md", "docs/how-to/fleet.md")
+FILES = ("README.md", "docs/reference.md", "docs/how-to/fleet.md", "docs/how-to/receive.md")
 
 
 def table(headers: list[str], rows: list[list[str]]) -> str:

@@ -72,6 +72,11 @@ def test_what_nothing_proves_is_released_or_dropped_by_hand(world: AtSidecar, co
         content = json.dumps({"event": "motion", "text": f"<b>{number}</b>"}).encode()
         kind = {"content-type": "application/json"}
         assert world.sidecar.request("POST", source["path"], content, kind, key="")[0] == 202
+    overview = open_page(context, world, "overview")
+    tile = overview.get_by_label("Numbers").get_by_role("link", name="In quarantine")
+    expect(tile).to_contain_text("2", timeout=AWAKE)
+    tile.click()
+    expect(overview.get_by_role("heading", name="Sources", exact=True)).to_be_visible(timeout=AWAKE)
     page = open_page(context, world, "sources")
     numbers = [one["number"] for one in world.call("GET", "/api/quarantine")[1]["requests"]]
     newest, oldest = (page.get_by_label(f"Request {number}", exact=True) for number in numbers)
@@ -82,3 +87,4 @@ def test_what_nothing_proves_is_released_or_dropped_by_hand(world: AtSidecar, co
     expect(newest).to_have_count(0, timeout=AWAKE)
     found = world.sidecar.events("?subject=agent.events.webhook.cam.motion")
     assert [one["data"]["text"] for one in found] == ["<b>0</b>"]
+    expect(open_page(context, world, "overview").get_by_label("Numbers")).not_to_contain_text("quarantine")

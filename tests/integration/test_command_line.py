@@ -266,7 +266,7 @@ ASKS = [
 # These do not ask the sidecar, or go on until it is back.
 OTHERS = (
     "backup completion config config-get config-set demo doctor key-rotate keys keys-add keys-list keys-revoke "
-    "keys-rotate logs migrate restart restore routes-apply sources-apply setup start stop tail uninstall up"
+    "keys-rotate logs migrate receive restart restore routes-apply sources-apply setup start stop tail uninstall up"
 )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +17,12 @@ import jinja2
 import pytest
 import yaml
 
+from openclaw_nats.port_holder import free_port
 from tests.support import jetstream
+from tests.support.cluster import Server
+from tests.support.installation import Installation
 from tests.support.processes import API_KEY, NatsServer, Sidecar
+from tests.support.receive import FILES, ReceiverProcess, certificates, signed
 
 HOW_TOS = Path(__file__).resolve().parent.parent.parent / "docs" / "how-to"
 
@@ -154,3 +161,76 @@ def test_home_assistants_request_is_stored(house: House) -> None:
     assert house.sidecar.request(command["method"], path, payload.encode(), headers, key="")[0] == 200
     event = house.newest()
     assert (event["subject"], event["data"]) == ("agent.events.custom.home.door.front", {"state": "on"})
+
+
+def titled(page: str, title: str) -> str:
+    """The code block of a how-to that has a title."""
+    text = (HOW_TOS / f"{page}.md").read_text()
+    return text.partition(f'title="{title}')[2].partition("\n")[2].partition("```")[0]
+
+
+def variables(text: str) -> dict[str, str]:
+    """The lines of an environment file."""
+    return dict(line.split("=", 1) for line in text.splitlines())
+
+
+def test_a_receiver_on_a_small_server(tmp_path: Path) -> None:
+    """The whole page: the key, both nats-servers' environments, the settings, the receiver's file; units are read."""
+    ca, certificate, key = certificates(tmp_path)
+    leaves = free_port()
+    small, linked = (
+        variables(titled("receive", name)) for name in ("/etc/openclaw-receive/nats.env", "/etc/openclaw/link.env")
+    )
+    home = Installation(tmp_path / "home")
+    link = Server(tmp_path, "link", FILES / "link.conf", linked)
+    vps = Server(tmp_path, "vps", FILES / "vps.conf", small)
+    one = ReceiverProcess(tmp_path / "etc", vps.url)
+    try:
+        home.start()
+        made, settings = (block.splitlines() for block in blocks("receive", "sh"))
+        public = home.run(*shlex.split(made[0].replace("vps.key", str(one.key_file)))[1:])["public"]
+        here = {"vps.example.org:7422": f"127.0.0.1:{leaves}", "/etc/ssl/certs/ca-certificates.crt": str(ca)}
+        link.environment |= {name: _replaced(value, here) for name, value in linked.items()}
+        link.environment["LINK_LISTEN"] = f"127.0.0.1:{link.port}"
+        vps.environment |= {"NATS_LISTEN": f"127.0.0.1:{vps.port}", "NATS_LEAVES": f"127.0.0.1:{leaves}"}
+        vps.environment |= {"LEAF_CERTIFICATE": str(certificate), "LEAF_KEY": str(key), "RECEIVER_KEY": public}
+        vps.start()
+        link.start()
+        (tmp_path / "door-password").write_text(linked["DOOR_PASSWORD"])
+        home.stop()
+        here = {"nats://127.0.0.1:4322": link.url, "/etc/openclaw/door-password": str(tmp_path / "door-password")}
+        for line in settings[:-1]:
+            home.run(*shlex.split(_replaced(line, here))[1:])
+        assert settings[-1] == "openclaw-nats restart"
+        home.start()
+        file = titled("receive", "/etc/openclaw-receive/receive.toml")
+        here = {"127.0.0.1:8480": f"127.0.0.1:{one.port}", "nats://127.0.0.1:4222": vps.url}
+        one.config.write_text(_replaced(file, here | {"/var/lib/openclaw-receive": str(tmp_path / "var")}))
+        for name, secret in (("github.secret", "gh"), ("stripe.secret", "pay")):
+            shutil.copy(one.folder / f"{secret}.secret", one.folder / name)
+        one.start()
+        found = json.loads(one.run("--show", "--json").stdout)["sources"]
+        assert [one["address"].startswith("https://hooks.example.org/in/") for one in found] == [True, True]
+        for source, kind, body in zip(found, ("github", "stripe"), (b"{}", b'{"id": "e"}'), strict=True):
+            path, secret = "/in/" + source["address"].partition("/in/")[2], f"a-secret-of-{kind}"
+            assert one.request("POST", path, body, signed(kind, body, secret))[0] == 202
+        assert len(home.sidecar.request("GET", "/api/events?subject=agent.events.webhook.%3E")[2].splitlines()) == 2
+    finally:
+        for process in (one, link, vps):
+            process.close()
+        home.stop()
+    for unit, words in (
+        ("openclaw-receive", ["openclaw-nats", "receive", "--config", "/etc/openclaw-receive/receive.toml"]),
+        ("openclaw-receive-nats", ["nats-server", "-c", "/etc/openclaw-receive/vps.conf"]),
+    ):
+        found_unit = configparser.ConfigParser(interpolation=None, strict=True)
+        found_unit.optionxform = str  # type: ignore[assignment,method-assign]
+        found_unit.read_string(titled("receive", f"/etc/systemd/system/{unit}.service"))
+        run = shlex.split(found_unit["Service"]["ExecStart"])
+        assert [Path(run[0]).name, *run[1:]] == words
+
+
+def _replaced(text: str, pairs: dict[str, str]) -> str:
+    for old, new in pairs.items():
+        text = text.replace(old, new)
+    return text

@@ -9,6 +9,8 @@ import secrets
 import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -210,6 +212,8 @@ def test_a_delivery_that_was_cut_off_keeps_its_subject_when_it_comes_again(bus: 
     request = provider.signed()
     assert provider.post(*request)[0] == 202
     with sqlite3.connect(bus.home / "sidecar.db") as db:
+        noted = "SELECT min(stored) FROM source_deliveries WHERE source = 'cut'"
+        wait_until(lambda: db.execute(noted).fetchone() == (1,), 10, "the note")
         db.execute("UPDATE source_deliveries SET stored = 0 WHERE source = 'cut'")
     assert bus.call("PATCH", "/api/sources/cut", {"subject": "agent.events.custom.cut"})[0] == 200
     assert provider.post(*request)[0] == 200
@@ -475,6 +479,7 @@ def test_the_commands_of_the_how_to(house: Installation, tmp_path: Path) -> None
 
 
 def test_what_nothing_proves_waits_in_quarantine_and_wakes_nobody_before_it_is_released(house: Installation) -> None:
+    assert "quarantined" not in house.sidecar.get("/api/health")[1]
     made = house.run("sources", "add", "cam", "--unsigned")
     path = made["source"]["path"]
     house.run("routes", "add", "all", "agent.events.>", "main")
@@ -491,6 +496,10 @@ def test_what_nothing_proves_waits_in_quarantine_and_wakes_nobody_before_it_is_r
     found = house.run("quarantine")
     assert found["counts"] == {"cam": 2}
     assert house.run("sources")["quarantined"] == 2
+    command = [sys.executable, "-m", "openclaw_nats", "status"]
+    status = subprocess.run(command, env=house.environment, capture_output=True, text=True, timeout=60, check=False)
+    assert "2 requests wait in quarantine" in status.stdout, status.stdout
+    assert house.sidecar.get("/api/health")[1]["quarantined"] == 2
     image, motion = found["requests"]
     assert (motion["source"], motion["contentType"]) == ("cam", "application/json")
     assert json.loads(house.run("quarantine", "show", str(motion["number"]))["body"]) == {"event": "motion", "n": 1}
@@ -507,5 +516,6 @@ def test_what_nothing_proves_waits_in_quarantine_and_wakes_nobody_before_it_is_r
     assert house.run("quarantine")["requests"] == []
     assert "nobody" in house.run("quarantine", "drop", "--source", "nobody", code=2)["error"]
     assert image["number"] not in [one["number"] for one in house.run("quarantine")["requests"]]
+    assert house.sidecar.get("/api/health")[1]["quarantined"] == 0
     acts = [one["act"] for one in house.run("audit")["records"]]
     assert {"quarantine.release", "quarantine.drop"} <= set(acts)

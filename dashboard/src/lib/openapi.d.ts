@@ -564,7 +564,7 @@ export interface components {
             turnsBy: string;
             asks: boolean;
         };
-        /** @description `status` is up when events can be stored. The parts are for whoever has the API key. */
+        /** @description `status` is up when events can be stored. The parts are for whoever has the API key. `quarantined` counts the requests that wait in quarantine; it is missing where no source puts any there, or NATS can't be asked. */
         Health: {
             /** @enum {unknown} */
             status: "down" | "up";
@@ -575,6 +575,7 @@ export interface components {
             plugin?: components["schemas"]["PluginHealth"];
             delivery?: components["schemas"]["DeliveryHealth"];
             schedules?: components["schemas"]["SchedulesHealth"];
+            quarantined?: number;
         };
         /** @description The newest runs of a job, newest first. */
         History: {

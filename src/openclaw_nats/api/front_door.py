@@ -22,6 +22,7 @@ from openclaw_nats.errors import OpenClawNatsError, StreamConflict, Unavailable
 from openclaw_nats.sources.book import SourceBook
 from openclaw_nats.sources.door import MAX_BODY, Door
 from openclaw_nats.sources.log import DoorLog
+from openclaw_nats.sources.schemes.catalog import SCHEMES
 from openclaw_nats.sources.schemes.scheme import Received, Refused
 from openclaw_nats.sources.stored import StoredSource
 
@@ -76,7 +77,8 @@ class FrontDoor:
         if body is None:
             self._log.note(source.name, 413, reason=f"longer than {MAX_BODY} bytes", peer=peer)
             return problem("too-large", f"the body is longer than {MAX_BODY} bytes")
-        url = _url(request, source, through_gateway=bool(found[1]))
+        reads_url = SCHEMES[source.type].reads_url
+        url = _url(request, source, through_gateway=bool(found[1])) if reads_url else ""
         try:
             with acting(f"source:{source.name}"):
                 done = await self._door.take(source, Received(_headers(request), body, url), peer)

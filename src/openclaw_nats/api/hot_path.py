@@ -1,4 +1,4 @@
-"""The way of an event that is published: one plain ASGI callable, in front of middleware and routing.
+"""The way of an event that is published, or sent to a source: one plain ASGI callable, in front of all routing.
 
 Most requests are these two, and half of the time of a single one went into looking for its endpoint. What is answered
 here is answered as the application would: the same key, limits, handlers and problem documents. Whatever is not plainly
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openclaw_nats.api.auth import Authority
 from openclaw_nats.api.failures import Failures
@@ -35,6 +35,7 @@ class HotPath:
         reshaped: Callable[[Scope], bool],
     ) -> None:
         self.app = app
+        self.front_door: ASGIApp | None = None  # for the addresses of sources
         self._authority = authority
         self._failures = failures
         self._reshaped = reshaped
@@ -42,6 +43,9 @@ class HotPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         handler = None
+        if self.front_door is not None and scope["type"] == "http" and scope["path"].startswith("/in/"):
+            await self.front_door(scope, receive, send)
+            return
         if scope["type"] == "http" and scope["method"] == "POST":
             handler = self._handlers.get(scope.get("raw_path") or b"")
         if handler is None or self._reshaped(scope) or not self._authority.admit(scope):

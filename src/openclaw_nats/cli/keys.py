@@ -165,7 +165,14 @@ def _made(key: LimitedKey, secret: str, path: Path | None, *, as_json: bool) -> 
     if as_json:
         print_json(
             LimitedKeyMade(
-                key.name, key.publish, key.read, key.made, "" if path else secret, str(path or ""), key.expires
+                key.name,
+                key.publish,
+                key.read,
+                key.made,
+                "" if path else secret,
+                str(path or ""),
+                key.public,
+                key.expires,
             )
         )
         return
@@ -177,6 +184,7 @@ def _made(key: LimitedKey, secret: str, path: Path | None, *, as_json: bool) -> 
         line("This is shown once. Who has it may do that and nothing else.")
     else:
         step("✓", f"it is in {path}, for you only")
+    line(f"Its public half, for a receiver's nats-server: {key.public}")
     line(f"Over HTTP: {settings.sidecar.url}, header 'Authorization: Bearer <the key>'")
     if settings.nats.managed and key.read:
         line(f"Over NATS, to hear what comes: {settings.nats.url}, as the seed of an nkey")

@@ -45,6 +45,7 @@ COMMANDS = {
     "keys": "List, make and revoke limited keys: publish and read on some subjects.",
     "sources": "List, make and test sources: verified webhooks of other services.",
     "quarantine": "List, release or drop webhooks that nothing proves.",
+    "receive": "Receive webhooks on a small server, for a house behind NAT.",
     "config": "Show or change settings.",
     "completion": "Print the completion script of a shell.",
     "demo": "Show everything with a private, real Gateway and a scripted model.",

@@ -21,6 +21,7 @@ from openclaw_nats.cli.sidecar_client import SidecarClient
 from openclaw_nats.cli.targets import target_of
 from openclaw_nats.cli.times import moment
 from openclaw_nats.errors import InvalidInput
+from openclaw_nats.sources.file import secret_in
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 _MAX_SECRET = 4096
@@ -292,11 +293,9 @@ def read_secret(path: Path) -> str:
     """The secret in a file, without white space around it; raise InvalidInput."""
     try:
         with click.open_file(str(path), "rb") as file:
-            return str(file.read(_MAX_SECRET).decode()).strip()
+            return secret_in(path, file.read(_MAX_SECRET))
     except OSError as error:
         raise InvalidInput(f"{path} can't be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InvalidInput(f"{path} holds no secret: it is no text") from None
 
 
 def _added(sidecar: SidecarClient, route: dict[str, Any] | None) -> Any:

@@ -14,9 +14,8 @@ from openclaw_nats.cli.event_lines import full_subject
 from openclaw_nats.cli.sidecar_client import SidecarClient
 from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.errors import SettingsError
+from openclaw_nats.sources.file import tables_of
 from openclaw_nats.text_formats import from_toml, without_dates
-
-_FIELDS = ("name", "type", "secret_file", "subject", "paused", "options")
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -27,20 +26,9 @@ def read(path: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from None
     sources = found.pop("source", [])
-    if found or not isinstance(sources, list):
-        raise SettingsError(f"{path} may hold [[source]] tables only, not {', '.join(found) or 'source'}")
-    folder = Path.cwd() if str(path) == "-" else path.absolute().parent
-    names = [one.get("name") if isinstance(one, dict) else None for one in sources]
-    for one, name in zip(sources, names, strict=True):
-        if not isinstance(name, str):
-            raise SettingsError(f"{path}: a [[source]] has no name")
-        if names.count(name) > 1:
-            raise SettingsError(f"{path}: the source {name!r} appears twice")
-        if unknown := [field for field in one if field not in _FIELDS]:
-            raise SettingsError(f"{path}: the source {name!r} has no field {unknown[0]!r}; known: {', '.join(_FIELDS)}")
-        if isinstance(one.get("secret_file"), str):
-            one["secret_file"] = folder / one["secret_file"]
-    return sources
+    if found:
+        raise SettingsError(f"{path} may hold [[source]] tables only, not {', '.join(found)}")
+    return tables_of(sources, path, Path.cwd() if str(path) == "-" else path.absolute().parent)
 
 
 def apply(sidecar: SidecarClient, wanted: list[dict[str, Any]], *, dry_run: bool) -> list[dict[str, str]]:

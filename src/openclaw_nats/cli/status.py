@@ -140,6 +140,9 @@ def _show(report: dict[str, Any]) -> None:
     if guard := plugin.get("guard"):
         line(f"Guard: {guard_text(guard)}")
     _show_delivery(report["delivery"])
+    if held := report.get("quarantined"):
+        waits = "request waits" if held == 1 else "requests wait"
+        step("!", f"{held} {waits} in quarantine", "`openclaw-nats quarantine` lists, releases and drops them")
     show_fleet(report["delivery"])
     _show_schedules(report.get("schedules") or {})
     low = [disk["lastError"] for disk in sidecar.get("disks", []) if disk["low"]]

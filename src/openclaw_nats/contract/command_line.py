@@ -6,7 +6,18 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType, field
 
-from openclaw_nats.contract import approvals, audit, deliveries, health, pauses, routes, schedules, sources, views
+from openclaw_nats.contract import (
+    approvals,
+    audit,
+    deliveries,
+    health,
+    pauses,
+    receiver,
+    routes,
+    schedules,
+    sources,
+    views,
+)
 from openclaw_nats.contract.events import CloudEvent, Published
 from openclaw_nats.contract.fields import Answer, Json, Pattern, Time
 
@@ -122,7 +133,9 @@ class ListedKeys(Answer):
 
 
 class LimitedKeyMade(Answer):
-    """A limited key that was made or rotated: `key` is the secret, empty where it was written into `file`."""
+    """A limited key that was made or rotated: `key` is the secret, empty where it was written into `file`. `public` is
+    its public half, by which another nats-server may know it.
+    """
 
     name: str
     publish: list[Pattern]
@@ -130,6 +143,7 @@ class LimitedKeyMade(Answer):
     made: Time
     key: str
     file: str
+    public: str
     expires: Time | UnsetType = UNSET
 
 
@@ -355,6 +369,7 @@ PRINTED: dict[str, object] = {
     "quarantine list": sources.Quarantines,
     "quarantine release": sources.QuarantineDone,
     "quarantine show": sources.Quarantined,
+    "receive": receiver.ReceiverSources,
     "receipts": deliveries.Receipts,
     "receipts show": deliveries.ReceiptDetail,
     "restart": health.Health,

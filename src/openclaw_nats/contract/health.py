@@ -257,7 +257,9 @@ class SchedulesHealth(Answer):
 
 
 class Health(Answer):
-    """`status` is up when events can be stored. The parts are for whoever has the API key."""
+    """`status` is up when events can be stored. The parts are for whoever has the API key. `quarantined` counts the
+    requests that wait in quarantine; it is missing where no source puts any there, or NATS can't be asked.
+    """
 
     status: Literal["up", "down"]
     nats: NatsHealth | UnsetType = UNSET
@@ -267,3 +269,4 @@ class Health(Answer):
     plugin: PluginHealth | UnsetType = UNSET
     delivery: DeliveryHealth | UnsetType = UNSET
     schedules: SchedulesHealth | UnsetType = UNSET
+    quarantined: int | UnsetType = UNSET

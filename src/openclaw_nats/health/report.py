@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from openclaw_nats import __version__
 from openclaw_nats.contract import health as shapes
@@ -25,6 +25,10 @@ from openclaw_nats.settings import Settings
 from openclaw_nats.url_secrets import masked
 
 _STATE_SECONDS = 3.0
+
+
+async def _unknown() -> None:
+    """Nobody counts."""
 
 
 class Health:
@@ -61,6 +65,7 @@ class Health:
         self._delivers_since = self._started
         self.task_errors: dict[str, str] = {}
         self.last_minute: Callable[[int | None], int | None] = lambda last: None
+        self.quarantined: Callable[[], Awaitable[int | None]] = _unknown
 
     async def report(self, full: bool = True) -> shapes.Health:
         """The whole report, or only its `status`, which is up when events can be stored."""
@@ -79,6 +84,7 @@ class Health:
             plugin=self._plugin(),
             delivery=await self._delivery(),
             schedules=await self._schedules(),
+            quarantined=await self._quarantined() if nats.reachable else UNSET,
         )
 
     async def gateway_is_up(self) -> bool:
@@ -130,6 +136,14 @@ class Health:
             self._delivers = found.reachable
         found.since = format_past(self._delivers_since)
         return found
+
+    async def _quarantined(self) -> int | UnsetType:
+        try:
+            async with asyncio.timeout(_STATE_SECONDS):
+                found = await self.quarantined()
+        except (Unavailable, TimeoutError):
+            return UNSET
+        return UNSET if found is None else found
 
     async def _nats(self) -> shapes.NatsHealth:
         connection = self._connection

@@ -19,7 +19,15 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from openclaw_nats.contract.keys import LimitedKey
-from openclaw_nats.errors import InvalidInput, NotAllowed, OpenClawNatsError, TooLarge, Unavailable, words_for
+from openclaw_nats.errors import (
+    Filtered,
+    InvalidInput,
+    NotAllowed,
+    OpenClawNatsError,
+    TooLarge,
+    Unavailable,
+    words_for,
+)
 from openclaw_nats.events.decoding import event_of, well_formed
 from openclaw_nats.events.envelope import Event
 from openclaw_nats.events.ids import uuid7
@@ -31,7 +39,7 @@ from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.options import Options
 from openclaw_nats.jetstream.streams import EVENTS
 from openclaw_nats.keys.known import KnownKeys
-from openclaw_nats.keys.rights import NATS_PREFIX, inbox_of, said_by
+from openclaw_nats.keys.rights import FIRST_TRY, NATS_PREFIX, inbox_of, said_by
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +48,7 @@ MOST = 1024  # of all keys; then nothing more is read from the connection, which
 MOST_BYTES = 8 << 20
 _OURS = f"{NATS_PREFIX}.".encode()
 _ID = "nats-msg-id"
+_LONGEST_AGO = 366 * 86400.0
 
 
 class Room:
@@ -92,7 +101,7 @@ class Taken(Protocol):
     def duplicate(self) -> bool: ...
 
 
-Take = Callable[[Event, bytes, Origin], Awaitable[Taken]]
+Take = Callable[[Event, bytes, Origin, float | None], Awaitable[Taken]]
 
 
 class Acknowledgement(msgspec.Struct, omit_defaults=True):
@@ -106,11 +115,14 @@ class Acknowledgement(msgspec.Struct, omit_defaults=True):
 
 
 class Refusal(msgspec.Struct):
-    """Why an event was not stored; `code` is what the HTTP API would have answered."""
+    """Why an event was not stored; `code` is what the HTTP API would have answered. `filtered`: the operator's filter
+    keeps it out.
+    """
 
     code: int
     description: str
     err_code: int = 0
+    filtered: bool = False
 
 
 class Refused(msgspec.Struct):
@@ -130,18 +142,23 @@ class _Line:
 class KeyDoor:
     """Takes in what limited keys publish at NATS; in order for who waits for each answer.
 
-    `code_of` gives the HTTP status of an error.
+    `code_of` gives the HTTP status of an error. With `only` it hears that key, and no other.
     """
 
     def __init__(
-        self, options: Options, keys: KnownKeys, take: Take, code_of: Callable[[OpenClawNatsError], int]
+        self,
+        options: Options,
+        keys: KnownKeys,
+        take: Take,
+        code_of: Callable[[OpenClawNatsError], int],
+        only: str = "*",
     ) -> None:
         self._connection = connection = Connection(options, DoorClient, "openclaw-nats key door")
         self._keys = keys
         self._take = take
         self._code_of = code_of
         self._lines: dict[str, _Line] = {}
-        connection.serves[f"{NATS_PREFIX}.*.>"] = self._on_message
+        connection.serves[f"{NATS_PREFIX}.{only}.>"] = self._on_message
 
     async def run(self) -> None:
         """Keep the door's connection up until cancelled."""
@@ -186,7 +203,7 @@ class KeyDoor:
             answer = await self._stored(name, message)
         except OpenClawNatsError as error:
             hint = f" {error.hint}" if error.hint else ""
-            answer = _refused(self._code_of(error), f"{error}{hint}")
+            answer = _refused(self._code_of(error), f"{error}{hint}", filtered=isinstance(error, Filtered))
         except Exception as error:  # a mistake of ours
             log.error("key_door.bug", key=name, error=repr(error), exc_info=True)
             answer = _refused(500, "a fault in openclaw-nats; its log says more")
@@ -207,7 +224,7 @@ class KeyDoor:
         event, document = event_of(well_formed(arrived))
         if event.subject != subject:
             raise InvalidInput(f"the event says that its subject is {event.subject[:255]}, and came on {subject}")
-        done = await self._take(event, document, origin)
+        done = await self._take(event, document, origin, _first_try(headers.get(FIRST_TRY, "")))
         return Acknowledgement(EVENTS, done.sequence, done.id, done.subject, done.duplicate)
 
     async def _answer(self, message: Msg, name: str, answer: Acknowledgement | Refused) -> None:
@@ -223,5 +240,18 @@ class KeyDoor:
             log.debug("key_door.unanswered", key=name, error=words_for(error))
 
 
-def _refused(code: int, description: str) -> Refused:
-    return Refused(Refusal(code, description))
+def _first_try(ago: str) -> float | None:
+    """When its publisher tried first, in seconds since the Unix epoch; None where it did not before."""
+    if not ago:
+        return None
+    try:
+        seconds = float(ago)
+    except ValueError:
+        seconds = float("nan")
+    if not abs(seconds) <= _LONGEST_AGO:
+        raise InvalidInput(f"the header {FIRST_TRY} must be a number of seconds, {_LONGEST_AGO:g} at most")
+    return time.time() - seconds
+
+
+def _refused(code: int, description: str, *, filtered: bool = False) -> Refused:
+    return Refused(Refusal(code, description, filtered=filtered))

@@ -10,6 +10,7 @@ from openclaw_nats.events.origin import OWNED, Origin, of_limited_key
 from openclaw_nats.events.subjects import matches_any
 
 NATS_PREFIX = "key"
+FIRST_TRY = "Openclaw-Nats-First-Try"  # of a repetition over NATS: for how many seconds its publisher has tried already
 
 
 def said_by(key: LimitedKey) -> Callable[[str], Origin]:

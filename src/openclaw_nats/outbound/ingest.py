@@ -97,9 +97,22 @@ class Ingest:
         event.traceparent = event.traceparent or traceparent
         return await self.store(event, origin, again=request.id is not None)
 
-    async def take(self, event: Event, document: bytes, origin: Origin = OPERATOR) -> Published:
-        """Store one CloudEvent as the document that it came as (envelope.read); raise InvalidInput or Unavailable."""
-        return await self._publish(event, await self._let_through(event, document, origin), again=True)
+    async def take(
+        self, event: Event, document: bytes, origin: Origin = OPERATOR, retry_since: float | None = None
+    ) -> Published:
+        """Store one CloudEvent as the document that it came as (envelope.read); raise InvalidInput or Unavailable.
+
+        `retry_since` as for `ingest`.
+        """
+        try:
+            message = await self._let_through(event, document, origin)
+        except Filtered:
+            self._meters.filtered.inc()
+            raise
+        if (stored := await self._stored_before([message], retry_since)) is not None and message.id in stored:
+            self._meters.stored(0, 1)
+            return Published(event.id, event.subject, stored[message.id], True)
+        return await self._publish(event, message, again=True)
 
     async def store(
         self, event: Event, origin: Origin = OPERATOR, publisher: str = "", *, again: bool = False
@@ -238,17 +251,23 @@ class Ingest:
         who = publisher or origin.name
         return self._identity.message(event.subject, document, origin, who, event.source, event.id, plain=event.id)
 
+    async def _stored_before(self, messages: Sequence[Message], retry_since: float | None) -> dict[str, int] | None:
+        """Which of them an earlier try has stored, by id with their sequences; None where JetStream itself knows."""
+        now = self._clock()
+        if not messages or retry_since is None:
+            return None
+        if 0 <= now - retry_since < self._window * 0.9 and retry_since - 5 >= self._plain_until:
+            return None
+        # A first try in the future was noted while the clock was ahead: when it was is not known.
+        begin = retry_since - 5 if retry_since <= now else now - _UNKNOWN_TRY_SECONDS
+        return await self._log.stored_since(begin, messages, self._plain_until)
+
     async def _drop_stored(
         self, messages: list[Message], places: list[int], retry_since: float | None, outcome: BatchOutcome
     ) -> tuple[list[Message], list[int]]:
-        now = self._clock()
-        if not messages or retry_since is None:
+        stored = await self._stored_before(messages, retry_since)
+        if stored is None:
             return messages, places
-        if 0 <= now - retry_since < self._window * 0.9 and retry_since - 5 >= self._plain_until:
-            return messages, places  # JetStream itself knows their ids
-        # A first try in the future was noted while the clock was ahead: when it was is not known.
-        begin = retry_since - 5 if retry_since <= now else now - _UNKNOWN_TRY_SECONDS
-        stored = await self._log.stored_since(begin, messages, self._plain_until)
         left = [(message, place) for message, place in zip(messages, places, strict=True) if message.id not in stored]
         outcome.duplicates += len(messages) - len(left)
         return [message for message, _ in left], [place for _, place in left]

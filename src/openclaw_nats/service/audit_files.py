@@ -39,5 +39,10 @@ class AuditHead:
 
 def audit_trail(settings: Settings, database: Database) -> AuditTrail:
     """The log of an installation; its key is made at the first start."""
-    key = secret_key(settings.home, KEY, "what was recorded before then counts as changed")
-    return AuditTrail(database, key, AuditHead(settings.home), max_bytes=settings.inbox.max_bytes // _SHARE)
+    return trail_in(settings.home, database, settings.inbox.max_bytes // _SHARE)
+
+
+def trail_in(home: Path, database: Database, max_bytes: int) -> AuditTrail:
+    """A log whose key and newest digest are in a folder."""
+    key = secret_key(home, KEY, "what was recorded before then counts as changed")
+    return AuditTrail(database, key, AuditHead(home), max_bytes=max_bytes)

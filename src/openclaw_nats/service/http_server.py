@@ -1,4 +1,4 @@
-"""The sidecar's HTTP server: at its address, by TLS where there is a certificate, and on its Unix socket."""
+"""The HTTP server of sidecar and receiver: at its address, by TLS where there is a certificate, on a Unix socket."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import errno
 import ipaddress
 import socket
 import ssl
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
 
 from openclaw_nats import port_holder
-from openclaw_nats.api.endless import end_all
-from openclaw_nats.api.hot_path import HotPath
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.service.local_socket import LocalSocket
 from openclaw_nats.service.tls import is_loopback
@@ -26,18 +25,20 @@ def listen(host: str, port: int) -> list[socket.socket]:
     Where `host` is one address beyond loopback, the port on 127.0.0.1 is taken, too: plugin and commands may come
     there, and nobody else shall hold it and pass on to us what they say.
     """
-    listeners = [_bind(host, port)]
+    hint = "Stop it, or choose another port with `openclaw-nats config set sidecar.port <port>`."
+    listeners = [bind(host, port, "the sidecar", hint)]
     bound = listeners[0].getsockname()[0]
     if not (is_loopback(bound) or ipaddress.ip_address(bound.partition("%")[0]).is_unspecified):
         try:
-            listeners.append(_bind("127.0.0.1", port))
+            listeners.append(bind("127.0.0.1", port, "the sidecar", hint))
         except SettingsError:
             listeners[0].close()
             raise
     return listeners
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, who: str, hint: str) -> socket.socket:
+    """Bind a socket; raise SettingsError that says who may be in the way."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -46,15 +47,15 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         holder = port_holder.holder(port) if error.errno == errno.EADDRINUSE else None
         raise SettingsError(
-            f"the sidecar can't listen on {host} port {port}: {holder or error.strerror}"
+            f"{who} can't listen on {host} port {port}: {holder or error.strerror}"
             + (" listens there" if holder else ""),
-            hint="Stop it, or choose another port with `openclaw-nats config set sidecar.port <port>`.",
+            hint=hint,
         ) from None
     return listener
 
 
 class HttpServer(uvicorn.Server):
-    """It listens on a Unix socket, too. And two things at the stop: answers without an end are ended first, since
+    """It listens on a Unix socket, too. And two things at the stop: `end` ends answers without an end first, since
     uvicorn would wait for them until its patience ends; and the signal is not raised once more, which would end the
     process before its tasks and database.
     """
@@ -62,15 +63,15 @@ class HttpServer(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        app: HotPath,
         listeners: list[socket.socket],
-        local: LocalSocket,
+        local: LocalSocket | None,
         tls: ssl.SSLContext | None,
         *,
         max_handshakes: int,
+        end: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(config)
-        self._app = app
+        self._end = end
         self._listeners = listeners
         self._local = local
         self._tls = tls
@@ -92,8 +93,7 @@ class HttpServer(uvicorn.Server):
             else:
                 loop = asyncio.get_running_loop()
                 self.servers.append(await loop.create_server(protocol, sock=listener, backlog=config.backlog))
-        server: asyncio.AbstractServer | None
-        if (server := await self._local.serve(protocol, config.backlog)) is not None:
+        if self._local is not None and (server := await self._local.serve(protocol, config.backlog)) is not None:
             self.servers.append(server)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -101,8 +101,9 @@ class HttpServer(uvicorn.Server):
         self._captured_signals.clear()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        end_all(self._app.app)
+        self._end()
         if self._tls_server is not None:
             await self._tls_server.close()
-        self._local.remove()
+        if self._local is not None:
+            self._local.remove()
         await super().shutdown(sockets)

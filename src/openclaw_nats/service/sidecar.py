@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 import uvicorn
@@ -80,6 +81,7 @@ from openclaw_nats.service.http_server import HttpServer, listen
 from openclaw_nats.service.identity_key import identity_key
 from openclaw_nats.service.inbound_parts import Inbound, build_inbound
 from openclaw_nats.service.local_socket import LocalSocket
+from openclaw_nats.service.receiver_link import listens_with
 from openclaw_nats.service.schedule_parts import Schedules, build_schedules
 from openclaw_nats.service.tasks import keep_running
 from openclaw_nats.service.tls import Certificate, check_exposed, is_loopback
@@ -122,7 +124,7 @@ class Sidecar:
     key_file: ApiKeyFile
     authority: Authority
     certificate: Certificate | None
-    key_door: KeyDoor | None
+    key_doors: dict[str, KeyDoor]
     door: Door
 
     async def run_tasks(self) -> None:
@@ -140,7 +142,7 @@ class Sidecar:
             **self.schedules.runs(),
             **self.dashboard.runs(),
             **({"spans": self.spans.run} if self.spans is not None else {}),
-            **({"key-door": self.key_door.run} if self.key_door is not None else {}),
+            **{name: one.run for name, one in self.key_doors.items()},
             **({"certificate": self.certificate.run} if self.certificate is not None else {}),
         }
         try:
@@ -148,8 +150,8 @@ class Sidecar:
                 for name, run in runs.items():
                     group.create_task(keep_running(name, run, self.health.task_errors), name=name)
         finally:
-            if self.key_door is not None:
-                await self.key_door.close()
+            for one in self.key_doors.values():
+                await one.close()
             await self.connection.close()
             await self.inbound.close()
             await self.redaction.close()
@@ -276,12 +278,17 @@ async def build(settings: Settings) -> Sidecar:
     )
     health.last_minute = dashboard.activity.last_minute
     limited_keys = KnownKeys(settings.home, tell=lambda why: log.error("limited_keys.unreadable", error=why))
+    key_doors: dict[str, KeyDoor] = {}
     # At a nats-server that is not ours anybody may be allowed to publish where a key would.
-    ours = settings.nats.managed and Locations(settings.home).own_nats_config is not None
-    key_door = KeyDoor(Options.from_settings(settings), limited_keys, ingest.take, status_of) if ours else None
+    if settings.nats.managed and Locations(settings.home).own_nats_config is not None:
+        key_doors["key-door"] = KeyDoor(Options.from_settings(settings), limited_keys, ingest.take, status_of)
+    if (link := listens_with(settings)) is not None:
+        only = settings.receiver.key
+        key_doors["receiver-door"] = KeyDoor(link, limited_keys, ingest.take, status_of, only)
     door_log = DoorLog(DoorMeters(registry))
     held = JetStreamQuarantine(connection, streams, settings.stream.replicas)
     quarantine = Quarantine(held, sources, ingest, trail)
+    health.quarantined = quarantine.waiting
     door = Door(sources, door_log, ingest, database, quarantine)
     endpoints = Endpoints(
         ingest=IngestEndpoints(ingest, meters, inbound.book.names_for),
@@ -328,6 +335,7 @@ async def build(settings: Settings) -> Sidecar:
     key_file = ApiKeyFile(settings.api_key_file, api_key, fixed=settings.api_key_is_given)
     authority = Authority(api_key, key_file.look, limited_keys)
     app = build_app(authority=authority, endpoints=endpoints, front=[front_door, gate], compat=compat, meters=meters)
+    app.front_door = FrontDoor(app.app, door=door, book=sources, door_log=door_log)
     key_file.on_change = KeyChange(database, trail, secret, authority, dashboard.sign_in, lambda: end_all(app.app))
     return Sidecar(
         app,
@@ -347,7 +355,7 @@ async def build(settings: Settings) -> Sidecar:
         key_file,
         authority,
         certificate,
-        key_door,
+        key_doors,
         door,
     )
 
@@ -379,7 +387,8 @@ async def serve(settings: Settings) -> None:
         local = LocalSocket(Locations(settings.home).socket)
         tls = sidecar.certificate.context if sidecar.certificate is not None else None
         most = settings.sidecar.max_connections
-        server = HttpServer(config, sidecar.app, listeners, local, tls, max_handshakes=most)
+        ending = partial(end_all, sidecar.app.app)
+        server = HttpServer(config, listeners, local, tls, max_handshakes=most, end=ending)
         sidecar.authority.end_proven = lambda: end_proven(server.server_state.connections)
         await server.serve(sockets=[])
     finally:

@@ -28,6 +28,7 @@ from openclaw_nats.settings.sections import (
     Log,
     Nats,
     Otel,
+    Receiver,
     Redaction,
     Schedules,
     Sidecar,
@@ -62,6 +63,7 @@ class Settings:
         "Managed nats-server: fsync each ack, or every 2 m.",
         applies=AT_NATS_START,
     )
+    receiver: Receiver = field(default_factory=Receiver)
     stream: Stream = field(default_factory=Stream)
     capture: Capture = field(default_factory=Capture)
     filter: Filter = field(default_factory=Filter)
@@ -150,6 +152,10 @@ class Settings:
         """The password for `nats.user`, from its file; empty if none is set."""
         path = self.nats.password_file
         return _read(Path(path)) if path else ""
+
+    def receiver_password(self) -> str:
+        """The password for `receiver.user`, from its file; empty if none is set."""
+        return _read(Path(self.receiver.password_file)) if self.receiver.password_file else ""
 
     def hook_token(self) -> str:
         """OpenClaw's `hooks.token`, read again each time, since it may be set right while we run; empty without one."""

@@ -102,6 +102,16 @@ class Nats:
 
 
 @dataclass(frozen=True)
+class Receiver:
+    """`openclaw-nats receive` on another machine, for a house behind NAT."""
+
+    key: str = setting(TOKEN, "", "Name of the limited key with which a receiver elsewhere hands events over.")
+    url: str = setting(NATS_URLS, "", "Where the sidecar hears it: the nats-server of the house that dials it.")
+    user: str = setting(TEXT, "", "User name there, in the account of the link to the receiver.")
+    password_file: str = setting(TEXT, "", "File (0600) with the password for receiver.user.")
+
+
+@dataclass(frozen=True)
 class Stream:
     """The stream of events."""
 

@@ -56,7 +56,7 @@ def _checked(content: bytes) -> list[StoredSource]:
     found = _decode(content).sources
     for one in found:
         check_name(one.name)
-        _check_subject(one.subject)
+        check_base(one.subject)
         check_options(one.type, one.options)
         if not one.token or not one.secrets:
             raise ValueError(f"the source {one.name} has no address or no secret")
@@ -115,7 +115,7 @@ class SourceBook:
         options = SourceOptions() if wanted.options is UNSET else wanted.options
         check_options(wanted.type, options)
         check_secret(wanted.type, wanted.secret)
-        subject = f"{SUBJECT}.{wanted.name}" if wanted.subject is UNSET else _check_subject(wanted.subject)
+        subject = f"{SUBJECT}.{wanted.name}" if wanted.subject is UNSET else check_base(wanted.subject)
         made = StoredSource(
             name=wanted.name,
             type=wanted.type,
@@ -142,7 +142,7 @@ class SourceBook:
             after = msgspec.structs.replace(
                 before,
                 paused=before.paused if wanted.paused is UNSET else wanted.paused,
-                subject=before.subject if wanted.subject is UNSET else _check_subject(wanted.subject),
+                subject=before.subject if wanted.subject is UNSET else check_base(wanted.subject),
                 options=before.options if wanted.options is UNSET else wanted.options,
             )
             check_options(after.type, after.options)
@@ -250,7 +250,8 @@ def _check_generic(how: GenericOptions) -> None:
         raise InvalidInput(text, field=f"{where}.signed")
 
 
-def _check_subject(subject: str) -> str:
+def check_base(subject: str) -> str:
+    """What the subjects of a source's events begin with; raise InvalidInput."""
     with within("subject"):
         check_subject(subject)
     if matches_any(OWNED, subject) or matches_any(OWNED, f"{subject}.x"):

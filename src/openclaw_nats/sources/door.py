@@ -12,19 +12,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import structlog
 
 from openclaw_nats.contract.sources import Accepted, SourceOptions
-from openclaw_nats.errors import InvalidEvent, InvalidInput, TooLarge, Unavailable
+from openclaw_nats.errors import Filtered, InvalidEvent, InvalidInput, TooLarge, Unavailable
 from openclaw_nats.events import content, envelope, json_text, modes
 from openclaw_nats.events.ids import uuid7
-from openclaw_nats.events.origin import of_source
+from openclaw_nats.events.origin import Origin, of_source
 from openclaw_nats.events.subjects import PREFIX
-from openclaw_nats.outbound.ingest import Ingest
 from openclaw_nats.sources.book import SourceBook
+from openclaw_nats.sources.deliveries import Deliveries
 from openclaw_nats.sources.log import DoorLog
 from openclaw_nats.sources.making import event_of
 from openclaw_nats.sources.naming import subject_of
@@ -32,20 +32,33 @@ from openclaw_nats.sources.quarantine import Quarantine
 from openclaw_nats.sources.schemes.catalog import SCHEMES, UNSIGNED
 from openclaw_nats.sources.schemes.scheme import Received, Refused, Scheme, Verified
 from openclaw_nats.sources.stored import StoredSource
-from openclaw_nats.storage import source_deliveries as rows
 from openclaw_nats.storage.database import Database
+from openclaw_nats.storage.source_deliveries import NewDelivery
 
 log = structlog.get_logger(__name__)
 
 MAX_BODY = 1 << 20
 KEEP_SECONDS = 30 * 86400.0
-MOST_KNOWN = 200_000  # rows of one source
-_FORGET_SECONDS = 600.0
 _PAUSED_SECONDS = 300.0
 _LONGEST_ID = 200
 _REPEATED = "a repetition"
 _MOST_EVENTS = 5000
 _batch = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class Taken(Protocol):
+    """What became of an event that is stored."""
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether it was stored before."""
+
+
+class Storing(Protocol):
+    """Stores events: outbound/ingest.py here, sources/house.py from another machine."""
+
+    async def take(self, event: envelope.Event, document: bytes, origin: Origin, retry_since: float | None) -> Taken:
+        """See Ingest.take."""
 
 
 @dataclass(frozen=True)
@@ -59,33 +72,32 @@ class Outcome:
 
 
 class Door:
-    """Takes in what providers send."""
+    """Takes in what providers send. Without a quarantine there is no way in for what nothing proves."""
 
     def __init__(
         self,
         book: SourceBook,
         door_log: DoorLog,
-        ingest: Ingest,
+        ingest: Storing,
         database: Database,
-        quarantine: Quarantine,
+        quarantine: Quarantine | None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._quarantine = quarantine
         self._book = book
         self._log = door_log
         self._ingest = ingest
-        self._database = database
+        self._deliveries = Deliveries(database)
         self._clock = clock
 
     async def run(self) -> None:
-        """Forget deliveries that nobody can repeat any more; for ever."""
+        """Write down what is known of deliveries, and forget those that nobody can repeat any more; for ever."""
         while True:
-            await self._database.write(lambda db: rows.forget(db, self._clock()))
-            await asyncio.sleep(_FORGET_SECONDS)
+            await self._deliveries.run(self._clock())
 
     async def forget(self, name: str) -> None:
         """The source is gone, or a new one: its deliveries begin anew."""
-        await self._database.write(lambda db: rows.forget_source(db, name))
+        await self._deliveries.forget(name)
 
     async def take(self, source: StoredSource, received: Received, peer: str = "") -> Outcome:
         """Verify a request and store its event; raise Refused, InvalidInput or Unavailable."""
@@ -124,6 +136,8 @@ class Door:
 
     async def _put_aside(self, source: StoredSource, received: Received, peer: str) -> Outcome:
         """What nothing proves wakes nobody before the operator has released it."""
+        if self._quarantine is None:
+            raise Refused("there is no quarantine here")
         number, repeated = await self._quarantine.put(source, received, peer)
         status = 200 if repeated else 202
         why = "in quarantine"
@@ -140,9 +154,8 @@ class Door:
     async def _store_one(self, source: StoredSource, one: _Delivery, size: int, peer: str) -> Outcome:
         now = self._clock()
         event, document, keys = one.event, one.document, _keys(one.verified, now)
-        known = await self._database.write(
-            lambda db: rows.begin(db, source.name, keys, event.id, event.subject, now, MOST_KNOWN)
-        )
+        delivery = NewDelivery(source.name, keys, event.id, event.subject, now)
+        known = await self._deliveries.begin(delivery)
         note = partial(
             self._log.note, source.name, event=known.subject, delivery=one.verified.delivery, size=size, peer=peer
         )
@@ -152,23 +165,21 @@ class Door:
             return repeated
         if (known.event_id, known.subject) != (event.id, event.subject):  # the same as one that was cut off
             event, document = _with_id(document, known.event_id, known.subject)
-        origin = of_source(source.name)
+        duplicate, reason = False, ""
         try:
-            outcome = await self._ingest.ingest([document], known.first_at, lambda subject: origin)
+            taken = await self._ingest.take(event, document, of_source(source.name), known.first_at)
+            duplicate = taken.duplicate
+        except Filtered:  # what the operator's filter keeps out is not wanted: the provider need not send it again
+            reason = "the operator's filter keeps it out"
         except Unavailable as error:
-            if not error.unknown and known.first_at == now:  # nothing was sent: nobody has to look for it later
-                await self._database.write(lambda db: rows.never_sent(db, source.name, known.event_id))
+            if not error.unknown and known.fresh:  # nothing was sent: nobody has to look for it later
+                await self._deliveries.never_sent(source.name, known.event_id)
             raise
-        if outcome.rejected:
-            raise outcome.rejected[0][1]
-        # What the operator's filter keeps out is not wanted: the provider need not send it again.
-        await self._database.write(
-            lambda db: rows.note_stored(db, source.name, keys, known.event_id, known.subject, now)
-        )
-        if outcome.duplicates:  # an earlier try had stored it
+        self._deliveries.stored(delivery, known)
+        if duplicate:  # an earlier try had stored it
             note(200, reason=_REPEATED, delivery_known=True)
             return repeated
-        note(202, reason="the operator's filter keeps it out" if outcome.filtered else "")
+        note(202, reason=reason)
         return Outcome(202, Accepted(id=event.id, subject=event.subject))
 
 

@@ -44,10 +44,17 @@ class DoorMeters:
 
 
 class DoorLog:
-    """Kept in memory: it begins anew with the process."""
+    """Kept in memory: it begins anew with the process. `tell` hears of each request, with its source's name."""
 
-    def __init__(self, meters: DoorMeters, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        meters: DoorMeters,
+        clock: Callable[[], float] = time.time,
+        tell: Callable[[str, SourceLog], None] = lambda name, request: None,
+    ) -> None:
         self._meters = meters
+        self._counters: dict[tuple[str, int], Counter_] = {}
+        self._tell = tell
         self._clock = clock
         self._tallies: dict[str, Tally] = {}
         self.strangers = 0
@@ -59,6 +66,7 @@ class DoorLog:
     def forget(self, name: str) -> None:
         """The source is gone."""
         self._tallies.pop(name, None)
+        self._counters = {key: one for key, one in self._counters.items() if key[0] != name}
 
     def stranger(self) -> None:
         """One more request to an address that no source has."""
@@ -78,7 +86,9 @@ class DoorLog:
         delivery_known: bool = False,
     ) -> None:
         """One more request."""
-        self._meters.requests.labels(name, str(status)).inc()
+        if (counter := self._counters.get((name, status))) is None:
+            counter = self._counters[name, status] = self._meters.requests.labels(name, str(status))
+        counter.inc()
         tally = self.of(name)
         if status == 202:
             tally.accepted += 1
@@ -89,14 +99,14 @@ class DoorLog:
         else:
             tally.refused[status] += 1
         tally.last = format_seconds(self._clock())
-        tally.requests.appendleft(
-            SourceLog(
-                at=tally.last,
-                status=status,
-                reason=reason[:_LONGEST],
-                event=event[:_LONGEST],
-                delivery=delivery[:_LONGEST],
-                bytes=size,
-                peer=peer,
-            )
+        request = SourceLog(
+            at=tally.last,
+            status=status,
+            reason=reason[:_LONGEST],
+            event=event[:_LONGEST],
+            delivery=delivery[:_LONGEST],
+            bytes=size,
+            peer=peer,
         )
+        tally.requests.appendleft(request)
+        self._tell(name, request)

@@ -125,6 +125,12 @@ class Quarantine:
         """How many wait, by source."""
         return await self._store.counts()
 
+    async def waiting(self) -> int | None:
+        """How many wait in all; None, and NATS is not asked, where no source puts any there. Raises Unavailable."""
+        if not any(source.type == UNSIGNED for source in self._book.every()):
+            return None
+        return sum((await self._store.counts()).values())
+
     async def _noted(self, what: str, wanted: QuarantineRequest, count: int) -> None:
         about = wanted.source or str(wanted.number)
         async with self._trail.around(Act(what, about, after={"requests": count})):

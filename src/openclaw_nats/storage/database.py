@@ -66,6 +66,10 @@ class Database:
         """Run `job` in a transaction and return its result after the commit; raise Unavailable if nothing was kept."""
         return await self._put(job, alone=False)
 
+    def submit(self, job: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """As `write`, for who waits by himself."""
+        return self._send(job, alone=False)
+
     async def convert(self) -> None:
         """Rewrite the file so that it can give free space back in steps; raise Unavailable.
 
@@ -87,10 +91,13 @@ class Database:
         await self._put(_checkpoint, alone=True)
 
     async def _put(self, job: Callable[[sqlite3.Connection], T], *, alone: bool) -> T:
+        return await self._send(job, alone=alone)
+
+    def _send(self, job: Callable[[sqlite3.Connection], T], *, alone: bool) -> asyncio.Future[T]:
         self._loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put((job, future, alone))  # type: ignore[arg-type]
-        return await future
+        return future
 
     async def read(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run `job` on a connection of its own, which sees every commit that was answered before."""

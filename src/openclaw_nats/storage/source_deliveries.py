@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 # What may be stored counts for longer than what is: a provider that heard no answer comes again.
@@ -12,43 +12,53 @@ _SELDOM = 64  # counting takes time: about once in so many deliveries
 
 
 @dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """One that comes: by what it is known again, each with until when (Unix seconds), and its event."""
+
+    source: str
+    keys: Sequence[tuple[str, float]]
+    event_id: str
+    subject: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
 class KnownDelivery:
-    """One that came before; `first_at` in seconds since the Unix epoch. Its event may not be stored."""
+    """One that is known; `first_at` in seconds since the Unix epoch, `fresh`: not from before. Its event may not be
+    stored.
+    """
 
     event_id: str
     subject: str
     first_at: float
     stored: bool
+    fresh: bool = False
 
 
-def begin(
-    db: sqlite3.Connection,
-    source: str,
-    keys: Sequence[tuple[str, float]],
-    event_id: str,
-    subject: str,
-    now: float,
-    most: int,
-) -> KnownDelivery:
-    """Note a delivery under its `keys`, each with until when; the one that is known under one of them, or this one.
+def begin(db: sqlite3.Connection, one: NewDelivery, most: int) -> KnownDelivery:
+    """Note a delivery under its keys, two at most; the one that is known under the first of them that is, or this one.
 
     Of one source at most `most` rows are kept: the oldest go.
     """
-    for key, _ in keys:
-        row = db.execute(
-            "SELECT event_id, subject, first_at, stored FROM source_deliveries WHERE source = ? AND key = ? "
-            "AND (until > ? OR (stored = 0 AND first_at > ?))",
-            (source, key, now, now - _UNSURE_SECONDS),
-        ).fetchone()
-        if row is not None:
-            return KnownDelivery(row[0], row[1], row[2], bool(row[3]))
+    first, last = one.keys[0][0], one.keys[-1][0]
+    row = db.execute(
+        "SELECT event_id, subject, first_at, stored FROM source_deliveries WHERE source = ? AND key IN (?, ?) "
+        "AND (until > ? OR (stored = 0 AND first_at > ?)) ORDER BY key != ? LIMIT 1",
+        (one.source, first, last, one.now, one.now - _UNSURE_SECONDS, first),
+    ).fetchone()
+    if row is not None:
+        return KnownDelivery(row[0], row[1], row[2], bool(row[3]))
     db.executemany(
         "INSERT OR REPLACE INTO source_deliveries (source, key, event_id, subject, first_at, until) "
         "VALUES (?, ?, ?, ?, ?, ?)",
-        [(source, key, event_id, subject, now, until) for key, until in keys],
+        [(one.source, key, one.event_id, one.subject, one.now, until) for key, until in one.keys],
     )
-    if int(now * 1000) % _SELDOM:
-        return KnownDelivery(event_id, subject, now, stored=False)
+    if int(one.now * 1000) % _SELDOM == 0:
+        _make_room(db, one.source, most)
+    return KnownDelivery(one.event_id, one.subject, one.now, stored=False, fresh=True)
+
+
+def _make_room(db: sqlite3.Connection, source: str, most: int) -> None:
     (count,) = db.execute("SELECT count(*) FROM source_deliveries WHERE source = ?", (source,)).fetchone()
     if count > most:
         db.execute(
@@ -56,19 +66,24 @@ def begin(
             "(SELECT key FROM source_deliveries WHERE source = ? ORDER BY first_at LIMIT ?)",
             (source, source, count - most + most // 20),
         )
-    return KnownDelivery(event_id, subject, now, stored=False)
 
 
-def note_stored(
-    db: sqlite3.Connection, source: str, keys: Sequence[tuple[str, float]], event_id: str, subject: str, now: float
-) -> None:
-    """Its event is in the stream."""
-    db.execute("UPDATE source_deliveries SET stored = 1 WHERE source = ? AND event_id = ?", (source, event_id))
+def note_keys(db: sqlite3.Connection, stored: Sequence[tuple[NewDelivery, KnownDelivery]]) -> None:
+    """Deliveries that came again, whose events are in the stream: they are known under these keys, too."""
     db.executemany(
         "INSERT OR IGNORE INTO source_deliveries (source, key, event_id, subject, first_at, until, stored) "
         "VALUES (?, ?, ?, ?, ?, ?, 1)",
-        [(source, key, event_id, subject, now, until) for key, until in keys],
+        [
+            (one.source, key, known.event_id, known.subject, one.now, until)
+            for one, known in stored
+            for key, until in one.keys
+        ],
     )
+
+
+def note_stored(db: sqlite3.Connection, events: Iterable[tuple[str, str]]) -> None:
+    """Events, each by its source and id, are in the stream."""
+    db.executemany("UPDATE source_deliveries SET stored = 1 WHERE source = ? AND event_id = ?", events)
 
 
 def never_sent(db: sqlite3.Connection, source: str, event_id: str) -> None:

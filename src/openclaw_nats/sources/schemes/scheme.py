@@ -11,12 +11,15 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
+
 from openclaw_nats.contract.sources import GenericOptions, SourceOptions
 
 TOLERANCE_SECONDS = 300.0
 _REMEMBER_SECONDS = 3600.0  # beyond the time for which a signature verifies: clocks are put right
 FORM = "application/x-www-form-urlencoded"
 _MAX_FIELDS = 1000
+_raw = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Refused(Exception):
@@ -74,12 +77,31 @@ class Received:
             return {}
         return found if isinstance(found, dict) else {}
 
+    @cached_property
+    def _top(self) -> dict[str, msgspec.Raw] | None:
+        """The top level of a JSON object, its values not read yet; None for what is to be read otherwise."""
+        if self.kind == FORM:
+            return None
+        try:
+            return _raw.decode(self.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+
     def text(self, *path: str) -> str:
         """A text or number in `fields`, by its path; empty without one."""
-        value: Any = self.fields
+        value: Any = self._top if self._top is not None else self.fields
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
+            if isinstance(value, msgspec.Raw):
+                value = _value(value)
         return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def _value(raw: msgspec.Raw) -> Any:
+    try:
+        return json.loads(bytes(raw))
+    except (ValueError, RecursionError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -117,6 +139,7 @@ class Scheme:
     paste: str
     makes_secret: bool = False
     needs_url: bool = False
+    reads_url: bool = False  # whether a part of the proof is in the address that it came to
     seconds: float = 20.0  # in which the provider wants its answer
     sample: bytes = b'{"hello": "world"}'
     sample_headers: Mapping[str, str] = field(default_factory=dict)

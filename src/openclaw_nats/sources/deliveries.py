@@ -1,0 +1,136 @@
+"""Which deliveries are known, so that a repetition is answered as one.
+
+A delivery is noted, and that is on disk, before its event is stored. All that wait at the same moment are noted
+together: a commit costs the same for many, and each statement lets the database's thread and the event loop wait for
+one another.
+
+That the event is stored needs no commit of its own: it is known here at once, and written down a moment later, for many
+together. Who is killed in between looks for the event in the stream when the delivery comes again, as after any other
+interruption.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+
+from openclaw_nats.errors import Unavailable
+from openclaw_nats.storage import source_deliveries as rows
+from openclaw_nats.storage.database import Connection, Database
+from openclaw_nats.storage.source_deliveries import KnownDelivery, NewDelivery
+
+MOST_KNOWN = 200_000  # rows of one source
+_FORGET_SECONDS = 600.0
+_LATER_SECONDS = 0.2
+_MOST_STORED = 10_000  # that wait to be written down: a disk may be full
+_TOGETHER = 256
+
+_Waiting = tuple[NewDelivery, "asyncio.Future[KnownDelivery]"]
+_Known = tuple[NewDelivery, KnownDelivery]
+
+
+class Deliveries:
+    """The deliveries of all sources."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: list[_Waiting] = []
+        self._busy = False
+        self._stored: dict[tuple[str, str], KnownDelivery] = {}  # by source and event
+        self._other_keys: list[_Known] = []
+        self._noted = asyncio.Event()
+
+    async def run(self, now: float) -> None:
+        """Write down what is noted, for as long as nothing has to be forgotten; `now` in Unix seconds."""
+        await self._database.write(lambda db: rows.forget(db, now))
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _FORGET_SECONDS
+        while (left := end - loop.time()) > 0:
+            try:
+                async with asyncio.timeout(left):
+                    await self._noted.wait()
+            except TimeoutError:
+                return
+            await asyncio.sleep(_LATER_SECONDS)
+            try:
+                await self._write_down()
+            except Unavailable:  # the database has logged it
+                await asyncio.sleep(1)
+
+    async def begin(self, delivery: NewDelivery) -> KnownDelivery:
+        """Note a delivery, on disk; the one that is known, or this one. Raises Unavailable."""
+        future: asyncio.Future[KnownDelivery] = asyncio.get_running_loop().create_future()
+        self._waiting.append((delivery, future))
+        if not self._busy:
+            self._note_group()
+        return await future
+
+    def stored(self, delivery: NewDelivery, known: KnownDelivery) -> None:
+        """The event of a known delivery is in the stream. Whoever asks from now on hears it."""
+        self._stored[delivery.source, known.event_id] = known
+        if not known.fresh:  # under the keys of this one it is to be known from the next delivery on
+            self._other_keys.append((delivery, known))
+        self._noted.set()
+
+    async def never_sent(self, source: str, event_id: str) -> None:
+        """It was surely not stored: nobody has to look for it."""
+        await self._database.write(lambda db: rows.never_sent(db, source, event_id))
+
+    async def forget(self, source: str) -> None:
+        """The source is gone, or a new one: its deliveries begin anew."""
+        self._stored = {key: one for key, one in self._stored.items() if key[0] != source}
+        self._other_keys = [one for one in self._other_keys if one[0].source != source]
+        await self._database.write(lambda db: rows.forget_source(db, source))
+
+    def _note_group(self) -> None:
+        """Note what waits in one transaction, behind the other keys under which some are known by now."""
+        group, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+        others, self._other_keys = self._other_keys, []
+
+        def job(db: Connection) -> list[KnownDelivery]:
+            rows.note_keys(db, others)
+            return [rows.begin(db, delivery, MOST_KNOWN) for delivery, _ in group]
+
+        self._busy = True
+        self._database.submit(job).add_done_callback(partial(self._answer, group, others))
+
+    def _answer(self, group: list[_Waiting], others: list[_Known], done: asyncio.Future[list[KnownDelivery]]) -> None:
+        """Tell who waits, then go on with who has come meanwhile."""
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        if error is not None:
+            self._other_keys = [*others, *self._other_keys][-_MOST_STORED:]
+        for place, (delivery, future) in enumerate(group):
+            if future.done():  # who waited is gone
+                continue
+            if error is not None:
+                future.set_exception(error)
+                continue
+            found = done.result()[place]
+            stored = not found.fresh and (delivery.source, found.event_id) in self._stored
+            future.set_result(replace(found, stored=True) if stored else found)
+        self._busy = False
+        if self._waiting:
+            self._note_group()
+
+    async def _write_down(self) -> None:
+        """Write down what is stored. It is known here until that is on disk."""
+        self._noted.clear()
+        stored, others = dict(self._stored), self._other_keys
+        self._other_keys = []
+
+        def job(db: Connection) -> None:
+            rows.note_keys(db, others)
+            rows.note_stored(db, stored)
+
+        try:
+            await self._database.write(job)
+        except BaseException:  # also who was cancelled does not know whether it was written: twice is as good as once
+            self._other_keys = [*others, *self._other_keys][-_MOST_STORED:]
+            for key in list(self._stored)[:-_MOST_STORED]:
+                del self._stored[key]
+            self._noted.set()
+            raise
+        for key, known in stored.items():
+            if self._stored.get(key) is known:
+                del self._stored[key]
