@@ -113,6 +113,8 @@ class ListedKey(Answer):
     made: Time
     expired: bool
     expires: Time | UnsetType = UNSET
+    mqtt: bool = False
+    topics: list[str] = []
 
 
 class ListedKeys(Answer):
@@ -121,8 +123,18 @@ class ListedKeys(Answer):
     keys: list[ListedKey]
 
 
+class MqttUserMade(Answer):
+    """How a limited key comes by MQTT: `password` is empty where it was written into `file`."""
+
+    user: str
+    password: str
+    file: str
+
+
 class LimitedKeyMade(Answer):
-    """A limited key that was made or rotated: `key` is the secret, empty where it was written into `file`."""
+    """A limited key that was made or rotated: `key` is the secret, empty where it was written into `file`. `mqtt` is
+    there for a key that may come by MQTT.
+    """
 
     name: str
     publish: list[Pattern]
@@ -131,6 +143,8 @@ class LimitedKeyMade(Answer):
     key: str
     file: str
     expires: Time | UnsetType = UNSET
+    topics: list[str] = []
+    mqtt: MqttUserMade | UnsetType = UNSET
 
 
 class SourceMade(Answer):

@@ -56,6 +56,7 @@ from openclaw_nats.jetstream.connection import Connection, Options
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
 from openclaw_nats.jetstream.key_door import KeyDoor
 from openclaw_nats.jetstream.lease_store import JetStreamLeaseStore
+from openclaw_nats.jetstream.mqtt_kept import MqttKept
 from openclaw_nats.jetstream.quarantine_store import JetStreamQuarantine
 from openclaw_nats.jetstream.schedule_log import JetStreamScheduleLog
 from openclaw_nats.jetstream.stream_settings import limits
