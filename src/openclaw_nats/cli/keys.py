@@ -283,9 +283,7 @@ def _listed(*, as_json: bool) -> None:
 
     now = time.time()
     keys = [
-        ListedKey(
-            key.name, key.publish, key.read, key.made, is_over(key, now), key.expires, key.mqtt, key.topics
-        )
+        ListedKey(key.name, key.publish, key.read, key.made, is_over(key, now), key.expires, key.mqtt, key.topics)
         for key in _keys().read()
     ]
     if as_json:

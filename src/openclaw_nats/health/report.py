@@ -61,6 +61,7 @@ class Health:
         self._delivers_since = self._started
         self.task_errors: dict[str, str] = {}
         self.last_minute: Callable[[int | None], int | None] = lambda last: None
+        self.mqtt: Callable[[], Awaitable[shapes.MqttHealth]] | None = None
 
     async def report(self, full: bool = True) -> shapes.Health:
         """The whole report, or only its `status`, which is up when events can be stored."""
@@ -79,6 +80,7 @@ class Health:
             plugin=self._plugin(),
             delivery=await self._delivery(),
             schedules=await self._schedules(),
+            mqtt=await self.mqtt() if self.mqtt is not None else UNSET,
         )
 
     async def gateway_is_up(self) -> bool:

@@ -72,7 +72,7 @@ class MqttKept:
                 await self._follow()
             except (Unavailable, NatsError, OSError) as error:
                 text = words_for(error)
-                if text != self.problem:
+                if self._connection.ready and text != self.problem:
                     log.warning("mqtt.not_checked", error=text)
                 self.problem = text
             await asyncio.sleep(_PAUSE_SECONDS)

@@ -49,7 +49,7 @@ def user_of(key: LimitedKey, secret: bytes) -> MqttUser:
 def sidecar_user(secret: bytes) -> MqttUser:
     """The sidecar's own, for what Home Assistant is shown."""
     ours = (f"{DISCOVERY}.>", f"{STATES}.>")
-    return MqttUser(SIDECAR, _password(secret, SIDECAR, ""), ours, (), (f"{DISCOVERY}.>",))
+    return MqttUser(SIDECAR, _password(secret, SIDECAR, ""), ours, (), _with_parents(ours))
 
 
 def _password(secret: bytes, name: str, public: str) -> str:

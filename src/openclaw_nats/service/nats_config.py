@@ -114,15 +114,12 @@ def _by_mqtt(settings: Settings) -> list[MqttUser]:
         return []
     secret = identity_key(settings.home)
     keys = [user_of(key, secret) for key in KnownKeys(settings.home).valid() if key.mqtt]
-    return [*keys, sidecar_user(secret)] if settings.mqtt.home_assistant else keys
+    return [*keys, sidecar_user(secret)]
 
 
 def _mqtt_user(user: MqttUser) -> str:
     """It comes by MQTT only: there it can set neither headers nor where an answer is sent."""
-    rights = (
-        f"publish: {_rights(user.publish, user.never)}, "
-        f"subscribe: {_rights(user.hear, ())}"
-    )
+    rights = f"publish: {_rights(user.publish, user.never)}, subscribe: {_rights(user.hear, ())}"
     return (
         f"{{ user: {quoted(user.name)}, password: {quoted(user.password)}, permissions: {{ {rights} }}, "
         "allowed_connection_types: [MQTT] }"

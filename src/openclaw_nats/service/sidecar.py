@@ -56,7 +56,6 @@ from openclaw_nats.jetstream.connection import Connection, Options
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
 from openclaw_nats.jetstream.key_door import KeyDoor
 from openclaw_nats.jetstream.lease_store import JetStreamLeaseStore
-from openclaw_nats.jetstream.mqtt_kept import MqttKept
 from openclaw_nats.jetstream.quarantine_store import JetStreamQuarantine
 from openclaw_nats.jetstream.schedule_log import JetStreamScheduleLog
 from openclaw_nats.jetstream.stream_settings import limits
@@ -80,6 +79,7 @@ from openclaw_nats.service.http_server import HttpServer, listen
 from openclaw_nats.service.identity_key import identity_key
 from openclaw_nats.service.inbound_parts import Inbound, build_inbound
 from openclaw_nats.service.local_socket import LocalSocket
+from openclaw_nats.service.mqtt_parts import Mqtt, build_mqtt
 from openclaw_nats.service.schedule_parts import Schedules, build_schedules
 from openclaw_nats.service.tasks import keep_running
 from openclaw_nats.service.tls import Certificate, check_exposed, is_loopback
@@ -124,6 +124,7 @@ class Sidecar:
     certificate: Certificate | None
     key_door: KeyDoor | None
     door: Door
+    mqtt: Mqtt | None
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -141,6 +142,7 @@ class Sidecar:
             **self.dashboard.runs(),
             **({"spans": self.spans.run} if self.spans is not None else {}),
             **({"key-door": self.key_door.run} if self.key_door is not None else {}),
+            **(self.mqtt.runs() if self.mqtt is not None else {}),
             **({"certificate": self.certificate.run} if self.certificate is not None else {}),
         }
         try:
@@ -279,6 +281,8 @@ async def build(settings: Settings) -> Sidecar:
     # At a nats-server that is not ours anybody may be allowed to publish where a key would.
     ours = settings.nats.managed and Locations(settings.home).own_nats_config is not None
     key_door = KeyDoor(Options.from_settings(settings), limited_keys, ingest.take, status_of) if ours else None
+    mqtt = build_mqtt(settings, connection, inbound, secret)
+    health.mqtt = mqtt.report.report if mqtt is not None else None
     door_log = DoorLog(DoorMeters(registry))
     held = JetStreamQuarantine(connection, streams, settings.stream.replicas)
     quarantine = Quarantine(held, sources, ingest, trail)
@@ -349,6 +353,7 @@ async def build(settings: Settings) -> Sidecar:
         certificate,
         key_door,
         door,
+        mqtt,
     )
 
 
