@@ -37,7 +37,9 @@ class Mqtt:
 
 def build_mqtt(settings: Settings, connection: Connection, inbound: Inbound, secret: bytes) -> Mqtt | None:
     """Wire it; None while MQTT is off, or NATS is not ours. `secret` is the key of `identity-key`."""
-    if not settings.mqtt.port or Locations(settings.home).own_nats_config is None:
+    in_container = settings.origins.get("nats.managed", "").isupper()  # by a variable: nats-server is in another one
+    ours = settings.nats.managed or in_container
+    if not settings.mqtt.port or not ours or Locations(settings.home).own_nats_config is None:
         return None
     kept = MqttKept(connection)
     certificate = settings.sidecar.tls_certificate if settings.sidecar_speaks_tls else ""

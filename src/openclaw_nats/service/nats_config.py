@@ -19,6 +19,7 @@ from openclaw_nats.service.files import write_private
 from openclaw_nats.service.identity_key import identity_key
 from openclaw_nats.service.quoting import nats_name
 from openclaw_nats.service.quoting import nats_string as quoted
+from openclaw_nats.service.tls import check_mqtt
 from openclaw_nats.settings import Settings
 
 USER = "openclaw-nats"
@@ -41,6 +42,7 @@ def render(
     `max_file_store` is given so that nats-server does not take a share of the disk for granted. Each stream has a limit
     of its own; this one only has to be larger than all that they reserve, also while a smaller limit replaces a larger.
     """
+    check_mqtt(settings)
     where = Locations(home or settings.home)
     address = urlsplit(settings.nats.url.split(",")[0])
     password = settings.nats_password()

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import ssl
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -85,6 +86,23 @@ def check_exposed(settings: Settings) -> None:
         "network in the open",
         hint="Set sidecar.tls_certificate and sidecar.tls_key first; or, behind a proxy with TLS, sidecar.tls_proxy "
         "to its https:// address. To insist: `openclaw-nats config set sidecar.plain_http true`.",
+    )
+
+
+def check_mqtt(settings: Settings) -> None:
+    """Raise SettingsError where MQTT can't be spoken, or where passwords would cross a network in the open."""
+    one = settings.mqtt
+    if not one.port:
+        return
+    if one.port in (settings.sidecar.port, urlsplit(settings.nats.url.split(",")[0]).port or 4222):
+        raise SettingsError(f"port {one.port} is taken by the sidecar or NATS itself", hint="1883 is usual for MQTT.")
+    if is_loopback(one.host) or settings.sidecar_speaks_tls or one.plain:
+        return
+    raise SettingsError(
+        f"mqtt.host is {one.host}, beyond this machine, and there is no TLS: passwords and events would cross the "
+        "network in the open",
+        hint="Set sidecar.tls_certificate and sidecar.tls_key first: MQTT uses them, too. "
+        "To insist: `openclaw-nats config set mqtt.plain true`.",
     )
 
 
