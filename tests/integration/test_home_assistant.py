@@ -124,7 +124,6 @@ def test_it_finds_each_agent_with_all_that_an_entity_needs(home: Home, user: dic
     with home_assistant(home, user) as later:
         wait_until(lambda: {topic for topic, _, kept in later.heard if kept} >= set(topics), 20, "what is retained")
     assert home.shown() == {"connected": True, "entities": 10, "lastError": ""}
-    assert home.run("status", code=3)["mqtt"]["homeAssistant"]["entities"] == 10
 
 
 def test_a_button_wakes_the_agent_and_the_sensors_follow(home: Home, user: dict[str, str]) -> None:
@@ -199,11 +198,7 @@ def test_names_of_others_are_names_and_no_topics(home: Home, user: dict[str, str
     ]
     home.report(*strange)
     with home_assistant(home, user) as client:
-        try:
-            wait_until(lambda: len(found(client)) == 5 * len(strange), 20, "their entities")
-        except AssertionError:
-            print(sorted(found(client)), home.shown())
-            raise
+        wait_until(lambda: len(found(client)) == 5 * len(strange), 20, "their entities")
         for topic in client.texts():
             assert topic.count("/") <= 4, topic
             assert topic.isascii()

@@ -207,7 +207,7 @@ def test_who_uses_anothers_client_id_hears_nothing_of_it(house: House) -> None:
 def test_users_for_mqtt_come_by_mqtt_alone_and_the_others_do_not(house: House) -> None:
     made = house.run("keys", "add", "both", "--mqtt", "--publish", "custom.both")
     user, password = made["mqtt"]["user"], made["mqtt"]["password"]
-    assert user == "mqtt.both"
+    assert user == "mqtt-both"
     wait_for_user(house.port, user, password)
     admin = (house.home / "nats-password").read_text().strip()
     for name, secret in (("openclaw-nats", admin), ("", ""), (user, ""), (user, password[:-1]), ("both", made["key"])):
@@ -227,23 +227,23 @@ def test_users_for_mqtt_come_by_mqtt_alone_and_the_others_do_not(house: House) -
 def test_a_password_ends_with_its_key(house: House, tmp_path: Path) -> None:
     file = tmp_path / "lamp.key"
     made = house.run("keys", "add", "lamp", "--mqtt", "--publish", "custom.lamp", "--file", str(file))
-    assert made["mqtt"] == {"user": "mqtt.lamp", "password": "", "file": f"{file}.mqtt"}
+    assert made["mqtt"] == {"user": "mqtt-lamp", "password": "", "file": f"{file}.mqtt"}
     beside = Path(f"{file}.mqtt")
     assert stat.S_IMODE(beside.stat().st_mode) == 0o600
     first = beside.read_text().strip()
-    wait_for_user(house.port, "mqtt.lamp", first)
-    with MqttClient(house.port, "mqtt.lamp", first) as client:
+    wait_for_user(house.port, "mqtt-lamp", first)
+    with MqttClient(house.port, "mqtt-lamp", first) as client:
         second = house.run("keys", "rotate", "lamp")["mqtt"]["password"]
         wait_until(lambda: client.lost, 15, "the end of its connection")
     assert second != first
-    wait_for_user(house.port, "mqtt.lamp", second)
-    assert not may_connect(house.port, "mqtt.lamp", first)
+    wait_for_user(house.port, "mqtt-lamp", second)
+    assert not may_connect(house.port, "mqtt-lamp", first)
     house.run("restart")
-    wait_for_user(house.port, "mqtt.lamp", second)
+    wait_for_user(house.port, "mqtt-lamp", second)
     listed = {one["name"]: one for one in house.run("keys")["keys"]}
     assert listed["lamp"]["mqtt"] is True
     house.run("keys", "revoke", "lamp")
-    wait_until(lambda: not may_connect(house.port, "mqtt.lamp", second), 15, "the end of the key")
+    wait_until(lambda: not may_connect(house.port, "mqtt-lamp", second), 15, "the end of the key")
     soon = house.run("keys", "add", "soon", "--mqtt", "--publish", "custom.lamp", "--expires", "6s")["mqtt"]
     wait_for_user(house.port, soon["user"], soon["password"])
     wait_until(lambda: not may_connect(house.port, soon["user"], soon["password"]), 20, "its end")

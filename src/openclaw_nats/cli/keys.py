@@ -58,7 +58,7 @@ def list_command(*, as_json: bool) -> None:
     "topics",
     multiple=True,
     metavar="TOPIC",
-    help="With --mqtt: a topic beside the events, such as zigbee2mqtt/#, to publish and hear. None of it is stored.",
+    help="With --mqtt: a topic apart from events, such as zigbee2mqtt/#, to publish and hear. None of it is stored.",
 )
 @_file_option
 @json_option
@@ -93,7 +93,7 @@ def add_command(
     key = LimitedKey(name, may_publish, may_read, public, format_seconds(time.time()), mqtt=mqtt, topics=list(topics))
     if expires is not None:
         key.expires = format_seconds(_end(expires))
-    files = kept(secret, path), kept(_password(key), _beside(path))
+    files = kept(secret, path), kept(_password(key), _mqtt_file(path))
     with audited("keys.add", name, after=_shown(key)), files[0], files[1], _keys().changing() as keys:
         if any(one.name == name for one in keys):
             raise InvalidInput(
@@ -119,7 +119,7 @@ def rotate_command(*, name: str, path: Path | None, as_json: bool) -> None:
         key = _named(name, keys)
         key.public, key.made = public, format_seconds(time.time())
         files.enter_context(kept(secret, path))
-        files.enter_context(kept(_password(key), _beside(path)))
+        files.enter_context(kept(_password(key), _mqtt_file(path)))
     _made(key, secret, path, as_json=as_json)
 
 
@@ -202,7 +202,7 @@ def _password(key: LimitedKey) -> str:
     return user_of(key, identity_key(load().home)).password if key.mqtt else ""
 
 
-def _beside(path: Path | None) -> Path | None:
+def _mqtt_file(path: Path | None) -> Path | None:
     """The file for the password for MQTT, next to that of the key."""
     return path and path.with_name(f"{path.name}.mqtt")
 
@@ -227,7 +227,7 @@ def _made(key: LimitedKey, secret: str, path: Path | None, *, as_json: bool) -> 
         )
         if key.mqtt:
             password = "" if path else _password(key)
-            made.mqtt = MqttUserMade(f"{PREFIX}{key.name}", password, str(_beside(path) or ""))
+            made.mqtt = MqttUserMade(f"{PREFIX}{key.name}", password, str(_mqtt_file(path) or ""))
         print_json(made)
         return
     step("✓", f"the key {key.name} may {_rights(key)}")
@@ -244,7 +244,7 @@ def _made(key: LimitedKey, secret: str, path: Path | None, *, as_json: bool) -> 
     elif not settings.nats.managed:
         line("Not over NATS: that server is not ours, and its own configuration says who may do what there")
     if key.mqtt:
-        where = "in " + str(_beside(path)) if path else _password(key)
+        where = "in " + str(_mqtt_file(path)) if path else _password(key)
         line(f"By MQTT (3.1.1): user {PREFIX}{key.name}, password {where}")
         if settings.mqtt.port:
             line(f"  at {settings.mqtt.host} port {settings.mqtt.port}")

@@ -11,7 +11,7 @@ class LimitedKey(Answer):
     """A key that may publish and read on some subjects, and nothing else.
 
     `public` is the public half of its nkey: whoever has the file can check the key and can't use it. With `mqtt` it is
-    a user for MQTT, too, who may use `topics` beside the events.
+    a user for MQTT, too, who may use `topics` apart from events.
     """
 
     name: str

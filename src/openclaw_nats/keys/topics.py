@@ -13,7 +13,7 @@ _TAKEN = ("agent", "key")
 
 
 def check_topic(topic: str) -> str:
-    """A topic beside the events that a key may have, such as `zigbee2mqtt/#`; raise InvalidInput for another."""
+    """A topic apart from events that a key may have, such as `zigbee2mqtt/#`; raise InvalidInput for another."""
     levels = topic.split("/")
     plain = levels[:-1] if levels[-1] == "#" else levels
     if (

@@ -162,13 +162,13 @@ class HomeAssistant:
         """Publish what has changed, and empty what is not to be there."""
         for topic, text in wanted.items():
             if self._sent.get(topic) != text:
-                await client.publish(topic, text, qos=1, retain=True)
+                await client.publish(topic, text, retain=True)  # QoS 0: whatever is lost with a connection comes again
                 self._sent[topic] = text
         for topic in [one for one in self._sent if one not in wanted]:
             above, _, what = topic.rpartition("/")
             if what in ("result", "result_of") and f"{above}/turns" in wanted:
                 continue  # the last result stays, although it is longer ago than what is looked at
-            await client.publish(topic, b"", qos=1, retain=True)
+            await client.publish(topic, b"", retain=True)
             del self._sent[topic]
 
 

@@ -13,8 +13,8 @@ from openclaw_nats.contract.keys import LimitedKey
 from openclaw_nats.events.origin import OWNED
 from openclaw_nats.keys.topics import subject_of
 
-PREFIX = "mqtt."
-SIDECAR = f"{PREFIX}.sidecar"  # no key can be called so
+PREFIX = "mqtt-"
+SIDECAR = "openclaw-nats-mqtt"
 SESSIONS = "$MQTT.sub.>"  # where nats-server brings a client what it hears with QoS 1; no client can subscribe there
 DISCOVERY = "homeassistant"
 STATES = "openclaw"

@@ -98,7 +98,7 @@ def _users(settings: Settings, password: str) -> list[str]:
     name = settings.nats.user or USER
     by_mqtt = _by_mqtt(settings)
     if any(one.name == name for one in by_mqtt):
-        raise SettingsError(f"nats.user is {name}, which is the name of a key's user for MQTT")
+        raise SettingsError(f"nats.user is {name}, which is the name of a user for MQTT", hint="Choose another one.")
     only_nats = ", allowed_connection_types: [STANDARD]" if settings.mqtt.port else ""
     users = [f"{{ user: {quoted(name)}, password: {quoted(password)}{only_nats} }}"]
     seed_file = Locations(settings.home).nats_nkey
