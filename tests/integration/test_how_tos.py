@@ -130,9 +130,9 @@ def test_what_the_table_of_bodies_says(
 def commands(page: str) -> list[list[str]]:
     """The openclaw-nats commands of a how-to, in blocks and within sentences, as words."""
     text = (HOW_TOS / f"{page}.md").read_text()
-    found = "\n".join(blocks(page, "sh")) + "\n" + "\n".join(re.findall(r"`(keys add [^`]+)`", text))
+    found = "\n".join(blocks(page, "sh")) + "\n" + "\n".join(re.findall(r"`(keys add [a-z][^`]+)`", text))
     lines = [line.removeprefix("openclaw-nats ") for line in found.splitlines() if not line.startswith("pip ")]
-    return [shlex.split(line) for line in lines]
+    return [shlex.split(line) for line in lines if line]
 
 
 @pytest.fixture

@@ -54,7 +54,8 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
 
         wanted = load(settings.home, also=values)
         check_exposed(wanted)
-        Certificate.of(wanted)  # raises before anything is written
+        if wanted.sidecar_speaks_tls:
+            Certificate.of(wanted)  # raises before anything is written
     if name.startswith(("sidecar.", "mqtt.")):
         _check_mqtt(settings, load(settings.home, also=values), name)
     with audited("config.set", name, masked_value(shown(settings, name))) as act:
