@@ -110,7 +110,7 @@ def test_mqtt_is_published_where_it_is_to_be_and_speaks_tls_with_the_sidecars_ce
     assert "127.0.0.1:1893:1883" in services["nats"]["ports"]
     environment = services["sidecar"]["environment"]
     assert (environment["OPENCLAW_NATS_MQTT_HOST"], environment["OPENCLAW_NATS_MQTT_PORT"]) == ("nats", "1883")
-    assert 'mqtt: { listen: "0.0.0.0:1883" }' in (one.folder / "nats-server.conf").read_text()
+    assert 'mqtt: { listen: "0.0.0.0:1883", ' in (one.folder / "nats-server.conf").read_text()
     files = {"sidecar.tls_certificate": "/etc/tls/bus.pem", "sidecar.tls_key": "/etc/tls/bus.key"}
     set_values(where.home / "config.toml", {**files, "mqtt.host": "192.0.2.7"})
     one.install()

@@ -248,7 +248,7 @@ def test_turned_off_nothing_stays(home: Home, user: dict[str, str]) -> None:
     with home_assistant(home, user) as client:
         wait_until(lambda: not found_ours(client), 30, "everything to be emptied")
         assert not [topic for topic, text in client.texts().items() if topic.startswith("openclaw/house/") and text]
-    wait_until(lambda: home.shown()["entities"] == 0, 20, "health")
+    assert "homeAssistant" not in home.sidecar.get("/api/health")[1]["mqtt"]
     home.run("config", "set", "mqtt.home_assistant", "true")
     home.report("main", "cook")
     with home_assistant(home, user) as client:

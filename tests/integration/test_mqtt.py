@@ -346,7 +346,8 @@ def test_what_mqtt_keeps_has_a_limit(house: House) -> None:
             found = await client.jetstream().streams_info()
         return {one.config.name: one.config.max_bytes for one in found if one.config.name.startswith("$MQTT")}
 
-    wait_until(lambda: all(most > 0 for name, most in asyncio.run(limits()).items() if name != "$MQTT_out"), 40)
+    wait_until(lambda: all(most > 0 for most in asyncio.run(limits()).values()), 40, "limits")
+    assert len(asyncio.run(limits())) == 5
 
 
 def test_status_and_doctor_say_where_it_is(house: House) -> None:

@@ -379,6 +379,8 @@ def test_doctor_looks_at_the_certificate(secure: Sidecar, files: Files) -> None:
     assert ("problem", f"{files.key} can be read by others") in findings(secure)
 
 
+# paho leaves the connection of a certificate that it does not trust to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_mqtt_leaves_loopback_by_tls_or_by_your_word_and_follows_the_certificate(tmp_path: Path, files: Files) -> None:
     """nats-server has the sidecar's certificate; the sidecar comes to it by exactly that one."""
     one, port = Installation(tmp_path / "state"), free_port()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from datetime import datetime
 from pathlib import Path
+from typing import cast
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -12,14 +16,19 @@ from hypothesis import strategies as st
 
 from openclaw_nats.contract.keys import LimitedKey
 from openclaw_nats.errors import InvalidInput, SettingsError
+from openclaw_nats.events.agents import Agents
+from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.events.origin import OWNED
 from openclaw_nats.events.subjects import covers
+from openclaw_nats.inbound.route import Route, compile_route, parse
+from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.keys.topics import check_topic, subject_of
 from openclaw_nats.mqtt.discovery import Discovery, slug
-from openclaw_nats.mqtt.figures import AgentState
+from openclaw_nats.mqtt.figures import AgentFigures, AgentState
 from openclaw_nats.mqtt.users import user_of
 from openclaw_nats.service.nats_config import render
 from openclaw_nats.settings import changed, load
+from openclaw_nats.storage.database import Connection, Database
 
 PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -66,3 +75,57 @@ def test_a_user_of_the_operators_that_would_be_a_keys_is_refused(tmp_path: Path)
     assert "mqtt" not in render(settings).replace("openclaw-nats-mqtt", "")
     with pytest.raises(SettingsError, match="the name of a user for MQTT"):
         render(changed(settings, {"mqtt.port": 1883}))
+
+
+class Book:
+    """The routes, as far as figures ask for them."""
+
+    def __init__(self, *routes: Route) -> None:
+        self.agents = Agents(("main", "cook"), "main")
+        self._routes = {route.id: route for route in routes}
+
+    def all_routes(self) -> list[Route]:
+        return list(self._routes.values())
+
+    def get(self, number: int) -> Route | None:
+        return self._routes.get(number)
+
+
+MIDNIGHT = datetime(2026, 3, 10, 0, 0, tzinfo=ZoneInfo("Pacific/Auckland")).timestamp()
+ADD = """INSERT INTO dispatches (id, route_id, route, target, body, events, priority, hops, position, state, outcome,
+runs, created_at, changed_at) VALUES (?, ?, 'r', ?, '', 1, 5, 0, 1, ?, ?, ?, ?, ?)"""
+
+
+async def test_a_day_begins_at_midnight_of_the_zone_and_what_can_not_be_read_counts_nothing(tmp_path: Path) -> None:
+    database = Database(tmp_path / "sidecar.db")
+    route = compile_route(parse({"name": "r", "pattern": "agent.events.custom.x", "target": "agent:cook:main"}), 7)
+    now = MIDNIGHT + 3600
+    rows = [
+        ("a", 7, '{"kind": "session", "sessionKey": "agent:cook:main"}', "delivered", "ok", 1, MIDNIGHT - 1),
+        ("b", 7, '{"kind": "session", "sessionKey": "agent:cook:main"}', "dead", "", 2, MIDNIGHT + 1),
+        ("c", 7, '{"kind": "wake", "agentId": "main"}', "sending", "", 1, MIDNIGHT - 90_000),
+        ("d", 7, '{"kind": "webhook", "url": "http://x"}', "delivered", "ok", 1, MIDNIGHT + 1),
+        ("e", 7, "no JSON", "delivered", "ok", 1, MIDNIGHT + 1),
+        ("f", 7, '{"kind": "agent", "agentId": "gone"}', "delivered", "ok", 1, MIDNIGHT + 1),
+        ("g", 7, "[1]", "sending", "", 1, MIDNIGHT + 1),
+    ]
+
+    def insert(db: Connection) -> None:
+        for *row, at in rows:
+            db.execute(ADD, (*row, at, at))
+        for number, at, cost in (("1", MIDNIGHT - 1, 5.0), ("2", MIDNIGHT + 1, 0.5), ("3", now, 0.25)):
+            db.execute("INSERT INTO costs VALUES (?, ?, 7, 0, ?)", (number, at, cost))
+
+    try:
+        await database.write(insert)
+        book = cast(RouteBook, Book(route))
+        found = await AgentFigures(database, book, "Pacific/Auckland", lambda: now).now()
+        assert found["cook"] == AgentState(False, 2, 0.75, 0, "failed", format_seconds(MIDNIGHT + 1), "r")
+        assert found["main"] == AgentState(busy=True)
+        assert set(found) == {"main", "cook"}
+        later = await AgentFigures(database, book, "Pacific/Auckland", lambda: now + 86_400).now()
+        assert (later["cook"].turns, later["cook"].cost, later["cook"].result) == (0, 0.0, "")
+        elsewhere = await AgentFigures(database, book, "UTC", lambda: now).now()
+        assert elsewhere["cook"].turns == 3
+    finally:
+        await asyncio.to_thread(database.close)

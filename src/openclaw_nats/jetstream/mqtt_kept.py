@@ -37,7 +37,13 @@ MESSAGES = "$MQTT_msgs"
 MARK = "Nmqtt-Pub"  # nats-server's header of what came by MQTT
 _PREFIX = "$MQTT.msgs."
 _CONSUMER = "openclaw-nats"
-_LIMITS = {MESSAGES: 256 << 20, "$MQTT_rmsgs": 64 << 20, "$MQTT_sess": 16 << 20, "$MQTT_qos2in": 64 << 20}
+_LIMITS = {
+    MESSAGES: 256 << 20,
+    "$MQTT_rmsgs": 64 << 20,
+    "$MQTT_sess": 16 << 20,
+    "$MQTT_qos2in": 64 << 20,
+    "$MQTT_out": 16 << 20,
+}
 _MAKES = {  # as nats-server makes it; it takes one that is there
     "name": MESSAGES,
     "subjects": [f"{_PREFIX}>"],
@@ -45,6 +51,7 @@ _MAKES = {  # as nats-server makes it; it takes one that is there
     "retention": "interest",
     "num_replicas": 1,
     "max_bytes": _LIMITS[MESSAGES],
+    "max_consumers": 2000,  # one for each QoS 1 subscription of each client; it can't be set later
 }
 _NOT_FOUND = 10059
 _WRONG_LAST_ID = 10070

@@ -66,7 +66,7 @@ class HomeAssistant:
         self._discovery = discovery
         self._wanted = wanted
         self._may_connect = may_connect
-        self._shown = shown
+        self.shown = shown
         self._emptied = emptied
         self._sent: dict[str, str] = {}
         self.connected = False
@@ -78,7 +78,7 @@ class HomeAssistant:
         return sum(1 for topic, text in self._sent.items() if topic.endswith("/config") and text)
 
     async def run(self) -> None:
-        """Until cancelled, or until everything is emptied."""
+        """Until cancelled; when there was only something to empty, and that is done, it rests."""
         try:
             import aiomqtt
         except ImportError:
@@ -89,10 +89,10 @@ class HomeAssistant:
         while True:
             began = loop.time()
             try:
-                if self._may_connect():
-                    await self._serve()
-                else:
+                if not self._may_connect():
                     self.last_error = "NATS is not reachable"
+                elif await self._serve():
+                    await asyncio.Event().wait()
             except (aiomqtt.MqttError, Unavailable, OSError, ValueError, TimeoutError) as error:
                 if (text := words_for(error)) != self.last_error:
                     log.warning("home_assistant.away", error=text)
@@ -102,7 +102,8 @@ class HomeAssistant:
             attempt = 0 if loop.time() - began > _HEALTHY_SECONDS else attempt + 1
             await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
 
-    async def _serve(self) -> None:
+    async def _serve(self) -> bool:
+        """As long as the connection lasts; True when nothing is left to do."""
         import aiomqtt
 
         async with aiomqtt.Client(
@@ -121,15 +122,11 @@ class HomeAssistant:
             log.info("home_assistant.connected", host=self._address.host, port=self._address.port)
             self._sent = dict.fromkeys(await self._there(client), "?")
             self.connected, self.last_error = True, ""
-            if not self._shown:
-                await self._put(client, {self._discovery.available: ""})
-                await self._emptied()
-                await asyncio.Event().wait()
-            try:
+            if self.shown:
                 await self._follow(client)
-            finally:
-                with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
-                    await client.publish(self._discovery.available, OFFLINE, qos=1, retain=True, timeout=1)
+            await self._put(client, {self._discovery.available: ""})
+        await self._emptied()
+        return True
 
     async def _there(self, client: aiomqtt.Client) -> set[str]:
         """The topics on which an earlier run has left something."""
@@ -148,15 +145,21 @@ class HomeAssistant:
         return found - {self._discovery.available}
 
     async def _follow(self, client: aiomqtt.Client) -> None:
+        import aiomqtt
+
         loop, messages = asyncio.get_running_loop(), aiter(client.messages)
-        while True:
-            began = loop.time()
-            await self._put(client, await self._wanted() | {self._discovery.available: ONLINE})
-            pause = max(_LOOK_SECONDS, 20 * (loop.time() - began))  # looking costs 5 % at most
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    while True:
-                        await anext(messages)  # none is asked for; it raises when the connection ends
+        try:
+            while True:
+                began = loop.time()
+                await self._put(client, await self._wanted() | {self._discovery.available: ONLINE})
+                pause = max(_LOOK_SECONDS, 20 * (loop.time() - began))  # looking costs 5 % at most
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        while True:
+                            await anext(messages)  # none is asked for; it raises when the connection ends
+        finally:
+            with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
+                await client.publish(self._discovery.available, OFFLINE, qos=1, retain=True, timeout=1)
 
     async def _put(self, client: aiomqtt.Client, wanted: dict[str, str]) -> None:
         """Publish what has changed, and empty what is not to be there."""

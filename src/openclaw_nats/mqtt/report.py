@@ -7,7 +7,7 @@ import contextlib
 import time
 from dataclasses import dataclass, field
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from openclaw_nats.contract.health import HomeAssistantHealth, MqttHealth
 from openclaw_nats.errors import words_for
@@ -34,13 +34,12 @@ class MqttReport:
         if time.monotonic() - self._looked >= _FRESH_SECONDS:
             self._error = await self._look()
             self._looked = time.monotonic()
-        home = self.home_assistant
         return MqttHealth(
             listening=not self._error,
             address=self.shown,
             last_error=self._error or self.kept.problem,
             stored_again=self.kept.again,
-            home_assistant=HomeAssistantHealth(home.connected, home.entities, home.last_error) if home else UNSET,
+            home_assistant=_shown(self.home_assistant),
         )
 
     async def _look(self) -> str:
@@ -53,3 +52,9 @@ class MqttReport:
         except OSError as error:  # a TimeoutError is one
             return f"nothing listens for MQTT on {self.shown}: {words_for(error)}"
         return ""
+
+
+def _shown(one: HomeAssistant | None) -> HomeAssistantHealth | UnsetType:
+    if one is None or not one.shown:
+        return UNSET
+    return HomeAssistantHealth(one.connected, one.entities, one.last_error)

@@ -25,6 +25,7 @@ from openclaw_nats.settings import Settings
 USER = "openclaw-nats"
 MAX_PAYLOAD = "2MB"
 _STORE_BYTES = 1 << 40
+_KEPT_FOR = '"168h"'  # what waits for an MQTT client that is away
 
 
 def render(
@@ -83,7 +84,10 @@ def _mqtt(settings: Settings, listen: str, tls: tuple[str, str] | None) -> str:
     if not settings.mqtt.port:
         return ""
     host = f"[{settings.mqtt.host}]" if ":" in settings.mqtt.host else settings.mqtt.host
-    lines = [f"listen: {quoted(listen or f'{host}:{settings.mqtt.port}')}"]
+    lines = [
+        f"listen: {quoted(listen or f'{host}:{settings.mqtt.port}')}",
+        f"consumer_inactive_threshold: {_KEPT_FOR}",
+    ]
     if settings.sidecar_speaks_tls:
         certificate, key = tls or (settings.sidecar.tls_certificate, settings.sidecar.tls_key)
         lines.append(f"tls: {{ cert_file: {quoted(certificate)}, key_file: {quoted(key)} }}")
