@@ -15,7 +15,7 @@ import json
 import secrets
 import time
 from hashlib import sha256
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 from nats.aio.msg import Msg
@@ -59,6 +59,7 @@ _BATCH = 256
 _PAUSE_SECONDS = 1.0
 _LIMITS_SECONDS = 30.0
 _EARLIER_NS = 2_000_000_000  # the event may have been stored so long before what is kept for MQTT
+_RECENT_NS = 600 * 10**9
 _REMEMBERED = 4096
 
 
@@ -69,7 +70,7 @@ class MqttKept:
         self._connection = connection
         self._done: dict[tuple[int, int], None] = {}  # messages that come again although they were looked at
         self._taken: dict[int, None] = {}  # the newest events that were found for a message
-        self.problem = "not connected to NATS yet"
+        self.problem = ""
         self.again = 0
 
     async def run(self) -> None:
@@ -78,10 +79,10 @@ class MqttKept:
             try:
                 await self._follow()
             except (Unavailable, NatsError, OSError) as error:
-                text = words_for(error)
-                if self._connection.ready and text != self.problem:
-                    log.warning("mqtt.not_checked", error=text)
-                self.problem = text
+                if self._connection.ready:  # else NATS is the problem
+                    if (text := words_for(error)) != self.problem:
+                        log.warning("mqtt.not_checked", error=text)
+                    self.problem = text
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _follow(self) -> None:
@@ -134,10 +135,8 @@ class MqttKept:
         if not messages:
             return 0
         await self._settled()
-        answer = checked(await self._connection.api(f"STREAM.INFO.{EVENTS}"))
-        state = answer["state"]
-        # What the stream no longer reaches back to may have been there.
-        begin = nanoseconds(str(state["first_ts"])) if state["messages"] else time.time_ns() if state["last_seq"] else 0
+        state = checked(await self._connection.api(f"STREAM.INFO.{EVENTS}"))["state"]
+        begin = _begin(state)
         by_subject: dict[str, list[StoredMessage]] = {}
         for message in messages:
             place = place_of(message)
@@ -219,6 +218,16 @@ class MqttKept:
             return
         self.again += 1
         log.warning("mqtt.stored_again", subject=subject, sequence=kept.sequence)
+
+
+def _begin(state: dict[str, Any]) -> int:
+    """From when on what is missing in the stream never came to it: what is older may have left it again. That is seldom
+    so of what is not old, and two events are better than none.
+    """
+    if state["first_seq"] <= 1:
+        return 0
+    first = nanoseconds(str(state["first_ts"])) if state["messages"] else time.time_ns()
+    return min(first, time.time_ns() - _RECENT_NS)
 
 
 def _remember(known: dict[T, None], *new: T) -> None:
