@@ -329,6 +329,26 @@ async def flooded(house: House, ended: threading.Event) -> None:
                 await client.flush(5)
 
 
+def test_what_nats_server_keeps_and_the_stream_lacks_is_stored_once(house: House) -> None:
+    """As a kill leaves it: acknowledged and kept for MQTT, and not in the stream."""
+    lost = "agent.events.custom.lost"
+    before = house.sidecar.get("/api/health")[1]["mqtt"]["storedAgain"]
+
+    async def keep() -> None:
+        async with house.operator() as client:
+            stream = client.jetstream()
+            for subject, body in ((lost, b"1"), (lost, b"1"), (lost, b"2"), ("agent.events.*.x", b"3")):
+                await stream.publish(f"$MQTT.msgs.{subject}", body, headers={"Nmqtt-Pub": "1"})
+
+    asyncio.run(keep())
+    found = house.stored(lost, 3)
+    assert sorted(one["event"]["data"] for one in found) == [1, 1, 2]
+    assert {one["origin"] for one in found} == {"outside"}
+    time.sleep(12)  # longer than a message is kept for another look
+    assert len(house.events(lost)) == 3
+    assert house.sidecar.get("/api/health")[1]["mqtt"]["storedAgain"] == before + 3
+
+
 def test_alike_messages_are_as_many_events(house: House) -> None:
     with key_for(house, house.port, "alike", "--publish", "custom.alike") as client:
         for _ in range(30):
