@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import nats.errors
+import nats.js.errors
 import pytest
 from nats.aio.client import Client
 from paho.mqtt import client as paho
@@ -337,6 +338,12 @@ def test_what_nats_server_keeps_and_the_stream_lacks_is_stored_once(house: House
     async def keep() -> None:
         async with house.operator() as client:
             stream = client.jetstream()
+            await stream.delete_consumer("$MQTT_msgs", "openclaw-nats")
+            for _ in range(100):
+                await asyncio.sleep(0.1)
+                with contextlib.suppress(nats.js.errors.NotFoundError):
+                    await stream.consumer_info("$MQTT_msgs", "openclaw-nats")
+                    break
             for subject, body in ((lost, b"1"), (lost, b"1"), (lost, b"2"), ("agent.events.*.x", b"3")):
                 await stream.publish(f"$MQTT.msgs.{subject}", body, headers={"Nmqtt-Pub": "1"})
 

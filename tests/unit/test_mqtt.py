@@ -18,10 +18,14 @@ from openclaw_nats.contract.keys import LimitedKey
 from openclaw_nats.errors import InvalidInput, SettingsError
 from openclaw_nats.events.agents import Agents
 from openclaw_nats.events.envelope import format_seconds
+from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.origin import OWNED
 from openclaw_nats.events.subjects import covers
 from openclaw_nats.inbound.route import Route, compile_route, parse
 from openclaw_nats.inbound.route_book import RouteBook
+from openclaw_nats.jetstream.connection import Connection as Nats
+from openclaw_nats.jetstream.connection import Options
+from openclaw_nats.jetstream.mqtt_kept import MARK, MqttKept, begins, seen
 from openclaw_nats.keys.topics import check_topic, subject_of
 from openclaw_nats.mqtt.discovery import Discovery, slug
 from openclaw_nats.mqtt.figures import AgentFigures, AgentState
@@ -129,3 +133,26 @@ async def test_a_day_begins_at_midnight_of_the_zone_and_what_can_not_be_read_cou
         assert elsewhere["cook"].turns == 3
     finally:
         await asyncio.to_thread(database.close)
+
+
+def an_event(number: int, body: bytes, *, by_mqtt: bool = True, at: int = 10) -> StoredMessage:
+    return StoredMessage(number, "agent.events.custom.x", {MARK: "1"} if by_mqtt else {}, body, at, 0)
+
+
+def test_an_event_is_found_for_one_message_only() -> None:
+    kept = MqttKept(Nats(Options(("nats://127.0.0.1:1",))))
+    on = an_event(0, b"ON")
+    found = [an_event(1, b"OFF"), an_event(2, b"ON", by_mqtt=False), an_event(3, b"ON", at=4), an_event(4, b"ON")]
+    assert kept.take([seen(one) for one in found], on, since=5)  # the fourth
+    assert not kept.take([seen(one) for one in found], on, since=5)
+    assert kept.take([seen(one) for one in found], on, since=4)  # the third
+
+
+def test_what_is_missing_and_not_old_is_stored_although_the_stream_begins_later() -> None:
+    now = 10**18
+    first = "2001-09-09T01:46:40Z"  # 10**18 ns
+    whole = {"first_seq": 1, "last_seq": 9, "messages": 9, "first_ts": first}
+    assert begins(whole, now) == 0
+    assert begins({**whole, "first_seq": 5}, now) == now - 600 * 10**9
+    assert begins({**whole, "first_seq": 10, "messages": 0}, now) == now - 600 * 10**9
+    assert begins({**whole, "first_seq": 5}, now + 3600 * 10**9) == now

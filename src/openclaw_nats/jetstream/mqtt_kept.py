@@ -28,7 +28,7 @@ from openclaw_nats.jetstream.connection import Connection, checked, parse_reply
 from openclaw_nats.jetstream.reader import pull_bytes
 from openclaw_nats.jetstream.reading import message_of, nanoseconds, read_stream, stored_of
 from openclaw_nats.jetstream.streams import EVENTS
-from openclaw_nats.jetstream.wire import place_of, stored
+from openclaw_nats.jetstream.wire import place_of, status_of, stored
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +55,7 @@ _MAKES = {  # as nats-server makes it; it takes one that is there
 }
 _NOT_FOUND = 10059
 _WRONG_LAST_ID = 10070
+_NOTHING_MORE = ("404", "408")  # statuses that end a pull
 _BATCH = 256
 _PAUSE_SECONDS = 1.0
 _LIMITS_SECONDS = 30.0
@@ -136,7 +137,7 @@ class MqttKept:
             return 0
         await self._settled()
         state = checked(await self._connection.api(f"STREAM.INFO.{EVENTS}"))["state"]
-        begin = _begin(state)
+        begin = begins(state, time.time_ns())
         by_subject: dict[str, list[StoredMessage]] = {}
         for message in messages:
             place = place_of(message)
@@ -146,7 +147,6 @@ class MqttKept:
         for subject, ones in by_subject.items():
             for kept in await self._missing(subject, ones):
                 await self._store(subject, kept)
-            _remember(self._done, *((one.sequence, one.time) for one in ones))
         for message in messages:
             await self._connection.client.publish(message.reply, b"+ACK")
         return len(messages)
@@ -154,13 +154,15 @@ class MqttKept:
     async def _pull(self) -> list[Msg]:
         found: list[Msg] = []
         done = asyncio.Event()
+        ended = ""
 
         async def take(message: Msg) -> None:
+            nonlocal ended
             if place_of(message) is not None:
                 found.append(message)
             else:
-                done.set()  # a status: nothing more now
-            if len(found) >= _BATCH:
+                ended = status_of(message)
+            if ended or len(found) >= _BATCH:
                 done.set()
 
         client, inbox = self._connection.client, self._connection.new_inbox()
@@ -175,6 +177,8 @@ class MqttKept:
             raise Unavailable("nats-server does not hand out what it keeps for MQTT") from None
         finally:
             await subscription.unsubscribe()
+        if ended not in ("", *_NOTHING_MORE) and not found:
+            raise Unavailable(f"the consumer of {MESSAGES} has to be made again: status {ended}")
         return found
 
     async def _settled(self) -> None:
@@ -192,17 +196,20 @@ class MqttKept:
         if any(token in ("*", ">") for token in subject.split(".")):
             return []  # no event, and a search for it would find others
         since = min(one.time for one in ones) - _EARLIER_NS
-        wanted = [_digest(one) for one in ones]
         if len(ones) == 1:
             newest = await message_of(self._connection, EVENTS, {"last_by_subj": subject})
-            if newest is not None and self._take([_seen(stored_of(newest))], wanted[0], since):
+            if newest is not None and self.take([seen(stored_of(newest))], ones[0], since):
+                _remember(self._done, _place(ones[0]))
                 return []
         read = read_stream(self._connection, EVENTS, subject, since=since / 1e9)
-        found = [_seen(one) async for one in read if one is not None]
-        return [one for one, digest in zip(ones, wanted, strict=True) if not self._take(found, digest, since)]
+        found = [seen(one) async for one in read if one is not None]
+        missing = [one for one in ones if not self.take(found, one, since)]
+        _remember(self._done, *(_place(one) for one in ones if one not in missing))
+        return missing
 
-    def _take(self, found: list[_Seen], digest: bytes, since: int) -> bool:
+    def take(self, found: list[Seen], kept: StoredMessage, since: int) -> bool:
         """Whether one of these is the message's, and no other's."""
+        digest = _digest(kept)
         for one in found:
             if one.digest == digest and one.time >= since and one.sequence not in self._taken:
                 _remember(self._taken, one.sequence)
@@ -216,18 +223,19 @@ class MqttKept:
         except MessageRefused as error:  # as it was refused before: too large for the stream, say
             log.error("mqtt.refused", subject=subject, bytes=len(kept.body), error=str(error))
             return
+        _remember(self._done, _place(kept))
         self.again += 1
         log.warning("mqtt.stored_again", subject=subject, sequence=kept.sequence)
 
 
-def _begin(state: dict[str, Any]) -> int:
+def begins(state: dict[str, Any], now: int) -> int:
     """From when on what is missing in the stream never came to it: what is older may have left it again. That is seldom
     so of what is not old, and two events are better than none.
     """
     if state["first_seq"] <= 1:
         return 0
-    first = nanoseconds(str(state["first_ts"])) if state["messages"] else time.time_ns()
-    return min(first, time.time_ns() - _RECENT_NS)
+    first = nanoseconds(str(state["first_ts"])) if state["messages"] else now
+    return min(first, now - _RECENT_NS)
 
 
 def _remember(known: dict[T, None], *new: T) -> None:
@@ -236,14 +244,21 @@ def _remember(known: dict[T, None], *new: T) -> None:
         del known[next(iter(known))]
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
+    """An event of the stream, as far as it is looked at; times are nanoseconds since the Unix epoch."""
+
     sequence: int
     time: int
     digest: bytes  # empty for what did not come by MQTT
 
 
-def _seen(event: StoredMessage) -> _Seen:
-    return _Seen(event.sequence, event.time, _digest(event) if MARK in event.headers else b"")
+def seen(event: StoredMessage) -> Seen:
+    """An event as `take` looks at it."""
+    return Seen(event.sequence, event.time, _digest(event) if MARK in event.headers else b"")
+
+
+def _place(kept: StoredMessage) -> tuple[int, int]:
+    return kept.sequence, kept.time
 
 
 def _digest(message: StoredMessage) -> bytes:
