@@ -50,7 +50,8 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
 
         check_patterns(load(settings.home, {}, {name: value}).redaction.patterns)
     if name.startswith("sidecar."):
-        from openclaw_nats.service.tls import Certificate, check_exposed
+        from openclaw_nats.service.exposure import check_exposed
+        from openclaw_nats.service.tls import Certificate
 
         wanted = load(settings.home, also=values)
         check_exposed(wanted)
@@ -95,7 +96,7 @@ def _check_mqtt(now: Settings, wanted: Settings, name: str) -> None:
     from openclaw_nats import port_holder
     from openclaw_nats.errors import InvalidInput
     from openclaw_nats.installer.setup import NO_MQTT, NO_MQTT_HINT
-    from openclaw_nats.service.tls import check_mqtt
+    from openclaw_nats.service.exposure import check_mqtt
 
     if not wanted.nats.managed:
         if name == "mqtt.port" and wanted.mqtt.port:

@@ -9,7 +9,7 @@ from typing import Any
 
 from openclaw_nats.doctor import tls_side
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
-from openclaw_nats.service.tls import is_loopback
+from openclaw_nats.service.exposure import is_loopback
 from openclaw_nats.settings import Settings
 
 _SECONDS = 3.0

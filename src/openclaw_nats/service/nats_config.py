@@ -15,11 +15,11 @@ from openclaw_nats.keys.known import KnownKeys
 from openclaw_nats.keys.rights import at_nats, inbox_of
 from openclaw_nats.locations import Locations
 from openclaw_nats.mqtt.users import MqttUser, sidecar_user, user_of
+from openclaw_nats.service.exposure import check_mqtt
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.identity_key import identity_key
 from openclaw_nats.service.quoting import nats_name
 from openclaw_nats.service.quoting import nats_string as quoted
-from openclaw_nats.service.tls import check_mqtt
 from openclaw_nats.settings import Settings
 
 USER = "openclaw-nats"

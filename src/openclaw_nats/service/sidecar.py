@@ -74,6 +74,7 @@ from openclaw_nats.service.api_key_file import ApiKeyFile, KeyChange, end_sessio
 from openclaw_nats.service.audit_files import audit_trail
 from openclaw_nats.service.beginning import Beginning
 from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
+from openclaw_nats.service.exposure import check_exposed, is_loopback
 from openclaw_nats.service.files import write_no_core_files, write_private
 from openclaw_nats.service.http_server import HttpServer, listen
 from openclaw_nats.service.identity_key import identity_key
@@ -82,7 +83,7 @@ from openclaw_nats.service.local_socket import LocalSocket
 from openclaw_nats.service.mqtt_parts import Mqtt, build_mqtt
 from openclaw_nats.service.schedule_parts import Schedules, build_schedules
 from openclaw_nats.service.tasks import keep_running
-from openclaw_nats.service.tls import Certificate, check_exposed, is_loopback
+from openclaw_nats.service.tls import Certificate
 from openclaw_nats.service.tool_parts import build_toolbox
 from openclaw_nats.settings import Settings, load
 from openclaw_nats.sources.book import SourceBook
