@@ -139,19 +139,21 @@ def commands(page: str) -> list[list[str]]:
 def by_mqtt(tmp_path: Path) -> Iterator[tuple[Installation, int, dict[str, dict[str, str]]]]:
     """An installation on which the how-to's commands were run; its port for MQTT, and the users that were made."""
     one, port = Installation(tmp_path / "state"), free_port()
-    one.start()
-    users = {}
-    for words in commands("home-assistant"):
-        if words[0] == "setup":  # which needs OpenClaw: tests/integration/test_setup.py has it
-            assert words == ["setup", "--mqtt-port", "1883"]
-            words = ["config", "set", "mqtt.port", str(port)]
-        answer = one.run(*words)
-        if words[:2] == ["keys", "add"] and "--mqtt" in words and len(words) > 3:
-            users[words[2]] = answer["mqtt"]
-    for user in users.values():
-        wait_for_user(port, user["user"], user["password"])
-    yield one, port, users
-    one.stop()
+    try:
+        one.start()
+        users = {}
+        for words in commands("home-assistant"):
+            if words[0] == "setup":  # which needs OpenClaw: tests/integration/test_setup.py has it
+                assert words == ["setup", "--mqtt-port", "1883"]
+                words = ["config", "set", "mqtt.port", str(port)]
+            answer = one.run(*words)
+            if words[:2] == ["keys", "add"]:
+                users[words[2]] = answer["mqtt"]
+        for user in users.values():
+            wait_for_user(port, user["user"], user["password"])
+        yield one, port, users
+    finally:
+        one.stop()
 
 
 def test_home_assistants_automation_is_an_event_that_its_route_takes(
