@@ -101,6 +101,28 @@ def test_the_containers_are_closed(where: Locations, monkeypatch: pytest.MonkeyP
         assert (one.folder / name).stat().st_mode & 0o077 == 0
 
 
+def test_mqtt_is_published_where_it_is_to_be_and_speaks_tls_with_the_sidecars_certificate(where: Locations) -> None:
+    values = {"mqtt.port": "1893", "mqtt.home_assistant": "true"}
+    set_values(where.home / "config.toml", values)
+    one = DockerCompose(where)
+    one.install()
+    services: dict[str, Any] = compose(load(where.home), one.folder)["services"]
+    assert "127.0.0.1:1893:1883" in services["nats"]["ports"]
+    environment = services["sidecar"]["environment"]
+    assert (environment["OPENCLAW_NATS_MQTT_HOST"], environment["OPENCLAW_NATS_MQTT_PORT"]) == ("nats", "1883")
+    assert 'mqtt: { listen: "0.0.0.0:1883", ' in (one.folder / "nats-server.conf").read_text()
+    files = {"sidecar.tls_certificate": "/etc/tls/bus.pem", "sidecar.tls_key": "/etc/tls/bus.key"}
+    set_values(where.home / "config.toml", {**files, "mqtt.host": "192.0.2.7"})
+    one.install()
+    services = compose(load(where.home), one.folder)["services"]
+    assert "192.0.2.7:1893:1883" in services["nats"]["ports"]
+    inside = [volume.split(":")[1] for volume in services["nats"]["volumes"]]
+    configuration = (one.folder / "nats-server.conf").read_text()
+    for path in ("/credentials/mqtt.crt", "/credentials/mqtt.key"):
+        assert path in inside
+        assert f'"{path}"' in configuration
+
+
 def test_a_nats_of_somebody_elses_has_no_container_and_its_credentials_are_shown_to_the_sidecar(
     where: Locations, tmp_path: Path
 ) -> None:

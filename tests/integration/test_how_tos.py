@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import jinja2
 import pytest
@@ -21,7 +21,8 @@ from openclaw_nats.port_holder import free_port
 from tests.support import jetstream
 from tests.support.cluster import Server
 from tests.support.installation import Installation
-from tests.support.processes import API_KEY, NatsServer, Sidecar
+from tests.support.mqtt import MqttClient, wait_for_user
+from tests.support.processes import NatsServer, Sidecar, wait_until
 from tests.support.receive import FILES, ReceiverProcess, certificates, signed
 
 HOW_TOS = Path(__file__).resolve().parent.parent.parent / "docs" / "how-to"
@@ -130,37 +131,86 @@ def test_what_the_table_of_bodies_says(
     assert {name: event.get(name) for name in expected} == expected
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with the one tag of Home Assistant's that the page uses."""
-
-    secrets: ClassVar[dict[str, str]] = {}
-
-
-_Loader.add_constructor("!secret", lambda loader, node: _Loader.secrets[node.value])
-
-
-def from_yaml(text: str) -> Any:
-    """A YAML document as values."""
-    return _Loader(text).get_single_data()
+def commands(page: str) -> list[list[str]]:
+    """The openclaw-nats commands of a how-to, in blocks and within sentences, as words."""
+    text = (HOW_TOS / f"{page}.md").read_text()
+    found = "\n".join(blocks(page, "sh")) + "\n" + "\n".join(re.findall(r"`(keys add [a-z][^`]+)`", text))
+    lines = [line.removeprefix("openclaw-nats ") for line in found.splitlines() if not line.startswith("pip ")]
+    return [shlex.split(line) for line in lines if line]
 
 
-def test_home_assistants_request_is_stored(house: House) -> None:
-    """Home Assistant itself is not here: its YAML is read, and its templates are Jinja2."""
-    configuration, secrets, automation = blocks("home-assistant", "yaml")
-    _Loader.secrets.update(from_yaml(secrets.replace("…", API_KEY)))
-    command = from_yaml(configuration)["rest_command"]["openclaw_event"]
-    action = from_yaml(automation)["automation"][0]["actions"][0]
-    assert action["action"] == "rest_command.openclaw_event"
+@pytest.fixture
+def by_mqtt(tmp_path: Path) -> Iterator[tuple[Installation, int, dict[str, dict[str, str]]]]:
+    """An installation on which the how-to's commands were run; its port for MQTT, and the users that were made."""
+    one, port = Installation(tmp_path / "state"), free_port()
+    try:
+        one.start()
+        users = {}
+        for words in commands("home-assistant"):
+            if words[0] == "setup":  # which needs OpenClaw: tests/integration/test_setup.py has it
+                assert words == ["setup", "--mqtt-port", "1883"]
+                words = ["config", "set", "mqtt.port", str(port)]
+            answer = one.run(*words)
+            if words[:2] == ["keys", "add"]:
+                users[words[2]] = answer["mqtt"]
+        for user in users.values():
+            wait_for_user(port, user["user"], user["password"])
+        yield one, port, users
+    finally:
+        one.stop()
+
+
+def test_home_assistants_automation_is_an_event_that_its_route_takes(
+    by_mqtt: tuple[Installation, int, dict[str, dict[str, str]]],
+) -> None:
+    """Home Assistant itself is not here: its YAML is read, its templates are Jinja2, and the client is a real one."""
+    one, port, users = by_mqtt
+    (text,) = blocks("home-assistant", "yaml")
+    action = yaml.safe_load(text)["automation"][0]["actions"][0]
+    assert action["action"] == "mqtt.publish"
     environment = jinja2.Environment()  # noqa: S701  (it makes JSON, and the texts are ours)
-    environment.filters["to_json"] = json.dumps
     state = {"trigger": {"to_state": {"state": "on"}}}
-    data = {key: environment.from_string(value).render(state) for key, value in action["data"]["data"].items()}
-    payload = environment.from_string(command["payload"]).render(what=action["data"]["what"], data=data)
-    headers = {**command["headers"], "Content-Type": command["content_type"]}
-    path = command["url"].removeprefix("http://127.0.0.1:3104")
-    assert house.sidecar.request(command["method"], path, payload.encode(), headers, key="")[0] == 200
-    event = house.newest()
-    assert (event["subject"], event["data"]) == ("agent.events.custom.home.door.front", {"state": "on"})
+    payload = environment.from_string(action["data"]["payload"]).render(state)
+    home = users["home"]
+    assert home["user"] == "mqtt-home"
+    with MqttClient(port, home["user"], home["password"]) as client:
+        client.publish(action["data"]["topic"], payload, action["data"]["qos"])
+        assert client.subscribe("homeassistant/#")
+        assert client.subscribe("openclaw/#")
+        names = {"Busy", "Turns today", "Cost today", "Waiting", "Last result", "tea"}
+        texts = client.texts
+
+        def shown() -> set[str]:
+            found = [text for topic, text in texts().items() if topic.endswith("/config") and text]
+            return {json.loads(text)["name"] for text in found}
+
+        wait_until(lambda: shown() == names, 30, "the entities of the table")
+        client.publish("homeassistant/status", "online")
+        client.publish("agent/events/custom/button/tea", '{"button": "tea"}')
+
+    def waiting() -> list[str]:
+        return sorted(delivery["route"] for delivery in one.run("pending")["deliveries"])
+
+    wait_until(lambda: waiting() == ["doors", "tea"], 20, "the routes to take them")
+    page = (HOW_TOS / "home-assistant.md").read_text()
+    assert all(f"{name}" in page for name in names)
+
+
+def test_zigbee2mqtt_and_tasmota_may_do_what_the_page_says(
+    by_mqtt: tuple[Installation, int, dict[str, dict[str, str]]],
+) -> None:
+    one, port, users = by_mqtt
+    for name, topics in {"zigbee": ("lamp", "bridge/state"), "tasmota": ("plug/tele", "plug/stat")}.items():
+        user = users[name]
+        with MqttClient(port, user["user"], user["password"]) as client:
+            assert client.subscribe(f"agent/events/custom/{name}/#")
+            for topic in topics:
+                client.publish(f"agent/events/custom/{name}/{topic}", "1", retain=True)
+                subject = f"agent.events.custom.{name}.{topic.replace('/', '.')}"
+                path = f"/api/events?subject={subject}"
+                wait_until(lambda path=path: one.sidecar.request("GET", path)[2].strip(), 20, subject)
+    with MqttClient(port, users["zigbee"]["user"], users["zigbee"]["password"]) as client:
+        assert client.subscribe("homeassistant/#")
 
 
 def titled(page: str, title: str) -> str:

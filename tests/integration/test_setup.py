@@ -137,6 +137,45 @@ def test_an_occupied_port_is_named_with_who_holds_it(machine: Machine, which: in
     untouched(machine, before)
 
 
+def test_mqtt_is_turned_on_and_off_and_leaves_nothing(machine: Machine) -> None:
+    port, before = free_port(), machine.files()
+
+    def listens() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+        return False
+
+    with socket.create_server(("127.0.0.1", port)):
+        out = machine.setup("--mqtt-port", str(port), code=1)
+        assert f"port {port} for MQTT is held by process {os.getpid()}" in out
+        assert "--mqtt-port" in out
+    untouched(machine, before)
+    assert f"port {port} is meant for" in machine.run(
+        "setup", "--yes", "--sidecar-port", str(port), "--mqtt-port", str(port), code=1
+    )
+    machine.setup()
+    assert not listens()
+    assert f"mqtt.port = {port}" in machine.setup("--mqtt-port", str(port))
+    wait_until(listens, 10, "MQTT")
+    assert json.loads(machine.run("setup", "--json", "--yes", *machine.options))["changed"] == []
+    machine.run("setup", "--yes", "--mqtt-port", "0")
+    assert not listens()
+    machine.run("uninstall", "--purge", "--yes")
+    untouched(machine, before)
+
+
+def test_mqtt_at_a_nats_that_is_not_ours_is_refused_with_one_line(machine: Machine, tmp_path: Path) -> None:
+    before = machine.files()
+    nats = NatsServer(tmp_path / "nats")
+    nats.start()
+    try:
+        out = machine.run("setup", "--yes", "--nats-url", nats.url, "--mqtt-port", "1883", code=1)
+    finally:
+        nats.close()
+    assert out.splitlines()[0] == "Error: MQTT is spoken by the nats-server that we run, and this NATS is not ours"
+    untouched(machine, before)
+
+
 def test_one_port_for_both_is_refused(machine: Machine) -> None:
     port = str(machine.ports[0])
     out = machine.run("setup", "--yes", "--sidecar-port", port, "--nats-port", port, code=1)

@@ -22,7 +22,10 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from openclaw_nats.demo.provision import cache_dir, provision_node
+from openclaw_nats.port_holder import free_port
 from tests.support.impostor import Impostor
+from tests.support.installation import Installation
+from tests.support.mqtt import MqttClient
 from tests.support.processes import API_KEY, NatsServer, Sidecar, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -374,3 +377,51 @@ def test_doctor_looks_at_the_certificate(secure: Sidecar, files: Files) -> None:
     assert (state, "has expired" in text) == ("problem", True)
     files.key.chmod(0o644)
     assert ("problem", f"{files.key} can be read by others") in findings(secure)
+
+
+# paho leaves the connection of a certificate that it does not trust to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_mqtt_leaves_loopback_by_tls_or_by_your_word_and_follows_the_certificate(tmp_path: Path, files: Files) -> None:
+    """nats-server has the sidecar's certificate; the sidecar comes to it by exactly that one."""
+    one, port = Installation(tmp_path / "state"), free_port()
+    one.start()
+
+    def home_assistant() -> dict[str, Any]:
+        return dict(one.run("status", code=3)["mqtt"]["homeAssistant"])
+
+    try:
+        one.run("config", "set", "mqtt.home_assistant", "true")
+        one.run("config", "set", "mqtt.port", str(port))
+        answer = one.run("config", "set", "mqtt.host", "0.0.0.0", code=2)  # noqa: S104
+        assert "there is no TLS" in answer["error"]
+        assert "mqtt.plain true" in answer["hint"]
+        one.run("config", "set", "sidecar.tls_certificate", str(files.certificate))
+        one.run("config", "set", "sidecar.tls_key", str(files.key))
+        one.run("config", "set", "mqtt.host", "0.0.0.0")  # noqa: S104
+        answer = one.run("config", "set", "sidecar.tls_key", "", code=2)
+        assert "mqtt.host is 0.0.0.0" in answer["error"]
+        made = one.run("keys", "add", "door", "--mqtt", "--publish", "custom.door")["mqtt"]
+
+        def let_in() -> bool:
+            authority = tmp_path / "ca.pem"
+            authority.write_bytes(files.authority.cert_pem.bytes())
+            client = MqttClient(port, made["user"], made["password"])
+            client.paho.tls_set(str(authority))
+            client.paho.tls_insecure_set(True)  # the name is another one; the chain is checked
+            with client:
+                return client.answer == "Success"
+
+        wait_until(let_in, 20, "a client by TLS")
+        wait_until(lambda: home_assistant()["connected"], 20, "the sidecar by TLS")
+        with pytest.raises(AssertionError), MqttClient(port, made["user"], made["password"]):
+            pass
+        files.authority = trustme.CA()
+        files.write()
+        wait_until(let_in, 30, "the new certificate")
+        wait_until(lambda: home_assistant()["connected"], 30, "the sidecar by the new one")
+        one.run("config", "set", "mqtt.plain", "true")
+        one.run("config", "set", "sidecar.tls_key", "")
+        found = [each for each in one.run("doctor", code=3)["findings"] if each["check"] == "mqtt"]
+        assert any("without TLS" in each["text"] for each in found)
+    finally:
+        one.stop()

@@ -33,6 +33,7 @@ FLOORS: Mapping[str, float] = {
     "jetstream": 26,
     "keys": 80,
     "migration": 22,
+    "mqtt": 40,
     "outbound": 63,
     "sandbox": 75,
     "schedules": 56,

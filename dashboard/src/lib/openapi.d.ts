@@ -576,6 +576,7 @@ export interface components {
             delivery?: components["schemas"]["DeliveryHealth"];
             schedules?: components["schemas"]["SchedulesHealth"];
             quarantined?: number;
+            mqtt?: components["schemas"]["MqttHealth"];
         };
         /** @description The newest runs of a job, newest first. */
         History: {
@@ -602,6 +603,12 @@ export interface components {
         Holder: {
             host: string;
             folder: string;
+        };
+        /** @description What Home Assistant is shown by MQTT; `connected` says whether it is now. */
+        HomeAssistantHealth: {
+            connected: boolean;
+            entities: number;
+            lastError: string;
         };
         /** @description The lease: whether this sidecar is the one of its `gateway.id` that delivers. */
         IdentityHealth: {
@@ -800,6 +807,14 @@ export interface components {
              * @description RFC 3339, in UTC
              */
             lastAt: string;
+        };
+        /** @description Whether the nats-server that we run speaks MQTT. `storedAgain` counts what a kill of it would have lost, since the sidecar's start. `homeAssistant` is there with `mqtt.home_assistant`. */
+        MqttHealth: {
+            listening: boolean;
+            address: string;
+            lastError: string;
+            storedAgain: number;
+            homeAssistant?: components["schemas"]["HomeAssistantHealth"];
         };
         /** @description Whether events can be stored in JetStream. */
         NatsHealth: {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.names import complete_setting
 from openclaw_nats.cli.output import json_option, line, print_json, step, table
 from openclaw_nats.url_secrets import masked_value
+
+if TYPE_CHECKING:
+    from openclaw_nats.settings import Settings
 
 _ADOPTED = "stream.change_adopted"
 
@@ -47,11 +50,15 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
 
         check_patterns(load(settings.home, {}, {name: value}).redaction.patterns)
     if name.startswith("sidecar."):
-        from openclaw_nats.service.tls import Certificate, check_exposed
+        from openclaw_nats.service.exposure import check_exposed
+        from openclaw_nats.service.tls import Certificate
 
         wanted = load(settings.home, also=values)
         check_exposed(wanted)
-        Certificate.of(wanted)  # raises before anything is written
+        if wanted.sidecar_speaks_tls:
+            Certificate.of(wanted)  # raises before anything is written
+    if name.startswith(("sidecar.", "mqtt.")):
+        _check_mqtt(settings, load(settings.home, also=values), name)
     with audited("config.set", name, masked_value(shown(settings, name))) as act:
         changed = config_file.set_values(settings.home / "config.toml", values)
         act.after = masked_value(value)
@@ -82,6 +89,23 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
             line(f"`openclaw-nats config set {name} {value} --adopted` changes that stream, too.")
     if problems:
         sys.exit(1)
+
+
+def _check_mqtt(now: Settings, wanted: Settings, name: str) -> None:
+    """Raise what is in the way of MQTT as it would be, before anything is written."""
+    from openclaw_nats import port_holder
+    from openclaw_nats.errors import InvalidInput
+    from openclaw_nats.installer.setup import NO_MQTT, NO_MQTT_HINT
+    from openclaw_nats.service.exposure import check_mqtt
+
+    if not wanted.nats.managed:
+        if name == "mqtt.port" and wanted.mqtt.port:
+            raise InvalidInput(NO_MQTT, hint=NO_MQTT_HINT)
+        return
+    check_mqtt(wanted)
+    port = wanted.mqtt.port
+    if port and port != now.mqtt.port and not port_holder.is_free(port):
+        raise InvalidInput(f"port {port} is held by {port_holder.holder(port)}", hint="1883 is usual for MQTT.")
 
 
 def _restarted(*, as_json: bool) -> dict[str, Any] | None:

@@ -22,6 +22,9 @@ def connection_options(command: Any) -> Any:
         click.option("--nats-password-file", type=_FILE, help="File with the password for --nats-user."),
         click.option("--nats-user", metavar="NAME", help="Sign in there as this user."),
         click.option("--nats-url", metavar="URL", help="Use this NATS instead of running one."),
+        click.option(
+            "--mqtt-port", type=click.IntRange(0, 65535), help="Port on which that nats-server speaks MQTT; 0: off."
+        ),
         click.option("--nats-port", type=_PORT, help="Port for the nats-server that we run."),
         click.option("--sidecar-port", type=_PORT, help="Port for the sidecar."),
     ):

@@ -145,6 +145,7 @@ def _show(report: dict[str, Any]) -> None:
         step("!", f"{held} {waits} in quarantine", "`openclaw-nats quarantine` lists, releases and drops them")
     show_fleet(report["delivery"])
     _show_schedules(report.get("schedules") or {})
+    _show_mqtt(report.get("mqtt") or {})
     low = [disk["lastError"] for disk in sidecar.get("disks", []) if disk["low"]]
     near = [report["delivery"].get("inbox", {}).get("note", ""), *report["delivery"].get("notes", [])]
     for text in [
@@ -155,6 +156,20 @@ def _show(report: dict[str, Any]) -> None:
         *plugin.get("notes", []),
     ]:
         step("!", text)
+
+
+def _show_mqtt(mqtt: dict[str, Any]) -> None:
+    if not mqtt:
+        return
+    home = mqtt.get("homeAssistant")
+    shown = (
+        f"; Home Assistant finds {plural(home['entities'], 'entity', 'entities')}" if home and home["connected"] else ""
+    )
+    again = f"; {plural(mqtt['storedAgain'], 'event')} stored once more" if mqtt["storedAgain"] else ""
+    line(f"MQTT: {mqtt['address']}{again}{shown}")
+    for text in (mqtt["lastError"], home["lastError"] if home else ""):
+        if text:
+            step("!", "MQTT", text)
 
 
 def _show_schedules(schedules: dict[str, Any]) -> None:

@@ -124,6 +124,8 @@ class ListedKey(Answer):
     made: Time
     expired: bool
     expires: Time | UnsetType = UNSET
+    mqtt: bool = False
+    topics: list[str] = []
 
 
 class ListedKeys(Answer):
@@ -132,9 +134,17 @@ class ListedKeys(Answer):
     keys: list[ListedKey]
 
 
+class MqttUserMade(Answer):
+    """How a limited key comes by MQTT: `password` is empty where it was written into `file`."""
+
+    user: str
+    password: str
+    file: str
+
+
 class LimitedKeyMade(Answer):
     """A limited key that was made or rotated: `key` is the secret, empty where it was written into `file`. `public` is
-    its public half, by which another nats-server may know it.
+    its public half, by which another nats-server may know it. `mqtt` is there for a key that may come by MQTT.
     """
 
     name: str
@@ -145,6 +155,8 @@ class LimitedKeyMade(Answer):
     file: str
     public: str
     expires: Time | UnsetType = UNSET
+    topics: list[str] = []
+    mqtt: MqttUserMade | UnsetType = UNSET
 
 
 class SourceMade(Answer):

@@ -256,6 +256,26 @@ class SchedulesHealth(Answer):
     lost: LostJobs | UnsetType = UNSET
 
 
+class HomeAssistantHealth(Answer):
+    """What Home Assistant is shown by MQTT; `connected` says whether it is now."""
+
+    connected: bool
+    entities: int
+    last_error: str
+
+
+class MqttHealth(Answer):
+    """Whether the nats-server that we run speaks MQTT. `storedAgain` counts what a kill of it would have lost, since
+    the sidecar's start. `homeAssistant` is there with `mqtt.home_assistant`.
+    """
+
+    listening: bool
+    address: str
+    last_error: str
+    stored_again: int
+    home_assistant: HomeAssistantHealth | UnsetType = UNSET
+
+
 class Health(Answer):
     """`status` is up when events can be stored. The parts are for whoever has the API key. `quarantined` counts the
     requests that wait in quarantine; it is missing where no source puts any there, or NATS can't be asked.
@@ -270,3 +290,4 @@ class Health(Answer):
     delivery: DeliveryHealth | UnsetType = UNSET
     schedules: SchedulesHealth | UnsetType = UNSET
     quarantined: int | UnsetType = UNSET
+    mqtt: MqttHealth | UnsetType = UNSET

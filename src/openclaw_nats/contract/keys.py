@@ -10,7 +10,8 @@ from openclaw_nats.contract.fields import Answer, Pattern, Time
 class LimitedKey(Answer):
     """A key that may publish and read on some subjects, and nothing else.
 
-    `public` is the public half of its nkey: whoever has the file can check the key and can't use it.
+    `public` is the public half of its nkey: whoever has the file can check the key and can't use it. With `mqtt` it is
+    a user for MQTT, too, who may use `topics` apart from events.
     """
 
     name: str
@@ -19,6 +20,8 @@ class LimitedKey(Answer):
     public: str
     made: Time
     expires: Time | UnsetType = UNSET
+    mqtt: bool = False
+    topics: list[str] = []
 
 
 class LimitedKeyFile(Answer):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from openclaw_nats import __version__
-from openclaw_nats.doctor import fleet_side, journeys, machine, nats_side, openclaw_side
+from openclaw_nats.doctor import fleet_side, journeys, machine, mqtt_side, nats_side, openclaw_side
 from openclaw_nats.doctor.bounded import Check, Waiting
 from openclaw_nats.doctor.finding import PROBLEM, Finding, note, problem
 from openclaw_nats.doctor.journeys import Call, Read
@@ -40,6 +40,7 @@ def _examine(settings: Settings, call: Call, read: Read, waiting: Waiting) -> It
         Check("versions", "this machine (versions, files, disk)", lambda: _machine(settings)),
         Check("service", "the service manager", lambda: machine.service(settings)),
         Check("ports", "what listens on our ports", lambda: machine.ports(settings)),
+        Check("mqtt", "MQTT", lambda: mqtt_side.listens(settings)),
         Check("nats", f"NATS at {masked(settings.nats.url)}", lambda: nats_side.nats(settings)),
         Check(
             "openclaw",
@@ -68,6 +69,7 @@ def _examine(settings: Settings, call: Call, read: Read, waiting: Waiting) -> It
     if not report:
         yield note("sidecar", f"not looked at: {_SIDECAR}, the plugin's reports, test events, deliveries")
         return
+    yield from mqtt_side.reported(report)
     yield from openclaw_side.reports(report, openclaw_side.find())
     journey = []
     if not report["gateway"]["reachable"]:

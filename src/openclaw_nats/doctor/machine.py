@@ -28,7 +28,7 @@ from openclaw_nats.installer.setup import read_record
 from openclaw_nats.keys import file as limited_keys
 from openclaw_nats.keys.making import is_over
 from openclaw_nats.locations import Locations
-from openclaw_nats.service.tls import is_loopback
+from openclaw_nats.service.exposure import is_loopback
 from openclaw_nats.settings import Settings, format_size
 from openclaw_nats.sources import book as source_book
 

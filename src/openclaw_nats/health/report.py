@@ -66,6 +66,7 @@ class Health:
         self.task_errors: dict[str, str] = {}
         self.last_minute: Callable[[int | None], int | None] = lambda last: None
         self.quarantined: Callable[[], Awaitable[int | None]] = _unknown
+        self.mqtt: Callable[[], Awaitable[shapes.MqttHealth]] | None = None
 
     async def report(self, full: bool = True) -> shapes.Health:
         """The whole report, or only its `status`, which is up when events can be stored."""
@@ -85,6 +86,7 @@ class Health:
             delivery=await self._delivery(),
             schedules=await self._schedules(),
             quarantined=await self._quarantined() if nats.reachable else UNSET,
+            mqtt=await self.mqtt() if self.mqtt is not None else UNSET,
         )
 
     async def gateway_is_up(self) -> bool:

@@ -13,6 +13,8 @@ import openclaw_nats
 from openclaw_nats.settings import Settings, find, value_of
 
 STATE = "/state/nats"
+MQTT_PORT = 1883  # inside the container
+MQTT_TLS = ("/credentials/mqtt.crt", "/credentials/mqtt.key")
 _CREDENTIALS = (
     "nats.password_file",
     "nats.credentials_file",
@@ -45,11 +47,22 @@ def compose(settings: Settings, folder: Path) -> dict[str, Any]:
 
 def _nats(settings: Settings, folder: Path) -> dict[str, Any]:
     port = urlsplit(settings.nats.url.split(",")[0]).port or 4222
+    ports = [f"127.0.0.1:{port}:4222"]
+    certificate: list[Any] = []
+    if settings.mqtt.port:
+        host = f"[{settings.mqtt.host}]" if ":" in settings.mqtt.host else settings.mqtt.host
+        ports.append(f"{host}:{settings.mqtt.port}:{MQTT_PORT}")
+        if settings.sidecar_speaks_tls:
+            files = (settings.sidecar.tls_certificate, settings.sidecar.tls_key)
+            certificate = [
+                _bind(Path(path), inside, read_only=True) for path, inside in zip(files, MQTT_TLS, strict=True)
+            ]
     return {
         **_closed(folder),
         "command": ["openclaw_nats.service.nats_binary", "-c", f"{STATE}/nats-server.conf"],
-        "ports": [f"127.0.0.1:{port}:4222"],
+        "ports": ports,
         "volumes": [
+            *certificate,
             _bind(folder / "nats-server.conf", f"{STATE}/nats-server.conf", read_only=True),
             _bind(settings.home / "jetstream", f"{STATE}/jetstream"),
             _bind(settings.home / "logs", f"{STATE}/logs"),
@@ -70,6 +83,8 @@ def _sidecar(settings: Settings, folder: Path) -> dict[str, Any]:
         "OPENCLAW_NATS_GATEWAY_ID": settings.gateway_id,
         "OPENCLAW_NATS_NATS_URL": "nats://nats:4222",
     }
+    if settings.nats.managed and settings.mqtt.port:
+        environment |= {"OPENCLAW_NATS_MQTT_HOST": "nats", "OPENCLAW_NATS_MQTT_PORT": str(MQTT_PORT)}
     volumes = [_bind(settings.home, STATE)]
     if not settings.nats.managed:
         environment["OPENCLAW_NATS_NATS_URL"] = _from_inside(settings.nats.url)

@@ -10,11 +10,11 @@ from pathlib import Path
 import openclaw_nats
 from openclaw_nats.errors import SetupError
 from openclaw_nats.installer.commands import ended
-from openclaw_nats.installer.compose_file import STATE, compose, text_of
+from openclaw_nats.installer.compose_file import MQTT_PORT, MQTT_TLS, STATE, compose, text_of
 from openclaw_nats.locations import Locations
 from openclaw_nats.service.files import write_private
 from openclaw_nats.service.nats_config import render
-from openclaw_nats.settings import load
+from openclaw_nats.settings import Settings, load
 
 _UP_SECONDS = 900.0
 _LOOK_SECONDS = 4.0  # each of two: less than a diagnosis waits for both
@@ -60,8 +60,7 @@ class DockerCompose:
         shutil.copytree(source, package, ignore=shutil.ignore_patterns("__pycache__", "demo", "*.pyc"))
         (self.folder / ".dockerignore").write_text("**/__pycache__\ncompose.yml\nnats-server.conf\n")
         if settings.nats.managed:
-            inside = render(settings, listen="0.0.0.0:4222", home=Path(STATE))
-            write_private(self.folder / "nats-server.conf", inside)
+            write_private(self.folder / "nats-server.conf", _nats_config(settings))
         write_private(self.file, text_of(compose(settings, self.folder)))
         return _fingerprint(self.folder) != before
 
@@ -70,7 +69,7 @@ class DockerCompose:
         config = self.folder / "nats-server.conf"
         if not config.exists():
             return
-        config.write_text(render(load(self._where.home), listen="0.0.0.0:4222", home=Path(STATE)))
+        config.write_text(_nats_config(load(self._where.home)))
         if self.running():
             self._compose("kill", "--signal", "HUP", "nats")
 
@@ -108,6 +107,12 @@ class DockerCompose:
                 hint=f"Is the Docker engine running? Its file is {self.file}.",
             )
         return done.stdout
+
+
+def _nats_config(settings: Settings) -> str:
+    """nats-server's configuration in its container, where only what is published is reached from outside."""
+    every = "0.0.0.0"  # noqa: S104
+    return render(settings, listen=f"{every}:4222", mqtt_listen=f"{every}:{MQTT_PORT}", home=Path(STATE), tls=MQTT_TLS)
 
 
 def requirements() -> Path:

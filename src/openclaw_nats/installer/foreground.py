@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from openclaw_nats import port_holder
+from openclaw_nats.errors import SetupError
 from openclaw_nats.installer import credentials
-from openclaw_nats.installer.setup import Options
+from openclaw_nats.installer.setup import NO_MQTT, NO_MQTT_HINT, Options
 from openclaw_nats.locations import Locations
 from openclaw_nats.service.nats_config import USER
 from openclaw_nats.settings import load
@@ -26,6 +28,13 @@ def prepare(options: Options) -> dict[str, str]:
     if options.sidecar_port is not None:
         port = options.sidecar_port
         changes |= {"sidecar.port": str(port), "sidecar.url": f"http://127.0.0.1:{port}"}
+    if options.mqtt_port is not None:
+        if options.mqtt_port and not managed:
+            raise SetupError(NO_MQTT, hint=NO_MQTT_HINT)
+        if options.mqtt_port not in (0, settings.mqtt.port) and not port_holder.is_free(options.mqtt_port):
+            text = f"port {options.mqtt_port} for MQTT is held by {port_holder.holder(options.mqtt_port)}"
+            raise SetupError(text, hint="Choose another one: --mqtt-port.")
+        changes["mqtt.port"] = str(options.mqtt_port)
     if options.gateway_url is not None:
         changes["gateway.url"] = options.gateway_url
     return changes

@@ -64,6 +64,8 @@ def _ports(setup: Setup, service_kind: str) -> list[Problem]:
     if setup.managed:
         address = urlsplit(settings.nats.url.split(",")[0])
         wanted["nats-server"] = ("NATS", address.port or 4222, "--nats-port")
+        if settings.mqtt.port:
+            wanted["MQTT"] = ("Settings", settings.mqtt.port, "--mqtt-port")
     gateway = urlsplit(setup.gateway_url())
     seen = {gateway.port: "the Gateway"} if gateway.hostname in LOOPBACK_HOSTS else {}
     found = []

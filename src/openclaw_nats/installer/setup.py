@@ -22,6 +22,9 @@ from openclaw_nats.service.files import write_private
 from openclaw_nats.service.nats_config import USER
 from openclaw_nats.settings import Settings, find, load, value_of
 
+NO_MQTT = "MQTT is spoken by the nats-server that we run, and this NATS is not ours"
+NO_MQTT_HINT = "Turn it on in that server's own configuration (its `mqtt` block), and make the users there."
+
 
 @dataclass(frozen=True)
 class Options:
@@ -29,6 +32,7 @@ class Options:
 
     sidecar_port: int | None = None
     nats_port: int | None = None
+    mqtt_port: int | None = None
     nats_url: str | None = None
     gateway_url: str | None = None
     nats_user: str | None = None
@@ -55,6 +59,8 @@ class Options:
             )
         if self.nats_url is None:
             return {}
+        if self.mqtt_port:
+            raise SetupError(NO_MQTT, hint=NO_MQTT_HINT)
         # What is not given is taken back: credentials of another server are no use at this one.
         return {"nats.managed": "false", "nats.url": self.nats_url, **dict.fromkeys(given, ""), **found}
 
@@ -173,6 +179,12 @@ class Setup:
             values["nats.password_file"] = str(self.where.nats_password)
         else:
             values |= options.nats_settings()
+            if options.mqtt_port:
+                raise SetupError(NO_MQTT, hint=NO_MQTT_HINT)
+        if options.mqtt_port is not None:
+            values["mqtt.port"] = str(options.mqtt_port)
+        elif not self.managed and settings.mqtt.port:
+            values["mqtt.port"] = "0"
         port = options.sidecar_port
         if port is None and not self._chosen("sidecar.port"):
             port = _free_port(settings.sidecar.port)

@@ -60,7 +60,7 @@ def _checked(content: bytes) -> list[LimitedKey]:
     for key in keys:
         check_name(key.name)
         check_public(key.public)
-        check_patterns(key.publish, key.read)
+        check_patterns(key.publish, key.read, key.topics)
         end_of(key)
     if len({key.name for key in keys}) < len(keys):
         raise ValueError("two keys have one name")

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from openclaw_nats.contract.keys import LimitedKey
 from openclaw_nats.errors import InvalidInput
 from openclaw_nats.events.subjects import check_pattern
+from openclaw_nats.keys.topics import check_topic
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 MAX_PATTERNS = 50
@@ -66,14 +67,17 @@ def check_public(public: str) -> None:
     raise InvalidInput("a key has no public half")
 
 
-def check_patterns(publish: list[str], read: list[str]) -> None:
-    """Raise InvalidInput unless a key with these patterns can be used for something."""
-    if not publish and not read:
+def check_patterns(publish: list[str], read: list[str], topics: list[str] | None = None) -> None:
+    """Raise InvalidInput unless a key with these patterns, and these topics of MQTT, can be used for something."""
+    topics = topics or []
+    if not publish and not read and not topics:
         raise InvalidInput("the key may do nothing", hint="Say on which subjects: --publish PATTERN, --read PATTERN.")
-    if len(publish) > MAX_PATTERNS or len(read) > MAX_PATTERNS:
+    if len(publish) > MAX_PATTERNS or len(read) > MAX_PATTERNS or len(topics) > MAX_PATTERNS:
         raise InvalidInput(f"a key has at most {MAX_PATTERNS} patterns of a kind")
     for pattern in (*publish, *read):
         check_pattern(pattern)
+    for topic in topics:
+        check_topic(topic)
 
 
 def is_over(key: LimitedKey, now: float) -> bool:

@@ -14,8 +14,8 @@ import uvicorn
 
 from openclaw_nats import port_holder
 from openclaw_nats.errors import SettingsError
+from openclaw_nats.service.exposure import is_loopback
 from openclaw_nats.service.local_socket import LocalSocket
-from openclaw_nats.service.tls import is_loopback
 from openclaw_nats.service.tls_accept import TlsServer
 
 

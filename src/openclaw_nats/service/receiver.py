@@ -29,11 +29,12 @@ from openclaw_nats.api.problems import problem
 from openclaw_nats.contract.sources import SourceLog
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.jetstream.connection import Connection
+from openclaw_nats.service.exposure import is_loopback
 from openclaw_nats.service.http_server import HttpServer, bind
 from openclaw_nats.service.receiver_file import Receiver, read
 from openclaw_nats.service.receiver_sources import Sources, alone
 from openclaw_nats.service.tasks import keep_running
-from openclaw_nats.service.tls import Certificate, is_loopback
+from openclaw_nats.service.tls import Certificate
 from openclaw_nats.sources.door import Door
 from openclaw_nats.sources.house import House
 from openclaw_nats.sources.log import DoorLog, DoorMeters

@@ -17,7 +17,8 @@ from openclaw_nats.jetstream.options import Options
 from openclaw_nats.keys.making import check_name as check_key_name
 from openclaw_nats.keys.making import public_half
 from openclaw_nats.keys.rights import inbox_of
-from openclaw_nats.service.tls import Certificate, is_loopback
+from openclaw_nats.service.exposure import is_loopback
+from openclaw_nats.service.tls import Certificate
 from openclaw_nats.sources.book import MAX_SOURCES, SUBJECT, check_base, check_name, check_options, check_secret
 from openclaw_nats.sources.file import secret_in, tables_of
 from openclaw_nats.sources.schemes.catalog import SCHEMES, UNSIGNED

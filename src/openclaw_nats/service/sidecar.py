@@ -76,15 +76,17 @@ from openclaw_nats.service.api_key_file import ApiKeyFile, KeyChange, end_sessio
 from openclaw_nats.service.audit_files import audit_trail
 from openclaw_nats.service.beginning import Beginning
 from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
+from openclaw_nats.service.exposure import check_exposed, is_loopback
 from openclaw_nats.service.files import write_no_core_files, write_private
 from openclaw_nats.service.http_server import HttpServer, listen
 from openclaw_nats.service.identity_key import identity_key
 from openclaw_nats.service.inbound_parts import Inbound, build_inbound
 from openclaw_nats.service.local_socket import LocalSocket
+from openclaw_nats.service.mqtt_parts import Mqtt, build_mqtt
 from openclaw_nats.service.receiver_link import listens_with
 from openclaw_nats.service.schedule_parts import Schedules, build_schedules
 from openclaw_nats.service.tasks import keep_running
-from openclaw_nats.service.tls import Certificate, check_exposed, is_loopback
+from openclaw_nats.service.tls import Certificate
 from openclaw_nats.service.tool_parts import build_toolbox
 from openclaw_nats.settings import Settings, load
 from openclaw_nats.sources.book import SourceBook
@@ -126,6 +128,7 @@ class Sidecar:
     certificate: Certificate | None
     key_doors: dict[str, KeyDoor]
     door: Door
+    mqtt: Mqtt | None
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -143,6 +146,7 @@ class Sidecar:
             **self.dashboard.runs(),
             **({"spans": self.spans.run} if self.spans is not None else {}),
             **{name: one.run for name, one in self.key_doors.items()},
+            **(self.mqtt.runs() if self.mqtt is not None else {}),
             **({"certificate": self.certificate.run} if self.certificate is not None else {}),
         }
         try:
@@ -285,6 +289,8 @@ async def build(settings: Settings) -> Sidecar:
     if (link := listens_with(settings)) is not None:
         only = settings.receiver.key
         key_doors["receiver-door"] = KeyDoor(link, limited_keys, ingest.take, status_of, only)
+    mqtt = build_mqtt(settings, connection, inbound, secret)
+    health.mqtt = mqtt.report.report if mqtt is not None else None
     door_log = DoorLog(DoorMeters(registry))
     held = JetStreamQuarantine(connection, streams, settings.stream.replicas)
     quarantine = Quarantine(held, sources, ingest, trail)
@@ -357,6 +363,7 @@ async def build(settings: Settings) -> Sidecar:
         certificate,
         key_doors,
         door,
+        mqtt,
     )
 
 

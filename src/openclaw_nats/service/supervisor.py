@@ -22,13 +22,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from openclaw_nats import port_holder
 from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.file_signature import signature
 from openclaw_nats.keys.known import KnownKeys
 from openclaw_nats.locations import Locations
 from openclaw_nats.service import nats_config
 from openclaw_nats.service.files import write_no_core_files, write_private
 from openclaw_nats.service.supervisor_lock import alone
-from openclaw_nats.settings import Settings, load
+from openclaw_nats.settings import Settings, changed, load
 
 _BACKOFF = (0.1, 0.5, 1.0, 2.0, 5.0)
 _HEALTHY_SECONDS = 30.0
@@ -93,6 +95,7 @@ class Supervisor:
             if self._nats is not None:
                 self._where.jetstream.mkdir(exist_ok=True, mode=0o700)
                 nats_config.make_nkey(self._where)  # also for what was installed before there was one
+                self._settings = self._without_taken_port(self._settings)
                 write_private(self._where.nats_config, nats_config.render(self._settings))
             children = [child for child in (self._nats, self._sidecar) if child is not None]
             keepers = [asyncio.create_task(self._keep(child), name=child.name) for child in children]
@@ -106,6 +109,16 @@ class Supervisor:
             await asyncio.gather(*keepers, return_exceptions=True)
             self._where.state.unlink(missing_ok=True)
         return self._again
+
+    def _without_taken_port(self, settings: Settings) -> Settings:
+        """nats-server would not start when somebody else has the port for MQTT: events are worth more."""
+        port = settings.mqtt.port
+        if not port or port_holder.is_free(port):
+            return settings
+        self._say(
+            f"MQTT is off: its port {port} is held by {port_holder.holder(port)}; `openclaw-nats restart` tries again"
+        )
+        return changed(settings, {"mqtt.port": 0})
 
     async def _keep(self, child: Child) -> None:
         loop = asyncio.get_running_loop()
@@ -183,8 +196,12 @@ class Supervisor:
             return
         known = KnownKeys(self._where.home, tell=self._say)
         end, said = known.next_end(), ""
+        certificate = self._certificate()
         while True:
             await asyncio.sleep(_KEYS_SECONDS)
+            if certificate != (certificate := self._certificate()) and all(certificate):
+                self._say("another certificate: restarting nats-server, which speaks MQTT with it")
+                self._end_nats()
             if not (known.look() or time.time() >= end or said):
                 continue
             try:
@@ -193,6 +210,20 @@ class Supervisor:
             except (OpenClawNatsError, OSError) as error:
                 if said != (said := f"the limited keys could not be given to nats-server: {error}"):
                     self._say(f"{said}; trying again")
+
+    def _certificate(self) -> list[tuple[int, ...]]:
+        """By what the files are known again that MQTT speaks TLS with; nats-server reads them at its start."""
+        settings = self._settings
+        if not settings.mqtt.port or not settings.sidecar_speaks_tls:
+            return []
+        return [signature(Path(one)) for one in (settings.sidecar.tls_certificate, settings.sidecar.tls_key)]
+
+    def _end_nats(self) -> None:
+        """It is started again by its keeper."""
+        process = self._nats.process if self._nats else None
+        if self._nats is not None and process is not None and process.returncode is None:
+            self._nats.asked.set()
+            process.terminate()
 
     def _reload_nats(self) -> None:
         """Write nats-server's configuration and have it read it: whoever is no user any more is disconnected."""

@@ -1,9 +1,8 @@
-"""TLS at the sidecar's address: its certificate, read again when its files change; and who may leave loopback."""
+"""TLS at the sidecar's address: its certificate, read again when its files change."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import ssl
 from pathlib import Path
 
@@ -73,27 +72,6 @@ class Certificate:
 
     def _signatures(self) -> list[tuple[int, ...]]:
         return [signature(path) for path in self._files]
-
-
-def check_exposed(settings: Settings) -> None:
-    """Raise SettingsError where everybody on a network would be asked for the key over plain HTTP."""
-    one = settings.sidecar
-    if is_loopback(one.host) or settings.sidecar_speaks_tls or one.tls_proxy or one.plain_http:
-        return
-    raise SettingsError(
-        f"sidecar.host is {one.host}, beyond this machine, and there is no TLS: keys and conversations would cross the "
-        "network in the open",
-        hint="Set sidecar.tls_certificate and sidecar.tls_key first; or, behind a proxy with TLS, sidecar.tls_proxy "
-        "to its https:// address. To insist: `openclaw-nats config set sidecar.plain_http true`.",
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is one of this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _empty() -> ssl.SSLContext:

@@ -84,6 +84,10 @@ def _port(value: object) -> int:
     return int(str(value))
 
 
+def _port_or_off(value: object) -> int:
+    return 0 if str(value) == "0" else _port(value)
+
+
 def _whole(value: object) -> int:
     if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}", str(value)) or int(str(value)) < 1:
         raise ValueError("a whole number of 1 or more")
@@ -219,6 +223,7 @@ HTTP_URL = url("http", "https")
 NATS_URLS = url("nats", "tls", "ws", "wss")
 URL_PATH = Kind(_path)
 PORT = Kind(_port)
+PORT_OR_OFF = Kind(_port_or_off)
 WHOLE = Kind(_whole)
 SHARE = Kind(_share)
 FLAG = Kind(_flag)

@@ -26,6 +26,7 @@ from openclaw_nats.settings.sections import (
     Gateway,
     Inbox,
     Log,
+    Mqtt,
     Nats,
     Otel,
     Receiver,
@@ -57,6 +58,7 @@ class Settings:
     sidecar: Sidecar = field(default_factory=Sidecar)
     gateway: Gateway = field(default_factory=Gateway)
     nats: Nats = field(default_factory=Nats)
+    mqtt: Mqtt = field(default_factory=Mqtt)
     durability: Literal["always", "interval"] = setting(
         one_of("always", "interval"),
         "always",

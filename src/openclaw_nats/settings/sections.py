@@ -8,6 +8,7 @@ from typing import Literal
 from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.settings.declaring import (
     AT_CREATION,
+    AT_NATS_START,
     AT_ONCE_AND_DELIVERIES,
     AT_ONCE_AND_PLUGIN,
     AT_PLUGIN,
@@ -28,6 +29,7 @@ from openclaw_nats.settings.kinds import (
     NATS_URLS,
     PATTERNS,
     PORT,
+    PORT_OR_OFF,
     PRICES,
     REGEXES,
     SHARE,
@@ -109,6 +111,25 @@ class Receiver:
     url: str = setting(NATS_URLS, "", "Where the sidecar hears it: the nats-server of the house that dials it.")
     user: str = setting(TEXT, "", "User name there, in the account of the link to the receiver.")
     password_file: str = setting(TEXT, "", "File (0600) with the password for receiver.user.")
+
+
+@dataclass(frozen=True)
+class Mqtt:
+    """MQTT at the nats-server that we run."""
+
+    port: int = setting(
+        PORT_OR_OFF, 0, "Port on which the managed nats-server speaks MQTT; 0: off.", applies=AT_NATS_START
+    )
+    host: str = setting(
+        TEXT,
+        "127.0.0.1",
+        "Address for MQTT. Beyond loopback it needs sidecar.tls_certificate, or your word.",
+        applies=AT_NATS_START,
+    )
+    plain: bool = setting(FLAG, False, "Whether MQTT may leave loopback without TLS.", applies=AT_NATS_START)
+    home_assistant: bool = setting(
+        FLAG, False, "Whether Home Assistant finds the agents by MQTT. Needs openclaw-nats[mqtt]."
+    )
 
 
 @dataclass(frozen=True)
