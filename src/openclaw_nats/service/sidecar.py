@@ -91,6 +91,8 @@ from openclaw_nats.sources.quarantine import Quarantine
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
 from openclaw_nats.telemetry.exporter import SpanExporter, otlp
+from openclaw_nats.watchers.outbox import Outbox
+from openclaw_nats.watchers.supervisor import Watchers, WatchMeters
 
 log = structlog.get_logger(__name__)
 
@@ -123,6 +125,7 @@ class Sidecar:
     certificate: Certificate | None
     key_door: KeyDoor | None
     door: Door
+    watchers: Watchers
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -135,6 +138,7 @@ class Sidecar:
             "gateway-probe": self.gateway.run,
             "streams": self._keep_streams,
             "front-door": self.door.run,
+            "watchers": self.watchers.run,
             **self.inbound.runs(),
             **self.schedules.runs(),
             **self.dashboard.runs(),
@@ -243,7 +247,6 @@ async def build(settings: Settings) -> Sidecar:
     if settings.redaction.enabled:
         inbound.approvals.redact = redaction.redact
     sources = SourceBook(Locations(settings.home).sources, write_private, trail)
-    inbound.health.more_notes = lambda: (other_keys.note, inbound.costs.note, sources.problem)
     schedules = build_schedules(
         settings, connection, streams, ingest, identity, lease, inbound.book, trail, database, event_log
     )
@@ -282,6 +285,9 @@ async def build(settings: Settings) -> Sidecar:
     held = JetStreamQuarantine(connection, streams, settings.stream.replicas)
     quarantine = Quarantine(held, sources, ingest, trail)
     door = Door(sources, door_log, ingest, database, quarantine)
+    outbox = Outbox(ingest, database, door_log)
+    watchers = Watchers(sources, outbox, settings.home, settings.schedules.timezone, WatchMeters(registry))
+    inbound.health.more_notes = lambda: (other_keys.note, inbound.costs.note, sources.problem, *watchers.notes())
     endpoints = Endpoints(
         ingest=IngestEndpoints(ingest, meters, inbound.book.names_for),
         history=HistoryEndpoints(event_log, limited_keys.lasts),
@@ -312,7 +318,7 @@ async def build(settings: Settings) -> Sidecar:
         live=dashboard.live,
         dashboard=dashboard.endpoints,
         audit=AuditEndpoints(trail),
-        sources=SourceEndpoints(sources, door, door_log, quarantine, inbound.book.names_for),
+        sources=SourceEndpoints(sources, door, door_log, quarantine, watchers, inbound.book.names_for),
     )
     front_door = Middleware(FrontDoor, door=door, book=sources, door_log=door_log)
     gate = Middleware(DashboardGate, sign_in=dashboard.sign_in, cookie=dashboard.cookie, pages=dashboard.files)
@@ -348,6 +354,7 @@ async def build(settings: Settings) -> Sidecar:
         certificate,
         key_door,
         door,
+        watchers,
     )
 
 
