@@ -16,7 +16,7 @@ from openclaw_nats.errors import InvalidInput, WatchFailed
 from openclaw_nats.events import json_path
 from openclaw_nats.sources import watched
 from openclaw_nats.watchers import command, files, http
-from openclaw_nats.watchers.watch import shortened
+from openclaw_nats.watchers.text import shortened
 
 TEXT = st.text(st.characters(codec=None), max_size=200)  # half characters, too
 JSON = st.recursive(

@@ -50,6 +50,9 @@ _WATCHED = {
     "files": ("path", "pattern", "settle", "every"),
     "http": ("url", "jsonPath", "every"),
     "command": ("command", "every"),
+    "feed": ("url", "every"),
+    "mail": ("host", "user", "port", "tls", "mailbox", "every"),
+    "calendar": ("url", "path", "before", "every"),
 }
 SOURCE |= {
     f"options.{kind}.{field}": "--" + re.sub("([A-Z])", r"-\1", field).lower()

@@ -25,7 +25,13 @@ from openclaw_nats.errors import InvalidInput
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 _MAX_SECRET = 4096
-_secret_option = click.option("--secret-file", type=_FILE, help="The secret is in this file (- is standard input).")
+_secret_option = click.option(
+    "--secret-file",
+    "--password-file",
+    "secret_file",
+    type=_FILE,
+    help="The secret is in this file (- is standard input).",
+)
 _to_option = click.option(
     "--secret-to",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -355,12 +361,9 @@ def _describe(one: dict[str, Any]) -> None:
     if watching := one.get("watching"):
         line(f"State:    {watching['state']}")
         if watching.get("reason"):
+            since = f"since {moment(watching['since'])}: " if watching.get("since") else ""
             then = f"; next try {moment(watching['nextTry'])}" if watching.get("nextTry") else ""
-            words(
-                Styled("         "),
-                f"since {moment(watching['since'])}: {watching['reason']}{then}",
-                indent="          ",
-            )
+            words(Styled("         "), f"{since}{watching['reason']}{then}", indent="          ")
         line(f"Events:   {one['subject']}.<event>")
         return
     settings = load()

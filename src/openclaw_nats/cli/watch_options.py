@@ -17,11 +17,18 @@ _TEXTS = {
     "--pattern": ("pattern", "files: which names, such as '*.pdf'; with a / which paths."),
     "--settle": ("settle", "files: for how long one has to stay as it is; 2s."),
     "--every": ("every", "How often it is looked at, such as 5m; command: how long after its end."),
+    "--before": ("before", "calendar: how long before an appointment its event is; 15m."),
+    "--host": ("host", "mail: the IMAP server."),
+    "--port": ("port", "mail: its port; 993."),
+    "--user": ("user", "mail: who signs in there, with the password of --password-file."),
+    "--mailbox": ("mailbox", "mail: which one; INBOX."),
+    "--tls": ("tls", "mail: imaps, starttls, or none for a server on this machine."),
     "--json-path": ("json_path", "http: the value that counts, such as $.items[0].name."),
     "--command": ("command", "command: the program and its arguments, in quotes; no shell reads them."),
 }
 _SWITCHES = {
     "--recursive": ("recursive", "files: also in the folders below."),
+    "--mark-read": ("mark_read", "mail: mark as read what became an event; else nothing changes there."),
     "--from-beginning": ("from_beginning", "What is there now is an event, too."),
 }
 
@@ -60,6 +67,8 @@ def options_from(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
 def _value(name: str, value: Any) -> Any:
     if name == "path":
         return os.path.abspath(os.path.expanduser(value))
+    if name == "port" and value.isascii() and value.isdecimal():
+        return int(value)
     if name != "command":
         return value
     try:

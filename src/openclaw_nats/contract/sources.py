@@ -194,7 +194,9 @@ class SourceLog(Answer, kw_only=True, omit_defaults=True):
 
 
 class Watching(Answer, kw_only=True, omit_defaults=True):
-    """How a watcher does: `failing` with its reason, since when, and when it is tried again."""
+    """How a watcher does: `failing` with its reason, since when, and when it is tried again. One that is `running` has
+    a reason when it does not see all of it.
+    """
 
     state: Literal["starting", "running", "failing", "paused"]
     reason: str = ""

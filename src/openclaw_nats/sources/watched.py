@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ Watch = (
 )
 INSTALL = "pip install 'openclaw-nats[sources]'"
 _LONGEST = 1024
+_HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 _MOST_ARGUMENTS = 100
 _LONGEST_SECONDS = 30 * 86400.0
 
@@ -52,6 +54,22 @@ WATCHED: Mapping[str, Kind] = MappingProxyType(
         "files": Kind(shapes.FilesOptions, "Files that are created, changed or deleted in a folder.", ("watchfiles",)),
         "http": Kind(shapes.HttpOptions, "An address, or one value of its JSON, that changes.", secret=True),
         "command": Kind(shapes.CommandOptions, "The lines of a program's output, and its end."),
+        "feed": Kind(shapes.FeedOptions, "New entries of an RSS or Atom feed.", ("feedparser",), 5.0, secret=True),
+        "calendar": Kind(
+            shapes.CalendarOptions,
+            "Appointments of an ICS calendar, some time before each.",
+            ("icalendar", "recurring_ical_events"),
+            5.0,
+            secret=True,
+        ),
+        "mail": Kind(
+            shapes.MailOptions,
+            "Mails that come to a mailbox.",
+            ("imap_tools",),
+            5.0,
+            secret=True,
+            needs_secret=True,
+        ),
     }
 )
 
@@ -86,7 +104,7 @@ def check(kind: str, options: shapes.SourceOptions) -> None:
     for name, where in (("url", "options.url"), ("timestamp_header", "options.timestampHeader")):
         if getattr(options, name):
             raise InvalidInput(f"it is not for type {kind}", field=where)
-    if options.header and not WATCHED[kind].secret:
+    if options.header and not (WATCHED[kind].secret and not WATCHED[kind].needs_secret):
         raise InvalidInput(f"it is not for type {kind}", field="options.header")
     where = f"options.{kind}"
     for field in msgspec.structs.fields(type(watch)):
@@ -97,10 +115,15 @@ def check(kind: str, options: shapes.SourceOptions) -> None:
     _check_durations(watch, where, WATCHED[kind].least)
     if isinstance(watch, shapes.FilesOptions):
         _check_absolute(watch.path, f"{where}.path")
-    if isinstance(watch, shapes.HttpOptions):
+    if isinstance(watch, shapes.HttpOptions | shapes.FeedOptions):
         check_address(watch.url, f"{where}.url")
+    if isinstance(watch, shapes.CalendarOptions):
+        _check_calendar(watch, where)
+    if isinstance(watch, shapes.HttpOptions):
         with within(f"{where}.jsonPath"):
             json_path.parse(watch.json_path)
+    if isinstance(watch, shapes.MailOptions):
+        _check_mail(watch, where)
     if isinstance(watch, shapes.CommandOptions):
         _check_command(watch.command, f"{where}.command")
 
@@ -114,6 +137,8 @@ def check_now(kind: str, options: shapes.SourceOptions) -> None:
     watch = options_of(kind, options)
     if isinstance(watch, shapes.FilesOptions) and not Path(watch.path).is_dir():
         raise InvalidInput(f"{watch.path} is no folder on the sidecar's machine", field="options.files.path")
+    if isinstance(watch, shapes.CalendarOptions) and watch.path and not Path(watch.path).is_file():
+        raise InvalidInput(f"{watch.path} is no file on the sidecar's machine", field="options.calendar.path")
     if isinstance(watch, shapes.CommandOptions) and shutil.which(watch.command[0]) is None:
         text = f"there is no program {watch.command[0][:80]!r} on the sidecar's machine"
         raise InvalidInput(text, field="options.command.command")
@@ -155,6 +180,29 @@ def _check_durations(watch: Watch, where: str, least: float) -> None:
 def _check_absolute(path: str, field: str) -> None:
     if not os.path.isabs(path):
         raise InvalidInput(f"{path[:80]!r} is no absolute path", field=field)
+
+
+def _check_calendar(watch: shapes.CalendarOptions, where: str) -> None:
+    if bool(watch.url) == bool(watch.path):
+        raise InvalidInput("a calendar is at an address or in a file: one of url and path", field=f"{where}.url")
+    if watch.url:
+        check_address(watch.url, f"{where}.url")
+    else:
+        _check_absolute(watch.path, f"{where}.path")
+
+
+def _check_mail(watch: shapes.MailOptions, where: str) -> None:
+    if not _HOST.fullmatch(watch.host):
+        raise InvalidInput(f"{watch.host[:80]!r} is no name or address of a server", field=f"{where}.host")
+    if not watch.user.strip() or not watch.user.isascii():
+        raise InvalidInput("the user is printable ASCII", field=f"{where}.user")
+    if not watch.mailbox.strip():
+        raise InvalidInput("the mailbox has no name", field=f"{where}.mailbox")
+    if not 1 <= watch.port <= 65535:
+        raise InvalidInput("port must be from 1 to 65535", field=f"{where}.port")
+    if watch.tls == "none" and watch.host not in ("localhost", "127.0.0.1", "::1"):
+        text = "a password goes to another machine by TLS only"
+        raise InvalidInput(text, hint="imaps, or starttls.", field=f"{where}.tls")
 
 
 def _check_command(command: list[str], field: str) -> None:

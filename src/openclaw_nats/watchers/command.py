@@ -19,7 +19,8 @@ from openclaw_nats.events.ids import uuid7
 from openclaw_nats.sources.watched import options_of, seconds_of
 from openclaw_nats.terminal_text import plural
 from openclaw_nats.watchers.outbox import Seen
-from openclaw_nats.watchers.watch import Watch, shortened
+from openclaw_nats.watchers.text import shortened
+from openclaw_nats.watchers.watch import Watch
 
 MAX_LINE = 16 << 10  # bytes
 LINES_PER_SECOND = 100.0
@@ -89,7 +90,7 @@ async def run(watch: Watch) -> None:
         if code:
             said = f": {errors}" if errors else ""
             raise WatchFailed(f"the command ended with {code}{shortened(said, 200)}", retry_after=every)
-        watch.well()
+        watch.well("")
         await asyncio.sleep(every)
 
 
@@ -131,7 +132,7 @@ async def _once(watch: Watch, options: CommandOptions) -> tuple[int, str]:
         assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018  (both are pipes)
         errors = bytearray()
         reading = asyncio.create_task(_tail(process.stderr, errors), name="command-errors")
-        well = asyncio.get_running_loop().call_later(_WELL_SECONDS, watch.well)
+        well = asyncio.get_running_loop().call_later(_WELL_SECONDS, watch.well, "")
         try:
             while chunk := await process.stdout.read(_CHUNK):
                 await _emit(watch, number, lines.feed(chunk), allowance)

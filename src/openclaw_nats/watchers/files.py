@@ -23,7 +23,8 @@ from openclaw_nats.events.envelope import format_time
 from openclaw_nats.sources.watched import options_of, seconds_of
 from openclaw_nats.terminal_text import plural
 from openclaw_nats.watchers.outbox import Seen
-from openclaw_nats.watchers.watch import Watch, digest, shortened
+from openclaw_nats.watchers.text import digest, shortened
+from openclaw_nats.watchers.watch import Watch
 
 MAX_FILES = 50_000
 _DEEPEST = 64
@@ -125,7 +126,7 @@ async def run(watch: Watch) -> None:
                 await watch.emit([_seen(folder, *one) for one in found], device)
             if identity != look.identity:
                 raise WatchFailed(f"{options.path} is another folder than before")
-            watch.well()
+            watch.well("")
             await asyncio.sleep(max(_LEAST_SECONDS, took * _REST))
             if listening.done():
                 listening.result()

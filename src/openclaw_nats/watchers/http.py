@@ -15,7 +15,8 @@ from openclaw_nats.sources.watched import options_of, seconds_of
 from openclaw_nats.url_secrets import masked
 from openclaw_nats.watchers.fetching import Fetched, Tags, fetch
 from openclaw_nats.watchers.outbox import Seen
-from openclaw_nats.watchers.watch import Watch, shortened
+from openclaw_nats.watchers.text import shortened
+from openclaw_nats.watchers.watch import Watch
 
 _STATE = "state"
 _LONGEST_BEFORE = 8 << 10  # bytes of a value that is kept to be told as the one before
@@ -70,7 +71,7 @@ async def run(watch: Watch) -> None:
                 thing = f"{found.digest[:16]}.{after.revision}"
                 await watch.emit([Seen("changed", thing, data)], {_STATE: _text(after)})
             state, first = after, False
-        watch.well()
+        watch.well("")
         await asyncio.sleep(seconds_of(options.every))
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -23,7 +23,8 @@ from openclaw_nats.sources.stored import StoredSource
 from openclaw_nats.url_secrets import masked_in
 from openclaw_nats.watchers.kinds import kind_of
 from openclaw_nats.watchers.outbox import Outbox
-from openclaw_nats.watchers.watch import Watch, shortened
+from openclaw_nats.watchers.text import shortened
+from openclaw_nats.watchers.watch import Watch
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +62,8 @@ class State:
     since: float = 0.0
     next_try: float = 0.0
     waits: str = ""  # why its events can't be stored
-    ever_well: bool = field(default=False)
+    ever_well: bool = False
+    note: str = ""  # what of it is not seen, though the rest is
 
 
 class Watchers:
@@ -131,19 +133,22 @@ class Watchers:
                 since=format_seconds(state.since) if state.since else UNSET,
                 next_try=format_seconds(state.next_try) if state.next_try and not state.waits else UNSET,
             )
-        return Watching(state="running" if state.ever_well else "starting")
+        return Watching(state="running" if state.ever_well else "starting", reason=state.note)
 
     def notes(self) -> tuple[str, ...]:
         """What health has to say: which watchers fail, why, since when, and when they are tried again."""
         found = []
         for one in self._book.every():
-            if not watched.is_watched(one.type) or (state := self.state(one)).state != "failing":
+            if not watched.is_watched(one.type) or not (state := self.state(one)).reason:
+                continue
+            if state.state != "failing":
+                found.append(f"the watcher {one.name} ({one.type}) does not see everything: {state.reason}")
                 continue
             since = f" since {state.since}" if state.since is not UNSET else ""
             then = f"; next try {state.next_try}" if state.next_try is not UNSET else ""
             found.append(f"the watcher {one.name} ({one.type}) has been failing{since}: {state.reason}{then}")
         more = len(found) - _MOST_NOTES
-        return (*found[:_MOST_NOTES], *([f"{more} more watchers fail"] if more > 0 else []))
+        return (*found[:_MOST_NOTES], *([f"{more} more watchers have a problem"] if more > 0 else []))
 
     async def _adjust(self) -> None:
         wanted = {one.name: one for one in self._book.every() if watched.is_watched(one.type) and not one.paused}
@@ -195,11 +200,13 @@ class Watchers:
         self._meters.up.labels(name).set(0)
         return wait
 
-    def _well(self, name: str) -> None:
+    def _well(self, name: str, note: str) -> None:
         state = self._states.setdefault(name, State())
         if state.reason or not state.ever_well:
             log.info("watch.running", source=name)
-        self._states[name] = State(waits=state.waits, since=state.since if state.waits else 0.0, ever_well=True)
+        since = state.since if state.waits else 0.0
+        note = shortened(masked_in(note), _LONGEST_REASON)
+        self._states[name] = State(waits=state.waits, since=since, ever_well=True, note=note)
         self._meters.up.labels(name).set(1)
 
     def _waits(self, name: str, reason: str) -> None:
@@ -209,4 +216,6 @@ class Watchers:
 
     def _watch(self, source: StoredSource) -> Watch:
         secret = source.secrets[0].secret if source.secrets else ""
-        return Watch(source, secret, self._home, self._timezone, self._outbox, well=lambda: self._well(source.name))
+        return Watch(
+            source, secret, self._home, self._timezone, self._outbox, well=lambda note: self._well(source.name, note)
+        )

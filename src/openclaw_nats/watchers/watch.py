@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from openclaw_nats.sources.stored import StoredSource
 from openclaw_nats.watchers.outbox import Outbox, Seen
+from openclaw_nats.watchers.text import digest
 
 OF = "of"  # the item that says what the others are about
 _BATCH = 100
@@ -19,7 +19,8 @@ class Watch:
     """One source that watches. `home` is the state directory, `timezone` the operator's.
 
     What it sees becomes events by `emit`, in one commit with what it remembers then: whatever is killed afterwards,
-    each is stored once. `items` is what it remembers. It calls `well` whenever it sees what it watches.
+    each is stored once. `items` is what it remembers. It calls `well` whenever it sees what it watches, with a note
+    when it does not see all of it.
     """
 
     source: StoredSource
@@ -27,7 +28,7 @@ class Watch:
     home: Path
     timezone: str
     outbox: Outbox
-    well: Callable[[], None] = lambda: None
+    well: Callable[[str], None] = lambda note: None
     items: dict[str, str] = field(default_factory=dict)
     _about: str = ""
     _fresh: bool = False
@@ -60,18 +61,3 @@ class Watch:
                     self.items.pop(key, None)
                 else:
                     self.items[key] = value
-
-
-def shortened(text: str, most: int) -> str:
-    """A text that others wrote: without half characters, and no longer than `most`."""
-    whole = text[: most + 1].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return whole if len(whole) <= most else whole[: most - 1] + "…"
-
-
-def digest(*parts: str | bytes) -> str:
-    """What a thing with a long or hostile name is known by."""
-    made = hashlib.sha256()
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        made.update(len(data).to_bytes(8) + data)
-    return made.hexdigest()[:32]
