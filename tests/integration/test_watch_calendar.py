@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.processes import NatsServer, Sidecar
+from tests.support.processes import NatsServer, Sidecar, wait_until
 from tests.support.watching import awaited, runs, stored, watch
 from tests.support.web import Web
 
@@ -96,7 +96,7 @@ def test_an_appointment_that_nobody_can_read_costs_the_others_nothing(bus: Sidec
     file.write_bytes(b"no calendar at all")
     assert "no ICS calendar" in runs(bus, "broken", "failing")["reason"]
     file.unlink()
-    assert "no file" in runs(bus, "broken", "failing")["reason"]
+    wait_until(lambda: "no file" in runs(bus, "broken", "failing")["reason"], 20, "another reason")
 
 
 @pytest.mark.parametrize(

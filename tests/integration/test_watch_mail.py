@@ -166,10 +166,8 @@ def test_a_server_that_says_nothing_or_too_much_costs_only_its_own_watcher(sidec
         with link:
             link.sendall(b"* OK hello\r\n")
             while link.recv(1000):
-                link.sendall(b"* LIST " + b"x" * 100_000 + b"\r\n")
-                with open("/dev/zero", "rb") as zero:
-                    for _ in range(1000):
-                        link.sendall(b"* " + zero.read(65_536) + b"\r\n")
+                for _ in range(1000):
+                    link.sendall(b"* OK " + b"x" * 65_536 + b"\r\n")
 
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as silent:
         thread = threading.Thread(target=lambda: _quietly(flood, one), daemon=True)

@@ -1886,7 +1886,7 @@ export interface components {
             kind: "wake";
             agentId?: string | null;
         };
-        /** @description How a watcher does: `failing` with its reason, since when, and when it is tried again. */
+        /** @description How a watcher does: `failing` with its reason, since when, and when it is tried again. One that is `running` has a reason when it does not see all of it. */
         Watching: {
             /** @enum {unknown} */
             state: "failing" | "paused" | "running" | "starting";

@@ -20,7 +20,7 @@ from openclaw_nats.cli.secret_file import kept
 from openclaw_nats.cli.sidecar_client import SidecarClient
 from openclaw_nats.cli.targets import target_of
 from openclaw_nats.cli.times import moment
-from openclaw_nats.cli.watch_options import options_from, watch_options
+from openclaw_nats.cli.watch_options import check_password, options_from, watch_options
 from openclaw_nats.errors import InvalidInput
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
@@ -303,6 +303,7 @@ def _options(kind: str, given: dict[str, Any]) -> dict[str, Any]:
 def _secret(kind: dict[str, Any], path: Path | None) -> tuple[str, bool]:
     """(the secret, whether it was made here)."""
     if path is None and kind.get("watches"):
+        check_password(kind["type"])
         return "", False
     if path is None and kind["makesSecret"]:
         return secrets.token_urlsafe(32), True

@@ -64,6 +64,14 @@ def options_from(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {kind: {known[name].encode_name: _value(name, value) for name, value in set_here.items()}}
 
 
+def check_password(kind: str) -> None:
+    """Raise InvalidInput when a type can't do without a password, which nobody has given."""
+    from openclaw_nats.sources.watched import WATCHED
+
+    if WATCHED[kind].needs_secret:
+        raise InvalidInput(f"a source of type {kind} needs --password-file")
+
+
 def _value(name: str, value: Any) -> Any:
     if name == "path":
         return os.path.abspath(os.path.expanduser(value))

@@ -168,6 +168,8 @@ class SourceBook:
             before = self.named(name)
             if watched.is_watched(before.type) and wanted.address:
                 raise InvalidInput(f"the source {name} watches: it has no address", field="address")
+            if watched.is_watched(before.type) and not wanted.secret:
+                raise InvalidInput(f"a source of type {before.type} gets no secret from us", field="secret")
             check_secret(before.type, wanted.secret)
             now = self._clock()
             until = now + wanted.keep

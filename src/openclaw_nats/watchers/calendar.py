@@ -24,7 +24,7 @@ _LATEST = 86400.0  # seconds after its begin in which an appointment that was mi
 _FORGET = 2 * 86400.0
 _AHEAD = 120.0
 _STEP = 30.0  # the clock may be set meanwhile
-_ROUNDS = 8
+_ROUNDS = 16
 _ACCEPT = "text/calendar, */*;q=0.5"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time as clock
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from openclaw_nats.watchers.text import shortened, tidy
 MOST = 1000
 _MOST_OF_ONE = 200
 _SECONDS_OF_ONE = 0.5
-_SECONDS_OF_ALL = 6.0
+_SECONDS_OF_ALL = 3.0
 _MOST_SKIPPED = 20
 _LONGEST_LINE = 64 << 10
 _UID, _TITLE, _TEXT = 300, 500, 2000
@@ -113,13 +114,15 @@ def _split(text: str) -> tuple[dict[str, _Group], dict[str, str]]:
 
 
 def _add(groups: dict[str, _Group], block: str) -> None:
-    properties = {name.upper(): value for name, _, value in _PROPERTY.findall(block)}
+    found = _PROPERTY.findall(block)
+    properties = {name.upper(): value for name, _, value in found}
     uid = shortened(properties.get("UID", "").strip(), _UID) or f"without a UID {len(groups)}"
     group = groups.setdefault(uid, _Group())
     group.blocks.append(block if max(map(len, block.split("\n"))) <= _LONGEST_LINE else "")
     group.repeats = group.repeats or bool(properties.keys() & {"RRULE", "RDATE", "RECURRENCE-ID", "EXRULE"})
-    group.too_often = group.too_often or bool(_TOO_OFTEN.search(properties.get("RRULE", "")))
-    ends = _UNTIL.search(properties.get("RRULE", ""))
+    rules = [value for name, _, value in found if name.upper() == "RRULE"]
+    group.too_often = group.too_often or any(_TOO_OFTEN.search(one) for one in rules)
+    ends = _UNTIL.search(rules[0]) if len(rules) == 1 else None
     group.ended = ends[1] if ends and not properties.keys() & {"RDATE", "EXRULE"} else group.ended
     group.days.append(properties.get("DTSTART", "").strip()[:8])
 
@@ -196,11 +199,12 @@ def _at_most(seconds: float) -> Iterator[list[float]]:
     def stop(*_: object) -> None:
         raise _TooLong
 
-    spent = [seconds]
+    spent, began = [seconds], clock.process_time()
     before = signal.signal(signal.SIGVTALRM, stop)
     signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
         yield spent
     finally:
-        spent[0] = seconds - signal.setitimer(signal.ITIMER_VIRTUAL, 0)[0]
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        spent[0] = clock.process_time() - began
         signal.signal(signal.SIGVTALRM, before)

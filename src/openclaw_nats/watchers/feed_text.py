@@ -66,7 +66,7 @@ def _data(entry: Any) -> dict[str, Any]:
         if value := shortened(_text(entry, name), most):
             data[name] = value
     for name in ("published", "updated"):
-        if moment := _moment(entry.get(f"{name}_parsed")):
+        if moment := _moment(dict.get(entry, f"{name}_parsed")):
             data[name] = moment
     content = entry.get("content") or []
     summary = _text(entry, "summary") or (_text(content[0], "value") if content else "")

@@ -66,7 +66,7 @@ async def look(watch: Watch) -> str:
     try:
         await box.open()
         there = await box.newer(0)
-        how = "the server tells of new ones" if box.can_idle else f"the server is asked each {options.every}"
+        how = "the server reports new ones" if box.can_idle else f"the server is asked each {options.every}"
         return f"{plural(len(there), 'mail')} in {options.mailbox}; {how}"
     finally:
         box.close()

@@ -49,7 +49,7 @@ def read(body: bytes) -> dict[str, Any]:
         if len(attachments) > _MOST_ATTACHMENTS:
             data["moreAttachments"] = len(attachments) - _MOST_ATTACHMENTS
     if not whole:
-        data["unreadable"] = "its parts can't be told from each other"
+        data["unreadable"] = "its parts are nested too deeply, or broken"
     return data
 
 

@@ -28,7 +28,8 @@ def answer(line: bytes) -> bytes:
     except RecursionError:
         return msgspec.json.encode({"error": "it is nested too deeply"})
     except Exception as error:  # whatever a library raises: the text is foreign
-        said = f"{type(error).__name__}: {error}"[:300].encode("utf-8", "replace").decode()
+        name = "" if type(error) is ValueError else f"{type(error).__name__}: "
+        said = f"{name}{error}"[:300].encode("utf-8", "replace").decode()
         return msgspec.json.encode({"error": said})
 
 

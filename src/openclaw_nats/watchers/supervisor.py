@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
 _LONGEST_ASKED = 3600.0
 _STOP_SECONDS = 10.0
+_LOOK_SECONDS = 25.0  # the command line waits for 30
 _LONGEST_REASON = 300
 _MOST_NOTES = 5
 
@@ -117,7 +118,10 @@ class Watchers:
         if why := watched.missing(source.type):
             raise InvalidInput(why)
         try:
-            return await kind_of(source.type).look(self._watch(source))
+            async with asyncio.timeout(_LOOK_SECONDS):
+                return await kind_of(source.type).look(self._watch(source))
+        except TimeoutError:
+            raise InvalidInput(f"it could not be seen within {_LOOK_SECONDS:g} s") from None
         except WatchFailed as error:
             raise InvalidInput(masked_in(str(error)), hint=error.hint) from None
 
