@@ -207,6 +207,7 @@ def test_mails_that_are_numbered_again_are_told_once(trusting: Sidecar, server: 
     assert [one for one in subjects(trusting, "inbox") if one != "Mail old"] == [f"Mail {n}" for n in (1, 2, 3, 4)]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # imaplib, when a handshake is cut off
 def test_each_mail_is_one_event_whoever_is_killed(trusting: Sidecar, server: Dovecot, nats: NatsServer) -> None:
     made(trusting, server, "inbox")
     count = 150

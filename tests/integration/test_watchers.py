@@ -81,7 +81,7 @@ def test_the_commands_of_the_page(house: Installation, tmp_path: Path) -> None:
         ).stdout
         assert re.search(r"State: +failing\n +since .*refused", text, re.DOTALL)
         assert "Address" not in text
-        assert "the watcher inbox (mail) has been failing since" in json.dumps(house.run("status", code=1))
+        assert "the watcher inbox (mail) has been failing since" in json.dumps(house.sidecar.get("/api/health"))
         assert house.run("sources", "pause", "door")["watching"] == {"state": "paused"}
         assert house.run("sources", "resume", "door")["name"] == "door"
         assert house.run("sources", "remove", "inbox") == {"removed": "inbox"}
