@@ -7,7 +7,6 @@ a while, so that one that is being written is one event. Links are not followed.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import stat
 import time
@@ -22,17 +21,17 @@ from openclaw_nats.errors import WatchFailed, words_for
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.sources.watched import options_of, seconds_of
 from openclaw_nats.terminal_text import plural
+from openclaw_nats.watchers.folder_notices import is_below, notices
 from openclaw_nats.watchers.outbox import Seen
 from openclaw_nats.watchers.text import digest, shortened
 from openclaw_nats.watchers.watch import Watch
 
 MAX_FILES = 50_000
+MAX_HEARD = 5_000  # folders about which the system is asked to say something: that takes its time
 _DEEPEST = 64
 _REST = 10.0  # so many times as long as a look took, the next one waits
-_STEP_MILLISECONDS = 200
 _LEAST_SECONDS = 0.2
 _DEVICE = "//device"  # the item that says on which file system the folder is; no path in it begins so
-_INOTIFY = "Raise fs.inotify.max_user_watches, or watch a smaller folder."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,7 @@ class Look:
     unread: tuple[str, ...] = ()
     device: str = ""
     identity: str = ""  # the folder itself: its device and number
+    folders: int = 1
 
 
 @dataclass
@@ -79,44 +79,21 @@ class Changes:
 
 async def run(watch: Watch) -> None:
     """Watch it, for ever."""
-    import watchfiles
-
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it says each change
     options = _options(watch)
     folder, hidden = Path(options.path), _hidden(watch)
     scope = f"{options.path}\n{options.pattern}\n{options.recursive}"
-    if await watch.begin(scope) and not options.from_beginning:
-        look = await _look(options, hidden)
+    first, look = await watch.begin(scope), await _look(options, hidden)
+    if first and not options.from_beginning:
         await watch.emit((), {_DEVICE: look.device, **look.files})
-    identity = ""
-    changes = Changes(seconds_of(options.settle))
-    stop, told = asyncio.Event(), asyncio.Event()
-
-    async def listen() -> None:
-        try:
-            async for _ in watchfiles.awatch(
-                folder,
-                watch_filter=lambda _, path: not _is_below(path, hidden),
-                debounce=_STEP_MILLISECONDS,
-                step=_STEP_MILLISECONDS // 4,
-                stop_event=stop,
-                recursive=options.recursive,
-            ):
-                told.set()
-        except (OSError, RuntimeError) as error:  # its own error is a RuntimeError
-            raise WatchFailed(
-                f"{options.path} can't be watched: {getattr(error, 'strerror', None) or words_for(error)}",
-                hint=_INOTIFY,
-            ) from None
-
-    listening = asyncio.create_task(listen(), name="watch-files")
-    try:
+    identity, changes = look.identity, Changes(seconds_of(options.settle))
+    heard = look.folders <= MAX_HEARD
+    note = "" if heard else f"more than {MAX_HEARD} folders: they are looked through each {options.every}"
+    with notices(options.path, hidden, recursive=options.recursive, heard=heard) as said:
         while True:
-            told.clear()
+            said.begin()
             began = time.monotonic()
             look = await _look(options, hidden)
             took = time.monotonic() - began
-            identity = identity or look.identity
             known = {key: state for key, state in watch.items.items() if key != _DEVICE}
             if known and not look.files and look.device != watch.items.get(_DEVICE, look.device):
                 raise WatchFailed(f"{options.path} is empty, and on another file system than before: is it unmounted?")
@@ -126,19 +103,10 @@ async def run(watch: Watch) -> None:
                 await watch.emit([_seen(folder, *one) for one in found], device)
             if identity != look.identity:
                 raise WatchFailed(f"{options.path} is another folder than before")
-            watch.well("")
+            watch.well(note)
             await asyncio.sleep(max(_LEAST_SECONDS, took * _REST))
-            if listening.done():
-                listening.result()
-                raise WatchFailed(f"{options.path} is not watched any more")
-            wait = max(_LEAST_SECONDS, changes.settle / 2) if changes.pending else seconds_of(options.every)
-            waiting = asyncio.ensure_future(told.wait())
-            await asyncio.wait({waiting, listening}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
-    finally:
-        stop.set()
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+            pending = max(_LEAST_SECONDS, changes.settle / 2)
+            await said.wait(pending if changes.pending else seconds_of(options.every))
 
 
 async def look(watch: Watch) -> str:
@@ -158,9 +126,10 @@ def look_at(options: FilesOptions, hidden: str = "") -> Look:
     """As `_look`, in the caller's thread. Nothing below `hidden` counts."""
     files: dict[str, str] = {}
     unread: list[str] = []
+    folders: list[str] = []
     try:
         folder = os.stat(options.path)
-        for entry, key in _entries(options, hidden, unread):
+        for entry, key in _entries(options, hidden, unread, folders):
             try:
                 state = entry.stat(follow_symlinks=False)
             except OSError:  # gone since
@@ -173,21 +142,24 @@ def look_at(options: FilesOptions, hidden: str = "") -> Look:
                 raise WatchFailed(text, hint="Narrow it by --pattern, or watch a smaller folder.")
     except OSError as error:
         raise WatchFailed(f"{options.path} can't be read: {error.strerror or words_for(error)}") from None
-    return Look(files, tuple(unread), str(folder.st_dev), f"{folder.st_dev}:{folder.st_ino}")
+    return Look(files, tuple(unread), str(folder.st_dev), f"{folder.st_dev}:{folder.st_ino}", len(folders))
 
 
-def _entries(options: FilesOptions, hidden: str, unread: list[str]) -> Iterator[tuple[os.DirEntry[str], str]]:
-    """What matches, with its key; folders below that can't be read go to `unread`."""
-    folders = [("", options.path, 0)]
-    while folders:
-        prefix, path, depth = folders.pop()
+def _entries(
+    options: FilesOptions, hidden: str, unread: list[str], folders: list[str]
+) -> Iterator[tuple[os.DirEntry[str], str]]:
+    """What matches, with its key. Folders go to `folders`, those that can't be read to `unread`."""
+    waiting = [("", options.path, 0)]
+    while waiting:
+        prefix, path, depth = waiting.pop()
+        folders.append(prefix)
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
                     key = prefix + key_of(entry.name)
                     if options.recursive and entry.is_dir(follow_symlinks=False):
-                        if depth < _DEEPEST and not (hidden and _is_below(entry.path, hidden)):
-                            folders.append((f"{key}/", entry.path, depth + 1))
+                        if depth < _DEEPEST and not (hidden and is_below(entry.path, hidden)):
+                            waiting.append((f"{key}/", entry.path, depth + 1))
                     elif _matches(options.pattern, key):
                         yield entry, key
         except OSError:
@@ -229,14 +201,10 @@ def _time(nanoseconds: int) -> str:
         return ""
 
 
-def _is_below(path: str, folder: str) -> bool:
-    return bool(folder) and (path == folder or path.startswith(folder + os.sep))
-
-
 def _hidden(watch: Watch) -> str:
     """The state directory: it changes with each event, so that nothing in it can be one."""
     home, path = os.path.realpath(watch.home), os.path.realpath(_options(watch).path)
-    if _is_below(path, home):
+    if is_below(path, home):
         raise WatchFailed(f"{path} is in the state directory, which changes with each event")
     return home
 

@@ -56,7 +56,7 @@ async def run(watch: Watch) -> None:
     while True:
         fetched = await _ask(watch, Tags(state.etag, state.modified))
         if fetched.body is not None:
-            found = found_in(fetched.body, options.json_path)
+            found = await asyncio.to_thread(found_in, fetched.body, options.json_path)
             after = _State(fetched.tags.etag, fetched.tags.modified, found.digest, found.value, state.revision)
             if found.digest == state.digest or (first and not options.from_beginning):
                 if after != state:
@@ -80,7 +80,7 @@ async def look(watch: Watch) -> str:
     options = _options(watch)
     fetched = await _ask(watch, Tags())
     body = fetched.body or b""
-    found = found_in(body, options.json_path)
+    found = await asyncio.to_thread(found_in, body, options.json_path)
     if not options.json_path:
         return f"{len(body)} bytes, {shortened(fetched.content_type, 80) or 'of no type'}"
     if found.digest == _ABSENT:
