@@ -41,7 +41,7 @@ FLOORS: Mapping[str, float] = {
     "sources": 55,
     "storage": 65,
     "telemetry": 25,
-    "watchers": 38,
+    "watchers": 46,
 }
 
 

@@ -6,16 +6,27 @@ import contextlib
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openclaw_nats.contract.sources import CommandOptions, FilesOptions, HttpOptions, SourceOptions
+from openclaw_nats.cli.watch_options import options_from
+from openclaw_nats.contract.sources import (
+    CalendarOptions,
+    CommandOptions,
+    FeedOptions,
+    FilesOptions,
+    HttpOptions,
+    MailOptions,
+    SourceOptions,
+)
 from openclaw_nats.errors import InvalidInput, WatchFailed
 from openclaw_nats.events import json_path
 from openclaw_nats.sources import watched
-from openclaw_nats.watchers import command, files, http
+from openclaw_nats.sources.book import check_secret
+from openclaw_nats.watchers import command, fetching, files, http
 from openclaw_nats.watchers.text import shortened
 
 TEXT = st.text(st.characters(codec=None), max_size=200)  # half characters, too
@@ -173,6 +184,18 @@ def test_a_folder_with_too_many_files_is_refused(tmp_path: Path, monkeypatch: py
         ("http", SourceOptions(http=HttpOptions(url="https://x:99999/")), "options.http.url"),
         ("http", SourceOptions(http=HttpOptions(url="https://me:secret@x/")), "options.http.url"),
         ("http", SourceOptions(http=HttpOptions(url="https://x", json_path="a[")), "options.http.jsonPath"),
+        ("calendar", SourceOptions(calendar=CalendarOptions()), "options.calendar.url"),
+        ("calendar", SourceOptions(calendar=CalendarOptions(path="a.ics")), "options.calendar.path"),
+        ("calendar", SourceOptions(calendar=CalendarOptions(url="https://x", before="-1m")), "options.calendar.before"),
+        ("feed", SourceOptions(feed=FeedOptions(url="gopher://x")), "options.feed.url"),
+        ("feed", SourceOptions(feed=FeedOptions(url="https://x", every="1s")), "options.feed.every"),
+        ("mail", SourceOptions(mail=MailOptions(host="a b", user="x")), "options.mail.host"),
+        ("mail", SourceOptions(mail=MailOptions(host="a", user="é")), "options.mail.user"),
+        ("mail", SourceOptions(mail=MailOptions(host="a", user="x\r\nA1 DELETE")), "options.mail.user"),
+        ("mail", SourceOptions(mail=MailOptions(host="a", user="x", mailbox=" ")), "options.mail.mailbox"),
+        ("mail", SourceOptions(mail=MailOptions(host="a", user="x", tls="none")), "options.mail.tls"),
+        ("mail", SourceOptions(mail=MailOptions(host="a", user="x", port=70_000)), "options.mail.port"),
+        ("mail", SourceOptions(mail=MailOptions(host="a", user="x"), header="X-Y"), "options.header"),
         ("command", SourceOptions(command=CommandOptions(command=[])), "options.command.command"),
         ("command", SourceOptions(command=CommandOptions(command=[" "])), "options.command.command"),
         ("command", SourceOptions(command=CommandOptions(command=["a", "b\0"])), "options.command.command"),
@@ -192,3 +215,51 @@ def test_what_is_not_installed_is_said_in_one_line(monkeypatch: pytest.MonkeyPat
     assert str(refused.value).endswith("pip install 'openclaw-nats[sources]'")
     assert "\n" not in str(refused.value)
     assert watched.missing("http") == ""
+
+
+def test_flags_become_the_options_of_their_type() -> None:
+    given = {"command": "tail -n 0 -F 'a file'", "every": None, "recursive": False}
+    assert options_from("command", given) == {"command": {"command": ["tail", "-n", "0", "-F", "a file"]}}
+    given = {"host": "x", "user": "me", "port": "143", "mark_read": True}
+    assert options_from("mail", given) == {"mail": {"host": "x", "user": "me", "port": 143, "markRead": True}}
+    assert options_from("http", {"url": "https://x", "json_path": "a"}) == {
+        "http": {"url": "https://x", "jsonPath": "a"}
+    }
+    assert options_from("github", {"url": "https://x"}) == {}
+    for kind, wrong in (("files", {}), ("files", {"path": "/", "url": "x"}), ("github", {"path": "/"})):
+        with pytest.raises(InvalidInput, match="--"):
+            options_from(kind, wrong)
+
+
+@pytest.mark.parametrize(
+    ("secret", "fits"),
+    [("http", True), ("feed", True), ("calendar", True), ("mail", True), ("files", False), ("command", False)],
+)
+def test_only_what_signs_in_somewhere_has_a_secret(secret: str, fits: bool) -> None:
+    if fits:
+        check_secret(secret, "a-token")
+    else:
+        with pytest.raises(InvalidInput, match="no secret"):
+            check_secret(secret, "a-token")
+    if secret == "mail":
+        with pytest.raises(InvalidInput, match="empty"):
+            check_secret(secret, "")
+    else:
+        check_secret(secret, "")
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "10.1.2.3", "::1", "fe80::1", "::ffff:127.0.0.1", "localhost", "169.254.169.254"]
+)
+def test_a_redirect_into_our_own_network_is_known(host: str) -> None:
+    assert fetching._is_private(host)
+    assert not fetching._is_private("93.184.216.34")
+    with pytest.raises(WatchFailed, match="not on the public internet"):
+        fetching._next(urlsplit("https://example.org/a"), f"https://{f'[{host}]' if ':' in host else host}/")
+
+
+@pytest.mark.parametrize("to", ["", "ftp://example.org/", "http://example.org/", "javascript:x"])
+def test_a_redirect_that_leads_nowhere_good_is_not_followed(to: str) -> None:
+    with pytest.raises(WatchFailed):
+        fetching._next(urlsplit("https://example.org/a"), to)
+    assert fetching._next(urlsplit("http://example.org/a"), "/b") == "http://example.org/b"
