@@ -64,7 +64,7 @@ class World:
         self.log = DoorLog(DoorMeters(registry))
         self.outbox = Outbox(self.stream, self.database, self.log)  # type: ignore[arg-type]
         self.sources: dict[str, StoredSource] = {}
-        self.book: Any = SimpleNamespace(every=lambda: list(self.sources.values()), on_change=None)
+        self.book: Any = SimpleNamespace(every=lambda: list(self.sources.values()), on_change=None, problem="")
         self.watchers = Watchers(self.book, self.outbox, folder, "UTC", WatchMeters(registry))
         self.works: dict[str, Callable[[Watch], Any]] = {}
         self.begun: list[tuple[str, str]] = []
@@ -208,6 +208,22 @@ async def test_another_thing_to_watch_is_looked_at_for_the_first_time(world: Wor
         msgspec.structs.replace(source("a"), made="2027-01-01T00:00:00.000Z"), "", Path("/"), "UTC", world.outbox
     )
     assert await other.begin("one")
+
+
+@pytest.mark.parametrize("problem", ["", "sources.json can't be read"])
+async def test_what_is_left_of_others_goes_unless_the_file_of_sources_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: str
+) -> None:
+    one = World(tmp_path, monkeypatch)
+    one.book.problem = problem
+    await one.database.write(lambda db: rows.keep(db, "former", {"k": "v"}))
+    task = asyncio.create_task(one.watchers.run())
+    await until(lambda: one.book.on_change is not None)
+    await asyncio.sleep(0.1)
+    assert await one.outbox.items("former") == ({"k": "v"} if problem else {})
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    one.database.close()
 
 
 async def test_what_can_not_be_seen_is_said_when_one_looks(world: World) -> None:

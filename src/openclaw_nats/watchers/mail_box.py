@@ -8,6 +8,7 @@ import imaplib
 import re
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -205,8 +206,6 @@ def _number(said: list[Any]) -> int:
 
 
 def _seconds(when: Any) -> float:
-    import time
-
     try:
         return time.mktime(when)
     except (OverflowError, ValueError):

@@ -94,7 +94,8 @@ class Watchers:
 
     async def run(self) -> None:
         """Run them until cancelled."""
-        await self._outbox.forget_others([one.name for one in self._book.every()])
+        if not self._book.problem:  # a file that can't be read says nothing about who is gone
+            await self._outbox.forget_others([one.name for one in self._book.every()])
         try:
             while True:
                 self._changed.clear()
