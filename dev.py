@@ -35,7 +35,12 @@ VENV = DEV / "venv"
 PYTHON = VENV / "bin" / "python"
 LOCK = ROOT / "requirements-dev.lock"
 # What tests run and no package of PyPI or npm ships: the program, and the package of Debian and Ubuntu that has it.
-PROGRAMS = (("promtool", "prometheus"), ("docker-compose", "docker-compose"), ("curl", "curl"))
+PROGRAMS = (
+    ("promtool", "prometheus"),
+    ("docker-compose", "docker-compose"),
+    ("curl", "curl"),
+    ("doveadm", "dovecot-imapd"),  # which plain users find in their PATH; the server itself is in /usr/sbin
+)
 PIP_PYTHON_SINCE = (22, 3)  # `pip --python` installs into another environment
 
 

@@ -34,6 +34,7 @@ from openclaw_nats.outbound.meters import IngestMeters, SpoolMeters  # noqa: E40
 from openclaw_nats.settings import REGISTRY  # noqa: E402
 from openclaw_nats.settings.declaring import AT_START  # noqa: E402
 from openclaw_nats.sources.log import DoorMeters  # noqa: E402
+from openclaw_nats.watchers.supervisor import WatchMeters  # noqa: E402
 
 FILES = ("README.md", "docs/reference.md", "docs/how-to/fleet.md", "docs/how-to/receive.md")
 
@@ -203,7 +204,7 @@ def exit_codes() -> str:
 def metrics() -> str:
     """What `/metrics` counts."""
     registry = CollectorRegistry()
-    for meters in (IngestMeters, SpoolMeters, InboundMeters, DiskMeters, DoorMeters):
+    for meters in (IngestMeters, SpoolMeters, InboundMeters, DiskMeters, DoorMeters, WatchMeters):
         meters(registry)
     rows = [[f"`{one.name}`", one.type, one.documentation] for one in registry.collect()]
     return table(["metric", "type", "meaning"], sorted(rows))

@@ -16,6 +16,7 @@ OpenClawNatsError            what happened, and what to do next (hint)
 ├── DeliveryError            a target did not take a dispatch
 │   ├── RetryLater           it may take it later
 │   └── GiveUp               it never will
+├── WatchFailed              a watcher can't see what it watches; it is tried again
 ├── Unavailable              JetStream, the disk or memory can't take it now; repeat later with the same ids
 ├── Unsupported              this nats-server can't do it: says from which version on it can
 ├── Mistake                  a mistake of ours: repeating it as it is can't help
@@ -134,6 +135,14 @@ class RetryLater(DeliveryError):
 
 class GiveUp(DeliveryError):
     """It can never work as it stands: the dispatch becomes a dead letter at once."""
+
+
+class WatchFailed(OpenClawNatsError):
+    """A watcher can't see what it watches: why, for health. `retry_after` is in seconds, 0 when nobody asked for it."""
+
+    def __init__(self, message: str, *, retry_after: float = 0.0, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
 
 
 class Unavailable(OpenClawNatsError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, expect
@@ -88,3 +89,29 @@ def test_what_nothing_proves_is_released_or_dropped_by_hand(world: AtSidecar, co
     found = world.sidecar.events("?subject=agent.events.webhook.cam.motion")
     assert [one["data"]["text"] for one in found] == ["<b>0</b>"]
     expect(open_page(context, world, "overview").get_by_label("Numbers")).not_to_contain_text("quarantine")
+
+
+def test_a_watcher_shows_how_it_does_and_what_it_sees(
+    world: AtSidecar, context: BrowserContext, tmp_path: Path
+) -> None:
+    folder = tmp_path / "<b>in"
+    folder.mkdir()
+    options = {"files": {"path": str(folder), "settle": "200ms", "every": "1s"}}
+    assert world.call("POST", "/api/sources", {"name": "box", "type": "files", "options": options})[0] == 201
+    page = open_page(context, world, "sources")
+    card = page.get_by_label("Source box", exact=True)
+    expect(card).to_contain_text("running", timeout=AWAKE)
+    (folder / "a").write_text("x")
+    expect(card).to_contain_text("1 accepted", timeout=AWAKE)
+    card.get_by_role("button", name="Look now").click()
+    expect(page.locator("body")).to_contain_text("It sees 1 file; the newest is a", timeout=AWAKE)
+    card.get_by_role("button", name="Last events").click()
+    expect(card).to_contain_text("agent.events.watch.box.created", timeout=AWAKE)
+    assert card.get_by_role("button", name="Copy").count() == 0
+    folder.rename(tmp_path / "away")
+    expect(card).to_contain_text("failing", timeout=AWAKE)
+    expect(card).to_contain_text("<b>in can't be read", timeout=AWAKE)
+    page.get_by_role("button", name="Add a source").click()
+    kinds = page.get_by_label("A new source").get_by_label("Type").locator("option").all_inner_texts()
+    assert "github" in kinds
+    assert not {"files", "command", "mail"} & set(kinds)

@@ -42,6 +42,7 @@ FLOORS: Mapping[str, float] = {
     "sources": 55,
     "storage": 65,
     "telemetry": 25,
+    "watchers": 46,
 }
 
 

@@ -26,7 +26,7 @@ def test_a_plain_user_is_told_in_one_line_what_to_install(bare: Path, monkeypatc
         dev.ensure_programs(needed=True)
     text = str(told.value)
     assert "\n" not in text
-    assert text.endswith("sudo apt-get install --no-install-recommends curl docker-compose prometheus")
+    assert text.endswith("sudo apt-get install --no-install-recommends curl docker-compose dovecot-imapd prometheus")
     dev.ensure_programs(needed=False)  # some tests were named: they may not need them
 
 
@@ -39,7 +39,7 @@ def test_root_installs_what_is_missing_and_nothing_else(bare: Path, monkeypatch:
     dev.ensure_programs(needed=True)
     update, install = (bare / "calls").read_text().splitlines()
     assert update.startswith("update")
-    assert install.split()[-2:] == ["docker-compose", "prometheus"]
+    assert install.split()[-2:] == ["dovecot-imapd", "prometheus"]
     assert "curl" not in install
 
 

@@ -117,9 +117,10 @@ def test_every_metric_is_in_the_reference() -> None:
     from openclaw_nats.inbound.meters import InboundMeters
     from openclaw_nats.outbound.meters import IngestMeters, SpoolMeters
     from openclaw_nats.sources.log import DoorMeters
+    from openclaw_nats.watchers.supervisor import WatchMeters
 
     registry = CollectorRegistry()
-    for meters in (IngestMeters, SpoolMeters, InboundMeters, DoorMeters):
+    for meters in (IngestMeters, SpoolMeters, InboundMeters, DoorMeters, WatchMeters):
         meters(registry)
     names = {metric.name for metric in registry.collect()}
     page = (ROOT / "docs" / "reference.md").read_text()

@@ -25,7 +25,7 @@ def paths(
                 body=as_json(ref(sources.SourceRequest)),
                 answer=json(ref(sources.Source)),
                 status="201",
-                problems=(400, 408, 409, 413, 415, 422, 503),
+                problems=(400, 403, 408, 409, 413, 415, 422, 503),
             ),
         },
         "/api/source-types": {
@@ -38,7 +38,7 @@ def paths(
                 "Change a source",
                 body=as_json(ref(sources.SourceChange)),
                 answer=json(ref(sources.Source)),
-                problems=(*changing, 503),
+                problems=(403, *changing, 503),
             ),
             "delete": operation("Remove a source", status="204", problems=(404, 503)),
         },
@@ -85,7 +85,7 @@ def paths(
         "/api/sources/{name}/test": {
             "parameters": [name],
             "post": operation(
-                "Send a signed sample through the door",
+                "Send a signed sample through the door; of a watcher, what it sees now",
                 answer=json(ref(sources.SourceTested)),
                 problems=(400, 404, 422, 503),
             ),

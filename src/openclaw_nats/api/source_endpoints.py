@@ -1,4 +1,4 @@
-"""`/api/sources`: verified ways in for webhooks. Secrets go in and never come out."""
+"""`/api/sources`: verified ways in for webhooks, and watchers. Secrets go in and never come out."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from openclaw_nats.contract import sources as shapes
 from openclaw_nats.contract.checking import check
 from openclaw_nats.errors import InvalidInput, Unavailable
 from openclaw_nats.events.ids import uuid7
+from openclaw_nats.sources import watched
 from openclaw_nats.sources.book import SourceBook
 from openclaw_nats.sources.door import Door
 from openclaw_nats.sources.log import DoorLog
@@ -25,6 +26,7 @@ from openclaw_nats.sources.recipes import recipes_of
 from openclaw_nats.sources.schemes.catalog import SCHEMES
 from openclaw_nats.sources.schemes.scheme import Received, Refused
 from openclaw_nats.sources.stored import StoredSource
+from openclaw_nats.watchers.supervisor import Watchers
 
 log = structlog.get_logger(__name__)
 
@@ -40,9 +42,11 @@ class SourceEndpoints:
         door: Door,
         door_log: DoorLog,
         quarantine: Quarantine,
+        watchers: Watchers,
         taken_by: Callable[[str], list[str]],
     ) -> None:
         self._quarantine = quarantine
+        self._watchers = watchers
         self._book = book
         self._door = door
         self._log = door_log
@@ -85,6 +89,18 @@ class SourceEndpoints:
             )
             for name, scheme in SCHEMES.items()
         ]
+        found += [
+            shapes.SourceKind(
+                type=name,  # type: ignore[arg-type]
+                paste=kind.about,
+                makes_secret=False,
+                needs_url=False,
+                recipes=recipes_of(name),
+                watches=True,
+                missing=watched.missing(name),
+            )
+            for name, kind in watched.WATCHED.items()
+        ]
         return json_response(shapes.SourceKinds(found))
 
     async def source(self, request: Request) -> Response:
@@ -92,6 +108,7 @@ class SourceEndpoints:
         name = request.path_params["name"]
         if request.method == "DELETE":
             await self._book.remove(name)
+            await self._watchers.forget(name)
             await self._begin_anew(name)
             return Response(status_code=204)
         if request.method == "PATCH":
@@ -123,8 +140,12 @@ class SourceEndpoints:
         return json_response(self._shown(await self._book.rotate(request.path_params["name"], wanted)))
 
     async def test(self, request: Request) -> Response:
-        """Send a signed sample through the door."""
+        """Send a signed sample through the door; of a watcher, say what it sees."""
         source = self._book.named(request.path_params["name"])
+        if watched.is_watched(source.type):
+            sees = await self._watchers.look(source)
+            taken = self._taken_by(f"{source.subject}.x")
+            return json_response(shapes.SourceTested(200, source.subject, "", False, taken, sees))
         if source.type == "discord":
             text = "only Discord can sign a request for this source: we have its public key alone"
             raise InvalidInput(text, hint="Save the address there: Discord sends a ping at once.")
@@ -149,14 +170,15 @@ class SourceEndpoints:
 
     def _shown(self, source: StoredSource, *, whole: bool = False) -> shapes.Source:
         tally = self._log.of(source.name)
-        path = f"/in/{source.name}/{source.token}"
+        watches = watched.WATCHED.get(source.type)
+        path = f"/in/{source.name}/{source.token}" if watches is None else ""
         found = shapes.Source(
             name=source.name,
             type=source.type,
             subject=source.subject,
             path=path,
-            gateway_path=GATEWAY_PREFIX + path,
-            paste=SCHEMES[source.type].paste,
+            gateway_path=GATEWAY_PREFIX + path if path else "",
+            paste=SCHEMES[source.type].paste if watches is None else watches.about,
             made=source.made,
             paused=source.paused,
             secrets=len(self._book.secrets_of(source)),
@@ -167,6 +189,8 @@ class SourceEndpoints:
         )
         if tally.last:
             found.last = tally.last
+        if watches is not None:
+            found.watching = self._watchers.state(source)
         if whole:
             found.requests = list(tally.requests)
         return found

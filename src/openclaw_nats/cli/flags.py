@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 ROUTE = {
@@ -44,6 +45,19 @@ SOURCE = {
     "options.timestampHeader": "--timestamp-header",
     "options.url": "--url",
     "options.generic": "--signature",
+}
+_WATCHED = {
+    "files": ("path", "pattern", "settle", "every"),
+    "http": ("url", "jsonPath", "every"),
+    "command": ("command", "every"),
+    "feed": ("url", "every"),
+    "mail": ("host", "user", "port", "tls", "mailbox", "every"),
+    "calendar": ("url", "path", "before", "every"),
+}
+SOURCE |= {
+    f"options.{kind}.{field}": "--" + re.sub("([A-Z])", r"-\1", field).lower()
+    for kind, fields in _WATCHED.items()
+    for field in fields
 }
 TIMER = {
     "name": "NAME",

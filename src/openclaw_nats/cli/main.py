@@ -43,7 +43,7 @@ COMMANDS = {
     "timers": "List, set and cancel timers: one event at one time.",
     "key": "Change the API key: `key rotate` replaces it.",
     "keys": "List, make and revoke limited keys: publish and read on some subjects.",
-    "sources": "List, make and test sources: verified webhooks of other services.",
+    "sources": "List, make and test sources: verified webhooks, and watchers of what sends nothing.",
     "quarantine": "List, release or drop webhooks that nothing proves.",
     "receive": "Receive webhooks on a small server, for a house behind NAT.",
     "config": "Show or change settings.",

@@ -1,4 +1,4 @@
-"""`openclaw-nats sources`: verified ways in for webhooks."""
+"""`openclaw-nats sources`: verified ways in for webhooks, and watchers of what sends nothing."""
 
 from __future__ import annotations
 
@@ -20,12 +20,19 @@ from openclaw_nats.cli.secret_file import kept
 from openclaw_nats.cli.sidecar_client import SidecarClient
 from openclaw_nats.cli.targets import target_of
 from openclaw_nats.cli.times import moment
+from openclaw_nats.cli.watch_options import check_password, options_from, watch_options
 from openclaw_nats.errors import InvalidInput
 from openclaw_nats.sources.file import secret_in
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 _MAX_SECRET = 4096
-_secret_option = click.option("--secret-file", type=_FILE, help="The secret is in this file (- is standard input).")
+_secret_option = click.option(
+    "--secret-file",
+    "--password-file",
+    "secret_file",
+    type=_FILE,
+    help="The secret is in this file (- is standard input).",
+)
 _to_option = click.option(
     "--secret-to",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -37,7 +44,7 @@ _to_option = click.option(
 @json_option
 @click.pass_context
 def command(context: click.Context, /, as_json: bool) -> None:
-    """List sources: each takes in one provider's webhooks, verified."""
+    """List sources: each takes in one provider's webhooks, verified, or watches something."""
     if context.invoked_subcommand is None:
         _listed(as_json=as_json)
 
@@ -57,18 +64,17 @@ def types_command(as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    rows = [
-        [one["type"], "made here" if one["makesSecret"] else "the provider's", ", ".join(_names(one["recipes"]))]
-        for one in found["types"]
-    ]
+    rows = [[one["type"], _secret_of(one), ", ".join(_names(one["recipes"]))] for one in found["types"]]
     table(["TYPE", "SECRET", "RECIPES (--with)"], rows)
+    for text in [one["missing"] for one in found["types"] if one.get("missing")]:
+        line(text)
 
 
 @command.command("show")
 @click.argument("name", shell_complete=completes("sources"))
 @json_option
 def show_command(as_json: bool, name: str) -> None:
-    """Show the source NAME: its address, what came, and what was refused and why."""
+    """Show the source NAME: its address or what it watches, what came, and what was refused and why."""
     one = client().call("GET", _path(name))
     if as_json:
         print_json(one)
@@ -88,13 +94,14 @@ def show_command(as_json: bool, name: str) -> None:
 @command.command("add")
 @click.argument("name")
 @click.option("--unsigned", is_flag=True, help="Verify nothing: what comes waits in quarantine.")
-@click.option("--type", "kind", help="Which provider sends: `sources types` lists them.")
+@click.option("--type", "kind", help="Which provider sends, or what is watched: `sources types` lists them.")
+@watch_options
 @_secret_option
 @_to_option
-@click.option("--subject", help="What the events' subjects begin with; else webhook.NAME.")
-@click.option("--header", help="Types with a token: the header that has it; else Authorization.")
+@click.option("--subject", help="What the events' subjects begin with; else webhook.NAME or watch.NAME.")
+@click.option("--header", help="Types with a token, and http: the header that has it; else Authorization.")
 @click.option("--timestamp-header", help="Grafana: the header with the timestamp, if it sends one.")
-@click.option("--url", help="The address as the provider has it, where that is signed (Twilio).")
+@click.option("--url", help="The address that is watched; or as the provider has it, where that is signed (Twilio).")
 @click.option("--signature", metavar="JSON", help="Type generic: how the sender signs.")
 @click.option("--with", "recipe", help="Make a ready route, too: `sources types` lists the recipes.")
 @click.option("--wake", metavar="TARGET", help="Whom that route wakes.")
@@ -110,9 +117,11 @@ def add_command(
     secret_to: Path | None,
     recipe: str | None,
     wake: str | None,
-    **given: str | None,
+    **given: Any,
 ) -> None:
-    """Make the source NAME: an address for one provider, whose requests are verified before anything else."""
+    """Make the source NAME: an address for one provider, whose requests are verified before anything else; or a
+    watcher of files, an address, a program.
+    """
     refuse_agents("make a source")
     if unsigned == (kind is not None):
         raise click.UsageError("Say who sends: --type, or --unsigned.")
@@ -125,8 +134,9 @@ def add_command(
         hint = did_you_mean(kind, known, "`openclaw-nats sources types` lists them.")
         raise InvalidInput(f"there is no type of source {kind[:40]!r}", hint=hint)
     route = _route(name, known[kind], recipe, wake, given["subject"])
+    options = _options(kind, given)
     secret, made = _secret(known[kind], secret_file)
-    body: dict[str, Any] = {"name": name, "type": kind, "secret": secret, "options": _options(given)}
+    body: dict[str, Any] = {"name": name, "type": kind, "secret": secret, "options": options}
     if given["subject"]:
         body["subject"] = str(full_subject(given["subject"]))
     if route and not (yes or as_json):
@@ -141,7 +151,9 @@ def add_command(
         return
     step("✓", f"source {name}: {one['subject']}.<event>")
     _describe(one)
-    if unsigned:
+    if known[kind].get("watches"):
+        line(f"`openclaw-nats sources test {name}` shows what it sees.")
+    elif unsigned:
         line("Nothing is verified there: `openclaw-nats quarantine` lists what comes, and releases or drops it.")
     elif made and secret_to is None:
         line(f"Secret:   {secret}   (shown once)")
@@ -156,13 +168,19 @@ def add_command(
 @click.argument("name", shell_complete=completes("sources"))
 @json_option
 def test_command(as_json: bool, name: str) -> None:
-    """Send a signed sample to the source NAME, as the provider would. Routes that take it go on as with any event."""
+    """Send a signed sample to the source NAME, as the provider would; show what a watcher sees now, storing nothing.
+
+    Routes that take the sample go on as with any event.
+    """
     refuse_agents("test a source")
     done = client().call("POST", f"{_path(name)}/test", {})
     if as_json:
         print_json(done)
         return
-    step("✓", f"answered {done['status']}; stored on {done['subject']}")
+    if sees := done.get("sees"):
+        step("✓", f"sees {sees}")
+    else:
+        step("✓", f"answered {done['status']}; stored on {done['subject']}")
     line(f"routes that take it: {', '.join(done['routes']) or 'none'}")
 
 
@@ -205,12 +223,12 @@ def rotate_command(
 @click.argument("name", shell_complete=completes("sources"))
 @json_option
 def pause_command(as_json: bool, name: str) -> None:
-    """Answer 503 to the source NAME: its provider tries again later."""
-    tell(
-        _changed(name, paused=True),
-        f"source {name} is paused: its provider is asked to try again later",
-        as_json=as_json,
-    )
+    """Answer 503 to the source NAME: its provider tries again later. A watcher stops looking."""
+    changed = _changed(name, paused=True)
+    then = "its provider is asked to try again later"
+    if changed.get("watching"):
+        then = "when you resume it, it sees what has changed meanwhile"
+    tell(changed, f"source {name} is paused: {then}", as_json=as_json)
 
 
 @command.command("resume")
@@ -266,12 +284,15 @@ def _names(recipes: list[dict[str, Any]]) -> list[str]:
     return [one["name"] for one in recipes]
 
 
-def _options(given: dict[str, str | None]) -> dict[str, Any]:
+def _options(kind: str, given: dict[str, Any]) -> dict[str, Any]:
     """The options as the API has them."""
     from openclaw_nats.text_formats import from_json
 
     names = {"header": "header", "timestamp_header": "timestampHeader", "url": "url"}
-    found: dict[str, Any] = {name: value for flag, name in names.items() if (value := given.get(flag))}
+    watching = options_from(kind, given)
+    if watching:
+        names.pop("url")
+    found: dict[str, Any] = watching | {name: value for flag, name in names.items() if (value := given.get(flag))}
     if signature := given.get("signature"):
         try:
             found["generic"] = from_json(signature)
@@ -282,6 +303,9 @@ def _options(given: dict[str, str | None]) -> dict[str, Any]:
 
 def _secret(kind: dict[str, Any], path: Path | None) -> tuple[str, bool]:
     """(the secret, whether it was made here)."""
+    if path is None and kind.get("watches"):
+        check_password(kind["type"])
+        return "", False
     if path is None and kind["makesSecret"]:
         return secrets.token_urlsafe(32), True
     if path is None:
@@ -296,6 +320,12 @@ def read_secret(path: Path) -> str:
             return secret_in(path, file.read(_MAX_SECRET))
     except OSError as error:
         raise InvalidInput(f"{path} can't be read: {error.strerror}") from None
+
+
+def _secret_of(kind: dict[str, Any]) -> str:
+    if kind.get("watches"):
+        return "-"
+    return "made here" if kind["makesSecret"] else "the provider's"
 
 
 def _added(sidecar: SidecarClient, route: dict[str, Any] | None) -> Any:
@@ -314,7 +344,7 @@ def _route(
     if found is None:
         hint = f"For {kind['type']} there are: {', '.join(_names(kind['recipes']))}."
         raise InvalidInput(f"there is no recipe {recipe[:40]!r}", hint=hint)
-    base = str(full_subject(subject or f"webhook.{name}"))
+    base = str(full_subject(subject or f"{'watch' if kind.get('watches') else 'webhook'}.{name}"))
     return {
         "name": f"{name}-{recipe}",
         "pattern": f"{base}.{found['pattern']}",
@@ -327,9 +357,17 @@ def _route(
 def _describe(one: dict[str, Any]) -> None:
     from openclaw_nats.settings import load
 
+    line(f"Type:     {one['type']}{', paused' if one.get('paused') else ''}")
+    if watching := one.get("watching"):
+        line(f"State:    {watching['state']}")
+        if watching.get("reason"):
+            since = f"since {moment(watching['since'])}: " if watching.get("since") else ""
+            then = f"; next try {moment(watching['nextTry'])}" if watching.get("nextTry") else ""
+            words(Styled("         "), f"{since}{watching['reason']}{then}", indent="          ")
+        line(f"Events:   {one['subject']}.<event>")
+        return
     settings = load()
     public = settings.sidecar.tls_proxy
-    line(f"Type:     {one['type']}{', paused' if one.get('paused') else ''}")
     line(f"Address:  {(public or settings.sidecar.url).rstrip('/')}{one['path']}")
     line(f"          {settings.gateway.url.rstrip('/')}{one['gatewayPath']}   (through the Gateway's port)")
     line(f"Events:   {one['subject']}.<event>")
@@ -350,7 +388,7 @@ def _listed(*, as_json: bool) -> None:
         [
             one["name"],
             one["type"],
-            "paused" if one.get("paused") else "on",
+            one.get("watching", {}).get("state") or ("paused" if one.get("paused") else "on"),
             str(one.get("accepted", 0)),
             str(one.get("repeated", 0)),
             str(sum(one["refused"].values())),

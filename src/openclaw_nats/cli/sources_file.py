@@ -15,6 +15,7 @@ from openclaw_nats.cli.sidecar_client import SidecarClient
 from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.sources.file import tables_of
+from openclaw_nats.sources.watched import WATCHED
 from openclaw_nats.text_formats import from_toml, without_dates
 
 
@@ -41,15 +42,18 @@ def apply(sidecar: SidecarClient, wanted: list[dict[str, Any]], *, dry_run: bool
     changes = []
     for one in wanted:
         name, old = one["name"], there.get(one["name"])
-        subject = str(full_subject(one["subject"])) if one.get("subject") else f"agent.events.webhook.{name}"
+        watches = (one.get("type") or (old or {}).get("type")) in WATCHED
+        base = "watch" if watches else "webhook"
+        subject = str(full_subject(one["subject"])) if one.get("subject") else f"agent.events.{base}.{name}"
         options = _options(name, one.get("options", {}))
         if old is None:
             changes.append({"change": "add", "source": name, "detail": f"{one.get('type')} → {subject}"})
             if dry_run:
                 continue
-            if "secret_file" not in one and one.get("type") != "unsigned":
+            if "secret_file" not in one and one.get("type") != "unsigned" and not watches:
                 raise SettingsError(f"the source {name!r} is new and names no secret_file")
-            secret = read_secret(one["secret_file"]) if "secret_file" in one else "none"
+            without = "" if watches else "none"
+            secret = read_secret(one["secret_file"]) if "secret_file" in one else without
             body = {"name": name, "type": one.get("type"), "secret": secret, "options": options}
             sidecar.call("POST", "/api/sources", {**body, "subject": subject}, flags=flags.SOURCE)
             if one.get("paused"):

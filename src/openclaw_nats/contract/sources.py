@@ -1,4 +1,4 @@
-"""Sources: verified ways in for webhooks. Secrets go in and never come out."""
+"""Sources: verified ways in for webhooks, and watchers of what sends nothing. Secrets go in and never come out."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from openclaw_nats.contract.fields import Answer, Instruction, Name, Subject, Time
+from openclaw_nats.contract.fields import Answer, Duration, Instruction, Name, Subject, Time
 
 SourceType = Literal[
     "standard", "github", "gitlab", "stripe", "slack", "shopify", "linear", "twilio", "discord", "grafana",
     "alertmanager", "uptime-kuma", "healthchecks", "home-assistant", "n8n", "token", "cloudevents", "generic",
-    "unsigned",
+    "unsigned", "files", "http", "command", "feed", "calendar", "mail",
 ]  # fmt: skip
 Header = Annotated[str, Meta(extra_json_schema={"pattern": r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$"})]
-Secret = Annotated[str, Meta(description="Never shown again", extra_json_schema={"minLength": 1, "maxLength": 512})]
+Secret = Annotated[str, Meta(description="Never shown again", extra_json_schema={"maxLength": 512})]
+Address = Annotated[str, Meta(examples=["https://example.org/feed"], extra_json_schema={"maxLength": 1024})]
+Path = Annotated[str, Meta(description="Absolute, on the sidecar's machine", extra_json_schema={"maxLength": 1024})]
+FromBeginning = Annotated[bool, Meta(description="What is there at the first look is an event, too")]
 
 
 class GenericOptions(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -36,15 +39,83 @@ class GenericOptions(Struct, rename="camel", forbid_unknown_fields=True, kw_only
     event_header: str = ""
 
 
+class FilesOptions(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """A folder. `pattern` (`*.pdf`) is of a file's name, or of its path in the folder when it has a `/`. A change
+    counts when the file has stayed as it is for `settle`. Each `every` the folder is looked through, whatever is said.
+    """
+
+    path: Path
+    pattern: Annotated[str, Meta(examples=["*.pdf"], extra_json_schema={"maxLength": 256})] = ""
+    recursive: bool = False
+    settle: Duration = "2s"
+    every: Duration = "1m"
+    from_beginning: FromBeginning = False
+
+
+class HttpOptions(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """An address that is asked for each `every`. With `jsonPath` (`$.items[0].name`) only that value counts."""
+
+    url: Address
+    json_path: Annotated[str, Meta(examples=["$.state.level"], extra_json_schema={"maxLength": 256})] = ""
+    every: Duration = "5m"
+    from_beginning: FromBeginning = False
+
+
+class CommandOptions(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """A program and its arguments: no shell reads them. It is run again `every` after its end."""
+
+    command: Annotated[list[str], Meta(examples=[["/usr/bin/journalctl", "-f"]])]
+    every: Duration = "1m"
+
+
+class FeedOptions(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """An RSS or Atom feed."""
+
+    url: Address
+    every: Duration = "15m"
+    from_beginning: FromBeginning = False
+
+
+class CalendarOptions(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """An ICS calendar, at an address or in a file: an event `before` each appointment."""
+
+    url: Address = ""
+    path: Path = ""
+    before: Duration = "15m"
+    every: Duration = "15m"
+
+
+class MailOptions(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """A mailbox at an IMAP server; the password is the source's secret. `none` is for a server on this machine only.
+    A server that has no IDLE is asked each `every`.
+    """
+
+    host: Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 253})]
+    user: Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 256})]
+    port: Annotated[int, Meta(ge=1, le=65535)] = 993
+    tls: Literal["imaps", "starttls", "none"] = "imaps"
+    mailbox: Annotated[str, Meta(extra_json_schema={"maxLength": 256})] = "INBOX"
+    mark_read: bool = False
+    every: Duration = "5m"
+    from_beginning: FromBeginning = False
+
+
 class SourceOptions(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """What only some types need. `header` is where the token of a type without a signature is (else Authorization);
-    `timestampHeader` is Grafana's; `url` is the address as the provider has it, which Twilio signs.
+    `timestampHeader` is Grafana's; `url` is the address as the provider has it, which Twilio signs. A source that
+    watches has the field that is called like its type.
     """
 
     header: str = ""
     timestamp_header: str = ""
     url: Annotated[str, Meta(extra_json_schema={"maxLength": 1024})] = ""
     generic: GenericOptions | None = None
+    files: FilesOptions | None = None
+    http: HttpOptions | None = None
+    command: CommandOptions | None = None
+    feed: FeedOptions | None = None
+    calendar: CalendarOptions | None = None
+    mail: MailOptions | None = None
 
 
 class QuarantineRequest(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
@@ -82,11 +153,14 @@ class QuarantineDone(Answer):
 
 
 class SourceRequest(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
-    """A new source. `subject` is what its events' subjects begin with: else `agent.events.webhook.<name>`."""
+    """A new source. `subject` is what its events' subjects begin with: else `agent.events.webhook.<name>`, or
+    `agent.events.watch.<name>` for one that watches. Those may have a `secret` where they sign in somewhere, `mail` has
+    to; all others need one.
+    """
 
     name: Name
     type: SourceType
-    secret: Secret
+    secret: Secret = ""
     subject: Subject | UnsetType = UNSET
     options: SourceOptions | UnsetType = UNSET
 
@@ -119,9 +193,21 @@ class SourceLog(Answer, kw_only=True, omit_defaults=True):
     peer: str = ""
 
 
+class Watching(Answer, kw_only=True, omit_defaults=True):
+    """How a watcher does: `failing` with its reason, since when, and when it is tried again. One that is `running` has
+    a reason when it does not see all of it.
+    """
+
+    state: Literal["starting", "running", "failing", "paused"]
+    reason: str = ""
+    since: Time | UnsetType = UNSET
+    next_try: Time | UnsetType = UNSET
+
+
 class Source(Answer, kw_only=True, omit_defaults=True):
-    """A source. `path` is its address below the sidecar's own, `gatewayPath` below the Gateway's. The counts are of
-    this process. `secrets` is how many count now: two while one is rotated.
+    """A source. `path` is its address below the sidecar's own, `gatewayPath` below the Gateway's; both are empty for
+    one that watches, which has `watching`. The counts are of this process. `secrets` is how many count now: two while
+    one is rotated.
     """
 
     name: str
@@ -138,6 +224,7 @@ class Source(Answer, kw_only=True, omit_defaults=True):
     repeated: int = 0
     refused: dict[str, int]
     last: Time | UnsetType = UNSET
+    watching: Watching | UnsetType = UNSET
     requests: list[SourceLog] | UnsetType = UNSET
 
 
@@ -151,14 +238,17 @@ class Sources(Answer):
     quarantined: int | None
 
 
-class SourceTested(Answer):
-    """What became of a signed sample that the sidecar has sent to itself."""
+class SourceTested(Answer, omit_defaults=True):
+    """What became of a signed sample that the sidecar has sent to itself; or what a watcher `sees` now, in words, which
+    is stored nowhere. `routes` are those that take such an event.
+    """
 
     status: int
     subject: str
     id: str
     duplicate: bool
     routes: list[str]
+    sees: str = ""
 
 
 class SourceRecipe(Answer, kw_only=True):
@@ -173,7 +263,8 @@ class SourceRecipe(Answer, kw_only=True):
 
 class SourceKind(Answer, kw_only=True):
     """A type of source: where its address is to be pasted, whether its secret is ours to choose, whether it has to know
-    its own address (`options.url`), and its recipes.
+    its own address (`options.url`), and its recipes. One that `watches` has no address, and `missing` says what has to
+    be installed for it.
     """
 
     type: SourceType
@@ -181,6 +272,8 @@ class SourceKind(Answer, kw_only=True):
     makes_secret: bool
     needs_url: bool
     recipes: list[SourceRecipe]
+    watches: bool = False
+    missing: str = ""
 
 
 class SourceKinds(Answer):

@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import signal
 import sys
 from asyncio.subprocess import Process
+from collections.abc import Sequence
 from pathlib import Path
 
-import openclaw_nats
 from openclaw_nats.errors import Poison, Unavailable
 
 WALL_SECONDS = 10.0
 _START_SECONDS = 30.0
 _LINE = 1 << 26
 _TRIES = 2
-# Isolated (-I: nothing of the environment or the working directory), with our package from where this process has it.
-_START = "import sys; sys.path.append(sys.argv[1]); from {} import main; main()"
+# Isolated (-I: nothing of the environment or the working directory), with packages from where this process has them.
+# They come before what is installed, and behind what belongs to Python, as they do here.
+_START = """
+import sys
+ours = [at for at, path in enumerate(sys.path) if path.endswith("-packages")] or [len(sys.path)]
+sys.path[ours[0]:ours[0]] = sys.argv[1:]
+from {} import main
+main()
+"""
 
 
 class Worker:
     """One process of a `module` with a function `main`. `what` runs there, in words for people: "the template".
 
-    `warm` is a request that a healthy process answers at once.
+    `warm` is a request that a healthy process answers at once, `needs` the packages of others that it imports.
     """
 
-    def __init__(self, module: str, what: str, warm: bytes) -> None:
+    def __init__(self, module: str, what: str, warm: bytes, needs: Sequence[str] = ()) -> None:
         self._start = _START.format(module)
+        self._paths = _folders(("openclaw_nats", *needs))
         self._what = what
         self._warm = warm
         self._process: Process | None = None
@@ -68,7 +77,7 @@ class Worker:
         self.last_error = ""
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-c", self._start, str(Path(openclaw_nats.__file__).parent.parent)),
+                *(sys.executable, "-I", "-c", self._start, *self._paths),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
@@ -100,6 +109,16 @@ class Worker:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+
+def _folders(packages: Sequence[str]) -> list[str]:
+    """The folders that hold packages, each once."""
+    found = [spec.origin for one in packages if (spec := importlib.util.find_spec(one)) is not None and spec.origin]
+    return list(dict.fromkeys(str(_holding(Path(one))) for one in found))
+
+
+def _holding(origin: Path) -> Path:
+    return origin.parent.parent if origin.name == "__init__.py" else origin.parent
 
 
 async def _exchange(process: Process, request: bytes) -> bytes:

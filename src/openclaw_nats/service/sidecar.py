@@ -96,6 +96,8 @@ from openclaw_nats.sources.quarantine import Quarantine
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
 from openclaw_nats.telemetry.exporter import SpanExporter, otlp
+from openclaw_nats.watchers.outbox import Outbox
+from openclaw_nats.watchers.supervisor import Watchers, WatchMeters
 
 log = structlog.get_logger(__name__)
 
@@ -129,6 +131,7 @@ class Sidecar:
     key_doors: dict[str, KeyDoor]
     door: Door
     mqtt: Mqtt | None
+    watchers: Watchers
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -141,6 +144,7 @@ class Sidecar:
             "gateway-probe": self.gateway.run,
             "streams": self._keep_streams,
             "front-door": self.door.run,
+            "watchers": self.watchers.run,
             **self.inbound.runs(),
             **self.schedules.runs(),
             **self.dashboard.runs(),
@@ -250,7 +254,6 @@ async def build(settings: Settings) -> Sidecar:
     if settings.redaction.enabled:
         inbound.approvals.redact = redaction.redact
     sources = SourceBook(Locations(settings.home).sources, write_private, trail)
-    inbound.health.more_notes = lambda: (other_keys.note, inbound.costs.note, sources.problem)
     schedules = build_schedules(
         settings, connection, streams, ingest, identity, lease, inbound.book, trail, database, event_log
     )
@@ -296,6 +299,9 @@ async def build(settings: Settings) -> Sidecar:
     quarantine = Quarantine(held, sources, ingest, trail)
     health.quarantined = quarantine.waiting
     door = Door(sources, door_log, ingest, database, quarantine)
+    outbox = Outbox(ingest, database, door_log)
+    watchers = Watchers(sources, outbox, settings.home, settings.schedules.timezone, WatchMeters(registry))
+    inbound.health.more_notes = lambda: (other_keys.note, inbound.costs.note, sources.problem, *watchers.notes())
     endpoints = Endpoints(
         ingest=IngestEndpoints(ingest, meters, inbound.book.names_for),
         history=HistoryEndpoints(event_log, limited_keys.lasts),
@@ -326,7 +332,7 @@ async def build(settings: Settings) -> Sidecar:
         live=dashboard.live,
         dashboard=dashboard.endpoints,
         audit=AuditEndpoints(trail),
-        sources=SourceEndpoints(sources, door, door_log, quarantine, inbound.book.names_for),
+        sources=SourceEndpoints(sources, door, door_log, quarantine, watchers, inbound.book.names_for),
     )
     front_door = Middleware(FrontDoor, door=door, book=sources, door_log=door_log)
     gate = Middleware(DashboardGate, sign_in=dashboard.sign_in, cookie=dashboard.cookie, pages=dashboard.files)
@@ -364,6 +370,7 @@ async def build(settings: Settings) -> Sidecar:
         key_doors,
         door,
         mqtt,
+        watchers,
     )
 
 

@@ -16,6 +16,7 @@ import structlog
 from msgspec import UNSET
 
 from openclaw_nats.audit.act import Act
+from openclaw_nats.audit.acting import API_KEY, COMMAND_LINE, actor
 from openclaw_nats.audit.trail import Trail
 from openclaw_nats.contract.checking import within
 from openclaw_nats.contract.sources import (
@@ -25,11 +26,12 @@ from openclaw_nats.contract.sources import (
     SourceOptions,
     SourceRequest,
 )
-from openclaw_nats.errors import Conflict, InvalidInput, NotFound, SettingsError, Unavailable
+from openclaw_nats.errors import Conflict, InvalidInput, NotAllowed, NotFound, SettingsError, Unavailable
 from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.events.origin import OWNED
 from openclaw_nats.events.subjects import PREFIX, check_subject, matches_any
 from openclaw_nats.record_file import read_records
+from openclaw_nats.sources import watched
 from openclaw_nats.sources.schemes.catalog import SCHEMES
 from openclaw_nats.sources.stored import SourceFile, StoredSecret, StoredSource
 from openclaw_nats.suggestions import did_you_mean
@@ -38,6 +40,7 @@ log = structlog.get_logger(__name__)
 
 MAX_SOURCES = 200
 SUBJECT = f"{PREFIX}webhook"
+WATCH_SUBJECT = f"{PREFIX}watch"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _LONGEST_SUBJECT = 160  # bytes: the event's own tokens come behind it
@@ -58,7 +61,7 @@ def _checked(content: bytes) -> list[StoredSource]:
         check_name(one.name)
         check_base(one.subject)
         check_options(one.type, one.options)
-        if not one.token or not one.secrets:
+        if not watched.is_watched(one.type) and not (one.token and one.secrets):
             raise ValueError(f"the source {one.name} has no address or no secret")
     if len({one.name for one in found}) < len(found):
         raise ValueError("two sources have one name")
@@ -80,6 +83,7 @@ class SourceBook:
         self._lock = asyncio.Lock()
         self._sources: dict[str, StoredSource] = {}
         self.problem = ""
+        self.on_change: Callable[[], None] = lambda: None  # there are other sources than before
         try:
             self._sources = {one.name: one for one in read(path)}
         except SettingsError as error:
@@ -100,6 +104,8 @@ class SourceBook:
     def at(self, name: str, token: str) -> StoredSource | None:
         """The source that has an address; it takes as long for one that none has."""
         found = self._sources.get(name)
+        if found is not None and watched.is_watched(found.type):
+            found = None
         expected = found.token if found is not None else "-" * 32
         right = hmac.compare_digest(token.encode("utf-8", "replace"), expected.encode())
         return found if right else None
@@ -114,14 +120,18 @@ class SourceBook:
         check_name(wanted.name)
         options = SourceOptions() if wanted.options is UNSET else wanted.options
         check_options(wanted.type, options)
+        _check_maker(wanted.type)
+        watched.check_now(wanted.type, options)
+        watches = watched.is_watched(wanted.type)
         check_secret(wanted.type, wanted.secret)
-        subject = f"{SUBJECT}.{wanted.name}" if wanted.subject is UNSET else check_base(wanted.subject)
+        base = WATCH_SUBJECT if watches else SUBJECT
+        subject = f"{base}.{wanted.name}" if wanted.subject is UNSET else check_base(wanted.subject)
         made = StoredSource(
             name=wanted.name,
             type=wanted.type,
             subject=subject,
-            token=random_bytes.token_urlsafe(_TOKEN_BYTES),
-            secrets=[StoredSecret(secret=wanted.secret)],
+            token="" if watches else random_bytes.token_urlsafe(_TOKEN_BYTES),
+            secrets=[StoredSecret(secret=wanted.secret)] if wanted.secret else [],
             made=format_seconds(self._clock()),
             options=options,
         )
@@ -146,6 +156,9 @@ class SourceBook:
                 options=before.options if wanted.options is UNSET else wanted.options,
             )
             check_options(after.type, after.options)
+            if wanted.options is not UNSET:
+                _check_maker(after.type)
+                watched.check_now(after.type, after.options)
             await self._replace(before, after, "sources.change")
         return after
 
@@ -153,6 +166,10 @@ class SourceBook:
         """A new secret, beside which the one before counts for a while; with `address` a new address, at once."""
         async with self._lock:
             before = self.named(name)
+            if watched.is_watched(before.type) and wanted.address:
+                raise InvalidInput(f"the source {name} watches: it has no address", field="address")
+            if watched.is_watched(before.type) and not wanted.secret:
+                raise InvalidInput(f"a source of type {before.type} gets no secret from us", field="secret")
             check_secret(before.type, wanted.secret)
             now = self._clock()
             until = now + wanted.keep
@@ -160,7 +177,7 @@ class SourceBook:
             old = [
                 StoredSecret(secret=one.secret, until=min(until, one.until or until))
                 for one in before.secrets[:_MOST_SECRETS]
-                if wanted.keep and (not one.until or one.until > now)
+                if not watched.is_watched(before.type) and wanted.keep and (not one.until or one.until > now)
             ]
             after = msgspec.structs.replace(
                 before,
@@ -192,6 +209,7 @@ class SourceBook:
                 f"{self._path.name} can't be written: {error.strerror}", hint="Is the disk full?"
             ) from None
         self._sources = sources
+        self.on_change()
 
 
 def check_name(name: str) -> str:
@@ -204,11 +222,16 @@ def check_name(name: str) -> str:
 
 def check_secret(kind: str, secret: str) -> None:
     """Raise InvalidInput for what can't be the secret of a source of this type."""
+    watching = watched.WATCHED.get(kind)
+    if watching is not None and not secret and not watching.needs_secret:
+        return
+    if watching is not None and secret and not watching.secret:
+        raise InvalidInput(f"a source of type {kind} has no secret", field="secret")
     why = "the secret is empty" if not secret.strip() else ""
     # In ASCII: what else stands in a header, senders and servers read in several ways.
     if len(secret) > _LONGEST_SECRET or not (secret.isprintable() and secret.isascii()) or secret != secret.strip():
         why = f"a secret is one line of at most {_LONGEST_SECRET} printable ASCII characters, without space around it"
-    why = why or SCHEMES[kind].check(secret)
+    why = why or (SCHEMES[kind].check(secret) if kind in SCHEMES else "")
     if why:
         raise InvalidInput(why, field="secret")
 
@@ -225,6 +248,14 @@ def check_options(kind: str, options: SourceOptions) -> None:
         raise InvalidInput("url must be the https:// address as the provider has it", field="options.url")
     if options.generic is not None:
         _check_generic(options.generic)
+    watched.check(kind, options)
+
+
+def _check_maker(kind: str) -> None:
+    """Raise NotAllowed for whoever may not have a program run here: a browser's session, or anybody but the key."""
+    if kind == "command" and actor() not in (COMMAND_LINE, API_KEY):
+        hint = "`openclaw-nats sources add NAME --type command --command '…'` makes one."
+        raise NotAllowed("a program is run for the command line and the API key alone", hint=hint)
 
 
 def _is_address(url: str) -> bool:

@@ -34,7 +34,7 @@ class DoorMeters:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.requests = Counter_(
             "openclaw_nats_source_requests",
-            "Requests to sources, by what was answered",
+            "Requests to sources by what was answered, and events of watchers (202, or 422 for what can be none)",
             ["source", "status"],
             registry=registry,
         )

@@ -9,7 +9,9 @@ from openclaw_nats.contract.sources import SourceOptions, SourceType
 
 
 class StoredSource(Struct, rename="camel", kw_only=True):
-    """A source in the file `sources.json`, secrets included: the newest first, the others with an end."""
+    """A source in the file `sources.json`, secrets included: the newest first, the others with an end. One that watches
+    has no `token`, and may have no secret.
+    """
 
     name: str
     type: SourceType
