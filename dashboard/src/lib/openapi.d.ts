@@ -206,6 +206,29 @@ export interface components {
             since?: string | null;
             until?: string | null;
         };
+        /** @description An ICS calendar, at an address or in a file: an event `before` each appointment. */
+        CalendarOptions: {
+            /**
+             * @default
+             * @example https://example.org/feed
+             */
+            url: string;
+            /**
+             * @description Absolute, on the sidecar's machine
+             * @default
+             */
+            path: string;
+            /**
+             * @default 15m
+             * @example 30s
+             */
+            before: string;
+            /**
+             * @default 15m
+             * @example 30s
+             */
+            every: string;
+        };
         /** @description What the plugin reports of a guarded call, through its spool. `key` names one asking. `what`: `asked` (OpenClaw itself asks the operator, until `until`, in milliseconds), `refused` (nobody answered), `allowed`, `always` and `denied` (OpenClaw's own prompt was answered), and of a call that was approved `begun` and `ended`. `digest` is of the exact arguments, `arguments` what may be shown of them, `size` how long they are, `rule` the narrowest rule of a route's `tools` that lets this call through; empty when there is none. */
         CallReport: {
             key: string;
@@ -290,6 +313,21 @@ export interface components {
             priority: number;
             /** @description any JSON value */
             data?: unknown;
+        };
+        /** @description A program and its arguments: no shell reads them. It is run again `every` after its end. */
+        CommandOptions: {
+            /**
+             * @example [
+             *       "/usr/bin/journalctl",
+             *       "-f"
+             *     ]
+             */
+            command: string[];
+            /**
+             * @default 1m
+             * @example 30s
+             */
+            every: string;
         };
         /** @description What turns have cost in a window, in the money of the reports and prices. `freeAt` as for turns; `agents`: the share of all routes that agents made; `routeId` and `route`: the one route whose `flow.budget` this is, which is shown when it is nearly spent. */
         CostBudget: {
@@ -444,6 +482,48 @@ export interface components {
             leftOut: number;
             looked: number;
             note?: string;
+        };
+        /** @description An RSS or Atom feed. */
+        FeedOptions: {
+            /** @example https://example.org/feed */
+            url: string;
+            /**
+             * @default 15m
+             * @example 30s
+             */
+            every: string;
+            /**
+             * @description What is there at the first look is an event, too
+             * @default false
+             */
+            fromBeginning: boolean;
+        };
+        /** @description A folder. `pattern` (`*.pdf`) is of a file's name, or of its path in the folder when it has a `/`. A change counts when the file has stayed as it is for `settle`. Each `every` the folder is looked through, whatever is said. */
+        FilesOptions: {
+            /** @description Absolute, on the sidecar's machine */
+            path: string;
+            /**
+             * @default
+             * @example *.pdf
+             */
+            pattern: string;
+            /** @default false */
+            recursive: boolean;
+            /**
+             * @default 2s
+             * @example 30s
+             */
+            settle: string;
+            /**
+             * @default 1m
+             * @example 30s
+             */
+            every: string;
+            /**
+             * @description What is there at the first look is an event, too
+             * @default false
+             */
+            fromBeginning: boolean;
         };
         /** @description One run of a job: fired or skipped. `event` is the id of the event that it made. */
         Fire: {
@@ -609,6 +689,26 @@ export interface components {
             connected: boolean;
             entities: number;
             lastError: string;
+        };
+        /** @description An address that is asked for each `every`. With `jsonPath` (`$.items[0].name`) only that value counts. */
+        HttpOptions: {
+            /** @example https://example.org/feed */
+            url: string;
+            /**
+             * @default
+             * @example $.state.level
+             */
+            jsonPath: string;
+            /**
+             * @default 5m
+             * @example 30s
+             */
+            every: string;
+            /**
+             * @description What is there at the first look is an event, too
+             * @default false
+             */
+            fromBeginning: boolean;
         };
         /** @description The lease: whether this sidecar is the one of its `gateway.id` that delivers. */
         IdentityHealth: {
@@ -797,6 +897,32 @@ export interface components {
              * @description RFC 3339, in UTC
              */
             lastAt: string;
+        };
+        /** @description A mailbox at an IMAP server; the password is the source's secret. `none` is for a server on this machine only. A server that has no IDLE is asked each `every`. */
+        MailOptions: {
+            host: string;
+            user: string;
+            /** @default 993 */
+            port: number;
+            /**
+             * @default imaps
+             * @enum {unknown}
+             */
+            tls: "imaps" | "none" | "starttls";
+            /** @default INBOX */
+            mailbox: string;
+            /** @default false */
+            markRead: boolean;
+            /**
+             * @default 5m
+             * @example 30s
+             */
+            every: string;
+            /**
+             * @description What is there at the first look is an event, too
+             * @default false
+             */
+            fromBeginning: boolean;
         };
         /** @description Events that left the stream before this sidecar had seen them: in all, and in the newest gap. */
         Missed: {
@@ -1415,11 +1541,11 @@ export interface components {
             current: boolean;
             pageToken: string;
         };
-        /** @description A source. `path` is its address below the sidecar's own, `gatewayPath` below the Gateway's. The counts are of this process. `secrets` is how many count now: two while one is rotated. */
+        /** @description A source. `path` is its address below the sidecar's own, `gatewayPath` below the Gateway's; both are empty for one that watches, which has `watching`. The counts are of this process. `secrets` is how many count now: two while one is rotated. */
         Source: {
             name: string;
             /** @enum {unknown} */
-            type: "alertmanager" | "cloudevents" | "discord" | "generic" | "github" | "gitlab" | "grafana" | "healthchecks" | "home-assistant" | "linear" | "n8n" | "shopify" | "slack" | "standard" | "stripe" | "token" | "twilio" | "unsigned" | "uptime-kuma";
+            type: "alertmanager" | "calendar" | "cloudevents" | "command" | "discord" | "feed" | "files" | "generic" | "github" | "gitlab" | "grafana" | "healthchecks" | "home-assistant" | "http" | "linear" | "mail" | "n8n" | "shopify" | "slack" | "standard" | "stripe" | "token" | "twilio" | "unsigned" | "uptime-kuma";
             subject: string;
             path: string;
             gatewayPath: string;
@@ -1446,6 +1572,7 @@ export interface components {
              * @description RFC 3339, in UTC
              */
             last?: string;
+            watching?: components["schemas"]["Watching"];
             requests?: components["schemas"]["SourceLog"][];
         };
         /** @description What is changed of a source; the rest stays. */
@@ -1455,14 +1582,18 @@ export interface components {
             subject?: string;
             options?: components["schemas"]["SourceOptions"];
         };
-        /** @description A type of source: where its address is to be pasted, whether its secret is ours to choose, whether it has to know its own address (`options.url`), and its recipes. */
+        /** @description A type of source: where its address is to be pasted, whether its secret is ours to choose, whether it has to know its own address (`options.url`), and its recipes. One that `watches` has no address, and `missing` says what has to be installed for it. */
         SourceKind: {
             /** @enum {unknown} */
-            type: "alertmanager" | "cloudevents" | "discord" | "generic" | "github" | "gitlab" | "grafana" | "healthchecks" | "home-assistant" | "linear" | "n8n" | "shopify" | "slack" | "standard" | "stripe" | "token" | "twilio" | "unsigned" | "uptime-kuma";
+            type: "alertmanager" | "calendar" | "cloudevents" | "command" | "discord" | "feed" | "files" | "generic" | "github" | "gitlab" | "grafana" | "healthchecks" | "home-assistant" | "http" | "linear" | "mail" | "n8n" | "shopify" | "slack" | "standard" | "stripe" | "token" | "twilio" | "unsigned" | "uptime-kuma";
             paste: string;
             makesSecret: boolean;
             needsUrl: boolean;
             recipes: components["schemas"]["SourceRecipe"][];
+            /** @default false */
+            watches: boolean;
+            /** @default  */
+            missing: string;
         };
         /** @description All types. */
         SourceKinds: {
@@ -1487,7 +1618,7 @@ export interface components {
             /** @default  */
             peer: string;
         };
-        /** @description What only some types need. `header` is where the token of a type without a signature is (else Authorization); `timestampHeader` is Grafana's; `url` is the address as the provider has it, which Twilio signs. */
+        /** @description What only some types need. `header` is where the token of a type without a signature is (else Authorization); `timestampHeader` is Grafana's; `url` is the address as the provider has it, which Twilio signs. A source that watches has the field that is called like its type. */
         SourceOptions: {
             /** @default  */
             header: string;
@@ -1496,6 +1627,12 @@ export interface components {
             /** @default  */
             url: string;
             generic?: components["schemas"]["GenericOptions"] | null;
+            files?: components["schemas"]["FilesOptions"] | null;
+            http?: components["schemas"]["HttpOptions"] | null;
+            command?: components["schemas"]["CommandOptions"] | null;
+            feed?: components["schemas"]["FeedOptions"] | null;
+            calendar?: components["schemas"]["CalendarOptions"] | null;
+            mail?: components["schemas"]["MailOptions"] | null;
         };
         /** @description A route that is ready for a type of source: `pattern` is behind the source's subject. */
         SourceRecipe: {
@@ -1507,24 +1644,29 @@ export interface components {
             /** @description What is to be done, in plain text: it stands after the events, which are data. At most 4 KiB */
             instruction: string;
         };
-        /** @description A new source. `subject` is what its events' subjects begin with: else `agent.events.webhook.<name>`. */
+        /** @description A new source. `subject` is what its events' subjects begin with: else `agent.events.webhook.<name>`, or `agent.events.watch.<name>` for one that watches. Those may have a `secret` where they sign in somewhere, `mail` has to; all others need one. */
         SourceRequest: {
             name: string;
             /** @enum {unknown} */
-            type: "alertmanager" | "cloudevents" | "discord" | "generic" | "github" | "gitlab" | "grafana" | "healthchecks" | "home-assistant" | "linear" | "n8n" | "shopify" | "slack" | "standard" | "stripe" | "token" | "twilio" | "unsigned" | "uptime-kuma";
-            /** @description Never shown again */
+            type: "alertmanager" | "calendar" | "cloudevents" | "command" | "discord" | "feed" | "files" | "generic" | "github" | "gitlab" | "grafana" | "healthchecks" | "home-assistant" | "http" | "linear" | "mail" | "n8n" | "shopify" | "slack" | "standard" | "stripe" | "token" | "twilio" | "unsigned" | "uptime-kuma";
+            /**
+             * @description Never shown again
+             * @default
+             */
             secret: string;
             /** @example agent.events.custom.door.opened */
             subject?: string;
             options?: components["schemas"]["SourceOptions"];
         };
-        /** @description What became of a signed sample that the sidecar has sent to itself. */
+        /** @description What became of a signed sample that the sidecar has sent to itself; or what a watcher `sees` now, in words, which is stored nowhere. `routes` are those that take such an event. */
         SourceTested: {
             status: number;
             subject: string;
             id: string;
             duplicate: boolean;
             routes: string[];
+            /** @default  */
+            sees: string;
         };
         /** @description All sources. `strangers` counts requests to addresses that no source has, `quarantined` those that wait to be released; null when NATS can't be asked. */
         Sources: {
@@ -1759,6 +1901,23 @@ export interface components {
             /** @enum {unknown} */
             kind: "wake";
             agentId?: string | null;
+        };
+        /** @description How a watcher does: `failing` with its reason, since when, and when it is tried again. One that is `running` has a reason when it does not see all of it. */
+        Watching: {
+            /** @enum {unknown} */
+            state: "failing" | "paused" | "running" | "starting";
+            /** @default  */
+            reason: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since?: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            nextTry?: string;
         };
         /** @description An HTTP address. With `secret` requests are signed as Standard Webhooks says. */
         WebhookTarget: {
