@@ -34,7 +34,7 @@ def ask(*words: str) -> list[str]:
 
 def test_commands_subcommands_and_options_are_completed() -> None:
     assert set(ask("ro")) == {"routes"}
-    assert set(ask("re")) == {"receipts", "restart", "restore", "resume"}
+    assert set(ask("re")) == {"receipts", "receive", "restart", "restore", "resume"}
     assert "add" in ask("routes", "a")
     assert "--debounce" in ask("routes", "add", "--deb")
 

@@ -70,7 +70,17 @@ def test_urgent_routes_of_the_operator_keep_a_reserve_that_no_other_route_gets()
     assert turns(2, 1) == 0
 
 
-@pytest.mark.parametrize("reserve", [0.0, 0.05, 1.0])
+@pytest.mark.parametrize(("count", "kept"), [(1, 0), (2, 1), (4, 1), (9, 1), (20, 1), (40, 2)])
+def test_a_small_budget_keeps_a_turn_too_unless_it_has_only_one(count: int, kept: int) -> None:
+    budgets = Budgets((Limit("hour", count, 3600),), Limit("route", PLENTY, 3600), (), 0.05)
+    budgets.made_by_operator(1, None)
+    for _ in range(count - kept):
+        assert budgets.wait(NOON, 1) == (0.0, "")
+        budgets.spend(NOON, 1)
+    assert budgets.wait(NOON, 1) == (NOON + 3600, "hour")
+
+
+@pytest.mark.parametrize("reserve", [0.0, 1.0])
 def test_a_reserve_of_nothing_or_of_everything(reserve: float) -> None:
     budgets = Budgets((Limit("hour", 4, 3600),), Limit("route", PLENTY, 3600), (), reserve)
     budgets.made_by_operator(1, None)

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 _BLOCKS = frozenset("p div br li ul ol tr table h1 h2 h3 h4 h5 h6 blockquote pre section article header footer".split())
 _HIDDEN = frozenset("script style head title template noscript".split())
 _SPACE = re.compile(r"[^\S\n]+")
-_LINES = re.compile(r"\s*\n\s*\n\s*")
+_LINES = re.compile(r"\n{3,}")
 
 
 class _Text(HTMLParser):
