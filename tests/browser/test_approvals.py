@@ -11,6 +11,7 @@ from tests.browser.world import AWAKE, Gateway, open_page
 from tests.support.approvals import hand_over, reported
 from tests.support.browser import sign_in_code
 from tests.support.inbound import Bus
+from tests.support.processes import wait_until
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
 
@@ -72,3 +73,22 @@ def test_calls_that_wait_are_counted_shown_and_answered(world: Gateway, context:
     page.get_by_label("State").select_option("denied")
     card = page.get_by_label(f"Approval {numbers[first['digest']]}", exact=True)
     expect(card).to_contain_text("denied by dashboard", timeout=AWAKE)
+
+
+def test_the_brake_holds_all_turns_and_lets_them_go(world: AtSidecar, context: BrowserContext) -> None:
+    world.route("held", "agent.events.custom.held", "agent:main:held", guard="off")
+    page = open_page(context, world, "overview")
+    brake = page.get_by_label("Brake", exact=True)
+    brake.get_by_role("button", name="Pause all turns").click()
+    expect(brake.get_by_role("button", name="Resume all turns")).to_be_visible(timeout=AWAKE)
+    expect(brake).to_contain_text("paused", ignore_case=True)
+    world.publish("held", {"n": 1})
+    wait_until(lambda: [one["route"] for one in world.pending()] == ["held"], 20, "the delivery that waits")
+    assert world.messages() == []
+    brake.get_by_role("button", name="Resume all turns").click()
+    expect(brake.get_by_role("button", name="Pause all turns")).to_be_visible(timeout=AWAKE)
+    wait_until(lambda: len(world.messages()) == 1, 30, "the turn")
+    world.call("POST", "/api/pause", {"route": "held", "reason": "night"})
+    expect(brake).to_contain_text("night", timeout=AWAKE)
+    brake.get_by_label("Resume route held").click()
+    expect(brake).not_to_contain_text("night", timeout=AWAKE)

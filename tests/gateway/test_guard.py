@@ -56,6 +56,8 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("sessions_spawn", {"task": '!call exec {"command":"touch MARK"}', "label": "one"}),
     ("sessions_spawn", {"task": "!say done", "label": "two", "agentId": "ops"}),
     ("web_fetch", {"url": "http://127.0.0.1:9/?leak=1"}),
+    ("web_search", {"query": "leak"}),
+    ("session_status", {"model": "other/model"}),
     ("nats_publish", {"subject": "agent.events.custom.spread", "payload": {"text": "x"}}),
     ("nats_publish", {"subject": "agent.events.custom.alarm", "priority": 10}),
     ("nats_request", {"subject": "services.weather"}),
