@@ -247,6 +247,7 @@ def test_a_receiver_on_a_small_server(tmp_path: Path) -> None:
         vps.start()
         link.start()
         (tmp_path / "door-password").write_text(linked["DOOR_PASSWORD"])
+        (tmp_path / "door-password").chmod(0o600)
         home.stop()
         here = {"nats://127.0.0.1:4322": link.url, "/etc/openclaw/door-password": str(tmp_path / "door-password")}
         for line in settings[:-1]:

@@ -413,12 +413,51 @@ def test_a_house_with_a_nats_of_ours_has_a_second_one_for_the_link(tmp_path: Pat
         ('key = "VPS"\nurl = "nats://127.0.0.1:1"\nuser = "x"\n', "VPS"),
     ],
 )
-def test_half_of_the_houses_settings_is_refused_in_words(tmp_path: Path, lines: str, says: str) -> None:
-    one = Sidecar(tmp_path / "state", NatsServer(tmp_path / "nats"), f"[receiver]\n{lines}")
-    one.start(wait=False)
-    assert one.process is not None
-    assert one.process.wait(90) == 1
-    assert says in (one.home / "sidecar.out").read_text()
+def test_half_of_the_houses_settings_is_said_and_stops_nothing_else(tmp_path: Path, lines: str, says: str) -> None:
+    nats = NatsServer(tmp_path / "nats")
+    nats.start()
+    one = Sidecar(tmp_path / "state", nats, f"[receiver]\n{lines}")
+    try:
+        one.start()
+        assert one.publish("agent.events.custom.x", 1)[0] == 200
+        notes = " ".join(one.get("/api/health")[1]["delivery"]["notes"])
+        assert "the receiver is not heard" in notes
+        assert says in notes
+    finally:
+        one.close()
+        nats.close()
+
+
+def test_settings_that_can_not_be_right_are_refused_before_they_are_saved(tmp_path: Path) -> None:
+    house = Installation(tmp_path / "house")
+    password = tmp_path / "password"
+    password.write_text("a-password\n")
+    password.chmod(0o644)
+    try:
+        house.start()
+        house.run("keys", "add", "vps", "--publish", "webhook.>", "--file", str(tmp_path / "vps.key"))
+        for name, value in (("url", "nats://127.0.0.1:1"), ("user", "door")):
+            house.run("config", "set", f"receiver.{name}", value)
+        for name, value, says in (
+            ("password_file", str(tmp_path / "nosuch"), "nosuch can't be read: No such file"),
+            ("password_file", str(password), "can be read by others"),
+            ("key", "vps", "receiver.password_file"),
+        ):
+            done = house.command("config", "set", f"receiver.{name}", value)
+            assert done.returncode == 2, done.stdout + done.stderr
+            assert says in " ".join(done.stderr.split())
+        password.chmod(0o600)
+        house.run("config", "set", "receiver.password_file", str(password))
+        done = house.command("config", "set", "receiver.key", "vsp")
+        assert (done.returncode, "Did you mean" in done.stderr) == (2, True), done.stderr
+        house.run("config", "set", "receiver.key", "vps")
+        noted = "the receiver 'vps' is not heard, at receiver.url"
+        wait_until(lambda: noted in " ".join(house.command("status").stdout.split()), 30, "status to say it")
+        house.run("keys", "revoke", "vps")
+        noted = "key 'vps' is no limited key that counts"
+        wait_until(lambda: noted in " ".join(house.command("status").stdout.split()), 30, "status to say it")
+    finally:
+        house.stop()
 
 
 def test_the_files_need_every_password(tmp_path: Path) -> None:

@@ -91,6 +91,18 @@ def test_a_program_that_fails_is_a_failure_with_its_code_and_is_run_again(bus: S
     assert (status, answer["field"]) == (400, "options.command.command")
 
 
+def test_a_restart_is_no_reason_to_run_it_again(bus: Sidecar) -> None:
+    made(bus, "daily", "echo", "once", every="1d")
+    awaited(bus, "daily", 1, "exited")
+    for _ in range(2):
+        bus.kill()
+        bus.start()
+        runs(bus, "daily")
+    time.sleep(1)
+    assert len(stored(bus, "daily", "exited")) == 1
+    bus.call("DELETE", "/api/sources/daily")
+
+
 def test_a_flood_and_an_endless_line_are_bounded(bus: Sidecar) -> None:
     made(
         bus, "long", "sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; echo; printf 'a\\n'; head -c 20000 /dev/zero"

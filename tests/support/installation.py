@@ -63,9 +63,13 @@ class Installation:
         )  # type: ignore[method-assign]
         return one
 
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command; its output is text."""
+        command = [sys.executable, "-m", "openclaw_nats", *arguments]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
+
     def run(self, *arguments: str, code: int = 0) -> Any:
         """A command, its JSON."""
-        command = [sys.executable, "-m", "openclaw_nats", *arguments, "--json"]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
+        done = self.command(*arguments, "--json")
         assert done.returncode == code, (arguments, done.stdout, done.stderr)
         return json.loads(done.stdout)

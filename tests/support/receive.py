@@ -134,6 +134,7 @@ class Receiving:
         own = {"SIDECAR_PASSWORD": NATS_PASSWORD}
         self.house = Server(folder, "house", FILES / "house.conf", self.link | own)
         (folder / "door-password").write_text(DOOR)
+        (folder / "door-password").chmod(0o600)
         config = (
             f'[receiver]\nkey = "vps"\nurl = "{self.house.url}"\nuser = "door"\n'
             f'password_file = "{folder / "door-password"}"\n'

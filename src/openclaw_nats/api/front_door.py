@@ -70,8 +70,10 @@ class FrontDoor:
         peer = request.client.host if request.client is not None else ""
         coding = request.headers.get("content-encoding", "identity").strip().lower()
         if request.method != "POST" or coding != "identity":
-            why = f"{request.method[:20]} is not POST" if request.method != "POST" else f"a {coding[:40]} body"
-            self._log.note(source.name, 401, reason=f"{why} can't be verified", peer=peer)
+            why = f"it is no POST, but {request.method[:20]}"
+            if request.method == "POST":
+                why = f"a {coding[:40]} body can't be verified"
+            self._log.note(source.name, 401, reason=why, peer=peer)
             return _unverified()
         body = await _body(request)
         if body is None:

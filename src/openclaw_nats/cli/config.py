@@ -59,6 +59,10 @@ def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
             Certificate.of(wanted)  # raises before anything is written
     if name.startswith(("sidecar.", "mqtt.")):
         _check_mqtt(settings, load(settings.home, also=values), name)
+    if name.startswith("receiver."):
+        from openclaw_nats.service.receiver_link import check_receiver
+
+        check_receiver(load(settings.home, also=values))
     with audited("config.set", name, masked_value(shown(settings, name))) as act:
         changed = config_file.set_values(settings.home / "config.toml", values)
         act.after = masked_value(value)

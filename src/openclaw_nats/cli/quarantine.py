@@ -13,6 +13,7 @@ from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.names import completes
 from openclaw_nats.cli.output import block, json_option, line, print_json, table, tell
 from openclaw_nats.cli.times import moment
+from openclaw_nats.terminal_text import plural
 
 _source_option = click.option("--source", help="All of this source.", shell_complete=completes("sources"))
 
@@ -56,7 +57,7 @@ def show_command(as_json: bool, number: int) -> None:
 def release_command(as_json: bool, number: int | None, source: str | None) -> None:
     """Make events of what waits: request NUMBER, or all of a source. Routes take them as any of its events."""
     done = _act("release", number, source)
-    tell(done, f"released {done['released']}", as_json=as_json)
+    tell(done, f"{plural(done['released'], 'request')} released", as_json=as_json)
 
 
 @command.command("drop")
@@ -66,13 +67,13 @@ def release_command(as_json: bool, number: int | None, source: str | None) -> No
 def drop_command(as_json: bool, number: int | None, source: str | None) -> None:
     """Forget what waits: request NUMBER, or all of a source."""
     done = _act("drop", number, source)
-    tell(done, f"dropped {done['dropped']}", as_json=as_json)
+    tell(done, f"{plural(done['dropped'], 'request')} dropped", as_json=as_json)
 
 
 def _act(what: str, number: int | None, source: str | None) -> Any:
     refuse_agents(f"{what} what is in quarantine")
     if (number is None) == (source is None):
-        raise click.UsageError("Name a number, or --source.")
+        raise click.UsageError("Name a number, or --source" + (", not both." if number is not None else "."))
     body = {"number": number} if number is not None else {"source": source}
     return client().call("POST", f"/api/quarantine/{what}", body)
 

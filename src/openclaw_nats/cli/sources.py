@@ -124,7 +124,7 @@ def add_command(
     """
     refuse_agents("make a source")
     if unsigned == (kind is not None):
-        raise click.UsageError("Say who sends: --type, or --unsigned.")
+        raise click.UsageError("Say who sends: --type, or --unsigned" + (", not both." if unsigned else "."))
     kind = kind or "unsigned"
     sidecar = client()
     known = {one["type"]: one for one in sidecar.call("GET", "/api/source-types")["types"]}
@@ -142,7 +142,7 @@ def add_command(
     if route and not (yes or as_json):
         line(f"The route {route['name']}: {route['pattern']} wakes {wake}")
         words(Styled("  its instruction:"), route["instruction"], indent="    ")
-        click.confirm("Make the source and this route?", abort=True)
+        _confirm("Make the source and this route?")
     with kept(secret if made else "", secret_to):
         one = sidecar.call("POST", "/api/sources", body, flags=flags.SOURCE)
     if as_json:
@@ -212,7 +212,8 @@ def rotate_command(
     if as_json:
         print_json({"source": changed, "secret": secret if made and secret_to is None else "", "route": None})
         return
-    step("✓", f"source {name} has another secret; the one before counts for {keep} more")
+    then = "it counts at once" if one.get("watching") else f"the one before counts for {keep} more"
+    step("✓", f"source {name} has another secret; {then}")
     if made and secret_to is None:
         line(f"Secret:   {secret}   (shown once)")
     if address:
@@ -269,6 +270,17 @@ def apply_command(as_json: bool, path: Path, dry_run: bool) -> None:
     for one in changes:
         step({"add": "+", "change": "~"}[one["change"]], f"{one['source']}: {one['detail']}")
     line("Nothing to change." if not changes else "Nothing was changed (--dry-run)." if dry_run else "Done.")
+
+
+def _confirm(question: str) -> None:
+    """Go on only with a yes; raise InvalidInput for a no, and where nobody can be asked."""
+    try:
+        if click.confirm(question):
+            return
+    except click.Abort:
+        line()
+        raise InvalidInput("nobody could be asked: nothing was made", hint="--yes makes it without asking.") from None
+    raise InvalidInput("nothing was made")
 
 
 def _changed(name: str, *, paused: bool) -> Any:
@@ -364,16 +376,29 @@ def _describe(one: dict[str, Any]) -> None:
             since = f"since {moment(watching['since'])}: " if watching.get("since") else ""
             then = f"; next try {moment(watching['nextTry'])}" if watching.get("nextTry") else ""
             words(Styled("         "), f"{since}{watching['reason']}{then}", indent="          ")
+        words(Styled("Watches: "), _options_text(one), indent="          ")
         line(f"Events:   {one['subject']}.<event>")
         return
     settings = load()
     public = settings.sidecar.tls_proxy
     line(f"Address:  {(public or settings.sidecar.url).rstrip('/')}{one['path']}")
-    line(f"          {settings.gateway.url.rstrip('/')}{one['gatewayPath']}   (through the Gateway's port)")
+    line(f"          {settings.gateway.url.rstrip('/')}{one['gatewayPath']}")
+    line("          (the second is through the Gateway's port)")
+    if how := _options_text(one):
+        words(Styled("Options: "), how, indent="          ")
     line(f"Events:   {one['subject']}.<event>")
     words(Styled("There:   "), one["paste"], indent="          ")
     if one.get("secrets", 1) > 1:
         line("Secrets:  two count while it is rotated")
+
+
+def _options_text(one: dict[str, Any]) -> str:
+    """The options of a source in words: `path /in, pattern *.pdf`."""
+    found: list[tuple[str, Any]] = []
+    for name, value in one.get("options", {}).items():
+        found += value.items() if isinstance(value, dict) else [(name, value)]
+    shown = [(name, " ".join(map(str, value)) if isinstance(value, list) else value) for name, value in found]
+    return ", ".join(f"{name} {value}" for name, value in shown if value not in ("", None, False))
 
 
 def _listed(*, as_json: bool) -> None:
@@ -398,6 +423,8 @@ def _listed(*, as_json: bool) -> None:
     ]
     table(["NAME", "TYPE", "STATE", "ACCEPTED", "REPEATED", "REFUSED", "LAST"], rows)
     if found["quarantined"]:
-        line(f"{found['quarantined']} requests wait in quarantine: `openclaw-nats quarantine`.")
+        wait = "1 request waits" if found["quarantined"] == 1 else f"{found['quarantined']} requests wait"
+        line(f"{wait} in quarantine: `openclaw-nats quarantine`.")
     if found["strangers"]:
-        line(f"{found['strangers']} requests came to addresses that no source has.")
+        came = "1 request" if found["strangers"] == 1 else f"{found['strangers']} requests"
+        line(f"{came} came to addresses that no source has.")

@@ -147,7 +147,7 @@ def _show(report: dict[str, Any]) -> None:
     _show_schedules(report.get("schedules") or {})
     _show_mqtt(report.get("mqtt") or {})
     low = [disk["lastError"] for disk in sidecar.get("disks", []) if disk["low"]]
-    near = [report["delivery"].get("inbox", {}).get("note", ""), *report["delivery"].get("notes", [])]
+    near = [report["delivery"].get("inbox", {}).get("note", "")]
     for text in [
         *low,
         *filter(None, near),

@@ -15,6 +15,8 @@ from openclaw_nats.storage.costs import Spent
 URGENT = 9  # from this priority on
 ROUTE_COST = "flow.budget"
 
+_SMALLEST_WITH_RESERVE = 5  # of fewer turns one would be too large a part
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -140,7 +142,7 @@ class Budgets:
     def _kept(self, window: _Window, *, urgent: bool = False) -> int:
         """How many turns of a limit for all are kept for urgent routes."""
         count = window.limit.count
-        if urgent or window not in self._overall or self._reserve <= 0 or count < 2:
+        if urgent or window not in self._overall or self._reserve <= 0 or count < _SMALLEST_WITH_RESERVE:
             return 0
         return max(1, int(count * self._reserve))
 

@@ -160,6 +160,11 @@ class KeyDoor:
         self._lines: dict[str, _Line] = {}
         connection.serves[f"{NATS_PREFIX}.{only}.>"] = self._on_message
 
+    @property
+    def problem(self) -> str:
+        """Why nothing is heard now; empty when the connection is up."""
+        return "" if self._connection.connected else self._connection.last_error or "not connected yet"
+
     async def run(self) -> None:
         """Keep the door's connection up until cancelled."""
         await self._connection.run()

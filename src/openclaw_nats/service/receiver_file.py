@@ -172,7 +172,8 @@ def _wanted(table: dict[str, object], public: str) -> WantedSource:
     kind = table.get("type")
     if not isinstance(kind, str) or kind not in SCHEMES:
         raise SettingsError(
-            f"the source {name}: there is no type {str(kind)[:40]!r}", hint=did_you_mean(str(kind), SCHEMES, "")
+            f"the source {name}: there is no type {str(kind)[:40]!r}",
+            hint=did_you_mean(str(kind), SCHEMES, "Watchers (files, mail, …) are in the house."),
         )
     if kind == UNSIGNED:
         hint = "Quarantine is in the house: make it there (`openclaw-nats sources add --unsigned`)."

@@ -83,7 +83,7 @@ from openclaw_nats.service.identity_key import identity_key
 from openclaw_nats.service.inbound_parts import Inbound, build_inbound
 from openclaw_nats.service.local_socket import LocalSocket
 from openclaw_nats.service.mqtt_parts import Mqtt, build_mqtt
-from openclaw_nats.service.receiver_link import listens_with
+from openclaw_nats.service.receiver_link import ReceiverDoor
 from openclaw_nats.service.schedule_parts import Schedules, build_schedules
 from openclaw_nats.service.tasks import keep_running
 from openclaw_nats.service.tls import Certificate
@@ -289,9 +289,9 @@ async def build(settings: Settings) -> Sidecar:
     # At a nats-server that is not ours anybody may be allowed to publish where a key would.
     if settings.nats.managed and Locations(settings.home).own_nats_config is not None:
         key_doors["key-door"] = KeyDoor(Options.from_settings(settings), limited_keys, ingest.take, status_of)
-    if (link := listens_with(settings)) is not None:
-        only = settings.receiver.key
-        key_doors["receiver-door"] = KeyDoor(link, limited_keys, ingest.take, status_of, only)
+    receiver = ReceiverDoor(settings, limited_keys, ingest.take, status_of)
+    if receiver.door is not None:
+        key_doors["receiver-door"] = receiver.door
     mqtt = build_mqtt(settings, connection, inbound, secret)
     health.mqtt = mqtt.report.report if mqtt is not None else None
     door_log = DoorLog(DoorMeters(registry))
@@ -301,7 +301,13 @@ async def build(settings: Settings) -> Sidecar:
     door = Door(sources, door_log, ingest, database, quarantine)
     outbox = Outbox(ingest, database, door_log)
     watchers = Watchers(sources, outbox, settings.home, settings.schedules.timezone, WatchMeters(registry))
-    inbound.health.more_notes = lambda: (other_keys.note, inbound.costs.note, sources.problem, *watchers.notes())
+    inbound.health.more_notes = lambda: (
+        other_keys.note,
+        inbound.costs.note,
+        sources.problem,
+        receiver.note,
+        *watchers.notes(),
+    )
     endpoints = Endpoints(
         ingest=IngestEndpoints(ingest, meters, inbound.book.names_for),
         history=HistoryEndpoints(event_log, limited_keys.lasts),

@@ -106,7 +106,11 @@ class Door:
         try:
             verified = _verified(scheme, received, self._book.secrets_of(source), source.options)
             if source.paused:
-                raise Unavailable(f"the source {source.name} is paused by the operator", retry_after=_PAUSED_SECONDS)
+                raise Unavailable(
+                    f"the source {source.name} is paused by the operator",
+                    retry_after=_PAUSED_SECONDS,
+                    hint=f"`openclaw-nats sources resume {source.name}`",
+                )
             if verified.answer is not None:
                 self._log.note(source.name, 200, event="handshake", size=len(received.body), peer=peer)
                 return Outcome(200 if verified.answer else 204, body=verified.answer)

@@ -26,6 +26,7 @@ MAX_LINE = 16 << 10  # bytes
 LINES_PER_SECOND = 100.0
 BURST = 1000.0
 _RUN = "run"
+_ENDED = "ended"  # when the last run has, in seconds since the Unix epoch
 _CHUNK = 64 << 10
 _MOST_AT_ONCE = 200
 _ERRORS = 2000  # characters of standard error that are kept
@@ -83,10 +84,13 @@ async def run(watch: Watch) -> None:
     await watch.begin("\0".join(options.command))
     if last := watch.items.get(_RUN):
         data = {"run": last, "code": None, "reason": "the sidecar ended while it ran"}
-        await watch.emit([Seen("exited", last, data)], {_RUN: None})
+        await watch.emit([Seen("exited", last, data)], {_RUN: None, _ENDED: None})
+    every = seconds_of(options.every)
+    if 0 < (left := float(watch.items.get(_ENDED) or 0) + every - time.time()) <= every:
+        watch.well("")
+        await asyncio.sleep(left)  # a restart is no reason to run it again
     while True:
         code, errors = await _once(watch, options)
-        every = seconds_of(options.every)
         if code:
             said = f": {errors}" if errors else ""
             raise WatchFailed(f"the command ended with {code}{shortened(said, 200)}", retry_after=every)
@@ -147,7 +151,7 @@ async def _once(watch: Watch, options: CommandOptions) -> tuple[int, str]:
     data = {"run": number, "code": code, "lines": lines.number, "seconds": round(time.monotonic() - began, 3)}
     if said:
         data["error"] = shortened(said, _ERRORS)
-    await watch.emit([Seen("exited", number, data)], {_RUN: None})
+    await watch.emit([Seen("exited", number, data)], {_RUN: None, _ENDED: str(time.time())})
     return code, said
 
 
