@@ -142,9 +142,9 @@ class Budgets:
     def _kept(self, window: _Window, *, urgent: bool = False) -> int:
         """How many turns of a limit for all are kept for urgent routes."""
         count = window.limit.count
-        if urgent or window not in self._overall or self._reserve <= 0 or count < _SMALLEST_WITH_RESERVE:
+        if urgent or window not in self._overall or self._reserve <= 0:
             return 0
-        return max(1, int(count * self._reserve))
+        return max(int(count >= _SMALLEST_WITH_RESERVE), int(count * self._reserve))
 
     def _purses(self, route_id: int, *, agents: bool) -> Iterator[Purse]:
         """The budgets in money that a route's turns count for."""
