@@ -151,7 +151,8 @@ class SourceEndpoints:
             raise InvalidInput(text, hint="Save the address there: Discord sends a ping at once.")
         scheme, now = SCHEMES[source.type], time.time()
         if scheme.needs_url and not source.options.url:
-            raise InvalidInput("the source does not know its address, which is signed", field="options.url")
+            hint = "Remove it, and add it again with the address under which the provider knows it (--url)."
+            raise InvalidInput("the source does not know its address, which is signed", hint=hint, field="options.url")
         delivery = f"test-{uuid7(int(now * 1000))}"
         body = scheme.sample.replace(b"NOW_MS", b"%d" % int(now * 1000)).replace(b"NONCE", delivery[-12:].encode())
         url = address_of(source, through_gateway=False)

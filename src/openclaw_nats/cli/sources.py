@@ -151,6 +151,8 @@ def add_command(
         return
     step("✓", f"source {name}: {one['subject']}.<event>")
     _describe(one)
+    if known[kind].get("needsUrl") and not given["url"]:
+        step("!", "the address is signed, too", "where a proxy changes it, --url has to say how the provider has it")
     if known[kind].get("watches"):
         line(f"`openclaw-nats sources test {name}` shows what it sees.")
     elif unsigned:
@@ -329,7 +331,10 @@ def read_secret(path: Path) -> str:
     """The secret in a file, without white space around it; raise InvalidInput."""
     try:
         with click.open_file(str(path), "rb") as file:
-            return secret_in(path, file.read(_MAX_SECRET))
+            secret = secret_in(path, file.read(_MAX_SECRET))
+        if str(path) != "-" and path.stat().st_mode & 0o077:
+            step("!", f"{path} can be read by others", f"`chmod 600 {path}`, or remove it: the source has it", err=True)
+        return secret
     except OSError as error:
         raise InvalidInput(f"{path} can't be read: {error.strerror}") from None
 
