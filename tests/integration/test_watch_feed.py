@@ -93,7 +93,7 @@ def test_hostile_feeds_end_in_time_with_a_reason_and_others_go_on(bus: Sidecar, 
     pages: dict[str, bytes] = {
         "/laughs": f"<!DOCTYPE r [{laughs}]>{body.format('&l9;')}".encode(),
         "/external": (external + body.format("&x;")).encode(),
-        "/deep": b"<rss version='2.0'><channel>" + b"<a>" * 300_000,
+        "/deep": b"<rss version='2.0'><channel>" + b"<a>" * 1_600_000,  # as much as is read
         "/path": str(tmp_path / "secret").encode(),
         "/html": b"<html><body>x</body></html>",
         "/empty": b"",
