@@ -64,14 +64,20 @@ def repeated(document: bytes, fields: Mapping[str, msgspec.Raw]) -> str:
     `fields` is the object decoded, for which the last of them counts. Their sizes add up to the document's when it has
     neither white space nor a name twice, as nearly all have.
     """
-    size = 1 + sum(len(name) + len(raw) + 4 for name, raw in fields.items())
+    if len(document) == _size(fields):
+        return ""
     try:
-        if len(document) == size or len(msgspec.json.format(document, indent=-1)) == size:
+        compact = msgspec.json.format(document, indent=-1)
+        if len(compact) == _size(_top.decode(compact)):
             return ""
     except (msgspec.MsgspecError, RecursionError):
         return ""  # refused for that
     names = [name for name, _ in json.loads(document, object_pairs_hook=list)]
     return next((name for name, count in Counter(names).items() if count > 1), "")
+
+
+def _size(fields: Mapping[str, msgspec.Raw]) -> int:
+    return 1 + sum(len(name) + len(raw) + 4 for name, raw in fields.items())
 
 
 def items(array: bytes) -> list[bytes]:

@@ -11,6 +11,7 @@ run that nothing from outside has led to, is not.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from openclaw_nats.events.subjects import AGENTS, GATEWAY_OWN, SCHEDULED, matches_any
 
@@ -36,9 +37,17 @@ def of_agent(agent: str, *, tainted: bool) -> Origin:
     return Origin(f"agent:{agent}", tainted) if agent else OPERATOR
 
 
+# A subject is matched once and remembered: it took a third of the time of an event on its way in.
+@lru_cache(maxsize=4096)
 def by_key(subject: str) -> Origin:
     """The origin of an event that came with the admin key: what is about the Gateway is the Gateway's."""
     return GATEWAY if matches_any(GATEWAY_OWN, subject) else OPERATOR
+
+
+@lru_cache(maxsize=4096)
+def is_owned(subject: str) -> bool:
+    """Whether only the Gateway, the bus, jobs and agents' own doings are told on a subject."""
+    return matches_any(OWNED, subject)
 
 
 def of_limited_key(name: str) -> Origin:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from openclaw_nats.events.messages import StoredMessage
-from openclaw_nats.events.origin import OWNED
-from openclaw_nats.events.subjects import matches_any
+from openclaw_nats.events.origin import is_owned
 from openclaw_nats.terminal_text import plural
 
 SHOWN_SECONDS = 7 * 86400.0
@@ -31,7 +30,7 @@ def forgery(message: StoredMessage) -> str:
     """Why a message wakes nobody: it pretends to be the Gateway's or the bus's, or is no event; else empty."""
     if message.believed:
         return ""
-    if matches_any(OWNED, message.subject):
+    if is_owned(message.subject):
         return FORGED
     return ACKNOWLEDGEMENT if _is_acknowledgement(message.body) else ""
 
