@@ -10,14 +10,14 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Scope
+from starlette.types import Scope, Send
 
 from openclaw_nats.api.approval_endpoints import ApprovalEndpoints
 from openclaw_nats.api.audit_endpoints import AuditEndpoints
 from openclaw_nats.api.auth import ApiKeyMiddleware, Authority
 from openclaw_nats.api.channel_endpoints import ChannelEndpoints
 from openclaw_nats.api.check_endpoints import CheckEndpoints
-from openclaw_nats.api.compat import wants_old_shape
+from openclaw_nats.api.compat import reshaping
 from openclaw_nats.api.dashboard_endpoints import DashboardEndpoints
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
 from openclaw_nats.api.failures import Failures
@@ -114,12 +114,12 @@ def build_app(
         },
     )
     return HotPath(
-        app, authority=authority, ingest=ingest, failures=failures, reshaped=wants_old_shape if compat else _never
+        app, authority=authority, ingest=ingest, failures=failures, reshaping=reshaping if compat else _as_it_is
     )
 
 
-def _never(scope: Scope) -> bool:
-    return False
+def _as_it_is(scope: Scope, send: Send) -> Send:
+    return send
 
 
 def _inbound(endpoints: Endpoints) -> list[Route]:

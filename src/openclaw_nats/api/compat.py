@@ -171,25 +171,30 @@ class Compat:
         self._only_there = only_there
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope.get("session") or not scope.get("authorized") or not wants_old_shape(scope):
+        if not wants_old_shape(scope):
             await self._app(scope, receive, send)
             return
         try:
             answer = await self._only_there.answer(Request(scope, receive))
         except OpenClawNatsError as error:
             answer = _with_failure(problem_for(error))
-        shape = compat_shapes.shape_for(scope["method"], scope["path"])
         if answer is not None:
             await answer(scope, receive, send)
-        elif shape is None:
-            await self._app(scope, receive, send)
         else:
-            await self._app(scope, receive, _Reshaped(send, shape))
+            await self._app(scope, receive, reshaping(scope, send))
 
 
 def wants_old_shape(scope: Scope) -> bool:
     """Whether a request is one of that tool's clients', which look for its answers: ours say which form they want."""
+    if scope["type"] != "http" or scope.get("session") or not scope.get("authorized"):
+        return False
     return not any(name == b"accept" and OURS.encode() in value for name, value in scope["headers"])
+
+
+def reshaping(scope: Scope, send: Send) -> Send:
+    """What an answer to a request goes out by: as it is, or with what that tool's clients look for in it."""
+    shape = compat_shapes.shape_for(scope["method"], scope["path"]) if wants_old_shape(scope) else None
+    return send if shape is None else _Reshaped(send, shape)
 
 
 def _with_failure(answer: Response) -> Response:

@@ -23,7 +23,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class HotPath:
-    """The API: publishing at once, all else by `app`. `reshaped`: whether answers to such a request are made over."""
+    """The API: publishing at once, all else by `app`. `reshaping` gives what an answer goes out by (compat.py)."""
 
     def __init__(
         self,
@@ -32,13 +32,13 @@ class HotPath:
         authority: Authority,
         ingest: IngestEndpoints,
         failures: Failures,
-        reshaped: Callable[[Scope], bool],
+        reshaping: Callable[[Scope, Send], Send],
     ) -> None:
         self.app = app
         self.front_door: ASGIApp | None = None  # for the addresses of sources
         self._authority = authority
         self._failures = failures
-        self._reshaped = reshaped
+        self._reshaping = reshaping
         self._handlers: dict[bytes, Handler] = {b"/api/publish": ingest.publish, b"/api/events": ingest.events}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,9 +48,10 @@ class HotPath:
             return
         if scope["type"] == "http" and scope["method"] == "POST":
             handler = self._handlers.get(scope.get("raw_path") or b"")
-        if handler is None or self._reshaped(scope) or not self._authority.admit(scope):
+        if handler is None or not self._authority.admit(scope):
             await self.app(scope, receive, send)
             return
+        send = self._reshaping(scope, send)
         request = Request(scope, receive)
         try:
             response = await handler(request)
