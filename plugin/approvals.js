@@ -141,18 +141,26 @@ export class Approvals {
 }
 
 /**
+ * Whose call it is.
+ * @param {Loose | undefined} event
+ * @param {Loose | undefined} ctx
+ */
+export function callerOf(event, ctx) {
+  const session = String(ctx?.sessionKey ?? event?.sessionKey ?? "");
+  return { session, agent: String(ctx?.agentId ?? /^agent:([^:]+):/.exec(session)?.[1] ?? "") };
+}
+
+/**
  * @param {Loose} event
  * @param {Loose | undefined} ctx
  * @returns {Call}
  */
 export function callOf(event, ctx) {
-  const session = String(ctx?.sessionKey ?? event.sessionKey ?? "");
   const text = canonical(event.params ?? {});
   return {
+    ...callerOf(event, ctx),
     name: String(event.toolName ?? ""),
     params: event.params ?? {},
-    session,
-    agent: String(ctx?.agentId ?? /^agent:([^:]+):/.exec(session)?.[1] ?? ""),
     run: String(event.runId ?? ctx?.runId ?? ""),
     id: String(event.toolCallId ?? ctx?.toolCallId ?? ""),
     digest: createHash("sha256").update(text).digest("hex"),

@@ -3,7 +3,7 @@
 /** @import { Approvals, Call } from "./approvals.js" */
 /** @import { Causes } from "./causes.js" */
 /** @import { Loose, Policy } from "./types.js" */
-import { ASK_MS, callOf } from "./approvals.js";
+import { ASK_MS, callOf, callerOf } from "./approvals.js";
 
 // Looks, answers, reports: nothing of it leaves the machine, starts anything, or changes what another turn will see.
 const READ = new Set([
@@ -165,13 +165,14 @@ export function beforeToolCall(bus, event, ctx) {
     const policy = policyFor(bus.causes, runId, ctx?.sessionKey ?? event?.sessionKey);
     if (!policy || policy.guard === "off") return undefined;
     if (SEARCH.has(name) && since(bus.gatewayVersion, SEARCH_SINCE)) return undefined;
-    const call = callOf(event, ctx);
-    const spokenTo = name === "sessions_send" ? sessionSpokenTo(event?.params, call.agent) : "";
-    const pass = () => passOn(bus.causes, runId, call.session, spokenTo);
+    const { session, agent } = callerOf(event, ctx);
+    const spokenTo = name === "sessions_send" ? sessionSpokenTo(event?.params, agent) : "";
+    const pass = () => passOn(bus.causes, runId, session, spokenTo);
     if (spokenTo !== undefined && allows(policy.tools, name, event?.params)) {
       pass();
       return undefined;
     }
+    const call = callOf(event, ctx);
     if (bus.approvals.allow(bus.causes.grants(runId, ctx?.sessionKey ?? event?.sessionKey), call)) {
       pass();
       return undefined;
