@@ -11,8 +11,10 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from openclaw_nats import port_holder
+from openclaw_nats.api.http_protocol import limited
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.service.exposure import is_loopback
 from openclaw_nats.service.local_socket import LocalSocket
@@ -57,25 +59,39 @@ def bind(host: str, port: int, who: str, hint: str) -> socket.socket:
 class HttpServer(uvicorn.Server):
     """It listens on a Unix socket, too. And two things at the stop: `end` ends answers without an end first, since
     uvicorn would wait for them until its patience ends; and the signal is not raised once more, which would end the
-    process before its tasks and database.
+    process before its tasks and database. `grace` is how many seconds requests under way have at the stop.
     """
 
     def __init__(
         self,
-        config: uvicorn.Config,
+        app: ASGIApp,
         listeners: list[socket.socket],
         local: LocalSocket | None,
         tls: ssl.SSLContext | None,
         *,
-        max_handshakes: int,
+        max_connections: int,
+        grace: int,
         end: Callable[[], None] = lambda: None,
     ) -> None:
+        config = uvicorn.Config(
+            app,
+            http=limited(max_connections),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=grace,
+            backlog=1024,
+        )
         super().__init__(config)
         self._end = end
         self._listeners = listeners
         self._local = local
         self._tls = tls
-        self._max_handshakes = max_handshakes
+        self._max_handshakes = max_connections
         self._tls_server: TlsServer | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -17,14 +17,12 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 import structlog
-import uvicorn
 from prometheus_client import CollectorRegistry
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from openclaw_nats import __version__
 from openclaw_nats.api.front_door import FrontDoor
-from openclaw_nats.api.http_protocol import limited
 from openclaw_nats.api.problems import problem
 from openclaw_nats.contract.sources import SourceLog
 from openclaw_nats.errors import OpenClawNatsError
@@ -42,6 +40,7 @@ from openclaw_nats.sources.log import DoorLog, DoorMeters
 log = structlog.get_logger(__name__)
 
 _OURS = re.compile(r"/in(?:/.*)?", re.DOTALL)
+_GRACE_SECONDS = 25  # a body may take 20 s to come, and the house 5 s to answer
 
 
 class App:
@@ -102,19 +101,6 @@ async def _serve(
     door_log = DoorLog(DoorMeters(CollectorRegistry()), tell=_tell)
     door = Door(sources.book, door_log, house, sources.database, None)
     app = App(FrontDoor(_nothing, door=door, book=sources.book, door_log=door_log), house)
-    config = uvicorn.Config(
-        app,
-        http=limited(receiver.max_connections),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=25,
-        backlog=1024,
-    )
     again = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again.set)
     runs = {
@@ -130,7 +116,7 @@ async def _serve(
         log.warning("receiver.listens_beyond_loopback", host=receiver.host, tls=certificate is not None)
     try:
         tls = certificate.context if certificate is not None else None
-        server = HttpServer(config, [listener], None, tls, max_handshakes=receiver.max_connections)
+        server = HttpServer(app, [listener], None, tls, max_connections=receiver.max_connections, grace=_GRACE_SECONDS)
         await server.serve(sockets=[])
     finally:
         tasks.cancel()

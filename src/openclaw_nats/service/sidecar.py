@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
-import uvicorn
 from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.middleware import Middleware
 
@@ -36,7 +35,7 @@ from openclaw_nats.api.front_door import FrontDoor
 from openclaw_nats.api.handover_endpoints import HandoverEndpoints
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
 from openclaw_nats.api.hot_path import HotPath
-from openclaw_nats.api.http_protocol import end_proven, limited
+from openclaw_nats.api.http_protocol import end_proven
 from openclaw_nats.api.ingest_endpoints import IngestEndpoints
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
 from openclaw_nats.api.pause_endpoints import PauseEndpoints
@@ -105,6 +104,7 @@ KEEP_STREAMS_SECONDS = 30.0
 _LATE_SECONDS = 0.5  # so late this process does what it has to
 _AFTER_LATE_SECONDS = 15.0
 _REPORT_SECONDS = 3.0
+_GRACE_SECONDS = 3
 
 
 @dataclass
@@ -389,18 +389,6 @@ async def serve(settings: Settings) -> None:
     write_private(settings.home / "plugin.json", json.dumps(settings.for_plugin(), indent=2) + "\n")
     if not is_loopback(host):
         log.warning("sidecar.listens_beyond_loopback", host=host, tls=sidecar.certificate is not None)
-    config = uvicorn.Config(
-        sidecar.app,
-        http=limited(settings.sidecar.max_connections),
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=3,
-        backlog=1024,
-    )
     tasks = asyncio.create_task(sidecar.run_tasks(), name="sidecar-tasks")
     log.info("sidecar.started", version=__version__, host=host, port=settings.sidecar.port)
     try:
@@ -408,7 +396,7 @@ async def serve(settings: Settings) -> None:
         tls = sidecar.certificate.context if sidecar.certificate is not None else None
         most = settings.sidecar.max_connections
         ending = partial(end_all, sidecar.app.app)
-        server = HttpServer(config, listeners, local, tls, max_handshakes=most, end=ending)
+        server = HttpServer(sidecar.app, listeners, local, tls, max_connections=most, grace=_GRACE_SECONDS, end=ending)
         sidecar.authority.end_proven = lambda: end_proven(server.server_state.connections)
         await server.serve(sockets=[])
     finally:
