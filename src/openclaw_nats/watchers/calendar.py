@@ -10,7 +10,7 @@ import msgspec
 
 from openclaw_nats.contract.sources import CalendarOptions
 from openclaw_nats.errors import WatchFailed, words_for
-from openclaw_nats.sources.watched import options_of, seconds_of
+from openclaw_nats.sources.watched import seconds_of
 from openclaw_nats.terminal_text import plural
 from openclaw_nats.watchers.fetching import MAX_BYTES, Tags, fetch
 from openclaw_nats.watchers.outbox import Seen
@@ -46,7 +46,7 @@ class Calendar(msgspec.Struct):
 
 async def run(watch: Watch) -> None:
     """Look at it, for ever."""
-    options = _options(watch)
+    options = watch.options(CalendarOptions)
     before, every = seconds_of(options.before), seconds_of(options.every)
     if await watch.begin(options.url or options.path):
         await watch.emit((), {_UNTIL: str(time.time())})
@@ -90,11 +90,11 @@ def _due(
     watch: Watch, found: Calendar, before: float, floor: float, now: float, changes: dict[str, str | None]
 ) -> tuple[list[Seen], dict[str, str | None]]:
     """The events of the appointments whose time has come and that nobody was told of."""
-    events = []
+    events, told = [], watch.options(CalendarOptions).before
     for one in found.appointments:
         item = _item(one, before)
         if one.at - before <= now and one.at > floor and item not in watch.items:
-            data = {**one.data, "before": _options(watch).before, **({"late": True} if one.at < now else {})}
+            data = {**one.data, "before": told, **({"late": True} if one.at < now else {})}
             events.append(Seen("upcoming", item.removeprefix(_TOLD)[:20], data, {item: str(int(one.at))}))
     return events, changes
 
@@ -134,7 +134,7 @@ def _left_out(found: Calendar) -> str:
 
 async def _text(watch: Watch, text: bytes, tags: Tags) -> tuple[bytes, Tags]:
     """The calendar as it is now, or as it was when it has not changed."""
-    options = _options(watch)
+    options = watch.options(CalendarOptions)
     if options.url:
         fetched = await fetch(options.url, _ACCEPT, tags, watch.source.options.header, watch.secret)
         return (text, tags) if fetched.body is None else (fetched.body, fetched.tags)
@@ -152,9 +152,3 @@ def _file(path: Path) -> bytes:
     if len(text) > MAX_BYTES:
         raise WatchFailed(f"{path} has more than {MAX_BYTES >> 20} MiB")
     return text
-
-
-def _options(watch: Watch) -> CalendarOptions:
-    options = options_of("calendar", watch.source.options)
-    assert isinstance(options, CalendarOptions)  # noqa: S101
-    return options

@@ -16,7 +16,7 @@ from typing import Any
 from openclaw_nats.contract.sources import CommandOptions
 from openclaw_nats.errors import WatchFailed
 from openclaw_nats.events.ids import uuid7
-from openclaw_nats.sources.watched import options_of, seconds_of
+from openclaw_nats.sources.watched import seconds_of
 from openclaw_nats.terminal_text import plural
 from openclaw_nats.watchers.outbox import Seen
 from openclaw_nats.watchers.text import shortened
@@ -80,7 +80,7 @@ class Lines:
 
 async def run(watch: Watch) -> None:
     """Run it, again and again."""
-    options = _options(watch)
+    options = watch.options(CommandOptions)
     await watch.begin("\0".join(options.command))
     if last := watch.items.get(_RUN):
         data = {"run": last, "code": None, "reason": "the sidecar ended while it ran"}
@@ -100,7 +100,7 @@ async def run(watch: Watch) -> None:
 
 async def look(watch: Watch) -> str:
     """Run it for a moment: how it began, and ended."""
-    options = _options(watch)
+    options = watch.options(CommandOptions)
     lines, found, code = Lines(), list[dict[str, Any]](), None
     async with _started(options) as process:
         assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018
@@ -223,9 +223,3 @@ def environment(ours: Mapping[str, str]) -> dict[str, str]:
 def _home() -> str:
     home = os.path.expanduser("~")
     return home if os.path.isdir(home) else "/"
-
-
-def _options(watch: Watch) -> CommandOptions:
-    options = options_of("command", watch.source.options)
-    assert isinstance(options, CommandOptions)  # noqa: S101
-    return options

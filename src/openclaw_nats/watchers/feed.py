@@ -8,7 +8,7 @@ import time
 import msgspec
 
 from openclaw_nats.contract.sources import FeedOptions
-from openclaw_nats.sources.watched import options_of, seconds_of
+from openclaw_nats.sources.watched import seconds_of
 from openclaw_nats.terminal_text import plural
 from openclaw_nats.url_secrets import masked
 from openclaw_nats.watchers.fetching import Fetched, Tags, fetch
@@ -42,7 +42,7 @@ _decode = msgspec.json.Decoder(_State).decode
 
 async def run(watch: Watch) -> None:
     """Ask for it, for ever."""
-    options = _options(watch)
+    options = watch.options(FeedOptions)
     first = await watch.begin(options.url)
     note = ""
     while True:
@@ -81,13 +81,13 @@ async def _news(watch: Watch, feed: Feed, after: _State, *, silent: bool) -> Non
     if silent:
         await watch.emit((), changes | {_ENTRY + key: now for key, _ in new})
         return
-    about = {"feed": feed.title, "url": masked(_options(watch).url)}
+    about = {"feed": feed.title, "url": masked(watch.options(FeedOptions).url)}
     events = [Seen("published", key[:20], {**about, **data}, {_ENTRY + key: now}) for key, data in reversed(new)]
     await watch.emit(events, changes)
 
 
 async def _ask(watch: Watch, tags: Tags) -> Fetched:
-    return await fetch(_options(watch).url, _ACCEPT, tags, watch.source.options.header, watch.secret)
+    return await fetch(watch.options(FeedOptions).url, _ACCEPT, tags, watch.source.options.header, watch.secret)
 
 
 async def _read(fetched: Fetched) -> Feed:
@@ -95,9 +95,3 @@ async def _read(fetched: Fetched) -> Feed:
         return msgspec.convert(
             await reader.read(fetched.body or b"", content_type=shortened(fetched.content_type, 200)), Feed
         )
-
-
-def _options(watch: Watch) -> FeedOptions:
-    options = options_of("feed", watch.source.options)
-    assert isinstance(options, FeedOptions)  # noqa: S101
-    return options

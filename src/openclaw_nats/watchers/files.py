@@ -19,7 +19,7 @@ from typing import Any
 from openclaw_nats.contract.sources import FilesOptions
 from openclaw_nats.errors import WatchFailed, words_for
 from openclaw_nats.events.envelope import format_time
-from openclaw_nats.sources.watched import options_of, seconds_of
+from openclaw_nats.sources.watched import seconds_of
 from openclaw_nats.terminal_text import plural
 from openclaw_nats.watchers.folder_notices import is_below, notices
 from openclaw_nats.watchers.outbox import Seen
@@ -79,7 +79,7 @@ class Changes:
 
 async def run(watch: Watch) -> None:
     """Watch it, for ever."""
-    options = _options(watch)
+    options = watch.options(FilesOptions)
     folder, hidden = Path(options.path), _hidden(watch)
     scope = f"{options.path}\n{options.pattern}\n{options.recursive}"
     first, look = await watch.begin(scope), await _look(options, hidden)
@@ -111,7 +111,7 @@ async def run(watch: Watch) -> None:
 
 async def look(watch: Watch) -> str:
     """How many files are there."""
-    options = _options(watch)
+    options = watch.options(FilesOptions)
     found = (await _look(options, _hidden(watch))).files
     newest = max(found, key=lambda key: int(found[key].partition(":")[0]), default="")
     return plural(len(found), "file") + (f"; the newest is {shortened(_shown(newest), 200)}" if newest else "")
@@ -203,13 +203,7 @@ def _time(nanoseconds: int) -> str:
 
 def _hidden(watch: Watch) -> str:
     """The state directory: it changes with each event, so that nothing in it can be one."""
-    home, path = os.path.realpath(watch.home), os.path.realpath(_options(watch).path)
+    home, path = os.path.realpath(watch.home), os.path.realpath(watch.options(FilesOptions).path)
     if is_below(path, home):
         raise WatchFailed(f"{path} is in the state directory, which changes with each event")
     return home
-
-
-def _options(watch: Watch) -> FilesOptions:
-    options = options_of("files", watch.source.options)
-    assert isinstance(options, FilesOptions)  # noqa: S101
-    return options

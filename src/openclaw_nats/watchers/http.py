@@ -11,7 +11,7 @@ import msgspec
 from openclaw_nats.contract.sources import HttpOptions
 from openclaw_nats.errors import OpenClawNatsError, WatchFailed
 from openclaw_nats.events import json_path, json_text
-from openclaw_nats.sources.watched import options_of, seconds_of
+from openclaw_nats.sources.watched import seconds_of
 from openclaw_nats.url_secrets import masked
 from openclaw_nats.watchers.fetching import Fetched, Tags, fetch
 from openclaw_nats.watchers.outbox import Seen
@@ -47,7 +47,7 @@ _decode = msgspec.json.Decoder(_State).decode
 
 async def run(watch: Watch) -> None:
     """Ask for it, for ever."""
-    options = _options(watch)
+    options = watch.options(HttpOptions)
     first = await watch.begin(f"{options.url}\n{options.json_path}")
     try:
         state = _decode(watch.items.get(_STATE, "{}"))
@@ -77,7 +77,7 @@ async def run(watch: Watch) -> None:
 
 async def look(watch: Watch) -> str:
     """What is there now."""
-    options = _options(watch)
+    options = watch.options(HttpOptions)
     fetched = await _ask(watch, Tags())
     body = fetched.body or b""
     found = await asyncio.to_thread(found_in, body, options.json_path)
@@ -126,15 +126,9 @@ def _values(body: bytes) -> Any:
 
 
 async def _ask(watch: Watch, tags: Tags) -> Fetched:
-    options = _options(watch)
+    options = watch.options(HttpOptions)
     accept = "application/json, */*;q=0.5" if options.json_path else "*/*"
     return await fetch(options.url, accept, tags, watch.source.options.header, watch.secret)
-
-
-def _options(watch: Watch) -> HttpOptions:
-    options = options_of("http", watch.source.options)
-    assert isinstance(options, HttpOptions)  # noqa: S101
-    return options
 
 
 def _text(state: _State) -> str:

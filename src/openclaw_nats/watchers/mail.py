@@ -13,7 +13,7 @@ import msgspec
 
 from openclaw_nats.contract.sources import MailOptions
 from openclaw_nats.events.envelope import format_seconds
-from openclaw_nats.sources.watched import options_of, seconds_of
+from openclaw_nats.sources.watched import seconds_of
 from openclaw_nats.terminal_text import plural
 from openclaw_nats.watchers.mail_box import MAX_MAIL, Mail, MailBox
 from openclaw_nats.watchers.outbox import Seen
@@ -34,7 +34,7 @@ Data = dict[str, str | int | bool | list[dict[str, str | int]]]
 
 async def run(watch: Watch) -> None:
     """Wait for mails, for ever."""
-    options = _options(watch)
+    options = watch.options(MailOptions)
     first = await watch.begin(f"{options.host}\n{options.port}\n{options.user}\n{options.mailbox}")
     box = MailBox(options, watch.secret)
     try:
@@ -61,7 +61,7 @@ async def run(watch: Watch) -> None:
 
 async def look(watch: Watch) -> str:
     """How many mails are there."""
-    options = _options(watch)
+    options = watch.options(MailOptions)
     box = MailBox(options, watch.secret)
     try:
         await box.open()
@@ -85,7 +85,7 @@ async def _take(watch: Watch, box: MailBox, reader: Reader, uid: int) -> None:
 
 
 async def _data(watch: Watch, mail: Mail, reader: Reader) -> Data:
-    about: Data = {"mailbox": _options(watch).mailbox, "uid": mail.uid, "bytes": mail.size}
+    about: Data = {"mailbox": watch.options(MailOptions).mailbox, "uid": mail.uid, "bytes": mail.size}
     if mail.at:
         about["received"] = format_seconds(mail.at)
     if mail.size > MAX_MAIL:
@@ -126,7 +126,7 @@ async def _mails(box: MailBox, uids: list[int]) -> AsyncIterator[Mail]:
 async def _mark(watch: Watch, box: MailBox) -> None:
     """Mark what was told as read, if that is asked for; also what a kill has kept us from marking."""
     last, marked = int(watch.items[_LAST]), int(watch.items.get(_MARKED, "0"))
-    if _options(watch).mark_read and marked < last:
+    if watch.options(MailOptions).mark_read and marked < last:
         await box.mark(marked + 1, last)
         await watch.emit((), {_MARKED: str(last)})
 
@@ -141,9 +141,3 @@ def _item(mail: Mail) -> str:
     head = mail.body[:_HEADERS].partition(b"\r\n\r\n")[0]
     named = [line for line in head.split(b"\r\n") if line[:11].lower() == b"message-id:"]
     return _MAIL + (digest(named[0][11:].strip()) if named else digest(head))
-
-
-def _options(watch: Watch) -> MailOptions:
-    options = options_of("mail", watch.source.options)
-    assert isinstance(options, MailOptions)  # noqa: S101
-    return options

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from openclaw_nats.sources.stored import StoredSource
+from openclaw_nats.sources.watched import options_of
 from openclaw_nats.watchers.outbox import Outbox, Seen
 from openclaw_nats.watchers.text import digest
 
+T = TypeVar("T")
 OF = "of"  # the item that says what the others are about
 _BATCH = 100
 
@@ -32,6 +35,12 @@ class Watch:
     items: dict[str, str] = field(default_factory=dict)
     _about: str = ""
     _fresh: bool = False
+
+    def options(self, shape: type[T]) -> T:
+        """What it is to watch; raise InvalidInput when that is not there."""
+        found = options_of(self.source.type, self.source.options)
+        assert isinstance(found, shape)  # noqa: S101
+        return found
 
     async def begin(self, what: str) -> bool:
         """Recall what was seen of `what` (a folder, an address); whether this is the first look at it.
