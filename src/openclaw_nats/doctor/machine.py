@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from openclaw_nats import __version__
+from openclaw_nats.addresses import is_loopback
 from openclaw_nats.doctor import tls_side
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
 from openclaw_nats.errors import SettingsError, SetupError
@@ -28,7 +29,6 @@ from openclaw_nats.installer.setup import read_record
 from openclaw_nats.keys import file as limited_keys
 from openclaw_nats.keys.making import is_over
 from openclaw_nats.locations import Locations
-from openclaw_nats.service.exposure import is_loopback
 from openclaw_nats.settings import Settings, format_size
 from openclaw_nats.sources import book as source_book
 
@@ -146,8 +146,7 @@ def ports(settings: Settings) -> Iterator[Finding]:
         )
     addresses = [("sidecar", where.hostname or "127.0.0.1", port, b"HTTP")]
     if settings.nats.managed:
-        nats = urlsplit(settings.nats.url.split(",")[0])
-        addresses.append(("nats", nats.hostname or "127.0.0.1", nats.port or 4222, b"INFO"))
+        addresses.append(("nats", *settings.nats_address, b"INFO"))
     for name, address, number, mark in addresses:
         greeting = _greeting(address, number, ask=mark == b"HTTP", tls=by_tls and name == "sidecar")
         if greeting is None:

@@ -7,9 +7,9 @@ import ssl
 from collections.abc import Iterator
 from typing import Any
 
+from openclaw_nats.addresses import from_here, is_loopback
 from openclaw_nats.doctor import tls_side
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
-from openclaw_nats.service.exposure import is_loopback
 from openclaw_nats.settings import Settings
 
 _SECONDS = 3.0
@@ -27,7 +27,7 @@ def listens(settings: Settings) -> Iterator[Finding]:
         yield problem("mqtt", "mqtt.port is set, and this NATS is not ours", "`openclaw-nats config set mqtt.port 0`.")
         return
     at = f"{host} port {port}"
-    answer = _answer("127.0.0.1" if host in ("0.0.0.0", "::") else host, port, tls=settings.sidecar_speaks_tls)  # noqa: S104
+    answer = _answer(from_here(host), port, tls=settings.sidecar_speaks_tls)
     if answer is None:
         yield problem("mqtt", f"nothing listens for MQTT on {at}", "Run `openclaw-nats restart`.")
     elif answer[:1] != bytes([_CONNACK]):

@@ -7,9 +7,9 @@ import os
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import openclaw_nats
+from openclaw_nats.addresses import host_port
 from openclaw_nats.settings import Settings, find, value_of
 
 STATE = "/state/nats"
@@ -46,12 +46,10 @@ def compose(settings: Settings, folder: Path) -> dict[str, Any]:
 
 
 def _nats(settings: Settings, folder: Path) -> dict[str, Any]:
-    port = urlsplit(settings.nats.url.split(",")[0]).port or 4222
-    ports = [f"127.0.0.1:{port}:4222"]
+    ports = [f"127.0.0.1:{settings.nats_address[1]}:4222"]
     certificate: list[Any] = []
     if settings.mqtt.port:
-        host = f"[{settings.mqtt.host}]" if ":" in settings.mqtt.host else settings.mqtt.host
-        ports.append(f"{host}:{settings.mqtt.port}:{MQTT_PORT}")
+        ports.append(f"{host_port(settings.mqtt.host, settings.mqtt.port)}:{MQTT_PORT}")
         if settings.sidecar_speaks_tls:
             files = (settings.sidecar.tls_certificate, settings.sidecar.tls_key)
             certificate = [

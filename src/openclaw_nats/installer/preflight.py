@@ -62,8 +62,7 @@ def _ports(setup: Setup, service_kind: str) -> list[Problem]:
     settings = setup.wanted_settings()
     wanted = {"sidecar": ("Settings", settings.sidecar.port, "--sidecar-port")}
     if setup.managed:
-        address = urlsplit(settings.nats.url.split(",")[0])
-        wanted["nats-server"] = ("NATS", address.port or 4222, "--nats-port")
+        wanted["nats-server"] = ("NATS", settings.nats_address[1], "--nats-port")
         if settings.mqtt.port:
             wanted["MQTT"] = ("Settings", settings.mqtt.port, "--mqtt-port")
     gateway = urlsplit(setup.gateway_url())

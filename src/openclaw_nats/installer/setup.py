@@ -9,7 +9,6 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from openclaw_nats import __version__, port_holder
 from openclaw_nats.errors import SetupError
@@ -154,7 +153,7 @@ class Setup:
             return self.options.nats_port
         if self.settings().origins["nats.url"] == "NATS_SERVERS" or not self._chosen("nats.url"):
             return _free_port(4222)
-        return urlsplit(self.settings().nats.url.split(",")[0]).port or 4222
+        return self.settings().nats_address[1]
 
     # Settings --------------------------------------------------------------------------------------------------
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-from urllib.parse import urlsplit
-
+from openclaw_nats.addresses import is_loopback
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.settings import Settings
 
@@ -27,7 +25,7 @@ def check_mqtt(settings: Settings) -> None:
     one = settings.mqtt
     if not one.port:
         return
-    if one.port in (settings.sidecar.port, urlsplit(settings.nats.url.split(",")[0]).port or 4222):
+    if one.port in (settings.sidecar.port, settings.nats_address[1]):
         raise SettingsError(f"port {one.port} is taken by the sidecar or NATS itself", hint="1883 is usual for MQTT.")
     if is_loopback(one.host) or settings.sidecar_speaks_tls or one.plain:
         return
@@ -37,11 +35,3 @@ def check_mqtt(settings: Settings) -> None:
         hint="Set sidecar.tls_certificate and sidecar.tls_key first: MQTT uses them, too. "
         "To insist: `openclaw-nats config set mqtt.plain true`.",
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is one of this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -14,9 +14,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from openclaw_nats import port_holder
+from openclaw_nats.addresses import is_loopback
 from openclaw_nats.api.http_protocol import limited
 from openclaw_nats.errors import SettingsError
-from openclaw_nats.service.exposure import is_loopback
 from openclaw_nats.service.local_socket import LocalSocket
 from openclaw_nats.service.tls_accept import TlsServer
 

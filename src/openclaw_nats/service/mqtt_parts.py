@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from openclaw_nats.addresses import from_here
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.mqtt_kept import MqttKept
 from openclaw_nats.locations import Locations
@@ -18,7 +19,6 @@ from openclaw_nats.settings import Settings
 from openclaw_nats.storage.inbox import fact, set_fact
 
 _SHOWN = "home assistant is shown something"
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (where it listens; we come by loopback)
 
 
 @dataclass
@@ -43,7 +43,7 @@ def build_mqtt(settings: Settings, connection: Connection, inbound: Inbound, sec
         return None
     kept = MqttKept(connection)
     certificate = settings.sidecar.tls_certificate if settings.sidecar_speaks_tls else ""
-    address = Address(_ANY.get(settings.mqtt.host, settings.mqtt.host), settings.mqtt.port, certificate)
+    address = Address(from_here(settings.mqtt.host), settings.mqtt.port, certificate)
     home_assistant = _home_assistant(settings, connection, inbound, secret, address)
     shown = f"{settings.mqtt.host} port {settings.mqtt.port}"
     return Mqtt(kept, home_assistant, MqttReport(address, shown, kept, home_assistant))

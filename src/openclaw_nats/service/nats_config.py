@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import nkeys
 
+from openclaw_nats.addresses import host_port
 from openclaw_nats.contract.keys import LimitedKey
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.jetstream.server_proof import server_proof
@@ -45,7 +45,6 @@ def render(
     """
     check_mqtt(settings)
     where = Locations(home or settings.home)
-    address = urlsplit(settings.nats.url.split(",")[0])
     password = settings.nats_password()
     if not password:
         raise SettingsError(
@@ -53,11 +52,10 @@ def render(
             hint="Run `openclaw-nats setup`, which makes one.",
         )
     sync = "always" if settings.durability == "always" else "2m"
-    host = f"[{address.hostname}]" if ":" in (address.hostname or "") else address.hostname
     return (
         "# Written by openclaw-nats at every start; change config.toml instead.\n"
         f"server_name: {quoted(nats_name('openclaw-nats-' + settings.gateway_id))}\n"
-        f"listen: {quoted(listen or f'{host}:{address.port or 4222}')}\n"
+        f"listen: {quoted(listen or host_port(*settings.nats_address))}\n"
         f"max_payload: {MAX_PAYLOAD}\n"
         f"log_file: {quoted(str(where.logs / 'nats-server.log'))}\n"
         "logfile_size_limit: 5MB\n"
@@ -83,9 +81,8 @@ def _mqtt(settings: Settings, listen: str, tls: tuple[str, str] | None) -> str:
     """The block that has it speak MQTT, by TLS where the sidecar does; nothing while that is off."""
     if not settings.mqtt.port:
         return ""
-    host = f"[{settings.mqtt.host}]" if ":" in settings.mqtt.host else settings.mqtt.host
     lines = [
-        f"listen: {quoted(listen or f'{host}:{settings.mqtt.port}')}",
+        f"listen: {quoted(listen or host_port(settings.mqtt.host, settings.mqtt.port))}",
         f"consumer_inactive_threshold: {_KEPT_FOR}",
     ]
     if settings.sidecar_speaks_tls:

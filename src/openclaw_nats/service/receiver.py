@@ -22,12 +22,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from openclaw_nats import __version__
+from openclaw_nats.addresses import is_loopback
 from openclaw_nats.api.front_door import FrontDoor
 from openclaw_nats.api.problems import problem
 from openclaw_nats.contract.sources import SourceLog
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.jetstream.connection import Connection
-from openclaw_nats.service.exposure import is_loopback
 from openclaw_nats.service.http_server import HttpServer, bind
 from openclaw_nats.service.receiver_file import Receiver, read
 from openclaw_nats.service.receiver_sources import Sources, alone

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from openclaw_nats.addresses import host_port, is_loopback
 from openclaw_nats.contract.receiver import ReceiverFile
 from openclaw_nats.contract.sources import SourceOptions, SourceRequest
 from openclaw_nats.errors import InvalidInput, SettingsError
@@ -17,7 +18,6 @@ from openclaw_nats.jetstream.options import Options
 from openclaw_nats.keys.making import check_name as check_key_name
 from openclaw_nats.keys.making import public_half
 from openclaw_nats.keys.rights import inbox_of
-from openclaw_nats.service.exposure import is_loopback
 from openclaw_nats.service.tls import Certificate
 from openclaw_nats.sources.book import MAX_SOURCES, SUBJECT, check_base, check_name, check_options, check_secret
 from openclaw_nats.sources.file import secret_in, tables_of
@@ -64,8 +64,8 @@ class Receiver:
     @property
     def address(self) -> str:
         """What the addresses of sources begin with."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return self.public_url or f"{'https' if self.certificate else 'http'}://{host}:{self.port}"
+        scheme = "https" if self.certificate else "http"
+        return self.public_url or f"{scheme}://{host_port(self.host, self.port)}"
 
 
 def read(path: Path) -> Receiver:

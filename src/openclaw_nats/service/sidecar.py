@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.middleware import Middleware
 
 from openclaw_nats import __version__
+from openclaw_nats.addresses import is_loopback
 from openclaw_nats.api import openapi
 from openclaw_nats.api.app import Endpoints, build_app
 from openclaw_nats.api.approval_endpoints import ApprovalEndpoints
@@ -75,7 +76,7 @@ from openclaw_nats.service.api_key_file import ApiKeyFile, KeyChange, end_sessio
 from openclaw_nats.service.audit_files import audit_trail
 from openclaw_nats.service.beginning import Beginning
 from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
-from openclaw_nats.service.exposure import check_exposed, is_loopback
+from openclaw_nats.service.exposure import check_exposed
 from openclaw_nats.service.files import write_no_core_files, write_private
 from openclaw_nats.service.http_server import HttpServer, listen
 from openclaw_nats.service.identity_key import identity_key

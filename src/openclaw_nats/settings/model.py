@@ -88,6 +88,12 @@ class Settings:
         return self.gateway.id or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "gateway"
 
     @property
+    def nats_address(self) -> tuple[str, int]:
+        """Host and port of the first NATS server; a managed one has no other."""
+        address = urlsplit(self.nats.url.split(",")[0])
+        return address.hostname or "127.0.0.1", address.port or 4222
+
+    @property
     def sidecar_speaks_tls(self) -> bool:
         """Whether the sidecar has a certificate and its key: it takes both."""
         return bool(self.sidecar.tls_certificate and self.sidecar.tls_key)
