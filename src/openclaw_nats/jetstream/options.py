@@ -50,14 +50,14 @@ class Options:
         own = settings.home / NATS_NKEY
         if settings.nats.managed and not settings.nats.nkey_seed_file and own.is_file():
             return cls(
-                servers=tuple(part.strip() for part in settings.nats.url.split(",")),
+                servers=servers_of(settings.nats.url),
                 nkey_seed_file=str(own),
                 server_proof=server_proof(own.read_text()),
                 domain=settings.nats.domain,
                 inbox_prefix=settings.nats.inbox_prefix,
             )
         return cls(
-            servers=tuple(part.strip() for part in settings.nats.url.split(",")),
+            servers=servers_of(settings.nats.url),
             user=settings.nats.user,
             password=settings.nats_password(),
             credentials_file=settings.nats.credentials_file,
@@ -97,6 +97,11 @@ class Options:
         if self.tls_ca_file:
             found["tls"] = ssl.create_default_context(cafile=self.tls_ca_file)
         return found
+
+
+def servers_of(urls: str) -> tuple[str, ...]:
+    """The addresses of NATS that a text with commas names."""
+    return tuple(part.strip() for part in urls.split(","))
 
 
 def _identity(text: str) -> dict[str, str]:

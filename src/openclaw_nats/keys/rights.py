@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from openclaw_nats.contract.keys import LimitedKey
 from openclaw_nats.errors import NotAllowed
-from openclaw_nats.events.origin import OWNED, Origin, of_limited_key
+from openclaw_nats.events.origin import Origin, is_owned, of_limited_key
 from openclaw_nats.events.subjects import matches_any
 
 NATS_PREFIX = "key"
@@ -22,7 +22,7 @@ def said_by(key: LimitedKey) -> Callable[[str], Origin]:
             raise NotAllowed(
                 f"the key {key.name} may not publish on {subject[:255]}", hint=f"It may on {in_words(key.publish)}."
             )
-        if matches_any(OWNED, subject):
+        if is_owned(subject):
             raise NotAllowed(
                 f"nobody but the Gateway, the bus and your own jobs may publish on {subject[:255]}",
                 hint="agent.events.custom.<your.name> is for others.",

@@ -9,7 +9,7 @@ from typing import Any
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.events.decoding import document_of
 from openclaw_nats.jetstream.connection import Connection, connected
-from openclaw_nats.jetstream.options import Options
+from openclaw_nats.jetstream.options import Options, servers_of
 from openclaw_nats.jetstream.reading import read_stream
 
 STREAMS = ("agent_events", "agent_dlq", "scheduler_internal")
@@ -50,7 +50,7 @@ def copy_events(url: str, post: PostLines, progress: Callable[[int], None]) -> i
 
 
 async def _with(url: str, work: Callable[[Connection], Any]) -> Any:
-    options = Options(tuple(part.strip() for part in url.split(",")))
+    options = Options(servers_of(url))
     try:
         async with connected(options, _SECONDS) as connection:
             return await work(connection)

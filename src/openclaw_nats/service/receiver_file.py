@@ -14,7 +14,7 @@ from openclaw_nats.contract.receiver import ReceiverFile
 from openclaw_nats.contract.sources import SourceOptions, SourceRequest
 from openclaw_nats.errors import InvalidInput, SettingsError
 from openclaw_nats.events.subjects import PREFIX
-from openclaw_nats.jetstream.options import Options
+from openclaw_nats.jetstream.options import Options, servers_of
 from openclaw_nats.keys.making import check_name as check_key_name
 from openclaw_nats.keys.making import public_half
 from openclaw_nats.keys.rights import inbox_of
@@ -84,7 +84,7 @@ def read(path: Path) -> Receiver:
         hint = f"`openclaw-nats keys add {found.nats.key} --publish 'webhook.>' --file {key_file.name}` in the house."
         raise SettingsError(f"{key_file} holds no limited key", hint=hint)
     options = Options(
-        servers=tuple(part.strip() for part in found.nats.url.split(",")),
+        servers=servers_of(found.nats.url),
         nkey_seed_file=str(key_file),
         tls_ca_file=str(folder / found.nats.ca_file) if found.nats.ca_file else "",
         inbox_prefix=inbox_of(found.nats.key),

@@ -13,7 +13,7 @@ import structlog
 
 from openclaw_nats.errors import InvalidInput, OpenClawNatsError, SettingsError
 from openclaw_nats.jetstream.key_door import KeyDoor, Take
-from openclaw_nats.jetstream.options import Options
+from openclaw_nats.jetstream.options import Options, servers_of
 from openclaw_nats.keys.known import KnownKeys
 from openclaw_nats.keys.making import check_name
 from openclaw_nats.settings import Settings
@@ -98,7 +98,7 @@ def listens_with(settings: Settings) -> Options | None:
             hint="docs/how-to/receive.md shows all of it. `openclaw-nats config set receiver.key ''` ends it.",
         )
     return Options(
-        servers=tuple(part.strip() for part in one.url.split(",")),
+        servers=servers_of(one.url),
         user=one.user,
         password=password,
         tls_ca_file=settings.nats.tls_ca_file,

@@ -28,8 +28,8 @@ from openclaw_nats.contract.sources import (
 )
 from openclaw_nats.errors import Conflict, InvalidInput, NotAllowed, NotFound, SettingsError, Unavailable
 from openclaw_nats.events.envelope import format_seconds
-from openclaw_nats.events.origin import OWNED
-from openclaw_nats.events.subjects import PREFIX, check_subject, matches_any
+from openclaw_nats.events.origin import is_owned
+from openclaw_nats.events.subjects import PREFIX, check_subject
 from openclaw_nats.record_file import read_records
 from openclaw_nats.sources import watched
 from openclaw_nats.sources.schemes.catalog import SCHEMES
@@ -285,7 +285,7 @@ def check_base(subject: str) -> str:
     """What the subjects of a source's events begin with; raise InvalidInput."""
     with within("subject"):
         check_subject(subject)
-    if matches_any(OWNED, subject) or matches_any(OWNED, f"{subject}.x"):
+    if is_owned(subject) or is_owned(f"{subject}.x"):
         raise InvalidInput(f"{subject} is for the Gateway, the bus and your own jobs alone", field="subject")
     if len(subject.encode()) > _LONGEST_SUBJECT or subject.count(".") > 8:
         text = f"subject is too long: at most {_LONGEST_SUBJECT} bytes and 9 tokens, the event's own come behind it"
