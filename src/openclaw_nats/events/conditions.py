@@ -70,9 +70,9 @@ class Expression:
         """
         return self._weight is not None and self._weight * size <= CHEAP
 
-    def evaluate(self, context: Mapping[str, Any]) -> Any:
+    def evaluate(self, context: Context) -> Any:
         """The value for one event's context (`context_of`); raise Poison that says what failed."""
-        scope = context.scope if isinstance(context, Context) else _scope(context)
+        scope = context.scope
         try:
             return self._program.execute(scope)
         except KeyError as error:
@@ -119,7 +119,7 @@ class Condition:
         self._expression = Expression(source, field)
         self.source = self._expression.source
 
-    def holds(self, context: Mapping[str, Any]) -> bool:
+    def holds(self, context: Context) -> bool:
         """Whether the event passes; raise Poison when the expression fails on it or its value is not a boolean."""
         value = self._expression.evaluate(context)
         if not isinstance(value, bool):

@@ -16,7 +16,7 @@ import msgspec
 
 from openclaw_nats.errors import InvalidInput, TooLarge
 from openclaw_nats.events import content, envelope, json_text, modes, trace
-from openclaw_nats.events.conditions import context_of
+from openclaw_nats.events.conditions import Context, context_of
 from openclaw_nats.events.lateness import too_late
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.origin import OUTSIDE, Origin
@@ -63,7 +63,7 @@ class Decoded:
     owner: Mapping[str, str] = field(default_factory=dict)
     origin: Origin = OUTSIDE
     believed: bool = True
-    _context: Mapping[str, object] | None = field(default=None, repr=False, compare=False)
+    _context: Context | None = field(default=None, repr=False, compare=False)
 
     @property
     def values(self) -> int:
@@ -76,7 +76,7 @@ class Decoded:
         return (self.owner,) if self.believed else (self.owner, nobodys(self.owner))
 
     @property
-    def context(self) -> Mapping[str, object]:
+    def context(self) -> Context:
         """What conditions see of it, worked out once. Raises Poison for numbers that nothing can read."""
         if self._context is None:
             self._context = context_of(json_text.values(self.document), self.origin.name, believed=self.believed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +14,7 @@ from openclaw_nats.contract.routes import Flow, Guard, Retry, RouteDocument, Too
 from openclaw_nats.errors import InvalidRoute, Poison
 from openclaw_nats.events.agents import Agents
 from openclaw_nats.events.condition_worker import key_text
-from openclaw_nats.events.conditions import Condition, Expression, condition_of, filter_to_cel
+from openclaw_nats.events.conditions import Condition, Context, Expression, condition_of, filter_to_cel
 from openclaw_nats.events.envelope import parse_time
 from openclaw_nats.events.instructions import check_instruction, looks_like_one
 from openclaw_nats.events.makers import Maker
@@ -97,7 +97,7 @@ class Route:
         cheap = all(one.is_cheap(size) for one in self.conditions)
         return cheap and (self.key is None or self.key.is_cheap(size))
 
-    def judge(self, context: Mapping[str, object]) -> str | None:
+    def judge(self, context: Context) -> str | None:
         """The event's flow key, or None when a condition does not hold; raise Poison when one fails on it."""
         if not all(condition.holds(context) for condition in self.conditions):
             return None
