@@ -64,11 +64,14 @@ class Decoded:
     origin: Origin = OUTSIDE
     believed: bool = True
     _context: Context | None = field(default=None, repr=False, compare=False)
+    _values: int = field(default=-1, repr=False, compare=False)
 
     @property
     def values(self) -> int:
-        """About how many values its document has; more, where its texts hold commas and brackets."""
-        return sum(map(self.document.count, (b",", b"[", b"{")))
+        """About how many values its document has, counted once; more, where its texts hold commas and brackets."""
+        if self._values < 0:
+            self._values = sum(map(self.document.count, (b",", b"[", b"{")))
+        return self._values
 
     @property
     def owners(self) -> tuple[Mapping[str, str], ...]:
