@@ -58,8 +58,6 @@ class Options:
             )
         if self.nats_url is None:
             return {}
-        if self.mqtt_port:
-            raise SetupError(NO_MQTT, hint=NO_MQTT_HINT)
         # What is not given is taken back: credentials of another server are no use at this one.
         return {"nats.managed": "false", "nats.url": self.nats_url, **dict.fromkeys(given, ""), **found}
 
