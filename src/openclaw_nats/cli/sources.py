@@ -23,6 +23,8 @@ from openclaw_nats.cli.times import moment
 from openclaw_nats.cli.watch_options import check_password, options_from, watch_options
 from openclaw_nats.errors import InvalidInput
 from openclaw_nats.sources.file import secret_in
+from openclaw_nats.sources.naming import base_of
+from openclaw_nats.terminal_text import plural
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 _MAX_SECRET = 4096
@@ -361,7 +363,7 @@ def _route(
     if found is None:
         hint = f"For {kind['type']} there are: {', '.join(_names(kind['recipes']))}."
         raise InvalidInput(f"there is no recipe {recipe[:40]!r}", hint=hint)
-    base = str(full_subject(subject or f"{'watch' if kind.get('watches') else 'webhook'}.{name}"))
+    base = str(full_subject(subject)) if subject else base_of(kind["type"], name)
     return {
         "name": f"{name}-{recipe}",
         "pattern": f"{base}.{found['pattern']}",
@@ -428,8 +430,7 @@ def _listed(*, as_json: bool) -> None:
     ]
     table(["NAME", "TYPE", "STATE", "ACCEPTED", "REPEATED", "REFUSED", "LAST"], rows)
     if found["quarantined"]:
-        wait = "1 request waits" if found["quarantined"] == 1 else f"{found['quarantined']} requests wait"
+        wait = plural(found["quarantined"], "request waits", "requests wait")
         line(f"{wait} in quarantine: `openclaw-nats quarantine`.")
     if found["strangers"]:
-        came = "1 request" if found["strangers"] == 1 else f"{found['strangers']} requests"
-        line(f"{came} came to addresses that no source has.")
+        line(f"{plural(found['strangers'], 'request')} came to addresses that no source has.")

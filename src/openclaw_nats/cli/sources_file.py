@@ -15,7 +15,8 @@ from openclaw_nats.cli.sidecar_client import SidecarClient
 from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.errors import SettingsError
 from openclaw_nats.sources.file import tables_of
-from openclaw_nats.sources.watched import WATCHED
+from openclaw_nats.sources.naming import base_of
+from openclaw_nats.sources.watched import is_watched
 from openclaw_nats.text_formats import from_toml, without_dates
 
 
@@ -42,17 +43,16 @@ def apply(sidecar: SidecarClient, wanted: list[dict[str, Any]], *, dry_run: bool
     changes = []
     for one in wanted:
         name, old = one["name"], there.get(one["name"])
-        watches = (one.get("type") or (old or {}).get("type")) in WATCHED
-        base = "watch" if watches else "webhook"
-        subject = str(full_subject(one["subject"])) if one.get("subject") else f"agent.events.{base}.{name}"
+        kind = one.get("type") or (old or {}).get("type") or ""
+        subject = str(full_subject(one["subject"])) if one.get("subject") else base_of(kind, name)
         options = _options(name, one.get("options", {}))
         if old is None:
             changes.append({"change": "add", "source": name, "detail": f"{one.get('type')} → {subject}"})
             if dry_run:
                 continue
-            if "secret_file" not in one and one.get("type") != "unsigned" and not watches:
+            if "secret_file" not in one and kind != "unsigned" and not is_watched(kind):
                 raise SettingsError(f"the source {name!r} is new and names no secret_file")
-            without = "" if watches else "none"
+            without = "" if is_watched(kind) else "none"
             secret = read_secret(one["secret_file"]) if "secret_file" in one else without
             body = {"name": name, "type": one.get("type"), "secret": secret, "options": options}
             sidecar.call("POST", "/api/sources", {**body, "subject": subject}, flags=flags.SOURCE)

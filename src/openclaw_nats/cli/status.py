@@ -141,8 +141,8 @@ def _show(report: dict[str, Any]) -> None:
         line(f"Guard: {guard_text(guard)}")
     _show_delivery(report["delivery"])
     if held := report.get("quarantined"):
-        waits = "request waits" if held == 1 else "requests wait"
-        step("!", f"{held} {waits} in quarantine", "`openclaw-nats quarantine` lists, releases and drops them")
+        wait = plural(held, "request waits", "requests wait")
+        step("!", f"{wait} in quarantine", "`openclaw-nats quarantine` lists, releases and drops them")
     show_fleet(report["delivery"])
     _show_schedules(report.get("schedules") or {})
     _show_mqtt(report.get("mqtt") or {})

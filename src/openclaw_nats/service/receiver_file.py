@@ -19,8 +19,9 @@ from openclaw_nats.keys.making import check_name as check_key_name
 from openclaw_nats.keys.making import public_half
 from openclaw_nats.keys.rights import inbox_of
 from openclaw_nats.service.tls import Certificate
-from openclaw_nats.sources.book import MAX_SOURCES, SUBJECT, check_base, check_name, check_options, check_secret
+from openclaw_nats.sources.book import MAX_SOURCES, check_base, check_name, check_options, check_secret
 from openclaw_nats.sources.file import secret_in, tables_of
+from openclaw_nats.sources.naming import base_of
 from openclaw_nats.sources.schemes.catalog import SCHEMES, UNSIGNED
 from openclaw_nats.suggestions import did_you_mean
 from openclaw_nats.text_formats import from_toml, without_dates
@@ -183,7 +184,7 @@ def _wanted(table: dict[str, object], public: str) -> WantedSource:
     subject = table.get("subject", "")
     if not isinstance(subject, str) or not isinstance(table.get("paused", False), bool):
         raise SettingsError(f"the source {name}: subject is a text, paused true or false")
-    full = (subject if subject.startswith(PREFIX) else PREFIX + subject) if subject else f"{SUBJECT}.{name}"
+    full = (subject if subject.startswith(PREFIX) else PREFIX + subject) if subject else base_of(kind, name)
     try:
         options = msgspec.convert(table.get("options", {}), SourceOptions)
         if SCHEMES[kind].needs_url and not options.url:

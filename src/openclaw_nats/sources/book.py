@@ -29,9 +29,10 @@ from openclaw_nats.contract.sources import (
 from openclaw_nats.errors import Conflict, InvalidInput, NotAllowed, NotFound, SettingsError, Unavailable
 from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.events.origin import is_owned
-from openclaw_nats.events.subjects import PREFIX, check_subject
+from openclaw_nats.events.subjects import check_subject
 from openclaw_nats.record_file import read_records
 from openclaw_nats.sources import watched
+from openclaw_nats.sources.naming import base_of
 from openclaw_nats.sources.schemes.catalog import SCHEMES
 from openclaw_nats.sources.stored import SourceFile, StoredSecret, StoredSource
 from openclaw_nats.suggestions import did_you_mean
@@ -39,8 +40,6 @@ from openclaw_nats.suggestions import did_you_mean
 log = structlog.get_logger(__name__)
 
 MAX_SOURCES = 200
-SUBJECT = f"{PREFIX}webhook"
-WATCH_SUBJECT = f"{PREFIX}watch"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _LONGEST_SUBJECT = 160  # bytes: the event's own tokens come behind it
@@ -124,8 +123,7 @@ class SourceBook:
         watched.check_now(wanted.type, options)
         watches = watched.is_watched(wanted.type)
         check_secret(wanted.type, wanted.secret)
-        base = WATCH_SUBJECT if watches else SUBJECT
-        subject = f"{base}.{wanted.name}" if wanted.subject is UNSET else check_base(wanted.subject)
+        subject = base_of(wanted.type, wanted.name) if wanted.subject is UNSET else check_base(wanted.subject)
         made = StoredSource(
             name=wanted.name,
             type=wanted.type,

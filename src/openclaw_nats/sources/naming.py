@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 
-from openclaw_nats.events.subjects import MAX_BYTES, token_from_name
+from openclaw_nats.events.subjects import MAX_BYTES, PREFIX, token_from_name
+from openclaw_nats.sources.watched import is_watched
 
 WITHOUT_NAME = "received"
 _MOST_TOKENS = 6
 _UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 _PARTS = re.compile(r"[./:\s]+")
+
+
+def base_of(kind: str, name: str) -> str:
+    """What the subjects of a source's events begin with, unless it is told otherwise."""
+    return f"{PREFIX}{'watch' if is_watched(kind) else 'webhook'}.{name}"
 
 
 def subject_of(base: str, event: str) -> str:
