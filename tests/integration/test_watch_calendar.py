@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.processes import NatsServer, Sidecar, wait_until
+from tests.support.processes import Sidecar, wait_until
 from tests.support.watching import awaited, runs, stored, watch
 from tests.support.web import Web
 
@@ -116,27 +116,19 @@ def test_what_is_no_calendar_is_refused(bus: Sidecar, options: dict[str, Any], f
     assert (status, answer["field"]) == (400, field)
 
 
-def test_what_was_due_while_nobody_looked_comes_late_and_nothing_twice(tmp_path: Path) -> None:
-    nats = NatsServer(tmp_path / "nats-server")
-    nats.start()
-    one = Sidecar(tmp_path / "state", nats)
-    one.start()
+def test_what_was_due_while_nobody_looked_comes_late_and_nothing_twice(sidecar: Sidecar, tmp_path: Path) -> None:
     file = tmp_path / "cal.ics"
     now = time.time()
     starts = [now + 8 + 1.5 * number for number in range(20)]
     file.write_bytes(ics(appointment("before", now - 60), *(appointment(f"n{n}", at) for n, at in enumerate(starts))))
-    try:
-        watch(one, "cal", "calendar", path=str(file), before="3s", every="5s")
-        for pause in (2.0, 3.5, 4.0):
-            time.sleep(pause)
-            one.kill()
-            time.sleep(3)
-            one.start()
-        awaited(one, "cal", len(starts), seconds=60)
-        time.sleep(2)
-        assert sorted(told(one, "cal")) == sorted(f"n{n}" for n in range(len(starts)))
-        late = [event["data"].get("late", False) for event in stored(one, "cal")]
-        assert late.count(False) >= 10
-    finally:
-        one.close()
-        nats.close()
+    watch(sidecar, "cal", "calendar", path=str(file), before="3s", every="5s")
+    for pause in (2.0, 3.5, 4.0):
+        time.sleep(pause)
+        sidecar.kill()
+        time.sleep(3)
+        sidecar.start()
+    awaited(sidecar, "cal", len(starts), seconds=60)
+    time.sleep(2)
+    assert sorted(told(sidecar, "cal")) == sorted(f"n{n}" for n in range(len(starts)))
+    late = [event["data"].get("late", False) for event in stored(sidecar, "cal")]
+    assert late.count(False) >= 10

@@ -126,40 +126,35 @@ def test_a_flood_and_an_endless_line_are_bounded(bus: Sidecar) -> None:
 
 
 @pytest.mark.parametrize("ending", ["kill", "term", "pause"])
-def test_it_ends_with_the_sidecar_and_with_all_that_it_has_started(tmp_path: Path, ending: str) -> None:
-    nats = NatsServer(tmp_path / "nats-server")
-    nats.start()
-    one = Sidecar(tmp_path / "state", nats)
-    one.start()
+def test_it_ends_with_the_sidecar_and_with_all_that_it_has_started(sidecar: Sidecar, ending: str) -> None:
     mark = f"98765{os.getpid()}{len(ending)}"
     script = f"trap '' TERM; n=0; sleep {mark} & while true; do n=$((n+1)); echo $n; sleep 0.02; done"
     try:
-        made(one, "tree", "sh", "-c", script)
-        awaited(one, "tree", 20, "line")
+        made(sidecar, "tree", "sh", "-c", script)
+        awaited(sidecar, "tree", 20, "line")
         assert len(alive(mark)) == 3  # the keeper, the shell, and what it has started
         if ending == "pause":
-            one.call("PATCH", "/api/sources/tree", {"paused": True})
+            sidecar.call("PATCH", "/api/sources/tree", {"paused": True})
         else:
-            one.signal(signal.SIGKILL if ending == "kill" else signal.SIGTERM)
+            sidecar.signal(signal.SIGKILL if ending == "kill" else signal.SIGTERM)
         wait_until(lambda: not alive(mark), 10, "its processes to end")
         if ending == "pause":
             return
-        one.start()
-        awaited(one, "tree", 40, "line")
-        one.signal(signal.SIGTERM)
-        one.start()
+        sidecar.start()
+        awaited(sidecar, "tree", 40, "line")
+        sidecar.signal(signal.SIGTERM)
+        sidecar.start()
         by_run = defaultdict(list)
-        for event in stored(one, "tree", "line"):
+        for event in stored(sidecar, "tree", "line"):
             by_run[event["data"]["run"]].append(event["data"]["number"])
         assert len(by_run) >= 2
         for numbers in by_run.values():  # without a gap, and none twice
             assert numbers == list(range(1, len(numbers) + 1))
-        ends = [event["data"] for event in awaited(one, "tree", 2, "exited")]
+        ends = [event["data"] for event in awaited(sidecar, "tree", 2, "exited")]
         assert [end["code"] for end in ends][:2] == [None, None]
         assert len({end["run"] for end in ends}) == len(ends)
     finally:
-        one.close()
-        nats.close()
+        sidecar.close()
         wait_until(lambda: not alive(mark), 10, "its processes to end")
 
 

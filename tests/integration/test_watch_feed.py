@@ -130,11 +130,7 @@ def test_of_a_feed_that_is_too_long_both_ends_are_read_and_health_says_so(bus: S
     assert sorted(titles(bus, "long")) == ["Entry first", "Entry last"]
 
 
-def test_each_entry_is_told_once_whatever_is_killed(tmp_path: Path) -> None:
-    nats = NatsServer(tmp_path / "nats-server")
-    nats.start()
-    one = Sidecar(tmp_path / "state", nats)
-    one.start()
+def test_each_entry_is_told_once_whatever_is_killed(sidecar: Sidecar, nats: NatsServer) -> None:
     web, done = Web(), threading.Event()
     page = web.put("/rss", rss(0))
     numbers = [0]
@@ -145,18 +141,16 @@ def test_each_entry_is_told_once_whatever_is_killed(tmp_path: Path) -> None:
             page.body = rss(*numbers)
 
     try:
-        watch(one, "news", "feed", url=f"{web.url}/rss", every="5s")
+        watch(sidecar, "news", "feed", url=f"{web.url}/rss", every="5s")
         writing = threading.Thread(target=write)
         writing.start()
-        kill_and_restart([one, nats, one, one, nats, one], random.Random(9), (1.5, 3.5))
-        one.wait_up()
+        kill_and_restart([sidecar, nats, sidecar, sidecar, nats, sidecar], random.Random(9), (1.5, 3.5))
+        sidecar.wait_up()
         done.set()
         writing.join()
-        awaited(one, "news", len(numbers) - 1, seconds=40)
+        awaited(sidecar, "news", len(numbers) - 1, seconds=40)
         time.sleep(6)
-        assert Counter(titles(one, "news")) == {f"Entry {number}": 1 for number in numbers[:-1]}
+        assert Counter(titles(sidecar, "news")) == {f"Entry {number}": 1 for number in numbers[:-1]}
     finally:
         done.set()
-        one.close()
-        nats.close()
         web.close()

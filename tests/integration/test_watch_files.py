@@ -138,44 +138,38 @@ def test_paused_or_removed_it_tells_nothing_and_after_a_pause_what_happened_mean
     assert told(bus, "rest") == [("created", "a"), ("created", "c")]
 
 
-def test_nothing_is_lost_or_told_twice_when_sidecar_and_nats_are_killed(tmp_path: Path) -> None:
-    nats = NatsServer(tmp_path / "nats-server")
-    nats.start()
-    one = Sidecar(tmp_path / "state", nats)
-    one.start()
+def test_nothing_is_lost_or_told_twice_when_sidecar_and_nats_are_killed(
+    sidecar: Sidecar, nats: NatsServer, tmp_path: Path
+) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     names = [f"f{number:03}" for number in range(400)]
-    try:
-        watch(one, "chaos", "files", path=str(folder), settle="200ms", every="2s")
+    watch(sidecar, "chaos", "files", path=str(folder), settle="200ms", every="2s")
 
-        def write() -> None:
-            for name in names:
-                (folder / name).write_text(name)
-                time.sleep(0.03)
+    def write() -> None:
+        for name in names:
+            (folder / name).write_text(name)
+            time.sleep(0.03)
 
-        writing = threading.Thread(target=write)
-        writing.start()
-        kill_and_restart([one, nats, one, one, nats, one], random.Random(7), (0.4, 1.6))
-        writing.join()
-        one.wait_up()
-        awaited(one, "chaos", len(names), "created", 60)
-        gone = names[::2]
-        for name in gone:
-            (folder / name).unlink()
-        kill_and_restart([one, one], random.Random(8), (0.2, 0.6))
-        one.wait_up()
-        awaited(one, "chaos", len(gone), "deleted", 60)
-        time.sleep(2)
-        counts = Counter(told(one, "chaos"))
-        assert {path for event, path in counts if event == "created"} == set(names)
-        assert {path for event, path in counts if event == "deleted"} == set(gone)
-        # One that a kill has met half written is created empty, and changed then: each state once.
-        assert {event: count for event, count in counts.items() if count > 1} == {}
-        assert len({event["id"] for event in stored(one, "chaos")}) == len(stored(one, "chaos"))
-    finally:
-        one.close()
-        nats.close()
+    writing = threading.Thread(target=write)
+    writing.start()
+    kill_and_restart([sidecar, nats, sidecar, sidecar, nats, sidecar], random.Random(7), (0.4, 1.6))
+    writing.join()
+    sidecar.wait_up()
+    awaited(sidecar, "chaos", len(names), "created", 60)
+    gone = names[::2]
+    for name in gone:
+        (folder / name).unlink()
+    kill_and_restart([sidecar, sidecar], random.Random(8), (0.2, 0.6))
+    sidecar.wait_up()
+    awaited(sidecar, "chaos", len(gone), "deleted", 60)
+    time.sleep(2)
+    counts = Counter(told(sidecar, "chaos"))
+    assert {path for event, path in counts if event == "created"} == set(names)
+    assert {path for event, path in counts if event == "deleted"} == set(gone)
+    # One that a kill has met half written is created empty, and changed then: each state once.
+    assert {event: count for event, count in counts.items() if count > 1} == {}
+    assert len({event["id"] for event in stored(sidecar, "chaos")}) == len(stored(sidecar, "chaos"))
 
 
 @pytest.mark.parametrize("window", ["2s", "2m"])
@@ -210,26 +204,20 @@ def test_an_event_that_was_stored_when_the_kill_came_is_not_stored_again(tmp_pat
         nats.close()
 
 
-def test_what_was_seen_while_nats_is_away_is_stored_when_it_is_back_also_after_a_kill(tmp_path: Path) -> None:
-    nats = NatsServer(tmp_path / "nats-server")
-    nats.start()
-    one = Sidecar(tmp_path / "state", nats)
-    one.start()
+def test_what_was_seen_while_nats_is_away_is_stored_when_it_is_back_also_after_a_kill(
+    sidecar: Sidecar, nats: NatsServer, tmp_path: Path
+) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    try:
-        watch(one, "away", "files", path=str(folder), **QUICK)
-        nats.kill()
-        (folder / "a").write_text("a")
-        reason = runs(one, "away", "failing")["reason"]
-        assert "can't be stored" in reason
-        one.kill()
-        (folder / "a").unlink()  # gone before anybody could tell of it: it was seen all the same
-        one.start(wait=False)
-        nats.start()
-        one.wait_up()
-        awaited(one, "away", 2)
-        assert told(one, "away") == [("created", "a"), ("deleted", "a")]
-    finally:
-        one.close()
-        nats.close()
+    watch(sidecar, "away", "files", path=str(folder), **QUICK)
+    nats.kill()
+    (folder / "a").write_text("a")
+    reason = runs(sidecar, "away", "failing")["reason"]
+    assert "can't be stored" in reason
+    sidecar.kill()
+    (folder / "a").unlink()  # gone before anybody could tell of it: it was seen all the same
+    sidecar.start(wait=False)
+    nats.start()
+    sidecar.wait_up()
+    awaited(sidecar, "away", 2)
+    assert told(sidecar, "away") == [("created", "a"), ("deleted", "a")]

@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,11 +140,9 @@ def test_a_server_that_says_nothing_more_costs_only_its_own_watcher(bus: Sidecar
         assert time.monotonic() - began < 5
 
 
-def test_each_change_that_was_there_to_be_seen_is_told_once_whatever_is_killed(tmp_path: Path) -> None:
-    nats = NatsServer(tmp_path / "nats-server")
-    nats.start()
-    one = Sidecar(tmp_path / "state", nats)
-    one.start()
+def test_each_change_that_was_there_to_be_seen_is_told_once_whatever_is_killed(
+    sidecar: Sidecar, nats: NatsServer
+) -> None:
     web = Web()
     done = threading.Event()
     page = web.put("/count", b'{"n": 0}')
@@ -157,17 +154,17 @@ def test_each_change_that_was_there_to_be_seen_is_told_once_whatever_is_killed(t
             page.body = json.dumps({"n": number}).encode()
 
     try:
-        watch(one, "count", "http", url=f"{web.url}/count", jsonPath="n", every="1s")
+        watch(sidecar, "count", "http", url=f"{web.url}/count", jsonPath="n", every="1s")
         counting = threading.Thread(target=count)
         counting.start()
-        kill_and_restart([one, nats, one, one, nats, one], random.Random(3), (1.8, 3.2))
-        one.wait_up()
+        kill_and_restart([sidecar, nats, sidecar, sidecar, nats, sidecar], random.Random(3), (1.8, 3.2))
+        sidecar.wait_up()
         done.set()
         counting.join()
         last = json.loads(page.body)["n"]
 
         def values() -> list[tuple[int, int]]:
-            return [(found["data"]["before"], found["data"]["after"]) for found in stored(one, "count")]
+            return [(found["data"]["before"], found["data"]["after"]) for found in stored(sidecar, "count")]
 
         deadline = time.monotonic() + 30
         while not values() or values()[-1][1] != last:
@@ -179,6 +176,4 @@ def test_each_change_that_was_there_to_be_seen_is_told_once_whatever_is_killed(t
         assert len(values()) > 3
     finally:
         done.set()
-        one.close()
-        nats.close()
         web.close()
