@@ -31,7 +31,8 @@ COUNT = int(os.environ.get("APPROVALS") or 12)
 SEED = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**9))
 SESSIONS = 3
 KILLS = 3  # at least
-pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600 + 30 * COUNT)]
+MOST_KILLS = max(KILLS, COUNT // 2)  # more would ask how fast the machine is, not whether a call is lost
+pytestmark = [pytest.mark.gateway, pytest.mark.timeout(900 + 40 * COUNT)]
 
 
 class Killer:
@@ -56,7 +57,7 @@ class Killer:
 
     def _run(self) -> None:
         world = self._world
-        while not self.over.is_set() or self.kills.total() < KILLS:
+        while self.kills.total() < (KILLS if self.over.is_set() else MOST_KILLS):
             # One call gets on between two kills, else on a slow machine nothing would ever be asked for.
             wait_until(self._connected, 180, "the plugin's channel")
             with contextlib.suppress(AssertionError):
@@ -139,7 +140,7 @@ def _publish(world: Asking, number: int, command: str) -> None:
 def _answer_all(world: Asking, commands: set[str]) -> set[int]:
     """Approve each call once it is asked for; the approvals' numbers. Fails when a call is never asked for."""
     answered: dict[str, int] = {}
-    deadline = time.monotonic() + 120 + 20 * COUNT
+    deadline = time.monotonic() + 400 + 30 * COUNT
     while commands - answered.keys():
         assert time.monotonic() < deadline, f"seed {SEED}: never asked for: {commands - answered.keys()}"
         time.sleep(0.3)

@@ -223,8 +223,9 @@ def test_a_kill_of_either_is_seen_and_over_by_itself(home: Home, user: dict[str,
         wait_until(lambda: client.lost, 10, "the kill")
     wait_until(lambda: home.shown() == {"connected": True, "entities": 10, "lastError": ""}, 60, "the connection")
     with home_assistant(home, user) as client:
-        wait_until(lambda: len(found(client)) == 10, 20, "the entities")
-        assert client.texts()["openclaw/house/available"] == "online"
+        # What was shown above may still be from before the kill: up to 15 s pass between two tries to connect.
+        wait_until(lambda: len(found(client)) == 10, 60, "the entities")
+        wait_until(lambda: client.texts()["openclaw/house/available"] == "online", 30, "it to be online")
 
 
 def test_what_goes_while_the_sidecar_is_away_is_emptied_when_it_comes(home: Home, user: dict[str, str]) -> None:
