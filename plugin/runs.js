@@ -147,7 +147,8 @@ export class Runs {
       });
       runId = run?.runId ?? key;
     } catch (error) {
-      return { status: "refused", error: short(error) };
+      // What the process before this one had accepted and not begun, it can't have accepted twice.
+      return { status: "refused", error: short(error), uptime: process.uptime() };
     }
     this.tell({ key: order.key, status: order.op === "wake" ? "queued" : "accepted", runId }).catch(() => {});
     const giveUpAt = Date.now() + LONGEST_MS;

@@ -91,6 +91,7 @@ export interface RunResult {
   runId?: string;
   reply?: string;
   error?: string;
+  uptime?: number; // of a refusal: how long this Gateway's process has run, in seconds
 }
 
 /** `plugin.json`, which the sidecar writes. */

@@ -111,7 +111,9 @@ class RetryLater(DeliveryError):
     gets through to it), `target` (this session, address or subject), or `delivery` (this dispatch alone). `counts` is
     False when the dispatch was surely not taken and its Gateway is only away: then it is never given up. `rerun` is
     True when a run ended badly and the next try has to be a new run. `way` names the way on which the target may have
-    taken it: only there the key is known, so the next try has to go the same way.
+    taken it: only there the key is known, so the next try has to go the same way. `gateway_age` is for how long the
+    Gateway that refused it has run, in seconds: a run that its process before this one had accepted and not begun is
+    refused for good under that key (2026.9).
     """
 
     def __init__(
@@ -123,10 +125,12 @@ class RetryLater(DeliveryError):
         counts: bool = True,
         rerun: bool = False,
         way: str = "",
+        gateway_age: float | None = None,
         hint: str = "",
     ) -> None:
         super().__init__(message, hint=hint)
         self.way = way
+        self.gateway_age = gateway_age
         self.scope = scope
         self.retry_after = retry_after
         self.counts = counts

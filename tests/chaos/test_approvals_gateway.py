@@ -148,14 +148,19 @@ def _answer_all(world: Asking, commands: set[str]) -> set[int]:
             command = json.loads(one["arguments"])["command"]
             if one["state"] != "pending" or one.get("asking"):
                 continue
-            assert command not in answered, f"seed {SEED}: {command} is asked for again after it was approved"
-            until_answered("an answer", lambda number=one["id"]: _approve(world, number))
+            if (before := answered.get(command)) is not None:
+                # Killed while the call ran, and the turn that made it is delivered again: the operator is told, and
+                # lets it run no second time.
+                assert one["earlier"]["id"] == before, f"seed {SEED}: {one}"
+                until_answered("an answer", lambda number=one["id"]: _answer(world, number, "deny"))
+                continue
+            until_answered("an answer", lambda number=one["id"]: _answer(world, number, "approve"))
             answered[command] = one["id"]
     return set(answered.values())
 
 
-def _approve(world: Asking, number: int) -> None:
-    status, found = world.call("POST", f"/api/approvals/{number}/approve", {})
+def _answer(world: Asking, number: int, what: str) -> None:
+    status, found = world.call("POST", f"/api/approvals/{number}/{what}", {})
     assert status in (200, 409), found  # 409: a first try whose answer was lost
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from openclaw_nats.demo.gateway_client import connected
 from openclaw_nats.port_holder import free_port
 from tests.gateway.test_deliveries import CONFIG, Gateway
 from tests.support.inbound import ROOMY
@@ -83,6 +86,37 @@ def test_a_gateway_killed_in_the_middle_of_a_turn_loses_nothing_and_repeats_no_r
     assert asked(world, "gateway-dies") >= 1  # the Gateway may take a killed turn up itself, and then it comes twice
     assert asked(world, "comes-after") == 1
     assert world.health()["counts"]["dead"] == 0
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+def test_a_turn_that_waits_behind_another_of_its_session_outlives_the_gateway(world: Gateway, ending: int) -> None:
+    word, before = f"waits-{int(ending)}", receipts(world, "slow")
+    with ThreadPoolExecutor(1) as own:
+        busy = own.submit(_turn_of_the_operator, world, f"own-turn-{int(ending)}\n!wait 20000\n!say done")
+        wait_until(lambda: asked(world, f"own-turn-{int(ending)}") >= 1, 90, "the operator's own turn")
+        assert world.sidecar.publish("agent.events.custom.slow.x", {"word": word})[0] == 200
+        wait_until(lambda: _accepted(world, word), 30, "the Gateway to accept the wake-up")
+        world.gateway.stop(ending)
+        busy.exception(60)
+    assert asked(world, word) == 0
+    world.gateway.start()
+    wait_until(lambda: receipts(world, "slow") == before + 1, 120, "the receipt")
+    assert asked(world, word) == 1
+    assert world.health()["counts"]["dead"] == 0
+
+
+def _turn_of_the_operator(world: Gateway, text: str) -> None:
+    async def one() -> None:
+        async with connected(world.gateway) as client:
+            await client.turn(text, "agent:main:slow")
+
+    asyncio.run(one())
+
+
+def _accepted(world: Gateway, word: str) -> bool:
+    """Whether a text stands in what the Gateway keeps of accepted input (2026.9)."""
+    stores = list(world.gateway.state.rglob("*.sqlite*"))
+    return any(word.encode() in store.read_bytes() for store in stores)
 
 
 def test_a_gateway_that_a_sidecar_in_a_container_cannot_dial_is_up_while_its_plugin_is(world: Gateway) -> None:

@@ -269,6 +269,28 @@ def test_the_command_line_lists_shows_and_answers(bus: Bus) -> None:
     assert (again.returncode, "first answer counts" in again.stderr) == (2, True), again.stderr
 
 
+@pytest.mark.parametrize(("ended", "use"), [(False, "begun"), (True, "done")])
+def test_the_same_call_asked_for_again_after_it_was_let_through_says_so(bus: Bus, *, ended: bool, use: str) -> None:
+    arguments = {"digest": f"sha256:again-{use}", "session": f"agent:main:{use}"}
+    first = reported(**arguments)
+    hand_over(bus, first)
+    number = approvals(bus)[0]["id"]
+    assert "earlier" not in approvals(bus)[0]
+    assert answer(bus, number)[0] == 200
+    hand_over(bus, {**first, "what": "begun"}, *([{**first, "what": "ended", "ok": True}] if ended else []))
+    hand_over(bus, reported(**arguments))
+    [again] = approvals(bus)
+    assert again["id"] != number
+    assert (again["earlier"]["id"], again["earlier"]["use"]) == (number, use)
+    environment = {**os.environ, **bus.sidecar.environment}
+    environment.pop("OPENCLAW_SHELL", None)
+    for said in (command(environment).stdout, command(environment, "show", str(again["id"])).stdout):
+        assert f"approval {number} let the same call through" in " ".join(said.split())
+    for other in ({"session": "agent:main:other"}, {"tool": "write"}, {"digest": "sha256:else"}):
+        hand_over(bus, reported(**{**arguments, **other}))
+        assert "earlier" not in approvals(bus)[0]
+
+
 def test_a_route_brings_them_to_a_webhook(bus: Bus) -> None:
     url = f"{bus.stub.url}/notify"
     bus.route("notify", "agent.events.approval.>", {"kind": "webhook", "url": url})

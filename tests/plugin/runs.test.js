@@ -90,6 +90,7 @@ test("a refused run may be ordered again", async () => {
   await runs.take(ORDER);
   assert.equal(told.at(-1).status, "refused");
   assert.match(told.at(-1).error, /SESSION_WORK_START_CHANGED/);
+  assert.ok(told.at(-1).uptime > 0 && told.at(-1).uptime <= process.uptime());
   await runs.take(ORDER);
   assert.equal(told.at(-1).status, "ok");
 });

@@ -44,7 +44,7 @@ export interface components {
             /** @default  */
             scope: string;
         };
-        /** @description One guarded call. `arguments` is what may be shown of them as JSON, redacted and cut; the answer counts for the exact ones. `asked` counts how often it was asked for while it waited. `asking` is until when OpenClaw itself asks: an answer is then given there. `rule` is what `always` would add to the route's `tools`; without it that can't be. `use` says what became of an approval: `waiting` for its turn, `begun` (the call was let through, and its end is not known), `done`, `failed`, or `unused` (`problem` says why). `usableUntil`: after that it lets nothing through. */
+        /** @description One guarded call. `arguments` is what may be shown of them as JSON, redacted and cut; the answer counts for the exact ones. `asked` counts how often it was asked for while it waited. `asking` is until when OpenClaw itself asks: an answer is then given there. `rule` is what `always` would add to the route's `tools`; without it that can't be. `use` says what became of an approval: `waiting` for its turn, `begun` (the call was let through, and its end is not known), `done`, `failed`, or `unused` (`problem` says why). `usableUntil`: after that it lets nothing through. `earlier` is there when the same call was let through before. */
         Approval: {
             id: number;
             /** @enum {unknown} */
@@ -101,6 +101,7 @@ export interface components {
              */
             usedAt?: string;
             problem?: string;
+            earlier?: components["schemas"]["EarlierApproval"];
         };
         /** @description A list, newest first. `pending` counts all that wait for an answer; `notKept` the calls that were refused since the start of the sidecar and not kept, because too many of their route or agent wait already. */
         Approvals: {
@@ -475,6 +476,17 @@ export interface components {
             firstTurns: components["schemas"]["PlannedTurn"][];
             judged: components["schemas"]["Judged"][];
             assumes: string;
+        };
+        /** @description The approval that let exactly the same call of the same session through before. When its `use` is `begun`, nobody knows whether the call ran: a process was killed. */
+        EarlierApproval: {
+            id: number;
+            /** @enum {unknown} */
+            use: "begun" | "done" | "failed" | "unused" | "waiting";
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            usedAt: string;
         };
         /** @description `nats_events`: how many are shown, how many more there were no room for, and at how many it looked. */
         EventsSeen: {
@@ -1407,7 +1419,7 @@ export interface components {
             dispatch: string;
             grant?: components["schemas"]["Grant"] | null;
         };
-        /** @description What the plugin says of a run. `status`: queued (a wake-up that waits for its turn), accepted, ok, error, refused, or timeout (it did not end). */
+        /** @description What the plugin says of a run. `status`: queued (a wake-up that waits for its turn), accepted, ok, error, refused, or timeout (it did not end). `uptime`, with `refused`: how long the Gateway's process has run, in seconds. */
         RunResult: {
             instance: string;
             key: string;
@@ -1418,6 +1430,7 @@ export interface components {
             error: string;
             /** @default  */
             reply: string;
+            uptime?: number | null;
         };
         /** @description Cron jobs and timers. A count is null when it is not known now. */
         SchedulesHealth: {

@@ -71,6 +71,8 @@ def show_command(as_json: bool, number: int) -> None:
     if one.get("use"):
         at = f" at {moment(one['usedAt'])}" if one.get("usedAt") else ""
         line(f"since then: {_USES[one['use']]}{at}")
+    if (before := one.get("earlier")) is not None:
+        line(_before(before))
     if one.get("problem"):
         line(f"note: {one['problem']}")
     line(f"{one['tool']}, arguments ({one['size']} characters):")
@@ -122,10 +124,18 @@ def listed(options: dict[str, Any], *, as_json: bool) -> None:
         line("Nothing waits for your answer." if options["state"] == "pending" else "No approval matches.")
     else:
         table(["ID", "STATE", "ROUTE", "TOOL", "ASKED", "ARGUMENTS"], rows, below=["ARGUMENTS"])
+        for one in found["approvals"]:
+            if one["state"] == "pending" and "earlier" in one:
+                step("!", f"{one['id']}: {_before(one['earlier'])}")
     if found["notKept"]:
         step("!", f"{found['notKept']} more calls were refused and not kept: too many of their route or agent wait")
     if found["cursor"]:
         line(f"More: --cursor {found['cursor']}")
+
+
+def _before(earlier: dict[str, Any]) -> str:
+    at = moment(earlier["usedAt"])
+    return f"approval {earlier['id']} let the same call through at {at}: {_USES[earlier['use']]}"
 
 
 def _state(one: dict[str, Any]) -> str:

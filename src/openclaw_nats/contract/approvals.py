@@ -39,6 +39,16 @@ class CallReport(Struct, rename="camel"):
     ok: bool = False
 
 
+class EarlierApproval(Answer, kw_only=True):
+    """The approval that let exactly the same call of the same session through before. When its `use` is `begun`, nobody
+    knows whether the call ran: a process was killed.
+    """
+
+    id: int
+    use: GrantUse
+    used_at: Time
+
+
 class Approval(Answer, kw_only=True):
     """One guarded call. `arguments` is what may be shown of them as JSON, redacted and cut; the answer counts for the
     exact ones. `asked` counts how often it was asked for while it waited. `asking` is until when OpenClaw itself asks:
@@ -46,6 +56,7 @@ class Approval(Answer, kw_only=True):
 
     `use` says what became of an approval: `waiting` for its turn, `begun` (the call was let through, and its end is not
     known), `done`, `failed`, or `unused` (`problem` says why). `usableUntil`: after that it lets nothing through.
+    `earlier` is there when the same call was let through before.
     """
 
     id: int
@@ -73,6 +84,7 @@ class Approval(Answer, kw_only=True):
     use: GrantUse | UnsetType = UNSET
     used_at: Time | UnsetType = UNSET
     problem: str | UnsetType = UNSET
+    earlier: EarlierApproval | UnsetType = UNSET
 
 
 class Approvals(Answer, kw_only=True):

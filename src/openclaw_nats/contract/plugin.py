@@ -16,6 +16,7 @@ class RunResult(Struct, rename="camel"):
     """What the plugin says of a run.
 
     `status`: queued (a wake-up that waits for its turn), accepted, ok, error, refused, or timeout (it did not end).
+    `uptime`, with `refused`: how long the Gateway's process has run, in seconds.
     """
 
     instance: str
@@ -24,6 +25,7 @@ class RunResult(Struct, rename="camel"):
     run_id: str = ""
     error: str = ""
     reply: str = ""
+    uptime: float | None = None
 
 
 class Grant(Struct, rename="camel", frozen=True):

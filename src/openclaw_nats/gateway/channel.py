@@ -187,7 +187,7 @@ def _outcome(parcel: Parcel, result: RunResult) -> Receipt | DeliveryError:
     if result.status == "timeout":
         return GiveUp("the run did not end in time")
     # Why is in words only, which change from release to release: the operator has the route's retries to put it right.
-    return RetryLater(f"the Gateway did not take the run: {result.error}")
+    return RetryLater(f"the Gateway did not take the run: {result.error}", gateway_age=result.uptime)
 
 
 def _order(parcel: Parcel) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 from msgspec import UNSET
 
@@ -41,7 +43,13 @@ def shown(row: ApprovalRow, now: float) -> shapes.Approval:
         use=use or UNSET,  # type: ignore[arg-type]
         used_at=UNSET if row.used_at is None else format_seconds(row.used_at),
         problem=problem or UNSET,
+        earlier=UNSET if row.earlier is None else _earlier(row.earlier),
     )
+
+
+def _earlier(text: str) -> shapes.EarlierApproval:
+    number, use, used_at = json.loads(text)
+    return shapes.EarlierApproval(id=number, use=use, used_at=format_seconds(used_at))
 
 
 def _use_of(row: ApprovalRow, now: float) -> tuple[str, str]:

@@ -377,6 +377,8 @@ class Deliveries:
         dispatch.way = error.way
         if error.rerun:
             dispatch.runs, dispatch.rerun = dispatch.runs + 1, True
+        elif error.gateway_age is not None and dispatch.created_at < now - error.gateway_age:
+            dispatch.runs += 1  # no turn came of the key that a Gateway before this one may have accepted
         dispatch.due_at = now + max(wait, error.retry_after)
         if dispatch.rerun:
             dispatch.due_at = max(dispatch.due_at, self._flow.budgets.wait(now, dispatch.route_id)[0])

@@ -20,7 +20,10 @@ _COLUMNS = (
     "(SELECT state FROM dispatches WHERE dispatches.id = turn) AS turn_state, "
     "(SELECT reason FROM dispatches WHERE dispatches.id = turn) AS turn_reason, "
     "(SELECT outcome FROM dispatches WHERE dispatches.id = turn) AS turn_outcome, "
-    "(SELECT changed_at FROM dispatches WHERE dispatches.id = turn) AS turn_changed_at"
+    "(SELECT changed_at FROM dispatches WHERE dispatches.id = turn) AS turn_changed_at, "
+    "(SELECT json_array(same.id, same.use, coalesce(same.used_at, same.last_at)) FROM approvals AS same "
+    "WHERE same.session = approvals.session AND same.tool = approvals.tool AND same.digest = approvals.digest "
+    "AND same.id < approvals.id AND same.use IN ('begun', 'done', 'failed') ORDER BY same.id DESC LIMIT 1) AS earlier"
 )
 _INSERT = """
 INSERT INTO approvals (key, state, agent, session, run_id, route_id, route, dispatch_id, hops, events, tool, arguments,
@@ -31,7 +34,8 @@ VALUES (?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 @dataclass(frozen=True, slots=True)
 class ApprovalRow:
     """One approval (migration 0008). Times are seconds since the Unix epoch; `turn_state` and what
-    follows are those of the dispatch that `turn` names, None without one.
+    follows are those of the dispatch that `turn` names, None without one. `earlier` is JSON, `[id, use, used_at]`: the
+    newest approval before it that let exactly this call through.
     """
 
     id: int
@@ -67,6 +71,7 @@ class ApprovalRow:
     turn_reason: str | None = None
     turn_outcome: str | None = None
     turn_changed_at: float | None = None
+    earlier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

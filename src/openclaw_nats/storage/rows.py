@@ -53,7 +53,7 @@ class Waiting:
 
 @dataclass(slots=True)
 class Dispatch:
-    """One request to a target. `runs` counts the agent runs that it took, `rerun` says that the next attempt
+    """One request to a target. `runs` counts the agent runs that it was given to, `rerun` says that the next attempt
     is a new one; `due_at` is when it may be tried again, `changed_at` when that was decided.
     """
 
