@@ -162,3 +162,34 @@ def test_the_gateways_service_is_restarted_where_there_is_one(tmp_path: Path, st
     script.chmod(0o755)
     assert OpenClaw(str(script), tmp_path, tmp_path / "openclaw.json").restart_gateway() is restarts
     assert ("gateway restart" in (tmp_path / "calls").read_text().splitlines()) is restarts
+
+
+@pytest.mark.parametrize(
+    ("version", "flags"),
+    [("2026.3.1", OLD), ("2026.6.11", MIDDLE), ("2026.8.2", NEW), ("2026.10.1", NEW), ("2027.1.1", NEW)],
+)
+def test_one_that_shows_no_help_is_judged_by_its_version(tmp_path: Path, version: str, flags: tuple[str, ...]) -> None:
+    fake = Fake(tmp_path, NEW, reload=True)
+    script = tmp_path / "openclaw"
+    text = script.read_text().replace(
+        'case "$*" in', f'case "$*" in\n  --version) echo "OpenClaw {version}";;\n  *--help) exit 1;;'
+    )
+    script.write_text(text)
+    assert gateway_plugin.install(fake.openclaw, plugin_dir())
+    assert fake.calls("plugins install") == [" ".join(("plugins install", str(plugin_dir()), *flags))]
+    assert not gateway_plugin.reload(fake.openclaw)
+
+
+def test_values_that_can_not_be_set_in_one_command_are_set_one_by_one(tmp_path: Path) -> None:
+    fake = Fake(tmp_path, NEW, reload=True)
+    script = tmp_path / "openclaw"
+    script.write_text(
+        script.read_text().replace(
+            'case "$*" in', 'case "$*" in\n  --version) echo "OpenClaw 2026.9.6";;\n  *--batch-file*) exit 1;;'
+        )
+    )
+    fake.openclaw.set_all({"a.b": 1, "a.c": "x"})
+    assert fake.calls("config set a") == ["config set a.b 1 --strict-json", 'config set a.c "x" --strict-json']
+    fake.fail("no")
+    with pytest.raises(CommandFailed):
+        fake.openclaw.set_all({"a.b": 1, "a.c": "x"})

@@ -14,6 +14,8 @@ from pathlib import Path
 from openclaw_nats.errors import SetupError
 from openclaw_nats.installer.openclaw import PLUGIN_ID, CommandFailed, OpenClaw, gateway_answers
 
+# Of the releases that were tried, the first that has it; asked for where a release shows no help.
+_FLAGS_SINCE = {"--force": (2026, 6), "--accept-capabilities": (2026, 8)}
 _UNINSTALL_TRIES = 3
 _PAUSE_SECONDS = 2.0  # a turn holds the plugin for some seconds after its end
 
@@ -50,7 +52,7 @@ def install(openclaw: OpenClaw, source: Path) -> bool:
 
 def _known(openclaw: OpenClaw, flags: tuple[str, ...], command: str) -> list[str]:
     """Those of the flags that `openclaw plugins COMMAND` knows."""
-    return [flag for flag in flags if openclaw.has_option(flag, "plugins", command)]
+    return [flag for flag in flags if openclaw.has_option(flag, "plugins", command, since=_FLAGS_SINCE[flag])]
 
 
 def reload(openclaw: OpenClaw) -> bool:

@@ -222,13 +222,24 @@ class OpenClaw:
         """Set one value through `openclaw config set`."""
         self.run("config", "set", path, json.dumps(value), "--strict-json")
 
-    def has_option(self, option: str, *command: str) -> bool:
-        """Whether this version's `command` knows `option`, by its own help (2 to 4 s for the first question)."""
-        return re.search(rf"(?m)^  (?:-\w, )?{re.escape(option)}\b", self._help(*command)) is not None
+    def has_option(self, option: str, *command: str, since: tuple[int, ...]) -> bool:
+        """Whether this version's `command` knows `option`, by its own help (2 to 4 s for the first question).
+
+        One that shows no help is judged by its version: `since` is the first that is known to have the option.
+        """
+        try:
+            found = self._help(*command)
+        except SetupError:
+            return self.number >= since
+        return re.search(rf"(?m)^  (?:-\w, )?{re.escape(option)}\b", found) is not None
 
     def has_command(self, name: str, *parent: str) -> bool:
-        """Whether this version has the command `name` below `parent`, by that one's own help."""
-        return re.search(rf"(?m)^  {re.escape(name)}\b", self._help(*parent)) is not None
+        """Whether this version has the command `name` below `parent`, by that one's own help; False without a help."""
+        try:
+            found = self._help(*parent)
+        except SetupError:
+            return False
+        return re.search(rf"(?m)^  {re.escape(name)}\b", found) is not None
 
     def look_ahead(self, *command: str) -> None:
         """Begin to read a command's help, which takes seconds, while something else is done."""
@@ -253,10 +264,14 @@ class OpenClaw:
 
     def set_all(self, values: Mapping[str, object]) -> None:
         """Set several values: in one command where this OpenClaw takes a file of them, which is read only by us."""
-        if len(values) < 2 or self.number < _BATCH_SINCE:
-            for path, value in values.items():
-                self.set_config(path, value)
-            return
+        if len(values) > 1 and self.number >= _BATCH_SINCE:
+            with contextlib.suppress(CommandFailed):  # why is said by the one that fails alone
+                self._set_batch(values)
+                return
+        for path, value in values.items():
+            self.set_config(path, value)
+
+    def _set_batch(self, values: Mapping[str, object]) -> None:
         with tempfile.TemporaryDirectory(prefix="openclaw-nats-") as folder:  # made 0700
             file = Path(folder, "set.json")
             file.write_text(json.dumps([{"path": path, "value": value} for path, value in values.items()]), "utf-8")
