@@ -16,7 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -338,6 +338,11 @@ def test_secrets_go_in_and_never_come_out(bus: Sidecar) -> None:
         ({"type": "generic"}, "options.generic"),
         ({"options": {"generic": {"header": "x"}}}, "options.generic"),
         ({"options": {"header": "a b"}}, "options.header"),
+        ({"type": "github", "options": {"header": "X-Own"}}, "options.header"),
+        ({"type": "github", "options": {"timestampHeader": "X-Time"}}, "options.timestampHeader"),
+        ({"options": {"timestampHeader": "X-Time"}}, "options.timestampHeader"),
+        ({"options": {"url": "https://house.example/x"}}, "options.url"),
+        ({"type": "unsigned", "secret": "none", "options": {"header": "X-Own"}}, "options.header"),
         ({"options": {"url": "ftp://x"}}, "options.url"),
         ({"type": "generic", "options": {"generic": {"header": "x", "signed": "{ts}"}}}, "options.generic.signed"),
         (
@@ -474,6 +479,11 @@ def test_the_commands_of_the_how_to(house: Installation, tmp_path: Path) -> None
     assert house.run("sources", "test", "gh")["subject"] == "agent.events.custom.hub.issues.opened"
     assert "pay" in house.run("sources", "show", "paya", code=2)["hint"]
     assert "Did you mean github?" in house.run("sources", "add", "x", "--type", "gihub", code=2)["hint"]
+    assert house.run("sources", "remove", "gh") == {"removed": "gh"}
+    [made] = house.run("sources", "apply", "-f", str(file))["changes"]
+    shown = house.run("sources", "show", "gh")
+    assert [urlsplit(one).path for one in made["addresses"]] == [shown["path"], shown["gatewayPath"]]
+    assert house.sidecar.request("POST", urlsplit(made["addresses"][0]).path, b"{}", {}, key="")[0] == 401
     assert house.run("sources", "remove", "gh") == {"removed": "gh"}
     assert [one["name"] for one in house.run("sources")["sources"]] == ["pay", "shop"]
 

@@ -273,6 +273,8 @@ def apply_command(as_json: bool, path: Path, dry_run: bool) -> None:
         return
     for one in changes:
         step({"add": "+", "change": "~"}[one["change"]], f"{one['source']}: {one['detail']}")
+        for address in one.get("addresses", []):
+            line(f"    {address}")
     line("Nothing to change." if not changes else "Nothing was changed (--dry-run)." if dry_run else "Done.")
 
 
@@ -373,9 +375,16 @@ def _route(
     }
 
 
-def _describe(one: dict[str, Any]) -> None:
+def addresses_of(one: dict[str, Any]) -> list[str]:
+    """A source's address at the sidecar, and the one through the Gateway's port."""
     from openclaw_nats.settings import load
 
+    settings = load()
+    public = settings.sidecar.tls_proxy or settings.sidecar.url
+    return [f"{public.rstrip('/')}{one['path']}", f"{settings.gateway.url.rstrip('/')}{one['gatewayPath']}"]
+
+
+def _describe(one: dict[str, Any]) -> None:
     line(f"Type:     {one['type']}{', paused' if one.get('paused') else ''}")
     if watching := one.get("watching"):
         line(f"State:    {watching['state']}")
@@ -386,10 +395,9 @@ def _describe(one: dict[str, Any]) -> None:
         words(Styled("Watches: "), _options_text(one), indent="          ")
         line(f"Events:   {one['subject']}.<event>")
         return
-    settings = load()
-    public = settings.sidecar.tls_proxy
-    line(f"Address:  {(public or settings.sidecar.url).rstrip('/')}{one['path']}")
-    line(f"          {settings.gateway.url.rstrip('/')}{one['gatewayPath']}")
+    direct, through_gateway = addresses_of(one)
+    line(f"Address:  {direct}")
+    line(f"          {through_gateway}")
     line("          (the second is through the Gateway's port)")
     if how := _options_text(one):
         words(Styled("Options: "), how, indent="          ")

@@ -33,14 +33,14 @@ def read(path: Path) -> list[dict[str, Any]]:
     return tables_of(sources, path, Path.cwd() if str(path) == "-" else path.absolute().parent)
 
 
-def apply(sidecar: SidecarClient, wanted: list[dict[str, Any]], *, dry_run: bool) -> list[dict[str, str]]:
+def apply(sidecar: SidecarClient, wanted: list[dict[str, Any]], *, dry_run: bool) -> list[dict[str, Any]]:
     """Make what is missing and change what differs; what was, or would be, done. Secrets of sources that exist stay:
     `rotate` changes them.
     """
-    from openclaw_nats.cli.sources import read_secret
+    from openclaw_nats.cli.sources import addresses_of, read_secret
 
     there = {one["name"]: one for one in sidecar.call("GET", "/api/sources")["sources"]}
-    changes = []
+    changes: list[dict[str, Any]] = []
     for one in wanted:
         name, old = one["name"], there.get(one["name"])
         kind = one.get("type") or (old or {}).get("type") or ""
@@ -55,7 +55,9 @@ def apply(sidecar: SidecarClient, wanted: list[dict[str, Any]], *, dry_run: bool
             without = "" if is_watched(kind) else "none"
             secret = read_secret(one["secret_file"]) if "secret_file" in one else without
             body = {"name": name, "type": one.get("type"), "secret": secret, "options": options}
-            sidecar.call("POST", "/api/sources", {**body, "subject": subject}, flags=flags.SOURCE)
+            made = sidecar.call("POST", "/api/sources", {**body, "subject": subject}, flags=flags.SOURCE)
+            if "path" in made:
+                changes[-1]["addresses"] = addresses_of(made)
             if one.get("paused"):
                 sidecar.call("PATCH", f"/api/sources/{quote(name, safe='')}", {"paused": True})
             continue

@@ -170,11 +170,12 @@ class SourceMade(Answer):
 
 
 class SourceChanged(Answer):
-    """One change that `sources apply` makes."""
+    """One change that `sources apply` makes. `addresses`: of a new source, the second is through the Gateway's port."""
 
     change: Literal["add", "change"]
     source: str
     detail: str
+    addresses: list[str] | UnsetType = UNSET
 
 
 class SourceChanges(Answer):

@@ -19,7 +19,7 @@ from openclaw_nats.keys.making import check_name as check_key_name
 from openclaw_nats.keys.making import public_half
 from openclaw_nats.keys.rights import inbox_of
 from openclaw_nats.service.tls import Certificate
-from openclaw_nats.sources.book import MAX_SOURCES, check_base, check_name, check_options, check_secret
+from openclaw_nats.sources.book import MAX_SOURCES, check_base, check_name, check_options, check_secret, check_taken
 from openclaw_nats.sources.file import secret_in, tables_of
 from openclaw_nats.sources.naming import base_of
 from openclaw_nats.sources.schemes.catalog import SCHEMES, UNSIGNED
@@ -190,6 +190,7 @@ def _wanted(table: dict[str, object], public: str) -> WantedSource:
         if SCHEMES[kind].needs_url and not options.url:
             options = msgspec.structs.replace(options, url=public)
         check_options(kind, options)
+        check_taken(kind, options)
         secret = _private(secret_file, "secret_file")
         check_secret(kind, secret)
         request = msgspec.convert(

@@ -119,6 +119,7 @@ class SourceBook:
         check_name(wanted.name)
         options = SourceOptions() if wanted.options is UNSET else wanted.options
         check_options(wanted.type, options)
+        check_taken(wanted.type, options)
         _check_maker(wanted.type)
         watched.check_now(wanted.type, options)
         watches = watched.is_watched(wanted.type)
@@ -155,6 +156,7 @@ class SourceBook:
             )
             check_options(after.type, after.options)
             if wanted.options is not UNSET:
+                check_taken(after.type, after.options)
                 _check_maker(after.type)
                 watched.check_now(after.type, after.options)
             await self._replace(before, after, "sources.change")
@@ -247,6 +249,15 @@ def check_options(kind: str, options: SourceOptions) -> None:
     if options.generic is not None:
         _check_generic(options.generic)
     watched.check(kind, options)
+
+
+def check_taken(kind: str, options: SourceOptions) -> None:
+    """Raise InvalidInput for an option that the type would not read (`watched.check` does it for watchers)."""
+    if kind not in SCHEMES:
+        return
+    for name, field in (("header", "header"), ("timestamp_header", "timestampHeader"), ("url", "url")):
+        if getattr(options, name) and name not in SCHEMES[kind].takes:
+            raise InvalidInput(f"it is not for type {kind}", field=f"options.{field}")
 
 
 def _check_maker(kind: str) -> None:

@@ -37,4 +37,5 @@ SCHEME = Scheme(
     sample=b'{"specversion": "1.0", "id": "NONCE", "source": "/you", "type": "com.example.done", "data": {"n": 1}}',
     sample_headers={"content-type": "application/cloudevents+json"},
     reads_url=True,
+    takes=frozenset({"url"}),
 )

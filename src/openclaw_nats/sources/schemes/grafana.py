@@ -44,5 +44,6 @@ SCHEME = Scheme(
     "secret. Set a Timestamp header, too, and name it here (--timestamp-header): without one, the same alert sent once "
     "more is a repetition.",
     makes_secret=True,
+    takes=frozenset({"timestamp_header"}),
     sample=b'{"status": "firing", "alerts": [{"status": "firing", "labels": {"alertname": "Sample NONCE"}}]}',
 )

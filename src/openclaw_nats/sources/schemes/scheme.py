@@ -130,7 +130,8 @@ class Scheme:
     of a body, with a secret, at a time, under an id.
 
     `paste` says where the address goes at the provider; `makes_secret` whether the secret is ours to choose;
-    `sample` is a body such as the provider sends, and `sample_headers` come with it.
+    `sample` is a body such as the provider sends, and `sample_headers` come with it. `takes` names the options (of
+    `header`, `timestamp_header`, `url`) that it reads.
     """
 
     name: str
@@ -140,6 +141,7 @@ class Scheme:
     makes_secret: bool = False
     needs_url: bool = False
     reads_url: bool = False  # whether a part of the proof is in the address that it came to
+    takes: frozenset[str] = frozenset()
     seconds: float = 20.0  # in which the provider wants its answer
     sample: bytes = b'{"hello": "world"}'
     sample_headers: Mapping[str, str] = field(default_factory=dict)

@@ -26,7 +26,16 @@ def token_scheme(
             raise Refused("the token is missing or not right")
         return Verified(event(received), "", digest_of(received.body), received.now + _SAME_SECONDS)
 
-    return Scheme(name, verify, _sign, paste, makes_secret=True, sample=sample, sample_headers=sample_headers or {})
+    return Scheme(
+        name,
+        verify,
+        _sign,
+        paste,
+        makes_secret=True,
+        takes=frozenset({"header"}),
+        sample=sample,
+        sample_headers=sample_headers or {},
+    )
 
 
 def _given(received: Received, options: SourceOptions) -> list[str]:

@@ -76,4 +76,5 @@ SCHEME = Scheme(
     sample=b"MessageSid=SMNONCE&SmsStatus=received&From=%2B15550100&To=%2B15550199&Body=A+sample",
     sample_headers={"content-type": FORM},
     reads_url=True,
+    takes=frozenset({"url"}),
 )
