@@ -162,7 +162,11 @@ def ports(settings: Settings) -> Iterator[Finding]:
                 f"Stop it, or move ours: `openclaw-nats setup --{name}-port <a free port>`.",
             )
         else:
-            yield ok("ports", f"{name} listens on {address} port {number}")
+            here = is_loopback(settings.sidecar.host if name == "sidecar" else address)
+            yield ok(
+                "ports",
+                f"{name} listens on {address} port {number}{', for this machine only (loopback)' if here else ''}",
+            )
 
 
 def disk(settings: Settings) -> Iterator[Finding]:
