@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import aiohttp
@@ -49,9 +50,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("version", [pytest.param(one, marks=marks.get(one, [])) for one in versions])
 
 
-def test_setup_events_delivery_doctor_uninstall(version: str, tmp_path: Path) -> None:
+def test_setup_events_delivery_doctor_uninstall(version: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("v")  # short: the path of a Unix socket has at most 107 bytes
     with contextlib.contextmanager(running)(
-        Install(tmp_path, version, SLOW_SECONDS.get(version, 180), WITHOUT.get(version))
+        Install(folder, version, SLOW_SECONDS.get(version, 180), WITHOUT.get(version))
     ) as install:
         config = install.gateway.config_path.read_bytes()
         out = install.run("setup", "--yes", *install.ports)
@@ -63,6 +65,7 @@ def test_setup_events_delivery_doctor_uninstall(version: str, tmp_path: Path) ->
         else:
             assert "sends its events" in out, out
         _events(install)
+        _by_the_socket(install)
         _delivery(install)
         _doctor(install)
         install.run("uninstall", "--yes")
@@ -93,6 +96,20 @@ def _takes_a_turn(install: Install) -> bool:
     except (aiohttp.ClientError, subprocess.CalledProcessError):
         return False
     return True
+
+
+def _by_the_socket(install: Install) -> None:
+    """The plugin's channel, which lasts, came by the sidecar's Unix socket and not by its port."""
+    socket = str(install.home / "run" / "sidecar.sock")
+
+    def connected() -> list[str]:
+        rows = [row.split() for row in Path("/proc/net/unix").read_text().splitlines()]
+        return [row[6] for row in rows if row[7:] == [socket] and row[5] == "03"]
+
+    wait_until(connected, 20, "a connection at the socket")
+    time.sleep(1)  # that of a command would be over
+    assert connected()
+    assert install.status()["plugin"]["reachable"]
 
 
 def _delivery(install: Install) -> None:
