@@ -14,6 +14,7 @@ const PREFIX = "/nats-dashboard";
 const FRONT_DOOR_PREFIX = "/in/";
 const TARGET = "/dashboard";
 const HEAD_MS = 30_000;
+const RETRY_SECONDS = 30; // for a webhook
 const PASSED_ON = [
   "accept",
   "accept-encoding",
@@ -144,6 +145,30 @@ function send(bus, url, rest, request, response, body) {
   upstream.end(body);
 }
 
+/**
+ * A provider hears nothing of what is in the house, and comes again when that can help.
+ * @param {Request} request
+ * @param {Response} response
+ * @param {number} status
+ * @param {string} name
+ */
+function turnAwayWebhook(request, response, status, name) {
+  const later = status >= 500;
+  const body = {
+    type: `urn:openclaw-nats:problem:${name}`,
+    title: later ? "The event can't be taken now" : "The request can't be taken",
+    status: later ? 503 : status,
+    detail: later ? "Send it again later." : "It is malformed, too large, or too slow.",
+  };
+  response.writeHead(body.status, {
+    "content-type": "application/problem+json",
+    "cache-control": "no-store",
+    ...(later ? { "retry-after": String(RETRY_SECONDS) } : {}),
+  });
+  response.end(JSON.stringify(body));
+  request.resume();
+}
+
 /** @param {string} rest */
 function isWebhook(rest) {
   return rest.startsWith(FRONT_DOOR_PREFIX);
@@ -236,6 +261,7 @@ function headersOf(request) {
  * @param {string} detail
  */
 function refuse(request, response, status, name, detail) {
+  if (isWebhook(pathOf(request.url).slice(PREFIX.length))) return turnAwayWebhook(request, response, status, name);
   const hint = status === 502 ? "`openclaw-nats status` shows what is down, `openclaw-nats start` starts it." : "";
   const wantsPage = String(request.headers.accept ?? "").includes("text/html");
   const body = wantsPage

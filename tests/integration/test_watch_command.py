@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from openclaw_nats.events.envelope import format_seconds
 from tests.support.browser import Visitor, sign_in_code
 from tests.support.installation import Installation
 from tests.support.processes import NatsServer, Sidecar, wait_until
@@ -101,6 +102,18 @@ def test_a_restart_is_no_reason_to_run_it_again(bus: Sidecar) -> None:
     time.sleep(1)
     assert len(stored(bus, "daily", "exited")) == 1
     bus.call("DELETE", "/api/sources/daily")
+
+
+def test_a_failure_stays_one_until_it_runs_again(bus: Sidecar) -> None:
+    made(bus, "fails", "sh", "-c", "echo no disk >&2; exit 4", every="1d")
+    for _ in range(2):
+        state = runs(bus, "fails", "failing")
+        assert state["reason"] == "the command ended with 4: no disk"
+        assert state["nextTry"] > format_seconds(time.time() + 23 * 3600)  # and not after an hour at most
+        bus.kill()
+        bus.start()
+    assert len(stored(bus, "fails", "exited")) == 1
+    bus.call("DELETE", "/api/sources/fails")
 
 
 def test_a_flood_and_an_endless_line_are_bounded(bus: Sidecar) -> None:

@@ -336,6 +336,27 @@ test("a sidecar that is away is told in words, as JSON to the page", async () =>
   }
 });
 
+test("a provider hears that it may come again, and nothing of the house", async () => {
+  const url = bus.settings.sidecarUrl;
+  try {
+    for (const away of ["http://127.0.0.1:1", "nonsense"]) {
+      bus.settings.sidecarUrl = away;
+      for (const headers of [{}, { accept: "text/html" }]) {
+        const told = await ask(`${PREFIX}/in/gh/token`, { method: "POST", headers, body: "{}" });
+        assert.equal(told.status, 503);
+        assert.ok(Number(told.headers["retry-after"]) > 0);
+        assert.match(told.headers["content-type"], /problem\+json/);
+        assert.doesNotMatch(told.text, /127\.0\.0\.1|ECONN|sidecar|dashboard|nonsense/i);
+      }
+    }
+  } finally {
+    bus.settings.sidecarUrl = url;
+  }
+  const malformed = await ask(`${PREFIX}/in/../api/routes`, { method: "POST", body: "{}" });
+  assert.equal(malformed.status, 404);
+  assert.equal(malformed.headers["retry-after"], undefined);
+});
+
 test("a program that has the sidecar's port gets neither the session nor a sign-in link", async () => {
   const url = bus.settings.sidecarUrl;
   const cookie = "openclaw_nats_1=secret-session";

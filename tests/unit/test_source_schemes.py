@@ -5,21 +5,40 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import hmac
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
+from standardwebhooks import Webhook
 
 from openclaw_nats.contract.sources import GenericOptions, SourceOptions
+from openclaw_nats.errors import InvalidInput
+from openclaw_nats.events import envelope
+from openclaw_nats.sources.making import event_of
 from openclaw_nats.sources.naming import subject_of
 from openclaw_nats.sources.recipes import recipes_of
 from openclaw_nats.sources.schemes.catalog import SCHEMES
 from openclaw_nats.sources.schemes.scheme import FORM, Received, Refused, Scheme, Verified
+from openclaw_nats.sources.stored import StoredSource
 
 NOW = 1_764_253_200.0
+_JSON = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=20))
+
+
+def _nested(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    names = st.one_of(st.text(max_size=8), st.sampled_from(["type", "event", "action", "status", "object_attributes"]))
+    return st.one_of(st.lists(inner, max_size=4), st.dictionaries(names, inner, max_size=4))
+
+
+def _encoded(value: object) -> bytes:
+    return json.dumps(value).encode("utf-8", "surrogatepass")
+
+
 VERIFIED = [kind for kind in SCHEMES if kind != "unsigned"]
 URL = "https://bus.example.org/in/x/token?a=1"
 SEED, OTHER_SEED = "11" * 32, "22" * 32
@@ -236,6 +255,12 @@ def test_twilio_signs_json_by_its_digest_in_the_address_and_ports_either_way() -
         ("uptime-kuma", {"heartbeat": {"status": 1}}, {}, "up"),
         ("healthchecks", {"status": "down"}, {}, "down"),
         (
+            "standard",  # GitLab's signed form
+            {"object_kind": "issue", "object_attributes": {"action": "open"}},
+            {"x-gitlab-event": "Issue Hook"},
+            "issue.open",
+        ),
+        (
             "discord",
             {"type": 1, "application_id": "1", "event": {"type": "ENTITLEMENT_CREATE"}},
             {},
@@ -340,6 +365,100 @@ def test_every_type_says_where_its_address_goes_and_has_a_recipe() -> None:
 )
 def test_nothing_that_is_made_up_passes_or_breaks(kind: str, body: bytes, headers: dict[str, str], url: str) -> None:
     assert refused(kind, Received(headers, body, url, NOW), secrets_of(kind)[0])
+
+
+@pytest.mark.parametrize("kind", VERIFIED)
+@given(body=st.one_of(st.binary(max_size=200), st.recursive(_JSON, _nested, max_leaves=12).map(_encoded)))
+def test_whatever_is_signed_is_an_event_or_is_refused_in_words(kind: str, body: bytes) -> None:
+    """What stands behind the proof: names, ids and the document are made of it."""
+    secret, _ = secrets_of(kind)
+    source = StoredSource(
+        name="hook",
+        type=kind,  # type: ignore[arg-type]
+        subject="agent.events.webhook.hook",
+        token="t",
+        secrets=[],
+        made="2026-11-27T00:00:00Z",
+        options=SourceOptions(),
+    )
+    try:
+        received = signed(kind, secret, body=body)
+        found = verify(kind, received, secret)
+        assert len(subject_of(source.subject, found.event)) < 300
+        if found.answer is not None or kind == "cloudevents":
+            return
+        event, document = event_of(source, received, kind, found.event, "hook:1", int(NOW * 1000))
+    except (Refused, InvalidInput, UnicodeError):  # a form, or JSON, has to be one
+        return
+    read = envelope.read(document)[0]
+    assert (read.id, read.subject) == (event.id, event.subject)
+
+
+def _hex(secret: str, *parts: bytes) -> str:
+    return hmac.new(secret.encode(), b"".join(parts), hashlib.sha256).hexdigest()
+
+
+def test_each_signature_is_what_its_specification_says() -> None:
+    """Made here by hand, not by what the product signs its samples with."""
+    secret, body, ts = "s3cret", b'{"a":1}', str(int(NOW))
+    raw = hmac.new(secret.encode(), body, hashlib.sha256).digest()
+    key = SigningKey(bytes.fromhex(SEED))
+    ms = json.dumps({"webhookTimestamp": int(NOW * 1000)}).encode()
+    requests: dict[str, tuple[str, bytes, dict[str, str]]] = {
+        "github": (secret, body, {"x-hub-signature-256": f"sha256={_hex(secret, body)}"}),
+        "gitlab": (secret, body, {"x-gitlab-token": secret}),
+        "stripe": (secret, body, {"stripe-signature": f"t={ts},v0=no,v1={_hex(secret, ts.encode(), b'.', body)}"}),
+        "slack": (
+            secret,
+            body,
+            {
+                "x-slack-signature": f"v0={_hex(secret, b'v0:', ts.encode(), b':', body)}",
+                "x-slack-request-timestamp": ts,
+            },
+        ),
+        "shopify": (secret, body, {"x-shopify-hmac-sha256": base64.b64encode(raw).decode()}),
+        "linear": (secret, ms, {"linear-signature": _hex(secret, ms)}),
+        "discord": (
+            key.verify_key.encode().hex(),
+            body,
+            {
+                "x-signature-ed25519": key.sign(ts.encode() + body).signature.hex(),
+                "x-signature-timestamp": ts,
+            },
+        ),
+        "grafana": (
+            secret,
+            body,
+            {"x-grafana-alerting-signature": _hex(secret, ts.encode(), b":", body), "x-grafana-time": ts},
+        ),
+        "generic": (
+            secret,
+            body,
+            {"x-sig": f"v1={_hex(secret, ts.encode(), b'.', body)}", "x-time": ts},
+        ),
+    }
+    for kind, (known_secret, sent, headers) in requests.items():
+        scheme = SCHEMES[kind]
+        right = Received({"content-type": "application/json", **headers}, sent, URL, NOW)
+        scheme.verify(right, [known_secret], options_of(kind))
+        name, proof = next(iter(headers.items()))
+        if kind == "gitlab":
+            continue
+        # The other encoding of the same bytes is no proof.
+        for wrong in (
+            base64.b64encode(proof.encode()).decode(),
+            proof.encode().hex(),
+            "" if kind == "discord" else proof.upper(),
+        ):
+            with pytest.raises(Refused):
+                scheme.verify(
+                    dataclasses.replace(right, headers={**right.headers, name: wrong}), [known_secret], options_of(kind)
+                )
+    official = Webhook(standard_secret := "whsec_" + base64.b64encode(b"k" * 24).decode())
+    stamp = datetime.fromtimestamp(int(NOW), UTC)
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": ts}
+    headers["webhook-signature"] = official.sign("msg_1", stamp, body.decode())
+    SCHEMES["standard"].verify(Received(headers, body, URL, NOW), [standard_secret], SourceOptions())
 
 
 def test_one_signature_of_twilio_is_one_delivery_however_its_body_is_written() -> None:

@@ -193,7 +193,7 @@ class SourceEndpoints:
         if watches is not None:
             found.watching = self._watchers.state(source)
         if whole:
-            found.requests = list(tally.requests)
+            found.requests = tally.requests
         return found
 
 

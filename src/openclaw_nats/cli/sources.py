@@ -100,6 +100,7 @@ def show_command(as_json: bool, name: str) -> None:
 @watch_options
 @_secret_option
 @_to_option
+@click.option("--no-secret", is_flag=True, help="CloudEvents: its address alone lets in; keep it to yourself.")
 @click.option("--subject", help="What the events' subjects begin with; else webhook.NAME or watch.NAME.")
 @click.option("--header", help="Types with a token, and http: the header that has it; else Authorization.")
 @click.option("--timestamp-header", help="Grafana: the header with the timestamp, if it sends one.")
@@ -117,6 +118,7 @@ def add_command(
     unsigned: bool,
     secret_file: Path | None,
     secret_to: Path | None,
+    no_secret: bool,
     recipe: str | None,
     wake: str | None,
     **given: Any,
@@ -137,7 +139,9 @@ def add_command(
         raise InvalidInput(f"there is no type of source {kind[:40]!r}", hint=hint)
     route = _route(name, known[kind], recipe, wake, given["subject"])
     options = _options(kind, given)
-    secret, made = _secret(known[kind], secret_file)
+    if no_secret and (kind != "cloudevents" or secret_file is not None):
+        raise click.UsageError("--no-secret is for --type cloudevents, without --secret-file.")
+    secret, made = ("none", False) if no_secret else _secret(known[kind], secret_file)
     body: dict[str, Any] = {"name": name, "type": kind, "secret": secret, "options": options}
     if given["subject"]:
         body["subject"] = str(full_subject(given["subject"]))
@@ -184,7 +188,8 @@ def test_command(as_json: bool, name: str) -> None:
     if sees := done.get("sees"):
         step("✓", f"sees {sees}")
     else:
-        step("✓", f"answered {done['status']}; stored on {done['subject']}")
+        where = f"stored on {done['subject']}" if done["subject"] else "in quarantine"
+        step("✓", f"answered {done['status']}; {where}")
     line(f"routes that take it: {', '.join(done['routes']) or 'none'}")
 
 

@@ -158,7 +158,8 @@ class Door:
     async def _store_one(self, source: StoredSource, one: _Delivery, size: int, peer: str) -> Outcome:
         now = self._clock()
         event, document, keys = one.event, one.document, _keys(one.verified, now)
-        delivery = NewDelivery(source.name, keys, event.id, event.subject, now)
+        shared = f"s:{one.verified.shared.hex()[:24]}" if one.verified.shared else ""
+        delivery = NewDelivery(source.name, keys, event.id, event.subject, now, shared)
         known = await self._deliveries.begin(delivery)
         note = partial(
             self._log.note, source.name, event=known.subject, delivery=one.verified.delivery, size=size, peer=peer
@@ -212,7 +213,8 @@ def _keys(verified: Verified, now: float) -> list[tuple[str, float]]:
         digest = hashlib.sha256(verified.delivery.encode("utf-8", "surrogatepass")).hexdigest()
         keys.append((f"d:{digest[:40]}", now + KEEP_SECONDS))
     if verified.signed:
-        keys.append((f"s:{verified.signed.hex()[:40]}", min(verified.until, now + KEEP_SECONDS)))
+        signed = f"{verified.shared.hex()[:24]}{verified.signed.hex()}" if verified.shared else verified.signed.hex()
+        keys.append((f"s:{signed[:40]}", min(verified.until, now + KEEP_SECONDS)))
     return keys or [(f"d:{uuid7(int(now * 1000))}", now + 1)]
 
 

@@ -25,7 +25,13 @@ class Tally:
     repeated: int = 0
     refused: Counter[int] = field(default_factory=Counter)
     last: str = ""
-    requests: deque[SourceLog] = field(default_factory=lambda: deque(maxlen=KEPT))
+    taken: deque[SourceLog] = field(default_factory=lambda: deque(maxlen=KEPT))
+    turned_away: deque[SourceLog] = field(default_factory=lambda: deque(maxlen=KEPT))
+
+    @property
+    def requests(self) -> list[SourceLog]:
+        """The last ones, newest first: of those that were refused as many as of the others."""
+        return sorted([*self.taken, *self.turned_away], key=lambda one: one.at, reverse=True)
 
 
 class DoorMeters:
@@ -108,5 +114,5 @@ class DoorLog:
             bytes=size,
             peer=peer,
         )
-        tally.requests.appendleft(request)
+        (tally.taken if status < 300 else tally.turned_away).appendleft(request)
         self._tell(name, request)

@@ -8,18 +8,24 @@ from dataclasses import dataclass
 
 # What may be stored counts for longer than what is: a provider that heard no answer comes again.
 _UNSURE_SECONDS = 3600.0
+# Deliveries that have in common what is signed: for how long from the first on, and how many.
+_SHARED_SECONDS = 3600.0
+_MOST_SHARED = 4
 _SELDOM = 64  # counting takes time: about once in so many deliveries
 
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """One that comes: by what it is known again, each with until when (Unix seconds), and its event."""
+    """One that comes: by what it is known again, each with until when (Unix seconds), and its event. `shared` is how
+    the last key begins for all deliveries that have in common what is signed; empty where none do.
+    """
 
     source: str
     keys: Sequence[tuple[str, float]]
     event_id: str
     subject: str
     now: float
+    shared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ def begin(db: sqlite3.Connection, one: NewDelivery, most: int) -> KnownDelivery:
         "AND (until > ? OR (stored = 0 AND first_at > ?)) ORDER BY key != ? LIMIT 1",
         (one.source, first, last, one.now, one.now - _UNSURE_SECONDS, first),
     ).fetchone()
+    if row is None and one.shared:
+        row = _too_late(db, one)
     if row is not None:
         return KnownDelivery(row[0], row[1], row[2], bool(row[3]))
     db.executemany(
@@ -56,6 +64,17 @@ def begin(db: sqlite3.Connection, one: NewDelivery, most: int) -> KnownDelivery:
     if int(one.now * 1000) % _SELDOM == 0:
         _make_room(db, one.source, most)
     return KnownDelivery(one.event_id, one.subject, one.now, stored=False, fresh=True)
+
+
+def _too_late(db: sqlite3.Connection, one: NewDelivery) -> tuple[str, str, float, int] | None:
+    """The first delivery with what is signed in this one, when that was too long ago or they are too many."""
+    found: list[tuple[str, str, float, int]] = db.execute(
+        "SELECT event_id, subject, first_at, stored FROM source_deliveries WHERE source = ? AND key >= ? AND key < ? "
+        "AND until > ? ORDER BY first_at LIMIT ?",
+        (one.source, one.shared, f"{one.shared}~", one.now, _MOST_SHARED),
+    ).fetchall()
+    late = found and (len(found) == _MOST_SHARED or found[0][2] < one.now - _SHARED_SECONDS)
+    return found[0] if late else None
 
 
 def _make_room(db: sqlite3.Connection, source: str, most: int) -> None:

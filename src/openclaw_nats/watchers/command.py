@@ -26,6 +26,7 @@ MAX_LINE = 16 << 10  # bytes
 LINES_PER_SECOND = 100.0
 BURST = 1000.0
 _RUN = "run"
+_REASON = "reason"  # why it failed, if it has
 _ENDED = "ended"  # when the last run has, in seconds since the Unix epoch
 _CHUNK = 64 << 10
 _MOST_AT_ONCE = 200
@@ -84,16 +85,17 @@ async def run(watch: Watch) -> None:
     await watch.begin("\0".join(options.command))
     if last := watch.items.get(_RUN):
         data = {"run": last, "code": None, "reason": "the sidecar ended while it ran"}
-        await watch.emit([Seen("exited", last, data)], {_RUN: None, _ENDED: None})
+        await watch.emit([Seen("exited", last, data)], {_RUN: None, _ENDED: None, _REASON: None})
     every = seconds_of(options.every)
     if 0 < (left := float(watch.items.get(_ENDED) or 0) + every - time.time()) <= every:
+        # A restart is no reason to run it again, and none to call it well.
+        if reason := watch.items.get(_REASON):
+            raise WatchFailed(reason, retry_after=left)
         watch.well("")
-        await asyncio.sleep(left)  # a restart is no reason to run it again
+        await asyncio.sleep(left)
     while True:
-        code, errors = await _once(watch, options)
-        if code:
-            said = f": {errors}" if errors else ""
-            raise WatchFailed(f"the command ended with {code}{shortened(said, 200)}", retry_after=every)
+        if reason := await _once(watch, options):
+            raise WatchFailed(reason, retry_after=every)
         watch.well("")
         await asyncio.sleep(every)
 
@@ -126,8 +128,8 @@ async def look(watch: Watch) -> str:
     return f"{plural(len(found), 'line')}{begin}; {state}"
 
 
-async def _once(watch: Watch, options: CommandOptions) -> tuple[int, str]:
-    """One run: (its exit code, the end of what it said on standard error)."""
+async def _once(watch: Watch, options: CommandOptions) -> str:
+    """One run; why it failed, or nothing."""
     now = time.time()
     number, began = uuid7(int(now * 1000)), time.monotonic()
     await watch.emit((), {_RUN: number})
@@ -151,8 +153,10 @@ async def _once(watch: Watch, options: CommandOptions) -> tuple[int, str]:
     data = {"run": number, "code": code, "lines": lines.number, "seconds": round(time.monotonic() - began, 3)}
     if said:
         data["error"] = shortened(said, _ERRORS)
-    await watch.emit([Seen("exited", number, data)], {_RUN: None, _ENDED: str(time.time())})
-    return code, said
+    reason = f"the command ended with {code}{shortened(f': {said}' if said else '', 200)}" if code else ""
+    changes = {_RUN: None, _ENDED: str(time.time()), _REASON: reason or None}
+    await watch.emit([Seen("exited", number, data)], changes)
+    return reason
 
 
 async def _emit(watch: Watch, number: str, found: list[dict[str, Any]], allowance: _Allowance) -> None:

@@ -19,6 +19,7 @@ MAX_BYTES = 5 << 20
 SECONDS = 30.0
 _REDIRECTS = 5
 _LONGEST_TAG = 1024
+_LONGEST_WAIT = 3600.0  # seconds that a server may ask for
 _AGENT = f"openclaw-nats/{__version__}"
 
 
@@ -157,7 +158,8 @@ def _tag(text: str) -> str:
 
 
 def _wait(text: str) -> float:
-    return float(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0.0
+    asked = float(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0.0
+    return min(asked, _LONGEST_WAIT)
 
 
 def _host(url: str) -> str:

@@ -40,8 +40,7 @@ async def run(watch: Watch) -> None:
     try:
         await box.open()
         if first:
-            there = [] if options.from_beginning else await box.newer(0)
-            last = str(there[-1] if there else 0)
+            last = "0" if options.from_beginning else str(await box.last())
             begin = {_VALIDITY: str(box.validity), _LAST: last, _MARKED: last, _AT: str(time.time())}
             await watch.emit((), begin)
         elif watch.items.get(_VALIDITY) != str(box.validity):
@@ -54,7 +53,8 @@ async def run(watch: Watch) -> None:
                         await _take(watch, box, reader, uid)
                         await _mark(watch, box)
             watch.well("")
-            await box.wait(min(_IDLE_SECONDS, seconds_of(options.every)))
+            every = seconds_of(options.every)
+            await box.wait(min(_IDLE_SECONDS, every) if box.can_idle else every)
     finally:
         box.close()
 
@@ -65,9 +65,8 @@ async def look(watch: Watch) -> str:
     box = MailBox(options, watch.secret)
     try:
         await box.open()
-        there = await box.newer(0)
         how = "the server reports new ones" if box.can_idle else f"the server is asked each {options.every}"
-        return f"{plural(len(there), 'mail')} in {options.mailbox}; {how}"
+        return f"{plural(box.count, 'mail')} in {options.mailbox}; {how}"
     finally:
         box.close()
 
@@ -102,12 +101,11 @@ async def _number_again(watch: Watch, box: MailBox) -> None:
     day = time.gmtime(max(0.0, since - 86400))  # days are the server's
     written = f"{day.tm_mday}-{_MONTHS[day.tm_mon - 1]}-{day.tm_year}"
     known = {key for key in watch.items if key.startswith(_MAIL)}
-    last = (await box.newer(0))[-1:]
-    new = []
+    last, new = await box.last(), []
     async for mail in _mails(box, await box.since(written)):
         if mail.at >= since and _item(mail) not in known:
             new.append(mail.uid)
-    begin = {_VALIDITY: str(box.validity), _LAST: str(last[0] if last else 0), _AT: str(time.time())}
+    begin = {_VALIDITY: str(box.validity), _LAST: str(last), _AT: str(time.time())}
     begin[_MARKED] = begin[_LAST]
     events = []
     async with reading("mail", "the mail") as reader:

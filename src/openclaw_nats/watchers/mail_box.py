@@ -25,7 +25,9 @@ MAX_MAIL = 10 << 20  # bytes of a mail that are read
 _MAX_STEP = 24 << 20  # bytes of all answers to one step
 _STEP_SECONDS = 90.0
 _SOCKET_SECONDS = 30.0
+imaplib._MAXLINE = _MAX_STEP  # type: ignore[attr-defined]  # (a large mailbox's UIDs are one line)
 _MOST_MAILS = 100_000
+_NOOP_SECONDS = 600.0  # a server may sign out who is silent for half an hour (RFC 3501)
 _LARGEST_UID = 2**32 - 1
 _UID = re.compile(rb"\bUID (\d{1,10})\b")
 _SIZE = re.compile(rb"\bRFC822\.SIZE (\d{1,15})\b")
@@ -97,6 +99,7 @@ class MailBox:
         self._thread = ThreadPoolExecutor(1, "mailbox")
         self._box: _Box | None = None
         self.validity = 0  # by which UIDs count
+        self.count = 0  # mails that were there when it was opened
         self.can_idle = False
 
     async def open(self) -> None:
@@ -106,6 +109,10 @@ class MailBox:
     async def newer(self, uid: int) -> list[int]:
         """The UIDs above one, ascending."""
         return await self._step(lambda: self._search(f"UID {uid + 1}:*", uid))
+
+    async def last(self) -> int:
+        """The highest UID; 0 in an empty mailbox."""
+        return max(await self._step(lambda: self._search("UID *", 0)), default=0)
 
     async def since(self, day: str) -> list[int]:
         """The UIDs of what came on a day (27-Nov-2026) or later."""
@@ -117,21 +124,25 @@ class MailBox:
 
     async def mark(self, first: int, last: int) -> None:
         """They were read."""
-        await self._step(lambda: self._client.uid("STORE", f"{first}:{last}", "+FLAGS.SILENT", r"(\Seen)"))
+        await self._step(lambda: self._check(self._client.uid("STORE", f"{first}:{last}", "+FLAGS.SILENT", r"(\Seen)")))
 
     async def wait(self, seconds: float) -> None:
         """Until something comes, or so long at most."""
         if self.can_idle:
             await self._step(lambda: self._idle(seconds), seconds)
-        else:
-            await asyncio.sleep(seconds)
+            return
+        while seconds > 0:
+            await asyncio.sleep(min(seconds, _NOOP_SECONDS))
+            seconds -= _NOOP_SECONDS
+            await self._step(lambda: self._check(self._client.noop()))
 
     def close(self) -> None:
         """End the connection, whatever the thread does."""
         if self._box is not None:
             with contextlib.suppress(OSError):
                 self._box.client.sock.shutdown(socket.SHUT_RDWR)
-        self._thread.shutdown(wait=False, cancel_futures=True)
+            self._thread.submit(self._release)  # behind whatever it does now, which has failed
+        self._thread.shutdown(wait=False)
 
     @property
     def _client(self) -> Any:
@@ -162,10 +173,15 @@ class MailBox:
     def _open(self) -> None:
         self._box = box = _Box(self._options)
         box.login(self._options.user, self._password, initial_folder=None)
-        box.folder.set(self._options.mailbox, readonly=not self._options.mark_read)
+        _, said = box.folder.set(self._options.mailbox, readonly=not self._options.mark_read)
+        self.count = int(said[0] or 0)
         self.validity = _number(box.client.response("UIDVALIDITY")[1])
-        _, said = box.client.capability()
-        self.can_idle = b"IDLE" in (said[0] or b"").upper().split()
+        _, able = box.client.capability()
+        self.can_idle = b"IDLE" in (able[0] or b"").upper().split()
+
+    def _release(self) -> None:
+        with contextlib.suppress(OSError, imaplib.IMAP4.error):
+            self._client.shutdown()
 
     def _search(self, criteria: str, above: int) -> list[int]:
         _, said = self._check(self._client.uid("SEARCH", criteria))

@@ -29,7 +29,6 @@ from openclaw_nats.watchers.watch import Watch
 log = structlog.get_logger(__name__)
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
-_LONGEST_ASKED = 3600.0
 _STOP_SECONDS = 10.0
 _LOOK_SECONDS = 25.0  # the command line waits for 30
 _LONGEST_REASON = 300
@@ -182,7 +181,7 @@ class Watchers:
                 await kind_of(source.type).run(self._watch(source))
                 reason = "it ended"
             except WatchFailed as error:
-                reason, asked = str(error), min(error.retry_after, _LONGEST_ASKED)
+                reason, asked = str(error), error.retry_after
                 if error.hint:
                     reason = f"{reason} ({error.hint})"
             except OpenClawNatsError as error:

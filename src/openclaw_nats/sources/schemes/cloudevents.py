@@ -10,9 +10,13 @@ from urllib.parse import parse_qs, urlsplit
 from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.sources.schemes.scheme import Received, Refused, Scheme, Verified, any_of
 
+ADDRESS_ALONE = "none"  # as a secret: whoever knows the address, with its random token, is let in
+
 
 def verify(received: Received, secrets: list[str], options: SourceOptions) -> Verified:
     """See Scheme. Event and id are in the CloudEvent, which the door reads."""
+    if ADDRESS_ALONE in secrets:
+        return Verified()
     given = parse_qs(urlsplit(received.url).query).get("access_token", [])
     kind, _, value = received.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
@@ -24,7 +28,7 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
 
 def sign(body: bytes, secret: str, options: SourceOptions, now: float, delivery: str) -> dict[str, str]:
     """See Scheme."""
-    return {"authorization": f"Bearer {secret}"}
+    return {} if secret == ADDRESS_ALONE else {"authorization": f"Bearer {secret}"}
 
 
 SCHEME = Scheme(
@@ -32,7 +36,8 @@ SCHEME = Scheme(
     verify,
     sign,
     "Deliver CloudEvents to the address, with the header Authorization: Bearer <the secret>. For a sink that takes no "
-    "header, add ?access_token=<the secret> to it.",
+    "header, add ?access_token=<the secret> to it, or make the source with --no-secret: then the address alone lets "
+    "in.",
     makes_secret=True,
     sample=b'{"specversion": "1.0", "id": "NONCE", "source": "/you", "type": "com.example.done", "data": {"n": 1}}',
     sample_headers={"content-type": "application/cloudevents+json"},

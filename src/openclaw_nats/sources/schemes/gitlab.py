@@ -10,15 +10,23 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
     """See Scheme."""
     if not any_of([received.header("X-Gitlab-Token")], secrets):
         raise Refused("the token is not right")
-    name = received.headers.get("x-gitlab-event", "").lower().removesuffix(" hook").replace(" ", "_")
-    action = received.text("object_attributes", "action")
-    event = f"{name}.{action}" if name and action else name
+    event = event_of(received)
     # The UUID is one for all that a request at GitLab leads to: with the body it is a delivery's. Newer ones send a
     # key.
     delivery = received.headers.get("idempotency-key", "")
     if not delivery and (uuid := received.headers.get("x-gitlab-event-uuid", "")):
-        delivery = f"{uuid}.{digest_of(name.encode(), received.body).hex()[:32]}"
+        delivery = f"{uuid}.{digest_of(_name(received).encode(), received.body).hex()[:32]}"
     return Verified(event, delivery)
+
+
+def event_of(received: Received) -> str:
+    """What happened, such as `issue.open`."""
+    name, action = _name(received), received.text("object_attributes", "action")
+    return f"{name}.{action}" if name and action else name
+
+
+def _name(received: Received) -> str:
+    return received.headers.get("x-gitlab-event", "").lower().removesuffix(" hook").replace(" ", "_")
 
 
 def sign(body: bytes, secret: str, options: SourceOptions, now: float, delivery: str) -> dict[str, str]:

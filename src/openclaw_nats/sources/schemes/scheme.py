@@ -109,14 +109,16 @@ class Verified:
     """A request that is the provider's.
 
     `event` is the provider's name for what happened, tokens with dots between. `delivery` is its id for this delivery;
-    empty without one. `signed` is what proves it, of which the same again is a repetition until `until`. With `answer`
-    the request is answered so and is no event.
+    empty without one. `signed` is what proves it, of which the same again is a repetition until `until`. `shared` is
+    what of it is really signed, where several deliveries may have that in common: few of them, within a short time.
+    With `answer` the request is answered so and is no event.
     """
 
     event: str = ""
     delivery: str = ""
     signed: bytes = b""
     until: float = float("inf")
+    shared: bytes = b""
     answer: bytes | None = None
 
 

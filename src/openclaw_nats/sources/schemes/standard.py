@@ -6,6 +6,7 @@ import base64
 import binascii
 
 from openclaw_nats.contract.sources import SourceOptions
+from openclaw_nats.sources.schemes import gitlab
 from openclaw_nats.sources.schemes.scheme import (
     Received,
     Scheme,
@@ -43,7 +44,7 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
     expected = [base64.b64encode(hmac_of("sha256", key_of(one), signed, received.body)) for one in secrets]
     check_signature(given, expected)
     until = fresh(received, stamp)
-    event = received.text("type") or received.text("event_type") or received.text("object_kind")
+    event = gitlab.event_of(received) or received.text("type") or received.text("event_type")
     return Verified(event, delivery, digest_of(signed, received.body), until)
 
 

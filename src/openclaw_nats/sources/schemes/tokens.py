@@ -86,26 +86,29 @@ SCHEMES = (
     ),
     token_scheme(
         "healthchecks",
-        f"In Healthchecks: Integrations, Webhook. URL for down and up: the address, POST, with a request {_HEADER}.",
+        f"In Healthchecks: Integrations, Webhook. For down and for up: the address, POST, a request {_HEADER}, and the "
+        'request body {"check": "$NAME", "status": "$STATUS", "at": "$NOW"}.',
         lambda received: received.text("status"),
-        b'{"status": "down", "name": "NONCE"}',
+        b'{"check": "NONCE", "status": "down", "at": "2026-11-27T07:00:00+00:00"}',
     ),
     token_scheme(
         "home-assistant",
-        "In configuration.yaml: rest_command with url: the address, method: post, headers, authorization: 'Bearer <the "
-        "secret>'.",
+        "In configuration.yaml: rest_command with url: the address, method: post, content_type: application/json, "
+        "headers, authorization: 'Bearer <the secret>', and payload: "
+        """'{"event": "door_opened", "entity": "{{ entity }}"}' (event names what happened).""",
         lambda received: received.text("event"),
         b'{"event": "door_opened", "entity": "NONCE"}',
     ),
     token_scheme(
         "n8n",
-        "An HTTP Request node: POST to the address, Authentication: Header Auth, Authorization: Bearer <the secret>.",
+        "An HTTP Request node: POST to the address, Authentication: Header Auth, Authorization: Bearer <the secret>. "
+        "Send Body, JSON, with a field event that names what happened.",
         lambda received: received.text("event"),
         b'{"event": "done", "workflow": "NONCE"}',
     ),
     token_scheme(
         "token",
-        f"Send POST requests to the address, with the {_HEADER}.",
+        f"Send POST requests to the address, with the {_HEADER}. A field event of a JSON body names what happened.",
         lambda received: received.text("event") or received.text("type"),
         b'{"event": "sample", "hello": "NONCE"}',
     ),
