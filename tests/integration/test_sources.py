@@ -457,7 +457,7 @@ def test_each_delivery_is_stored_once_whatever_is_killed(tmp_path: Path) -> None
             deadline = time.monotonic() + 120
             while time.monotonic() < deadline:
                 try:
-                    # Each attempt is signed anew, as Stripe does: it is known by its id alone.
+                    # Each attempt is signed again, as Stripe does: it is known by its id alone.
                     status, _ = provider.post(*provider.signed(body, ago=-(time.monotonic() % 100)))
                 except (OSError, http.client.HTTPException):
                     status = 0

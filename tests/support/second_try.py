@@ -1,6 +1,6 @@
 """A second try for a few tests that failed beside others: three workers share two cores, and tests wait for real parts.
 
-It is no secret: what failed is printed as any failure, and once more at the end. What is made anew at random (chaos,
+It is no secret: what failed is printed as any failure, and once more at the end. What is random (chaos,
 fuzzing) gets none: when it fails, it has found something.
 """
 
