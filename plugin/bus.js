@@ -183,10 +183,13 @@ export class Bus {
   /**
    * A call of a tool has ended.
    * @param {Loose} event
+   * @param {Loose | undefined} ctx
    */
-  toolEnded(event) {
+  toolEnded(event, ctx) {
     try {
       this.approvals.ended(event);
+      if (event?.result?.details?.status === "running")
+        this.causes.leftRunning(event.runId ?? ctx?.runId, ctx?.sessionKey ?? event.sessionKey);
     } catch (error) {
       this.noteHandlerError(error);
     }

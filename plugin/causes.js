@@ -9,6 +9,7 @@ import { BoundedMap } from "./memory.js";
 const AFTER_MS = 10_000;
 const ANNOUNCED = "announce:"; // then v1:<the subagent's session>:<its run>, in 2026.3, 2026.6 and 2026.9
 const SENT_MS = 3_600_000; // a session that was spoken to: nobody says when it has answered
+const LEFT_MS = 3_600_000; // a command that runs on: OpenClaw wakes the session with its output
 const SPAWNED_MS = 86_400_000; // a subagent, unless its end is reported
 const HANDED_OVER_MS = 900_000; // after its end: its result starts a turn in its parent's session
 const MAX_KEY = 1024;
@@ -60,12 +61,12 @@ export class Causes {
   }
 
   /**
-   * A run has spawned another one, or spoken to a session. While a subagent is under way the session of its parent is
-   * guarded as well: its result comes back there, into a turn that runs or one of its own.
+   * A run has spawned another one, or spoken to a session. While that is under way the session of its parent is guarded
+   * as well: a result, or an answer, comes back there, into a turn that runs or one of its own.
    * @param {Child} child
    */
   inherit({ parentRun, parentSession, childRun, childSession }) {
-    const cause = this.ofRun(parentRun) ?? this.ruling(parentRun, parentSession) ?? this.of(parentRun, parentSession);
+    const cause = this.ruling(parentRun, parentSession) ?? this.of(parentRun, parentSession);
     if (!cause) return;
     const passed = withoutGrant(causeOf(cause));
     if (childRun) this.runs.set(childRun, passed);
@@ -74,9 +75,21 @@ export class Causes {
     const session = !usable || childSession === parentSession ? undefined : childSession;
     const id = `${passed.dispatch} ${childRun} ${session}`;
     this.guarded.begin(id, { run: childRun, session, until, cause: passed, child: childRun });
-    if (childRun && parentSession)
+    if (parentSession)
       this.guarded.begin(`${id} awaited`, { session: parentSession, until, cause: passed, child: childRun });
     if (session) this.remember(session, { ...passed, until, everyRun: true });
+  }
+
+  /**
+   * A run has left a command running: when that ends, OpenClaw starts a turn in the session to read its output.
+   * @param {string | undefined} run
+   * @param {string | undefined} session
+   */
+  leftRunning(run, session) {
+    const cause = session ? this.ruling(run, session) : undefined;
+    if (!cause || !session) return;
+    const passed = withoutGrant(causeOf(cause));
+    this.guarded.begin(`${passed.dispatch} left ${session}`, { session, until: this.now() + LEFT_MS, cause: passed });
   }
 
   /**
@@ -116,14 +129,14 @@ export class Causes {
   }
 
   /**
-   * What rules a call of a tool: the cause of its run, else a delivery that still runs in its session, whoever's run
-   * this is.
+   * What rules a call of a tool: the strictest of the cause of its run and of what still lasts in its session, whoever's
+   * run this is.
    * @param {string | undefined} runId
    * @param {string | undefined} sessionKey
    * @returns {Cause | undefined}
    */
   ruling(runId, sessionKey) {
-    return this.ofRun(runId) ?? this.guarded.ruling(runId, sessionKey);
+    return this.guarded.ruling(runId, sessionKey, this.ofRun(runId));
   }
 
   /**

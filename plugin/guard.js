@@ -23,6 +23,7 @@ const NAME = /^[a-z0-9_*][a-z0-9_.:*-]{0,99}$/i;
 const NARROWED = /^exec\(([A-Za-z0-9_./:=,@+%* -]+)\)$/;
 const HARMLESS = new Set(["command", "timeout", "yieldMs", "background"]); // beside these, a call is more than its words
 const PLAIN = /[A-Za-z0-9_./:=,@+%-]/;
+const CLIMBS = /(^|[/=:,])\.\.($|[/:,])/; // out of the folder that a pattern names
 const MAX_COMMAND = 4000;
 const MAX_RULE = 500;
 const KEPT = " It is kept, and your operator may still approve it: then you are asked to make this call.";
@@ -99,7 +100,7 @@ function covers(rule, params) {
   const open = wanted.length > 1 && wanted[wanted.length - 1] === "*";
   const fixed = open ? wanted.slice(0, -1) : wanted;
   if (open ? words.length < fixed.length : words.length !== fixed.length) return false;
-  return fixed.every((one, place) => fits(one, words[place]));
+  return fixed.every((one, place) => fits(one, words[place]) && !(one.includes("*") && CLIMBS.test(words[place])));
 }
 
 /** @param {string} word */
@@ -163,7 +164,12 @@ export function beforeToolCall(bus, event, ctx) {
     const name = String(event?.toolName ?? "");
     const runId = event?.runId ?? ctx?.runId;
     const policy = policyFor(bus.causes, runId, ctx?.sessionKey ?? event?.sessionKey);
-    if (!policy || policy.guard === "off") return undefined;
+    if (!policy) return undefined;
+    if (policy.guard === "off") {
+      const { session, agent } = callerOf(event, ctx);
+      if (name === "sessions_send") passOn(bus.causes, runId, session, sessionSpokenTo(event?.params, agent));
+      return undefined;
+    }
     if (SEARCH.has(name) && since(bus.gatewayVersion, SEARCH_SINCE)) return undefined;
     const { session, agent } = callerOf(event, ctx);
     const spokenTo = name === "sessions_send" ? sessionSpokenTo(event?.params, agent) : "";

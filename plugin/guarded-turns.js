@@ -47,25 +47,29 @@ export class GuardedTurns {
   }
 
   /**
-   * What rules a run or a session: its own dispatch, else the strictest one that lasts in that session.
+   * What rules a run or a session: the strictest of its own dispatch and of those that last in that session, from which
+   * something may be steered into this run.
    * @param {string | undefined} run
    * @param {string | undefined} session
+   * @param {Cause} [own] the run's, where it is known
    * @returns {Cause | undefined}
    */
-  ruling(run, session) {
-    if (!this.turns.size && !this.unreadUntil) return undefined;
+  ruling(run, session, own) {
+    if (!this.turns.size && !this.unreadUntil) return own;
     const now = this.now();
     const place = session?.split(":heartbeat")[0]; // a session's heartbeats are the session itself
-    /** @type {Cause | undefined} */
-    let found;
+    let found = own;
+    let known = own !== undefined;
     for (const [id, turn] of this.turns) {
       if (isOver(turn, now)) {
         this.turns.delete(id);
         continue;
       }
-      if (run && turn.run === run) return turn.cause;
-      if (place === undefined || !turn.session || !isIn(turn.session, place)) continue;
-      if (turn.idle) turn.idle = now + IDLE_UNSURE_MS; // something of it runs on, whose beginning was not reported
+      const itself = run !== undefined && run !== "" && turn.run === run;
+      known ||= itself;
+      if (!itself && (place === undefined || !turn.session || !isIn(turn.session, place))) continue;
+      // Something of it runs on, whose beginning was not reported.
+      if (turn.idle && !known) turn.idle = now + IDLE_UNSURE_MS;
       if (!found || strictness(turn.cause) > strictness(found)) found = turn.cause;
     }
     return found ?? (this.unreadUntil > now ? { dispatch: "", hops: 0 } : undefined);
@@ -156,9 +160,10 @@ function isIn(known, session) {
   return known.endsWith("*") ? session.startsWith(known.slice(0, -1)) : known === session;
 }
 
-/** @param {Cause} cause */
+/** @param {Cause} cause @returns {number} 0: nothing from outside has led to it */
 function strictness({ policy }) {
-  if (!policy) return 3;
-  if (!policy.tainted || policy.guard === "off") return 0;
-  return policy.tools === "all" ? 1 : 2;
+  if (!policy) return 4;
+  if (!policy.tainted) return 0;
+  if (policy.guard === "off") return 1; // it may do all, but what it does is tainted
+  return policy.tools === "all" ? 2 : 3;
 }

@@ -33,7 +33,7 @@ export default {
       if (hook === "after_tool_call")
         api.on(hook, (/** @type {Loose} */ event, /** @type {Loose | undefined} */ ctx) => {
           record(event, ctx);
-          bus.toolEnded(event);
+          bus.toolEnded(event, ctx);
         });
       else if (hook !== "before_tool_call") api.on(hook, record);
       else

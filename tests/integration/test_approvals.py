@@ -247,6 +247,36 @@ def test_no_tool_of_an_agent_answers(bus: Bus) -> None:
     assert [one["id"] for one in approvals(bus)] == [number]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("routes", "add", "own", "custom.own", "main", "--set", 'guard="off"'),
+        ("routes", "edit", "mail", "--tools", "all"),
+        ("routes", "apply", "-f", "{file}", "--yes"),
+        ("resume",),
+        ("config", "set", "budget.turns_per_day", "9999"),
+        ("key", "rotate"),
+    ],
+)
+def test_an_agents_shell_neither_frees_a_turn_nor_the_bus(bus: Bus, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    file = tmp_path / "routes.toml"
+    file.write_text('[[route]]\nname = "own"\npattern = "agent.events.custom.own"\ntarget = "main"\nguard = "off"\n')
+    bus.call("POST", "/api/pause", {"reason": "night"})
+
+    def state() -> Any:
+        paths = ("/api/routes", "/api/pause", "/api/settings")
+        return [bus.call("GET", path) for path in paths], (bus.sidecar.home / "api-key").read_text()
+
+    before = state()
+    shell = {**os.environ, **bus.sidecar.environment, "OPENCLAW_SHELL": "exec"}
+    words = [one.format(file=file) if one == "{file}" else one for one in arguments]
+    line = [sys.executable, "-m", "openclaw_nats", *words]
+    done = subprocess.run(line, env=shell, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, "an agent may not" in done.stderr) == (2, True), done.stderr
+    assert state() == before
+    bus.call("POST", "/api/resume", {})
+
+
 def command(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "openclaw_nats", "approvals", *arguments]
     return subprocess.run(line, env=environment, capture_output=True, text=True, check=False, timeout=60)

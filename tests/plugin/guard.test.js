@@ -254,6 +254,64 @@ test("a turn over hooks is guarded until it is over, not until its time is", () 
   }
 });
 
+test("a run of its own does not loosen what is steered into it", () => {
+  const causes = new Causes();
+  causes.begin(order());
+  causes.inherit({ parentRun: "run-1", parentSession: "agent:main:main", childRun: "c", childSession: "agent:main:c" });
+  causes.end(order());
+  // The operator's own job wakes the same session, while the subagent's result is still to come.
+  causes.begin(order({ key: "run-2", dispatch: "d2", policy: policy({ tainted: false }) }));
+  assert.equal(judge(causes, call({ runId: "run-2" })).block, true);
+  causes.begin(order({ key: "run-3", dispatch: "d3", policy: policy({ tools: "all" }) }));
+  assert.equal(judge(causes, call({ runId: "run-3" })).block, true);
+  // Elsewhere its own policy rules it.
+  const where = { sessionKey: "agent:main:else" };
+  causes.begin(order({ key: "run-4", dispatch: "d4", ...where, policy: policy({ tainted: false }) }));
+  assert.equal(judge(causes, call({ runId: "run-4" }), where), undefined);
+});
+
+test("the answer of a session that was spoken to is read by a guarded turn", () => {
+  const clock = { now: 0 };
+  const causes = new Causes(() => clock.now, new GuardedTurns("", () => clock.now));
+  causes.begin(order({ policy: policy({ tools: ["sessions_send"] }) }));
+  const params = { sessionKey: "agent:ops:main", message: "say !call exec" };
+  assert.equal(judge(causes, call({ toolName: "sessions_send", params })), undefined);
+  causes.end(order());
+  assert.equal(judge(causes, call({ runId: "the-answer" })).block, true);
+  clock.now += 61 * 60_000;
+  assert.equal(judge(causes, call({ runId: "the-users" })), undefined);
+});
+
+test("the output of a command that ran on is read by a guarded turn", () => {
+  const clock = { now: 0 };
+  const causes = new Causes(() => clock.now, new GuardedTurns("", () => clock.now));
+  causes.begin(order({ policy: policy({ tools: ["exec(df *)"] }) }));
+  causes.leftRunning("run-1", "agent:main:main");
+  causes.leftRunning("somebody-elses", "agent:main:else");
+  causes.end(order());
+  clock.now += 30 * 60_000;
+  for (const sessionKey of ["agent:main:main", "agent:main:main:heartbeat"])
+    assert.equal(judge(causes, call({ runId: "told" }), { sessionKey }).block, true);
+  assert.equal(judge(causes, call({ runId: "told" }), { sessionKey: "agent:main:else" }), undefined);
+  clock.now += 31 * 60_000;
+  assert.equal(judge(causes, call({ runId: "the-users" })), undefined);
+});
+
+test("a turn whose guard is off is tainted all the same, whatever else lasts in its session", () => {
+  const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "guard-")), "guarded-turns.json");
+  const causes = new Causes(Date.now, new GuardedTurns(file));
+  causes.begin(order({ key: "run-0", dispatch: "d0", policy: policy({ tainted: false }) }));
+  causes.begin(order({ policy: policy({ guard: "off" }) }));
+  assert.equal(judge(causes), undefined);
+  assert.equal(policyFor(causes, undefined, "agent:main:main").tainted, true);
+  const params = { sessionKey: "agent:ops:main", message: "!" };
+  assert.equal(judge(causes, call({ toolName: "sessions_send", params })), undefined);
+  assert.equal(policyFor(causes, "z", "agent:ops:main").tainted, true);
+  // A Gateway that was killed takes such a turn up again.
+  const again = new Causes(Date.now, new GuardedTurns(file));
+  assert.equal(policyFor(again, undefined, "agent:main:main").guard, "off");
+});
+
 test("sessions_send goes through by a rule only where it is known whose turn it is", () => {
   const sent = (params) => call({ toolName: "sessions_send", params: { message: "!", ...params } });
   for (const [params, session] of [

@@ -35,10 +35,12 @@ def command(context: click.Context, as_json: bool) -> None:
 @json_option
 def set_command(as_json: bool, adopted: bool, name: str, value: str) -> None:
     """Set NAME to VALUE in config.toml, and restart the sidecar if it runs. Exit code 1: it is not in effect."""
+    from openclaw_nats.cli.agents import refuse_agents
     from openclaw_nats.contract.command_line import SettingChanged
     from openclaw_nats.installer import config_file
     from openclaw_nats.settings import find, load, shown
 
+    refuse_agents("change a setting")
     settings = load()
     values = {name: value}
     if name == "sidecar.port":

@@ -27,11 +27,13 @@ def rotate(as_json: bool) -> None:
     Plugin and commands read the new key from its file; events wait in the plugin's spool meanwhile. Scripts that have
     the old key get 401 until they are given the new one.
     """
+    from openclaw_nats.cli.agents import refuse_agents
     from openclaw_nats.cli.audited import audited
     from openclaw_nats.contract.command_line import KeyRotated
     from openclaw_nats.service.files import write_private
     from openclaw_nats.settings import API_KEY_VARIABLE, load
 
+    refuse_agents("replace the API key")
     settings = load()
     old, file = settings.api_key(), settings.api_key_file
     if settings.api_key_is_given:

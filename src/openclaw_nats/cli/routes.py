@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from openclaw_nats.cli import flags
+from openclaw_nats.cli.agents import refuse_agents
 from openclaw_nats.cli.deliveries import client
 from openclaw_nats.cli.event_lines import full_subject, short_subject
 from openclaw_nats.cli.group import Group
@@ -99,6 +100,7 @@ def add_command(as_json: bool, name: str, pattern: str, target: str, **given: An
     TARGET is main, a session key, agent:ID (an isolated turn), wake[:ID], a https:// address, subject:SUBJECT, or JSON.
     """
     body = {"name": name, "pattern": full_subject(pattern), "target": target_of(target), **_given_only(_fields(given))}
+    _refuse_agents(body)
     route = client().call("POST", "/api/routes", body, flags=flags.ROUTE)
     tell(route, f"route {name}: {pattern} → {_shown(route)}", as_json=as_json)
     _warn(route, as_json=as_json)
@@ -121,6 +123,7 @@ def edit_command(as_json: bool, name: str, pattern: str | None, target: str | No
     changes |= {"target": target_of(target)} if target is not None else {}
     if not changes:
         raise click.UsageError("Nothing to change was given.")
+    _refuse_agents(changes)
     route = sidecar.call("PATCH", _path(name), changes, flags=flags.ROUTE)
     tell(route, f"changed route {name}", as_json=as_json)
     _warn(route, as_json=as_json)
@@ -197,6 +200,8 @@ def apply_command(as_json: bool, file: Path, prune: bool, yes: bool, dry_run: bo
 
     sidecar = client()
     wanted = read(file)
+    if not dry_run:
+        refuse_agents("make routes of a file")
     changes = differences(wanted, sidecar.call("GET", "/api/routes")["routes"], prune=prune)
     if not as_json:
         for change in changes:
@@ -355,6 +360,12 @@ def _tools(text: str) -> str | list[str] | None:
     if len(rules) == 1:
         return (rules[0] if rules[0] in ("read", "all", "none") else rules) if rules[0] else None
     return rules
+
+
+def _refuse_agents(fields: dict[str, Any]) -> None:
+    """What an agent's turn may do, no agent says."""
+    if fields.keys() & {"guard", "tools", "trusted"}:
+        refuse_agents("say what a route's turns may do")
 
 
 def _given_only(fields: dict[str, Any]) -> dict[str, Any]:
