@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -78,20 +77,29 @@ def test_kill_9_of_everything_fires_no_tick_twice_and_loses_no_timer(nats: NatsS
     for number in range(60):
         body = {"name": f"t{number}", "delayMs": 1000 + 250 * number}
         assert sidecar.call("POST", "/api/timers", body)[0] == 201
+    route = {"name": "timers", "pattern": "agent.events.timer.>", "target": "main"}
+    assert sidecar.call("POST", "/api/routes", route)[0] == 201
     victims = [sidecar, nats] * 4
     dice.shuffle(victims)
     kill_and_restart(victims, dice, (0.3, 2.0))
     sidecar.wait_up()
     wait_until(lambda: not sidecar.call("GET", "/api/timers")[1]["timers"], 40, "the last timer")
     time.sleep(2)
-    timers = Counter(event["subject"] for event in sidecar.events("?subject=agent.events.timer.>"))
-    assert len(timers) == 60, f"seed {SEED}: {60 - len(timers)} timers lost"
-    assert set(timers.values()) == {1}, f"seed {SEED}"
+    stored = sidecar.events("?subject=agent.events.timer.>")
+    assert len({event["subject"] for event in stored}) == 60, f"seed {SEED}: timers were lost"
+    # A nats-server that is killed may have stored one and not yet noted that: it stores it again, as the same event.
+    assert len({(event["subject"], event["id"]) for event in stored}) == 60, f"seed {SEED}: one fired twice"
+    wait_until(lambda: _deliveries(sidecar) >= 60, 20, "the deliveries")
+    assert _deliveries(sidecar) == 60, f"seed {SEED}"
     for name in ("a", "b", "c"):
         ticks = planned(sidecar, f"agent.events.cron.{name}")
         assert len(ticks) == len(set(ticks)), f"seed {SEED}: a tick of {name} came twice"
         assert ticks == sorted(ticks)
         assert max(ticks) > time.time() - 5, f"seed {SEED}: {name} does not go on"
+
+
+def _deliveries(sidecar: Sidecar) -> int:
+    return sum(sidecar.get("/api/health")[1]["delivery"]["counts"].values())
 
 
 def ticks_by_gateway(sidecar: Sidecar, subject: str) -> dict[str, list[int]]:

@@ -19,6 +19,7 @@ import pytest
 
 from tests.support import jetstream
 from tests.support.approvals import SESSION, hand_over, reported
+from tests.support.archives import unpack
 from tests.support.browser import Visitor, sign_in_code
 from tests.support.installation import Installation
 from tests.support.processes import NatsServer, Sidecar, event, wait_until
@@ -184,7 +185,7 @@ def repack(file: Path, folder: Path, change: Any, *, right: bool = False, part: 
 
     place = folder / f"repack-{right}"
     with tarfile.open(file) as archive:
-        archive.extractall(place, filter="data")
+        unpack(archive, place)
     change(place)
     manifest = json.loads((place / "manifest.json").read_text())
     if right:

@@ -9,6 +9,8 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+from tests.support.archives import unpack
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -60,7 +62,7 @@ def test_the_wheel_holds_plugin_and_dashboard_and_works_without_the_checkout(tmp
 def test_a_wheel_made_from_the_sdist_needs_no_node(tmp_path: Path) -> None:
     sdist = build("sdist", ROOT, tmp_path)
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path / "unpacked", filter="data")
+        unpack(archive, tmp_path / "unpacked")
     source = next((tmp_path / "unpacked").iterdir())
     wheel = build("wheel", source, tmp_path, path="/nowhere")
     assert "openclaw_nats/dashboard_page/index.html" in zipfile.ZipFile(wheel).namelist()

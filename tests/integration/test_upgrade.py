@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.support import old_state
+from tests.support.archives import unpack
 from tests.support.inbound import Bus
 from tests.support.processes import wait_until
 
@@ -24,7 +25,7 @@ def ids(which: range) -> list[str]:
 
 def test_nothing_of_0_1_0_is_lost_and_what_waits_goes_out_once(tmp_path: Path) -> None:
     with tarfile.open(old_state.ARCHIVE) as archive:
-        archive.extractall(tmp_path, filter="data")
+        unpack(archive, tmp_path)
     before = json.loads((tmp_path / "before.json").read_text())
     bus = Bus(tmp_path, old_state.SETTINGS)
     bus.sidecar.environment |= old_state.GATEWAY

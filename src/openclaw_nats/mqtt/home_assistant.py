@@ -30,6 +30,9 @@ INSTALL = "Home Assistant is shown nothing: run `pip install 'openclaw-nats[mqtt
 _LOOK_SECONDS = 1.0
 _SWEEP_SECONDS = 2.0  # without another message: then all that was retained has come
 _MOST_SWEPT = 2000
+# When it is looked again for what an earlier run has left, in seconds after the connection: a nats-server that has just
+# started tells of what it retains only when it has read it.
+_AGAIN = (5.0, 30.0, 120.0)
 _TIMEOUT = 5.0
 _PAUSES = (0.5, 1.0, 2.0, 5.0, 15.0)
 _HEALTHY_SECONDS = 60.0
@@ -120,13 +123,19 @@ class HomeAssistant:
             tls_context=_context(self._address.certificate),
         ) as client:
             log.info("home_assistant.connected", host=self._address.host, port=self._address.port)
-            self._sent = dict.fromkeys(await self._there(client), "?")
+            self._sent = {}
+            await self._sweep(client)
             self.connected, self.last_error = True, ""
             if self.shown:
                 await self._follow(client)
             await self._put(client, {self._discovery.available: ""})
         await self._emptied()
         return True
+
+    async def _sweep(self, client: aiomqtt.Client) -> None:
+        """Know of what is there and was not sent by this run: unless it is wanted, it is emptied."""
+        for topic in await self._there(client) - self._sent.keys():
+            self._sent[topic] = "?"
 
     async def _there(self, client: aiomqtt.Client) -> set[str]:
         """The topics on which an earlier run has left something."""
@@ -148,8 +157,12 @@ class HomeAssistant:
         import aiomqtt
 
         loop, messages = asyncio.get_running_loop(), aiter(client.messages)
+        sweeps = [loop.time() + seconds for seconds in _AGAIN]
         try:
             while True:
+                if sweeps and loop.time() >= sweeps[0]:
+                    del sweeps[0]
+                    await self._sweep(client)
                 began = loop.time()
                 await self._put(client, await self._wanted() | {self._discovery.available: ONLINE})
                 pause = max(_LOOK_SECONDS, 20 * (loop.time() - began))  # looking costs 5 % at most
