@@ -11,9 +11,9 @@ import contextlib
 import json
 import subprocess
 import time
-from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 
 from tests.gateway.test_setup import Install, running
@@ -99,16 +99,14 @@ def _takes_a_turn(install: Install) -> bool:
 
 
 def _by_the_socket(install: Install) -> None:
-    """The plugin's channel, which lasts, came by the sidecar's Unix socket and not by its port."""
-    socket = str(install.home / "run" / "sidecar.sock")
-
-    def connected() -> list[str]:
-        rows = [row.split() for row in Path("/proc/net/unix").read_text().splitlines()]
-        return [row[6] for row in rows if row[7:] == [socket] and row[5] == "03"]
-
-    wait_until(connected, 20, "a connection at the socket")
-    time.sleep(1)  # that of a command would be over
-    assert connected()
+    """The plugin is connected, and nobody to the sidecar's port: its channel, which lasts, came by the Unix socket."""
+    port = int(install.ports[1])
+    assert (install.home / "run" / "sidecar.sock").is_socket()
+    wait_until(lambda: install.status()["plugin"]["reachable"], 20, "the plugin")
+    for _ in range(20):
+        found = psutil.net_connections("tcp")
+        assert not [one for one in found if one.laddr[1:] == (port,) and one.status == psutil.CONN_ESTABLISHED]
+        time.sleep(0.1)
     assert install.status()["plugin"]["reachable"]
 
 
