@@ -165,4 +165,9 @@ def _answer(world: Asking, number: int, what: str) -> None:
 
 
 def _all_over(world: Asking, numbers: set[int]) -> bool:
-    return all(one.get("use") in ("done", "failed", "unused") for one in every(world) if one["id"] in numbers)
+    """Whether nothing is under way, and of each call it is known what became of it, or that nobody can know (begun)."""
+    counts = world.states()
+    if counts["pending"] + counts["sending"] + counts["failed"]:
+        return False
+    ends = ("done", "failed", "unused", "begun")
+    return all(one.get("use") in ends for one in every(world) if one["id"] in numbers)
