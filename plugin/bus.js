@@ -4,7 +4,7 @@
 /** @import { Loose, Made, Order, Recorded } from "./types.js" */
 import path from "node:path";
 import { agentsOf } from "./agents.js";
-import { Approvals } from "./approvals.js";
+import { Approvals, callerOf } from "./approvals.js";
 import { Causes } from "./causes.js";
 import { Channel } from "./channel.js";
 import { abilities, beforeToolCall } from "./guard.js";
@@ -189,7 +189,7 @@ export class Bus {
     try {
       this.approvals.ended(event);
       if (event?.result?.details?.status === "running")
-        this.causes.leftRunning(event.runId ?? ctx?.runId, ctx?.sessionKey ?? event.sessionKey);
+        this.causes.leftRunning(event.runId ?? ctx?.runId, callerOf(event, ctx).session);
     } catch (error) {
       this.noteHandlerError(error);
     }

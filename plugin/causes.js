@@ -86,7 +86,7 @@ export class Causes {
    * @param {string | undefined} session
    */
   leftRunning(run, session) {
-    const cause = session ? this.ruling(run, session) : undefined;
+    const cause = this.ruling(run, session);
     if (!cause || !session) return;
     const passed = withoutGrant(causeOf(cause));
     this.guarded.begin(`${passed.dispatch} left ${session}`, { session, until: this.now() + LEFT_MS, cause: passed });

@@ -165,15 +165,14 @@ export function beforeToolCall(bus, event, ctx) {
     const runId = event?.runId ?? ctx?.runId;
     const policy = policyFor(bus.causes, runId, ctx?.sessionKey ?? event?.sessionKey);
     if (!policy) return undefined;
-    if (policy.guard === "off") {
-      const { session, agent } = callerOf(event, ctx);
-      if (name === "sessions_send") passOn(bus.causes, runId, session, sessionSpokenTo(event?.params, agent));
-      return undefined;
-    }
     if (SEARCH.has(name) && since(bus.gatewayVersion, SEARCH_SINCE)) return undefined;
     const { session, agent } = callerOf(event, ctx);
     const spokenTo = name === "sessions_send" ? sessionSpokenTo(event?.params, agent) : "";
     const pass = () => passOn(bus.causes, runId, session, spokenTo);
+    if (policy.guard === "off") {
+      pass();
+      return undefined;
+    }
     if (spokenTo !== undefined && allows(policy.tools, name, event?.params)) {
       pass();
       return undefined;

@@ -65,7 +65,7 @@ export class GuardedTurns {
         this.turns.delete(id);
         continue;
       }
-      const itself = run !== undefined && run !== "" && turn.run === run;
+      const itself = Boolean(run) && turn.run === run;
       known ||= itself;
       if (!itself && (place === undefined || !turn.session || !isIn(turn.session, place))) continue;
       // Something of it runs on, whose beginning was not reported.
