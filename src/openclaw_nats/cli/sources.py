@@ -22,7 +22,7 @@ from openclaw_nats.cli.targets import target_of
 from openclaw_nats.cli.times import moment
 from openclaw_nats.cli.watch_options import check_password, options_from, watch_options
 from openclaw_nats.errors import InvalidInput
-from openclaw_nats.sources.file import secret_in
+from openclaw_nats.sources.file import NO_SECRET, secret_in
 from openclaw_nats.sources.naming import base_of
 from openclaw_nats.terminal_text import plural
 
@@ -141,7 +141,7 @@ def add_command(
     options = _options(kind, given)
     if no_secret and (kind != "cloudevents" or secret_file is not None):
         raise click.UsageError("--no-secret is for --type cloudevents, without --secret-file.")
-    secret, made = ("none", False) if no_secret else _secret(known[kind], secret_file)
+    secret, made = (NO_SECRET, False) if no_secret else _secret(known[kind], secret_file)
     body: dict[str, Any] = {"name": name, "type": kind, "secret": secret, "options": options}
     if given["subject"]:
         body["subject"] = str(full_subject(given["subject"]))

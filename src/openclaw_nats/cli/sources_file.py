@@ -14,7 +14,7 @@ from openclaw_nats.cli.event_lines import full_subject
 from openclaw_nats.cli.sidecar_client import SidecarClient
 from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.errors import SettingsError
-from openclaw_nats.sources.file import tables_of
+from openclaw_nats.sources.file import NO_SECRET, tables_of
 from openclaw_nats.sources.naming import base_of
 from openclaw_nats.sources.watched import is_watched
 from openclaw_nats.text_formats import from_toml, without_dates
@@ -52,7 +52,7 @@ def apply(sidecar: SidecarClient, wanted: list[dict[str, Any]], *, dry_run: bool
                 continue
             if "secret_file" not in one and kind != "unsigned" and not is_watched(kind):
                 raise SettingsError(f"the source {name!r} is new and names no secret_file")
-            without = "" if is_watched(kind) else "none"
+            without = "" if is_watched(kind) else NO_SECRET
             secret = read_secret(one["secret_file"]) if "secret_file" in one else without
             body = {"name": name, "type": one.get("type"), "secret": secret, "options": options}
             made = sidecar.call("POST", "/api/sources", {**body, "subject": subject}, flags=flags.SOURCE)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import msgspec
 from msgspec import UNSET
 
@@ -48,7 +46,7 @@ def shown(row: ApprovalRow, now: float) -> shapes.Approval:
 
 
 def _earlier(text: str) -> shapes.EarlierApproval:
-    number, use, used_at = json.loads(text)
+    number, use, used_at = msgspec.json.decode(text, type=tuple[int, shapes.GrantUse, float])
     return shapes.EarlierApproval(id=number, use=use, used_at=format_seconds(used_at))
 
 

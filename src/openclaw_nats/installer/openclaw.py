@@ -55,7 +55,7 @@ class OpenClaw:
     state_dir: Path
     config_path: Path
     _read: dict[str, OpenClawConfig] = field(default_factory=dict, compare=False, repr=False)
-    _helps: dict[tuple[str, ...], str] = field(default_factory=dict, repr=False, compare=False)
+    _helps: dict[tuple[str, ...], str | None] = field(default_factory=dict, repr=False, compare=False)
     _readers: dict[tuple[str, ...], threading.Thread] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -227,39 +227,33 @@ class OpenClaw:
 
         One that shows no help is judged by its version: `since` is the first that is known to have the option.
         """
-        try:
-            found = self._help(*command)
-        except SetupError:
+        shown = self._help(*command)
+        if shown is None:
             return self.number >= since
-        return re.search(rf"(?m)^  (?:-\w, )?{re.escape(option)}\b", found) is not None
+        return re.search(rf"(?m)^  (?:-\w, )?{re.escape(option)}\b", shown) is not None
 
     def has_command(self, name: str, *parent: str) -> bool:
         """Whether this version has the command `name` below `parent`, by that one's own help; False without a help."""
-        try:
-            found = self._help(*parent)
-        except SetupError:
-            return False
-        return re.search(rf"(?m)^  {re.escape(name)}\b", found) is not None
+        return re.search(rf"(?m)^  {re.escape(name)}\b", self._help(*parent) or "") is not None
 
     def look_ahead(self, *command: str) -> None:
         """Begin to read a command's help, which takes seconds, while something else is done."""
-
-        def read() -> None:
-            with contextlib.suppress(SetupError):  # whoever needs it asks again, and hears why
-                self._ask_help(*command)
-
-        reader = self._readers[command] = threading.Thread(target=read, daemon=True)
+        reader = self._readers[command] = threading.Thread(target=self._ask_help, args=command, daemon=True)
         reader.start()
 
-    def _help(self, *command: str) -> str:
+    def _help(self, *command: str) -> str | None:
         reader = self._readers.pop(command, None)
         if reader is not None:
             reader.join()
         return self._ask_help(*command)
 
-    def _ask_help(self, *command: str) -> str:
+    def _ask_help(self, *command: str) -> str | None:
+        """What a command's help says; None when it shows none. It is asked once."""
         if command not in self._helps:
-            self._helps[command] = _NOISE.sub("", self.run(*command, "--help"))
+            try:
+                self._helps[command] = _NOISE.sub("", self.run(*command, "--help"))
+            except SetupError:
+                self._helps[command] = None
         return self._helps[command]
 
     def set_all(self, values: Mapping[str, object]) -> None:

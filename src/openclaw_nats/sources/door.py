@@ -42,6 +42,8 @@ KEEP_SECONDS = 30 * 86400.0
 _PAUSED_SECONDS = 300.0
 _LONGEST_ID = 200
 _REPEATED = "a repetition"
+_SIGNED = "s:"  # how keys of what was signed begin
+_KEY_LENGTH = 42
 _MOST_EVENTS = 5000
 _batch = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -158,8 +160,7 @@ class Door:
     async def _store_one(self, source: StoredSource, one: _Delivery, size: int, peer: str) -> Outcome:
         now = self._clock()
         event, document, keys = one.event, one.document, _keys(one.verified, now)
-        shared = f"s:{one.verified.shared.hex()[:24]}" if one.verified.shared else ""
-        delivery = NewDelivery(source.name, keys, event.id, event.subject, now, shared)
+        delivery = NewDelivery(source.name, keys, event.id, event.subject, now, _shared(one.verified))
         known = await self._deliveries.begin(delivery)
         note = partial(
             self._log.note, source.name, event=known.subject, delivery=one.verified.delivery, size=size, peer=peer
@@ -213,9 +214,14 @@ def _keys(verified: Verified, now: float) -> list[tuple[str, float]]:
         digest = hashlib.sha256(verified.delivery.encode("utf-8", "surrogatepass")).hexdigest()
         keys.append((f"d:{digest[:40]}", now + KEEP_SECONDS))
     if verified.signed:
-        signed = f"{verified.shared.hex()[:24]}{verified.signed.hex()}" if verified.shared else verified.signed.hex()
-        keys.append((f"s:{signed[:40]}", min(verified.until, now + KEEP_SECONDS)))
+        key = f"{_shared(verified) or _SIGNED}{verified.signed.hex()}"[:_KEY_LENGTH]
+        keys.append((key, min(verified.until, now + KEEP_SECONDS)))
     return keys or [(f"d:{uuid7(int(now * 1000))}", now + 1)]
+
+
+def _shared(verified: Verified) -> str:
+    """How the key of what was signed begins for all that have it in common; empty where none do."""
+    return f"{_SIGNED}{verified.shared.hex()[:24]}" if verified.shared else ""
 
 
 def _deliveries(source: StoredSource, received: Received, verified: Verified) -> list[_Delivery]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from openclaw_nats.errors import InvalidInput, SettingsError
 
+# As a secret: of a source of type unsigned, and of CloudEvents to which the address alone lets in.
+NO_SECRET = "none"  # noqa: S105
 FIELDS = ("name", "type", "secret_file", "subject", "paused", "options")
 _LONGEST = 4096
 

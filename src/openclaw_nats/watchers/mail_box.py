@@ -25,7 +25,9 @@ MAX_MAIL = 10 << 20  # bytes of a mail that are read
 _MAX_STEP = 24 << 20  # bytes of all answers to one step
 _STEP_SECONDS = 90.0
 _SOCKET_SECONDS = 30.0
-imaplib._MAXLINE = _MAX_STEP  # type: ignore[attr-defined]  # (a large mailbox's UIDs are one line)
+# imaplib refuses lines of over a megabyte, and has no other way to say otherwise: a large mailbox's UIDs are one line.
+# What is read in a step is bounded below, line or not (_Bounded).
+imaplib._MAXLINE = _MAX_STEP  # type: ignore[attr-defined]
 _MOST_MAILS = 100_000
 _NOOP_SECONDS = 600.0  # a server may sign out who is silent for half an hour (RFC 3501)
 _LARGEST_UID = 2**32 - 1

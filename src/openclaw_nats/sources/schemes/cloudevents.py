@@ -8,14 +8,13 @@ from __future__ import annotations
 from urllib.parse import parse_qs, urlsplit
 
 from openclaw_nats.contract.sources import SourceOptions
+from openclaw_nats.sources.file import NO_SECRET
 from openclaw_nats.sources.schemes.scheme import Received, Refused, Scheme, Verified, any_of
-
-ADDRESS_ALONE = "none"  # as a secret: whoever knows the address, with its random token, is let in
 
 
 def verify(received: Received, secrets: list[str], options: SourceOptions) -> Verified:
     """See Scheme. Event and id are in the CloudEvent, which the door reads."""
-    if ADDRESS_ALONE in secrets:
+    if NO_SECRET in secrets:  # whoever knows the address, with its random token, is let in
         return Verified()
     given = parse_qs(urlsplit(received.url).query).get("access_token", [])
     kind, _, value = received.headers.get("authorization", "").partition(" ")
@@ -28,7 +27,7 @@ def verify(received: Received, secrets: list[str], options: SourceOptions) -> Ve
 
 def sign(body: bytes, secret: str, options: SourceOptions, now: float, delivery: str) -> dict[str, str]:
     """See Scheme."""
-    return {} if secret == ADDRESS_ALONE else {"authorization": f"Bearer {secret}"}
+    return {} if secret == NO_SECRET else {"authorization": f"Bearer {secret}"}
 
 
 SCHEME = Scheme(
