@@ -24,23 +24,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from tests.support.second_try import second_try  # noqa: E402
-
 # More workers than cores: much of the time goes into waiting for real processes. With four, Gateways starve each other.
 # A file's tests share its Gateway.
 # schemathesis gives all its tests one name, of which workers would run only one (tests/conftest.py refuses that): they
 # go alone.
 FUZZ = "tests/integration/test_fuzz.py"
 # The order in which workers take tests: tests/support/balance.py.
-WORKERS = ["--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"]
-PARTS = ([*WORKERS, "--durations=40", "--cache-clear", f"--ignore={FUZZ}"], [FUZZ])
+WORKERS = ["--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder", "--cache-clear"]
+PARTS = ([*WORKERS, "--durations=40", f"--ignore={FUZZ}"], [FUZZ])
 FAST = ([*WORKERS, "tests/unit"],)
 VERSIONS = "tests/gateway/test_versions.py"
 # What prettier formats (.prettierrc.json, .prettierignore); `python3 dev.py format` writes, the check only looks.
 FORMATTED = ("plugin", "dashboard", "tests/plugin")
 SVELTE_CHECK = ["--workspace", "dashboard", "--fail-on-warnings", "--output", "human"]
+sys.path.insert(0, str(ROOT))
 
 
 def node() -> Path:
@@ -155,6 +152,8 @@ def coverage(environment: dict[str, str]) -> int:
 
 def main() -> int:
     """Run everything; the exit code is 1 when anything failed."""
+    from tests.support.second_try import second_try
+
     arguments = sys.argv[1:]
     parts = FAST if arguments == ["--fast"] else PARTS
     if arguments == ["--fast"]:

@@ -1,7 +1,7 @@
-"""A second try for a few tests that failed beside others: three workers share two cores, and tests wait for real parts.
+"""A second try for a few tests that failed next to others: workers share two cores, and tests wait for real parts.
 
-It is no secret: what failed is printed as any failure, and once more at the end. What is random (chaos,
-fuzzing) gets none: when it fails, it has found something.
+It is no secret: what failed is printed as any failure, and once more at the end. What is random (chaos, fuzzing) gets
+none: when it fails, it has found something.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def second_try(root: Path, environment: dict[str, str]) -> bool:
         return False
     if not failed:
         return False
-    print(f"· {len(failed)} failed beside others: a second try, alone", flush=True)
+    print(f"· {len(failed)} failed next to others: a second try, alone", flush=True)
     done = subprocess.run([sys.executable, "-m", "pytest", *failed], cwd=root, env=environment, check=False)
     if done.returncode == 0:
         for one in failed:
