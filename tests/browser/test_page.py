@@ -25,7 +25,7 @@ AXE = ROOT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
 PICTURES = Path(os.environ.get("OPENCLAW_NATS_SCREENSHOTS") or ROOT / ".dev" / "screenshots")
 KEPT = ROOT / "docs" / "screenshots"
 WIDTHS = {"wide": (1440, 900), "narrow": (375, 740)}
-SCRIPT_LIMIT = 80_000
+SCRIPT_LIMIT = 120_000
 PAGES = {
     "sign-in": "",
     "overview": "Overview",
