@@ -78,7 +78,8 @@ def _json(sidecar: Sidecar, *words: str) -> Any:
 
 
 COMMANDS = (
-    "routes;routes list;routes show again;routes test again --since 1h;routes export;routes disable waits;"
+    "routes;routes list;routes show again;routes test again --since 1h;routes why again;routes export;"
+    "routes disable waits;"
     "routes enable waits;routes edit waits --priority 3;routes apply -f - --dry-run;cron;cron list;cron show tea;"
     "cron list --all;timers list --all;"
     "cron pause tea;cron resume tea;cron run tea;cron edit tea --payload {};timers;timers list;pending;dead;receipts;"

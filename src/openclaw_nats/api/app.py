@@ -131,6 +131,7 @@ def _inbound(endpoints: Endpoints) -> list[Route]:
         Route("/api/routes", routes.routes, methods=["GET", "POST"]),
         Route("/api/routes/{name}", routes.route, methods=["GET", "PATCH", "DELETE"]),
         Route("/api/routes/{name}/test", routes.test, methods=["POST"]),
+        Route("/api/routes/{name}/why", routes.why, methods=["GET"]),
         Route("/api/pause", endpoints.pauses.pause, methods=["GET", "POST"]),
         Route("/api/resume", endpoints.pauses.resume, methods=["POST"]),
         Route("/api/approvals", endpoints.approvals.every, methods=["GET"]),

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from openclaw_nats.api.json_answers import json_body, json_response
 from openclaw_nats.api.names_in_paths import name_of
 from openclaw_nats.api.problems import Malformed
+from openclaw_nats.api.queries import number_of, parameters
 from openclaw_nats.contract import routes as shapes
 from openclaw_nats.contract.checking import check
 from openclaw_nats.contract.fields import Unreadable
@@ -22,6 +23,7 @@ from openclaw_nats.inbound.dry_run import DryRun, draft
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.inbound.route import Route
 from openclaw_nats.inbound.route_book import RouteBook
+from openclaw_nats.inbound.why import WhyNot
 from openclaw_nats.settings import parse_duration
 from openclaw_nats.storage.listed import RouteFigures
 from openclaw_nats.storage.routes import StoredRoute
@@ -39,6 +41,7 @@ class RouteEndpoints:
         book: RouteBook,
         inbox: InboxService,
         dry_run: DryRun,
+        why: WhyNot,
         *,
         compat: bool = False,
         paused: Callable[[int], Pause | None] = lambda route_id: None,
@@ -46,6 +49,7 @@ class RouteEndpoints:
         self._book = book
         self._inbox = inbox
         self._dry_run = dry_run
+        self._why = why
         self._compat = compat
         self._paused = paused
 
@@ -96,6 +100,20 @@ class RouteEndpoints:
         except ValueError as error:
             raise Malformed(f"since must be {error}", field="since") from None
         return json_response(await self._dry_run.replay(route, seconds))
+
+    async def why(self, request: Request) -> Response:
+        """Why it did not fire: for the event of a sequence, or for what was stored in the last hour."""
+        query = parameters(request, ("event", "since"))
+        if len(query) == 2:
+            raise Malformed("the query may hold either event or since")
+        route = self._book.named(name_of(request))[0]
+        if "event" in query:
+            return json_response(await self._why.event(route, max(1, number_of(query["event"], "event"))))
+        try:
+            seconds = parse_duration(query.get("since", "1h"))
+        except ValueError as error:
+            raise Malformed(f"since must be {error}", field="since") from None
+        return json_response(await self._why.since(route, seconds))
 
     async def _saved(self, name: str) -> shapes.Route:
         note = self._book.trial_note(name)

@@ -16,6 +16,7 @@ from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.instructions import instruction_of, instruction_options
 from openclaw_nats.cli.names import completes
 from openclaw_nats.cli.output import Styled, block, json_option, line, print_json, step, table, tell
+from openclaw_nats.cli.routes_why import why_command
 from openclaw_nats.cli.targets import target_of
 from openclaw_nats.cli.times import moment
 from openclaw_nats.cli.unreadable import tell_unreadable
@@ -181,6 +182,9 @@ def test_command(as_json: bool, name: str, event: str | None, since: str | None,
         step("✗", one["subject"], one["reason"])
     line()
     line(f"(It assumes that {report['assumes']}.)")
+
+
+command.add_command(why_command)
 
 
 @command.command("apply")

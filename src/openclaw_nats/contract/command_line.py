@@ -17,6 +17,7 @@ from openclaw_nats.contract import (
     schedules,
     sources,
     views,
+    why,
 )
 from openclaw_nats.contract.events import CloudEvent, Published
 from openclaw_nats.contract.fields import Answer, Json, Pattern, Time
@@ -399,6 +400,7 @@ PRINTED: dict[str, object] = {
     "routes remove": Removed,
     "routes show": routes.Route,
     "routes test": routes.DryRun,
+    "routes why": why.Why,
     "setup": SetupPlan | SetupDone,
     "sources": sources.Sources,
     "sources add": SourceMade,

@@ -45,6 +45,7 @@ from openclaw_nats.inbound.stream_contents import StreamContents
 from openclaw_nats.inbound.stream_trial import StreamTrial
 from openclaw_nats.inbound.target import TURN_KINDS
 from openclaw_nats.inbound.waking import owner_of_tick
+from openclaw_nats.inbound.why import WhyNot
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.consumer import JetStreamSource
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
@@ -73,6 +74,7 @@ class Inbound:
     channel: PluginChannel
     inbox: InboxService
     dry_run: DryRun
+    why: WhyNot
     notices: Notices
     housekeeping: Housekeeping
     health: DeliveriesReport
@@ -287,6 +289,15 @@ def build_inbound(
         channel=channel,
         inbox=inbox_service,
         dry_run=DryRun(event_log, renderer, judge, limits),
+        why=WhyNot(
+            log=event_log,
+            newest=event_log.newest,
+            database=database,
+            admission=intake.admission,
+            judge=trial_judge,
+            flow=flow,
+            behind=lambda: intake.problem,
+        ),
         notices=notices,
         dead_letters=DeadLetters(database, event_log, identity, gate),
         processes=processes,

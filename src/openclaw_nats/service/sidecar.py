@@ -320,7 +320,12 @@ async def build(settings: Settings) -> Sidecar:
             on_agents=inbound.book.follow_gateway,
         ),
         routes=RouteEndpoints(
-            inbound.book, inbound.inbox, inbound.dry_run, compat=settings.compat, paused=inbound.pauses.of_route
+            inbound.book,
+            inbound.inbox,
+            inbound.dry_run,
+            inbound.why,
+            compat=settings.compat,
+            paused=inbound.pauses.of_route,
         ),
         deliveries=DeliveryEndpoints(inbound.inbox),
         channel=ChannelEndpoints(inbound.channel),
