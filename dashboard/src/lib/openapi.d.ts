@@ -465,7 +465,7 @@ export interface components {
         Dropped: {
             dropped: number;
         };
-        /** @description What a route would have done. `avoided`: how many turns its flow control saves. */
+        /** @description What a route would have done, as a sentence in `summary`. `avoided`: how many turns its flow control saves; `per_day`, of a trial on a time, what it would use in a day. */
         DryRun: {
             route: string;
             target: components["schemas"]["ResolvedTarget"];
@@ -476,6 +476,9 @@ export interface components {
             firstTurns: components["schemas"]["PlannedTurn"][];
             judged: components["schemas"]["Judged"][];
             assumes: string;
+            /** @default  */
+            summary: string;
+            perDay?: components["schemas"]["PerDay"];
         };
         /** @description The approval that let exactly the same call of the same session through before. When its `use` is `begun`, nobody knows whether the call ran: a process was killed. */
         EarlierApproval: {
@@ -1035,6 +1038,14 @@ export interface components {
             pauses: components["schemas"]["Pause"][];
             sending: number;
             expiring?: string[];
+        };
+        /** @description What a route would use in a day: its turns of a dry run, at the mean of turns that were measured. `basis` says whose turns those were; without any, tokens and cost are null. */
+        PerDay: {
+            turns: number;
+            tokens: number | null;
+            cost: number | null;
+            /** @example the route's own 38 turns of the last 7 days */
+            basis: string;
         };
         /** @description What would go out, when, and with which events. */
         PlannedTurn: {

@@ -185,6 +185,7 @@ def _dashboard(endpoints: Endpoints) -> list[Route]:
         Route("/api/events/{sequence}", insight.event, methods=["GET"]),
         Route("/api/runs/{id}", insight.run, methods=["GET"]),
         Route("/api/usage", insight.usage, methods=["GET"]),
+        Route("/api/spending", insight.spending, methods=["GET"]),
         Route("/api/subjects", insight.subjects, methods=["GET"]),
         Route("/api/settings", insight.settings, methods=["GET"]),
         Route("/api/logs/deliveries", insight.log_deliveries, methods=["GET"]),

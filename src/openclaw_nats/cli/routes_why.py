@@ -9,7 +9,7 @@ import click
 from openclaw_nats.cli.deliveries import client
 from openclaw_nats.cli.event_lines import short_subject
 from openclaw_nats.cli.names import completes
-from openclaw_nats.cli.output import Styled, json_option, line, print_json, step, words
+from openclaw_nats.cli.output import Styled, json_option, line, print_json, step
 from openclaw_nats.cli.times import moment
 from openclaw_nats.terminal_text import plural
 

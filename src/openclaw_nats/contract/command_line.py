@@ -16,6 +16,7 @@ from openclaw_nats.contract import (
     routes,
     schedules,
     sources,
+    spending,
     views,
     why,
 )
@@ -401,6 +402,7 @@ PRINTED: dict[str, object] = {
     "routes show": routes.Route,
     "routes test": routes.DryRun,
     "routes why": why.Why,
+    "usage": spending.Spending,
     "setup": SetupPlan | SetupDone,
     "sources": sources.Sources,
     "sources add": SourceMade,

@@ -324,6 +324,7 @@ async def build(settings: Settings) -> Sidecar:
             inbound.inbox,
             inbound.dry_run,
             inbound.why,
+            inbound.spending,
             compat=settings.compat,
             paused=inbound.pauses.of_route,
         ),
