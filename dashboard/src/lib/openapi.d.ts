@@ -491,6 +491,25 @@ export interface components {
              */
             usedAt: string;
         };
+        /** @description One event at the gates of a route. `stopped_by` is the first gate that said no, if one did; `delivery` the delivery that the event became, if it did. */
+        EventGates: {
+            sequence: number;
+            id: string;
+            subject: string;
+            origin: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            storedAt: string;
+            verdict: string;
+            /** @enum {unknown} */
+            stoppedBy?: "agents" | "batch" | "budget" | "condition" | "debounce" | "enabled" | "inbox" | "lateness" | "loop guard" | "origin" | "pattern" | "pause" | "quiet hours" | "rate" | "readable" | "stored" | "target";
+            delivery?: number;
+            /** @enum {unknown} */
+            state?: "dead" | "delivered" | "dropped" | "expired" | "failed" | "pending" | "sending";
+            gates: components["schemas"]["Gate"][];
+        };
         /** @description `nats_events`: how many are shown, how many more there were no room for, and at how many it looked. */
         EventsSeen: {
             count: number;
@@ -594,6 +613,18 @@ export interface components {
             key?: string | null;
             quietHours?: components["schemas"]["QuietHours"] | null;
             budget?: components["schemas"]["CostLimit"] | null;
+        };
+        /** @description One gate. `answer` is why it said no, and what it looked at when it said yes; `until` is when it opens again. */
+        Gate: {
+            /** @enum {unknown} */
+            gate: "agents" | "batch" | "budget" | "condition" | "debounce" | "enabled" | "inbox" | "lateness" | "loop guard" | "origin" | "pattern" | "pause" | "quiet hours" | "rate" | "readable" | "stored" | "target";
+            passed: boolean;
+            answer: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            until?: string;
         };
         /** @description The OpenClaw Gateway, by its `/healthz` or by its plugin's connection. */
         GatewayHealth: {
@@ -1698,6 +1729,31 @@ export interface components {
             strangers: number;
             quarantined: number | null;
         };
+        /** @description Money and tokens by one of these. `complete` is false when there were more calls than are counted. */
+        Spending: {
+            /** @enum {unknown} */
+            by: "agent" | "day" | "model" | "route";
+            seconds: number;
+            lines: components["schemas"]["SpendingLine"][];
+            total: components["schemas"]["SpendingLine"];
+            complete: boolean;
+        };
+        /** @description What one agent, route, model or day (UTC) has used. `name` is empty for turns that no route has led to. `unpriced` calls reported no cost, and their model has no price in `budget.prices`. `avoided` turns were saved because events went out together; at the mean cost of a turn of theirs they would have cost `avoided_cost`. */
+        SpendingLine: {
+            name: string;
+            turns: number;
+            calls: number;
+            input: number;
+            output: number;
+            cacheRead: number;
+            cacheWrite: number;
+            cost: number;
+            unpriced: number;
+            /** @default 0 */
+            avoided: number;
+            /** @default 0 */
+            avoidedCost: number;
+        };
         /** @description The plugin's events on disk that the sidecar has not acknowledged yet. Counts of losses are since its start. */
         SpoolHealth: {
             events: number;
@@ -1718,6 +1774,14 @@ export interface components {
             dropped: number;
             /** @default 0 */
             rejected: number;
+        };
+        /** @description How many events one gate stopped for one reason; `newest` is the sequence of the newest of them. */
+        Stopped: {
+            /** @enum {unknown} */
+            gate: "agents" | "batch" | "budget" | "condition" | "debounce" | "enabled" | "inbox" | "lateness" | "loop guard" | "origin" | "pattern" | "pause" | "quiet hours" | "rate" | "readable" | "stored" | "target";
+            reason: string;
+            events: number;
+            newest: number;
         };
         /** @description How much the event stream holds. */
         StreamSize: {
@@ -1949,6 +2013,16 @@ export interface components {
             kind: "webhook";
             url: string;
             secret?: string | null;
+        };
+        /** @description Why a route did not fire. `events` were looked at: one, or those on its pattern; `delivered` of them came out. `shown` are the newest that did not, gate by gate. Not `complete`: there were older events, or it took too long. */
+        Why: {
+            route: string;
+            verdict: string;
+            events: number;
+            delivered: number;
+            stopped: components["schemas"]["Stopped"][];
+            shown: components["schemas"]["EventGates"][];
+            complete: boolean;
         };
     };
     responses: never;

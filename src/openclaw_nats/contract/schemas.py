@@ -21,9 +21,11 @@ from openclaw_nats.contract import (
     routes,
     schedules,
     sources,
+    spending,
     tool_results,
     tools,
     views,
+    why,
 )
 
 Schema = dict[str, object]
@@ -42,6 +44,8 @@ _MODULES = (
     tool_results,
     audit,
     sources,
+    spending,
+    why,
 )
 _BASES = ("Answer", "_Part")
 _TEMPLATE = "#/components/schemas/{name}"
