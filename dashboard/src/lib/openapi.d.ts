@@ -581,6 +581,48 @@ export interface components {
              */
             firedAt: string;
         };
+        /** @description All sidecars on one NATS. `unreadable` counts answers that made no sense; `lastError` says why some may be missing. */
+        Fleet: {
+            members: components["schemas"]["FleetMember"][];
+            silent: components["schemas"]["SilentMember"][];
+            unreadable: number;
+            lastError: string;
+        };
+        /** @description A sidecar that has answered. `proven` says that it seals with the key of the one that was asked; of another nothing is known but what it says. */
+        FleetMember: {
+            gatewayId: string;
+            installation: string;
+            host: string;
+            version: string;
+            openclawVersion: string;
+            natsVersion: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since: string;
+            /** @enum {unknown} */
+            nats: "down" | "unknown" | "up";
+            /** @enum {unknown} */
+            gateway: "down" | "unknown" | "up";
+            /** @enum {unknown} */
+            plugin: "down" | "unknown" | "up";
+            delivers: boolean;
+            eventsLastMinute: number;
+            waiting: number | null;
+            dead: number | null;
+            spooled: number | null;
+            problems: string[];
+            /** @default false */
+            proven: boolean;
+        };
+        /** @description The versions in the fleet, and the newest of each that is there. */
+        FleetVersions: {
+            members: components["schemas"]["MemberVersions"][];
+            newest: {
+                [key: string]: string;
+            };
+        };
         /** @description How fast events go out. `key` is a CEL expression: events with different values wait in lines of their own. */
         Flow: {
             debounce?: string | null;
@@ -935,6 +977,40 @@ export interface components {
              * @default false
              */
             fromBeginning: boolean;
+        };
+        /** @description What a sidecar says about itself to the others. `problems` are for operators, the worst first; a count is null when it is not known now. `delivers` is false where another sidecar holds its `gateway.id`. */
+        MemberStatus: {
+            gatewayId: string;
+            installation: string;
+            host: string;
+            version: string;
+            openclawVersion: string;
+            natsVersion: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since: string;
+            /** @enum {unknown} */
+            nats: "down" | "unknown" | "up";
+            /** @enum {unknown} */
+            gateway: "down" | "unknown" | "up";
+            /** @enum {unknown} */
+            plugin: "down" | "unknown" | "up";
+            delivers: boolean;
+            eventsLastMinute: number;
+            waiting: number | null;
+            dead: number | null;
+            spooled: number | null;
+            problems: string[];
+        };
+        /** @description The versions of one sidecar and what it works with; `behind` names those that another has newer. */
+        MemberVersions: {
+            gatewayId: string;
+            version: string;
+            openclawVersion: string;
+            natsVersion: string;
+            behind: string[];
         };
         /** @description Events that left the stream before this sidecar had seen them: in all, and in the newest gap. */
         Missed: {
@@ -1553,6 +1629,17 @@ export interface components {
             endsAt: string;
             current: boolean;
             pageToken: string;
+        };
+        /** @description A Gateway that has a lease on this NATS, and whose sidecar did not answer. `stopped` says that it was stopped in order; `seen` is its own clock, when it last wrote its lease. */
+        SilentMember: {
+            gatewayId: string;
+            host: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            seen: string;
+            stopped: boolean;
         };
         /** @description A source. `path` is its address below the sidecar's own, `gatewayPath` below the Gateway's; both are empty for one that watches, which has `watching`. The counts are of this process. `secrets` is how many count now: two while one is rotated. */
         Source: {

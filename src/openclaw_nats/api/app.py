@@ -21,6 +21,7 @@ from openclaw_nats.api.compat import reshaping
 from openclaw_nats.api.dashboard_endpoints import DashboardEndpoints
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
 from openclaw_nats.api.failures import Failures
+from openclaw_nats.api.fleet_endpoints import FleetEndpoints
 from openclaw_nats.api.handover_endpoints import HandoverEndpoints
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
 from openclaw_nats.api.hot_path import HotPath
@@ -60,6 +61,7 @@ class Endpoints:
     approvals: ApprovalEndpoints
     audit: AuditEndpoints
     sources: SourceEndpoints
+    fleet: FleetEndpoints
 
 
 def build_app(
@@ -100,6 +102,7 @@ def build_app(
             *_schedules(endpoints),
             *_dashboard(endpoints),
             *_sources(endpoints),
+            Route("/api/fleet", endpoints.fleet.fleet, methods=["GET"]),
         ],
         middleware=[
             *front,

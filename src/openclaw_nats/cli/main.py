@@ -46,6 +46,7 @@ COMMANDS = {
     "sources": "List, make and test sources: verified webhooks, and watchers of what sends nothing.",
     "quarantine": "List, release or drop webhooks that nothing proves.",
     "receive": "Receive webhooks on a small server, for a house behind NAT.",
+    "fleet": "List the sidecars on this NATS, and how each is.",
     "config": "Show or change settings.",
     "completion": "Print the completion script of a shell.",
     "demo": "Show everything with a private, real Gateway and a scripted model.",

@@ -32,6 +32,7 @@ from openclaw_nats.api.compat import Compat, OnlyThere
 from openclaw_nats.api.dashboard_gate import DashboardGate
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
 from openclaw_nats.api.endless import end_all
+from openclaw_nats.api.fleet_endpoints import FleetEndpoints
 from openclaw_nats.api.front_door import FrontDoor
 from openclaw_nats.api.handover_endpoints import HandoverEndpoints
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
@@ -78,6 +79,7 @@ from openclaw_nats.service.beginning import Beginning
 from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
 from openclaw_nats.service.exposure import check_exposed
 from openclaw_nats.service.files import write_no_core_files, write_private
+from openclaw_nats.service.fleet_parts import Fleet, build_fleet
 from openclaw_nats.service.http_server import HttpServer, listen
 from openclaw_nats.service.identity_key import identity_key
 from openclaw_nats.service.inbound_parts import Inbound, build_inbound
@@ -133,6 +135,7 @@ class Sidecar:
     door: Door
     mqtt: Mqtt | None
     watchers: Watchers
+    fleet: Fleet
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -146,6 +149,7 @@ class Sidecar:
             "streams": self._keep_streams,
             "front-door": self.door.run,
             "watchers": self.watchers.run,
+            "fleet": self.fleet.service.run,
             **self.inbound.runs(),
             **self.schedules.runs(),
             **self.dashboard.runs(),
@@ -161,6 +165,7 @@ class Sidecar:
         finally:
             for one in self.key_doors.values():
                 await one.close()
+            await self.fleet.service.close()
             await self.connection.close()
             await self.inbound.close()
             await self.redaction.close()
@@ -214,7 +219,8 @@ async def build(settings: Settings) -> Sidecar:
     event_log = JetStreamEventLog(connection, streams)
     gateway_id = settings.gateway_id
     lease_store, key = JetStreamLeaseStore(connection, streams, gateway_id), identity.seals.fingerprint
-    lease = Lease(lease_store, gateway_id, place_of(settings.home), key=key)
+    place = place_of(settings.home)
+    lease = Lease(lease_store, gateway_id, place, key=key)
     other_keys = OtherKeys(gateway_id, key, lease_store.every)
     meters.nats_up.set_function(lambda: float(connection.ready and not (event_log.problem or lease.write_error)))
     meters.lease_held.set_function(lambda: float(lease.allowed))
@@ -272,6 +278,7 @@ async def build(settings: Settings) -> Sidecar:
         inbound=inbound.health.report,
         schedules=schedules.health.report,
     )
+    fleet = build_fleet(settings, connection, identity.seals, lease_store.every, place, health.report, reports)
     dashboard = build_dashboard(
         settings=settings,
         connection=connection,
@@ -340,6 +347,7 @@ async def build(settings: Settings) -> Sidecar:
         dashboard=dashboard.endpoints,
         audit=AuditEndpoints(trail),
         sources=SourceEndpoints(sources, door, door_log, quarantine, watchers, inbound.book.names_for),
+        fleet=FleetEndpoints(fleet.members),
     )
     front_door = Middleware(FrontDoor, door=door, book=sources, door_log=door_log)
     gate = Middleware(DashboardGate, sign_in=dashboard.sign_in, cookie=dashboard.cookie, pages=dashboard.files)
@@ -378,6 +386,7 @@ async def build(settings: Settings) -> Sidecar:
         door,
         mqtt,
         watchers,
+        fleet,
     )
 
 
