@@ -1,17 +1,16 @@
-"""What comes back to a guarded turn, or into another, is guarded, too: a real 2026.9 Gateway, a model that obeys it all."""
+"""What comes back to a guarded turn, or into another, is guarded, too: a real 2026.9 Gateway, an obedient model."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from openclaw_nats.demo.gateway_client import connected
-from tests.gateway.test_guard import CALLS, CONFIG, TEMPLATE, TOGETHER, Gateway
+from tests.gateway.test_guard import CALLS, CONFIG, TEMPLATE, TOGETHER, Gateway, ran
 from tests.support import model_log
 from tests.support.inbound import ROOMY
 from tests.support.processes import wait_until
@@ -19,7 +18,8 @@ from tests.support.processes import wait_until
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(400)]
 
 REFUSED = "events from outside have led to this turn"
-SECONDS = 60
+NOBODY = "Plugin approval unavailable"  # OpenClaw can't ask about a turn that nobody has ordered in a chat
+SECONDS = 120
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +81,9 @@ def test_the_output_of_a_command_that_ran_on_is_read_by_guarded_turns(world: Gat
 
 @pytest.mark.parametrize("by", ["delivery", "sessions_send"])
 def test_what_is_steered_into_a_turn_of_the_operator_guards_the_rest_of_it(world: Gateway, by: str) -> None:
-    session = f"agent:ops:{by}"
+    session = f"agent:main:own-{by}"
     begun, gate, mark = (world.marks / f"{by}-{name}" for name in ("begun", "gate", "mark"))
+    steered: list[tuple[str, dict[str, Any]]]
     if by == "delivery":
         world.route(by, f"agent.events.custom.{by}", session, template=TEMPLATE, guard="block")
         steered = [("read", {"path": "/nowhere"})]
@@ -92,7 +93,7 @@ def test_what_is_steered_into_a_turn_of_the_operator_guards_the_rest_of_it(world
         steered = [("sessions_send", {"sessionKey": session, "message": "a stranger's", "timeoutSeconds": 0})]
     waits = f"touch {begun}; while [ ! -e {gate} ]; do sleep 0.1; done"
     commands = (waits, f"touch {mark}")
-    text = "\n".join(f"!call exec {json.dumps({'command': command, 'yieldMs': 60000})}" for command in commands)
+    text = "\n".join(f"!call exec {json.dumps(dict[str, Any](command=command, yieldMs=60000))}" for command in commands)
 
     async def both() -> None:
         turn = asyncio.create_task(operator(world, session, text))
@@ -139,14 +140,18 @@ def test_of_a_call_through_tool_search_the_inner_one_is_judged_once(world: Gatew
     assert [(one["tool"], one["asked"], json.loads(one["arguments"])) for one in kept] == [
         ("nats_publish", 1, {"subject": "agent.events.custom.spread"})
     ]
-    tools = [one["data"]["tool"] for one in world.events() if one.get("sessionkey") == "agent:main:inner" and "tool" in one["data"]]
+    tools = [
+        one["data"]["tool"]
+        for one in world.events()
+        if one.get("sessionkey") == "agent:main:inner" and "tool" in one["data"]
+    ]
     assert tools == ["nats_publish"]
 
 
 @pytest.mark.parametrize("guard", ["block", "ask", "off"])
 def test_of_forty_texts_none_runs_a_guarded_tool_and_all_run_where_they_may(world: Gateway, guard: str) -> None:
-    """One turn has all the texts, so that it is over in a minute; what each call brought is in the model's log."""
-    began = time.monotonic()
+    """One turn has all the texts, so that it is over in a minute. The last test: some of the calls wake agents."""
+    before = len(model_log.requests(world.gateway.model_log))
     open_ = guard == "off"
     name = f"forty{guard}"
     tools = "all" if open_ else "read"
@@ -159,9 +164,25 @@ def test_of_forty_texts_none_runs_a_guarded_tool_and_all_run_where_they_may(worl
         guard="block" if open_ else guard,
         tools=tools,
     )
-    assert len(CALLS) >= 40
     marks = world.strangers(name, CALLS)
-    world.after(name, len(CALLS))
-    answers = max((one["answers"] for one in model_log.requests(world.gateway.model_log)), key=len)
-    import pathlib; pathlib.Path(f"/tmp/w/guard-{guard}.json").write_text(json.dumps([answers, [m.exists() for m in marks], [o for o in world.events() if name in o.get("sessionkey","")], time.monotonic()-began], indent=1))
-    events = world.settle()
+
+    def over() -> list[str]:
+        """What each of the calls brought."""
+        asked = model_log.requests(world.gateway.model_log)[before:]
+        found: list[str] = max((one["answers"] for one in asked), key=len, default=[])
+        return found if len(found) == len(CALLS) else []
+
+    answers = wait_until(over, 180, "the end of the turn with all texts")
+    assert len(answers) >= 40
+    kept_back = [any(word in answer for word in (REFUSED, NOBODY)) for answer in answers]
+    unknown = ["Unknown tool id" in answer for answer in answers]  # OpenClaw hides `cron` from such turns
+    assert [tool for (tool, _), no in zip(CALLS, unknown, strict=True) if no] == ["cron"] * 3
+    if open_:
+        assert not any(kept_back)
+        made = [mark.exists() for mark, (tool, _) in zip(marks, CALLS, strict=True) if tool in ("exec", "write")]
+        assert (len(made), all(made)) == (18, True)
+    else:
+        assert [a or b for a, b in zip(kept_back, unknown, strict=True)] == [True] * len(CALLS)
+        world.settle()
+        assert not any(mark.exists() for mark in marks)
+        assert ran(world.events(), name) == set()

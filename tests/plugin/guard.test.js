@@ -17,7 +17,11 @@ const order = (more = {}) => ({
 });
 const call = (more = {}) => ({ toolName: "exec", params: { command: "id" }, runId: "run-1", ...more });
 const ctx = { sessionKey: "agent:main:main" };
-const nobody = new Approvals({ grants: { reserve: () => {} }, handOver: () => {}, note: (error) => assert.fail(error) });
+const nobody = new Approvals({
+  grants: { reserve: () => {} },
+  handOver: () => {},
+  note: (error) => assert.fail(error),
+});
 const judge = (causes, event = call(), where = ctx, gatewayVersion = "2026.9.6") =>
   beforeToolCall({ causes, gatewayVersion, note: (error) => assert.fail(error), approvals: nobody }, event, where);
 

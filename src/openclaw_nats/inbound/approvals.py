@@ -2,8 +2,9 @@
 
 The plugin hands each over through its spool (outbound/ingest.py), and is answered after the commit, so that none is
 lost. The same call asked for again while it waits is the same approval. The first answer counts, wherever it is given:
-as long as OpenClaw itself asks, its Gateway gets ours, and says which was first. An approval and the dispatch of its turn are one commit: whatever is
-killed, the turn is sent until it has ended, always with the same grant, which the plugin lets through once.
+as long as OpenClaw itself asks, its Gateway gets ours, and says which was first. An approval and the dispatch of its
+turn are one commit: whatever is killed, the turn is sent until it has ended, always with the same grant, which the
+plugin lets through once.
 """
 
 from __future__ import annotations
@@ -219,12 +220,12 @@ class Approvals:
                 f"take this answer: {error}",
                 hint="Answer there, or here after that.",
             ) from error
-        try:
-            async with asyncio.timeout(_REPORT_SECONDS):  # what became of the prompt comes through the plugin's spool
-                while (await self._row(number)).state == "pending":
-                    await asyncio.sleep(_REPORT_PAUSE)
-        except TimeoutError:
-            raise Unavailable(f"OpenClaw has the answer to approval {number}, and did not say yet what it did") from None
+        for _ in range(int(_REPORT_SECONDS / _REPORT_PAUSE)):  # what became of it comes through the plugin's spool
+            if (await self._row(number)).state != "pending":
+                break
+            await asyncio.sleep(_REPORT_PAUSE)
+        else:
+            raise Unavailable(f"OpenClaw has the answer to approval {number}, and did not say yet what it did")
         async with self._lock:  # by then that report is taken over, with what it adds to the route
             if not counts:
                 await self._waiting(number)  # says who was first
