@@ -185,8 +185,9 @@ export function beforeToolCall(bus, event, ctx) {
     }
     if (policy.guard !== "ask" || !call.session) return refusal(policy, name);
     const rule = ruleFor(name, event?.params);
-    if (canAsk(bus.gatewayVersion) && !bus.approvals.isAsked(call))
-      return question(bus.approvals, policy, call, rule, pass);
+    const onResolution =
+      canAsk(bus.gatewayVersion) && !bus.approvals.isAsked(call) && bus.approvals.ask(policy, call, rule, pass);
+    if (onResolution) return question(policy, call, rule, onResolution);
     const kept = bus.approvals.keep(policy, call, rule);
     return refusal(policy, name, kept ? KEPT : "");
   } catch (error) {
@@ -265,8 +266,8 @@ function refusal({ route, dispatch }, name, kept = "") {
   };
 }
 
-/** @param {Approvals} approvals @param {Policy} policy @param {Call} call @param {string} rule @param {() => void} pass */
-function question(approvals, policy, call, rule, pass) {
+/** @param {Policy} policy @param {Call} call @param {string} rule @param {(decision: unknown) => void} onResolution */
+function question(policy, call, rule, onResolution) {
   const { route, dispatch } = policy;
   const shown = JSON.stringify(call.params) ?? "";
   return {
@@ -278,7 +279,7 @@ function question(approvals, policy, call, rule, pass) {
       timeoutBehavior: "deny",
       timeoutReason: `openclaw-nats: nobody answered in time, and so ${call.name} is refused.${KEPT}${INSTEAD}`,
       allowedDecisions: rule ? ["allow-once", "allow-always", "deny"] : ["allow-once", "deny"],
-      onResolution: approvals.ask(policy, call, rule, pass),
+      onResolution,
     },
   };
 }

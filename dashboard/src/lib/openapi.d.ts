@@ -44,7 +44,7 @@ export interface components {
             /** @default  */
             scope: string;
         };
-        /** @description One guarded call. `arguments` is what may be shown of them as JSON, redacted and cut; the answer counts for the exact ones. `asked` counts how often it was asked for while it waited. `asking` is until when OpenClaw itself asks: an answer is then given there. `rule` is what `always` would add to the route's `tools`; without it that can't be. `use` says what became of an approval: `waiting` for its turn, `begun` (the call was let through, and its end is not known), `done`, `failed`, or `unused` (`problem` says why). `usableUntil`: after that it lets nothing through. `earlier` is there when the same call was let through before. */
+        /** @description One guarded call. `arguments` is what may be shown of them as JSON, redacted and cut; the answer counts for the exact ones. `asked` counts how often it was asked for while it waited. `asking` is until when OpenClaw itself asks, too. `rule` is what `always` would add to the route's `tools`; without it that can't be. `use` says what became of an approval: `waiting` for its turn, `begun` (the call was let through, and its end is not known), `done`, `failed`, or `unused` (`problem` says why). `usableUntil`: after that it lets nothing through. `earlier` is there when the same call was let through before. */
         Approval: {
             id: number;
             /** @enum {unknown} */
@@ -230,7 +230,7 @@ export interface components {
              */
             every: string;
         };
-        /** @description What the plugin reports of a guarded call, through its spool. `key` names one asking. `what`: `asked` (OpenClaw itself asks the operator, until `until`, in milliseconds), `refused` (nobody answered), `allowed`, `always` and `denied` (OpenClaw's own prompt was answered), and of a call that was approved `begun` and `ended`. `digest` is of the exact arguments, `arguments` what may be shown of them, `size` how long they are, `rule` the narrowest rule of a route's `tools` that lets this call through; empty when there is none. */
+        /** @description What the plugin reports of a guarded call, through its spool. `key` names one asking. `what`: `asked` (OpenClaw itself asks the operator, until `until`, in milliseconds), `refused` (nobody answered), `allowed`, `always` and `denied` (OpenClaw's own prompt was answered), and of a call that was approved `begun` and `ended`. `digest` is of the exact arguments, `arguments` what may be shown of them, `size` how long they are, `rule` the narrowest rule of a route's `tools` that lets this call through; empty when there is none. `by` is who answered OpenClaw's own prompt, if that was by us. */
         CallReport: {
             key: string;
             /** @enum {unknown} */
@@ -259,6 +259,8 @@ export interface components {
             until: number;
             /** @default false */
             ok: boolean;
+            /** @default  */
+            by: string;
         };
         /** @description The agent's run that calls a tool, as the plugin reports it. `hops` and `cause` say which delivery has led to it (the loop guard's), `traceparent` whose trace it is in. `tainted` says whether something from outside has led to the run; a plugin that does not say is taken for yes. */
         CallerFields: {
@@ -1495,7 +1497,7 @@ export interface components {
             dispatch: string;
             grant?: components["schemas"]["Grant"] | null;
         };
-        /** @description What the plugin says of a run. `status`: queued (a wake-up that waits for its turn), accepted, ok, error, refused, or timeout (it did not end). `uptime`, with `refused`: how long the Gateway's process has run, in seconds. */
+        /** @description What the plugin says of a run, or of an answer to OpenClaw's own prompt. `status`: queued (a wake-up that waits for its turn), accepted, ok, error, refused, or timeout (it did not end); of an answer ok (it counts), late (another one was first) or refused (the Gateway did not take it). `uptime`, with `refused`: how long the Gateway's process has run, in seconds. */
         RunResult: {
             instance: string;
             key: string;

@@ -266,6 +266,7 @@ def build_inbound(
         trail=trail,
         forget_after=settings.inbox.keep,
         wake=deliveries.wake,
+        answer_prompt=channel.answer_prompt,
     )
 
     async def note_plugin() -> None:
