@@ -46,7 +46,7 @@ class KnownDelivery:
 
 
 def begin(db: sqlite3.Connection, one: NewDelivery) -> KnownDelivery:
-    """Note a delivery under its keys, two at most; the one that is known under the first of them that is, or this one."""
+    """Note a delivery under its keys, two at most; the one known under the first of them that is known, or this one."""
     first, last = one.keys[0][0], one.keys[-1][0]
     row = db.execute(
         "SELECT event_id, subject, first_at, stored FROM source_deliveries WHERE source = ? AND key IN (?, ?) "
@@ -92,7 +92,7 @@ def make_room(db: sqlite3.Connection, source: str, most: int) -> None:
         oldest = "source = ? AND key IN (SELECT key FROM source_deliveries WHERE source = ? ORDER BY first_at LIMIT ?)"
         values = (source, source, count - most + most // 20)
         source_signatures.keep(db, oldest, values)
-        db.execute(f"DELETE FROM source_deliveries WHERE {oldest}", values)
+        db.execute(f"DELETE FROM source_deliveries WHERE {oldest}", values)  # noqa: S608
 
 
 def note_keys(db: sqlite3.Connection, stored: Sequence[tuple[NewDelivery, KnownDelivery]]) -> None:
@@ -122,7 +122,7 @@ def forget(db: sqlite3.Connection, now: float) -> None:
     """Those whose time is over; of signatures that still verify, no more is kept than that they came."""
     over, values = "until <= ? AND (stored = 1 OR first_at <= ?)", (now, now - _UNSURE_SECONDS)
     source_signatures.keep(db, over, values)
-    db.execute(f"DELETE FROM source_deliveries WHERE {over}", values)
+    db.execute(f"DELETE FROM source_deliveries WHERE {over}", values)  # noqa: S608
 
 
 def forget_source(db: sqlite3.Connection, source: str) -> None:

@@ -1,7 +1,7 @@
-"""Signatures that verify until their secret is replaced, as rows of about 30 bytes: a digest, and when it came.
+"""Signatures that verify until their secret is replaced, as rows of about 26 bytes: a digest, and when it came.
 
-They are in here from when their delivery is forgotten (source_deliveries.py), so that a delivery costs no row more while
-it is taken in.
+They are in here from when their delivery is forgotten (source_deliveries.py), so that a delivery costs no row more
+while it is taken in.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def keep(db: sqlite3.Connection, which: str, values: Sequence[object]) -> None:
     rows = f"FROM source_deliveries WHERE lasting IS NOT NULL AND {which}"
     db.execute(f"INSERT OR IGNORE INTO source_signers (source, signer) SELECT DISTINCT source, signer {rows}", values)
     db.execute(
-        "INSERT OR IGNORE INTO source_signatures (signer, digest, at) SELECT (SELECT id FROM source_signers AS by "
+        "INSERT OR IGNORE INTO source_signatures (signer, digest, at) SELECT (SELECT id FROM source_signers AS by "  # noqa: S608
         "WHERE by.source = source_deliveries.source AND by.signer = source_deliveries.signer), lasting, "
         f"CAST(first_at AS INTEGER) {rows}",
         values,
@@ -65,7 +65,7 @@ def remove_some(db: sqlite3.Connection, signers: frozenset[tuple[str, bytes]], m
             by_source.setdefault(source, []).append(number)
             continue
         gone = "(SELECT digest FROM source_signatures WHERE signer = ? LIMIT ?)"
-        query = f"DELETE FROM source_signatures WHERE signer = ? AND digest IN {gone}"
+        query = f"DELETE FROM source_signatures WHERE signer = ? AND digest IN {gone}"  # noqa: S608
         if db.execute(query, (number, number, STEP)).rowcount < STEP:
             db.execute("DELETE FROM source_signers WHERE id = ?", (number,))
         return True
@@ -74,17 +74,17 @@ def remove_some(db: sqlite3.Connection, signers: frozenset[tuple[str, bytes]], m
 
 def _remove_oldest(db: sqlite3.Connection, signers: list[int], most: int) -> bool:
     here = f"signer IN ({','.join('?' * len(signers))})"
-    (there,) = db.execute(f"SELECT count(*) FROM source_signatures WHERE {here}", signers).fetchone()
+    there: int = db.execute(f"SELECT count(*) FROM source_signatures WHERE {here}", signers).fetchone()[0]  # noqa: S608
     if there <= most:
         return False
     surplus = min(there - most + most // 20, STEP)  # some more: to find the oldest takes time
-    oldest = f"(SELECT signer, digest FROM source_signatures WHERE {here} ORDER BY at LIMIT ?)"
-    db.execute(f"DELETE FROM source_signatures WHERE (signer, digest) IN {oldest}", (*signers, surplus))
+    oldest = f"(SELECT signer, digest FROM source_signatures WHERE {here} ORDER BY at LIMIT ?)"  # noqa: S608
+    db.execute(f"DELETE FROM source_signatures WHERE (signer, digest) IN {oldest}", (*signers, surplus))  # noqa: S608
     return there - surplus > most
 
 
 def forget_source(db: sqlite3.Connection, source: str) -> None:
     """All of a source that is gone."""
     mine = "(SELECT id FROM source_signers WHERE source = ?)"
-    db.execute(f"DELETE FROM source_signatures WHERE signer IN {mine}", (source,))
+    db.execute(f"DELETE FROM source_signatures WHERE signer IN {mine}", (source,))  # noqa: S608
     db.execute("DELETE FROM source_signers WHERE source = ?", (source,))
