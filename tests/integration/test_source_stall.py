@@ -86,7 +86,7 @@ def test_within_three_seconds_it_is_asked_to_come_again_and_is_stored_once(
     provider: Provider = Discord(bus, "quick-d") if kind == "discord" else Provider(bus, "quick-s", "slack")
     bodies = {
         "slack": b'{"type": "event_callback", "event_id": "Ev1", "event": {"type": "message", "text": "hello"}}',
-        "discord": b'{"id": "1001", "type": 2, "data": {"name": "do"}}',
+        "discord": b'{"id": "1001", "type": 2, "token": "t", "application_id": "1", "data": {"name": "do"}}',
     }
     request = provider.signed(bodies[kind])
     with stalled(nats):
