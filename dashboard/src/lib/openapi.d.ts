@@ -1327,6 +1327,16 @@ export interface components {
             error: string;
             line?: number;
         };
+        /** @description Signatures without a time of their own, which verify until the secret is replaced: `count` are remembered, the oldest since `since`. Above `most` the oldest go first. */
+        RememberedSignatures: {
+            count: number;
+            most: number;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since?: string;
+        };
         /** @description Where a route's events really go, secrets masked. */
         ResolvedTarget: {
             /** @enum {unknown} */
@@ -1676,6 +1686,7 @@ export interface components {
             last?: string;
             watching?: components["schemas"]["Watching"];
             requests?: components["schemas"]["SourceLog"][];
+            signatures?: components["schemas"]["RememberedSignatures"];
         };
         /** @description What is changed of a source; the rest stays. */
         SourceChange: {
