@@ -23,6 +23,7 @@ from openclaw_nats.contract import (
     sources,
     tool_results,
     tools,
+    verify,
     views,
 )
 
@@ -42,6 +43,7 @@ _MODULES = (
     tool_results,
     audit,
     sources,
+    verify,
 )
 _BASES = ("Answer", "_Part")
 _TEMPLATE = "#/components/schemas/{name}"
