@@ -42,6 +42,7 @@ PAGES = {
     "metrics": "Metrics",
     "sources": "Sources",
     "audit": "Audit log",
+    "certificate": "Certificate",
     "settings": "Settings",
 }
 

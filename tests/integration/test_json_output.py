@@ -83,7 +83,7 @@ COMMANDS = (
     "cron list --all;timers list --all;"
     "cron pause tea;cron resume tea;cron run tea;cron edit tea --payload {};timers;timers list;pending;dead;receipts;"
     "events;publish custom.x 1;status;doctor;logs;config;config get stream.max_age;completion bash;dashboard;"
-    "dashboard sessions;audit;audit verify;backup"
+    "dashboard sessions;audit;audit verify;verify;backup"
 ).split(";")
 
 

@@ -35,6 +35,7 @@ FLOORS: Mapping[str, float] = {
     "migration": 22,
     "mqtt": 40,
     "outbound": 63,
+    "reconcile": 80,
     "sandbox": 75,
     "schedules": 56,
     "service": 44,

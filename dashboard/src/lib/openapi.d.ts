@@ -284,6 +284,65 @@ export interface components {
             event: string;
             subject: string;
         };
+        /** @description What a verification has found. `sound` is false when the chain of records is broken (`problem`) or the stream differs from it (`differences`, at most 100; `differing` counts all events). `emitted` is `fromGateway`, `lost` and what is `waiting` in the spool together. `expired` have outlived the stream's age limit, `madeRoom` went because of its limits of size. `number` and `digest` are those of the newest link. */
+        Certificate: {
+            sound: boolean;
+            problem: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            at: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since?: string;
+            stream: string;
+            first: number;
+            last: number;
+            checked: number;
+            emitted: number;
+            stored: number;
+            fromGateway: number;
+            lost: number;
+            waiting: number;
+            expired: number;
+            madeRoom: number;
+            kinds: components["schemas"]["KindCount"][];
+            differences: components["schemas"]["Difference"][];
+            differing: number;
+            number: number;
+            digest: string;
+            seconds: number;
+        };
+        /** @description `last` is the newest certificate, null before the first. While one is made, `running` is true, and `checked` of `total` events are done; `failure` says why the newest attempt came to no end. `days` are the newest first. */
+        CertificateState: {
+            running: boolean;
+            checked: number;
+            total: number;
+            failure: string;
+            last: components["schemas"]["Certificate"] | null;
+            days: components["schemas"]["CertifiedDay"][];
+        };
+        /** @description What was stored on a day (UTC): between these sequences, by kind. `first` is 0 for a day without events. `fromGateway` came from the plugin or the bus, `lost` is what the plugin's spool has counted as lost. `previous` is the digest of the link before, `dayBefore` that of the record of the day before: each stands for all before it. */
+        CertifiedDay: {
+            number: number;
+            day: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            at: string;
+            first: number;
+            last: number;
+            stored: number;
+            fromGateway: number;
+            lost: number;
+            kinds: components["schemas"]["KindCount"][];
+            previous: string;
+            dayBefore: string;
+        };
         /** @description What became of a delivery, and when. */
         Change: {
             at: string | null;
@@ -455,6 +514,18 @@ export interface components {
             route: string;
             /** @enum {unknown} */
             state: "dead" | "delivered" | "dropped" | "expired" | "failed" | "pending" | "sending";
+        };
+        /** @description Sequences from `first` to `last` that are not as they were recorded. `removed`: the event is gone before its time. `altered`: another one is in its place. `added`: it was not there. `replaced`: the whole stream was made again, or put back to an earlier state. `stored` is when the first one was stored. */
+        Difference: {
+            /** @enum {unknown} */
+            what: "added" | "altered" | "removed" | "replaced";
+            first: number;
+            last: number;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            stored?: string;
         };
         /** @description A disk that the sidecar or nats-server writes to. */
         DiskHealth: {
@@ -888,6 +959,11 @@ export interface components {
             subject: string;
             matched: boolean;
             reason: string;
+        };
+        /** @description How many events of a kind (the first word behind `agent.events.`) were stored. */
+        KindCount: {
+            kind: string;
+            stored: number;
         };
         /** @description One event as lists show it. A large one (`whole` is false) comes without its data: `/api/events/<sequence>` has it. `bytes` is the size of its message in the stream. `origin` is who said it, `tainted` as in Delivery. */
         LiveEvent: {

@@ -35,6 +35,7 @@ from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.source_endpoints import SourceEndpoints
 from openclaw_nats.api.tool_endpoints import ToolEndpoints
+from openclaw_nats.api.verify_endpoints import VerifyEndpoints
 from openclaw_nats.errors import NotFound, OpenClawNatsError
 from openclaw_nats.outbound.meters import IngestMeters
 
@@ -62,6 +63,7 @@ class Endpoints:
     audit: AuditEndpoints
     sources: SourceEndpoints
     fleet: FleetEndpoints
+    verify: VerifyEndpoints
 
 
 def build_app(
@@ -179,6 +181,7 @@ def _dashboard(endpoints: Endpoints) -> list[Route]:
     return [
         Route("/api/audit", endpoints.audit.records, methods=["GET", "POST"]),
         Route("/api/audit/verify", endpoints.audit.verify, methods=["GET"]),
+        Route("/api/certificate", endpoints.verify.certificate, methods=["GET", "POST"]),
         Route("/api/checks/route", endpoints.checks.route, methods=["POST"]),
         Route("/api/checks/cron", endpoints.checks.cron, methods=["POST"]),
         Route("/api/live", live.stream, methods=["GET"]),

@@ -24,6 +24,7 @@ OPEN_TO_BROWSERS: dict[str, frozenset[str]] = {
     "activity": frozenset({"GET"}),
     "approvals": frozenset({"GET", "POST"}),
     "audit": frozenset({"GET"}),
+    "certificate": frozenset({"GET", "POST"}),
     "checks": frozenset({"POST"}),
     "cron": frozenset({"GET", "POST", "PATCH", "DELETE"}),
     "dead": frozenset({"GET", "POST"}),

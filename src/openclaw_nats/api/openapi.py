@@ -12,6 +12,7 @@ from openclaw_nats.api import (
     openapi_inbound,
     openapi_schedules,
     openapi_sources,
+    openapi_verify,
 )
 from openclaw_nats.api.ingest_endpoints import BATCH_TYPES, NDJSON, RETRY_HEADER
 from openclaw_nats.api.problems import CONTENT_TYPE, PROBLEMS
@@ -101,6 +102,7 @@ def document() -> dict[str, Any]:
             **openapi_audit.paths(_operation, _parameter, _json),
             **openapi_sources.paths(_operation, _parameter, _json),
             **openapi_fleet.paths(_operation, _json),
+            **openapi_verify.paths(_operation, _parameter, _json),
             **openapi_dashboard.paths(_operation, _parameter, _json),
             "/api/health": {"get": _health()},
             "/metrics": {

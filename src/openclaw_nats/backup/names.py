@@ -18,6 +18,7 @@ FILES = {
     "hook-token": 1 << 16,
     "identity-key": 1 << 16,
     "audit-key": 1 << 16,
+    "verify-key": 1 << 16,
     "setup.json": 1 << 20,
     "openclaw.json.before": 32 << 20,
     "migrate.json": 4 << 20,

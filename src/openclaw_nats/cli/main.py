@@ -36,6 +36,7 @@ COMMANDS = {
     "resume": "End a pause.",
     "approvals": "List and answer calls of tools that the guard refused.",
     "audit": "Show who changed what, and check that the log of it is complete.",
+    "verify": "Check that no recorded event is missing or changed.",
     "pending": "List, retry or drop deliveries in progress.",
     "dead": "List, redrive or drop dead letters.",
     "receipts": "List what was delivered.",

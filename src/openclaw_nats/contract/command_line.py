@@ -17,6 +17,7 @@ from openclaw_nats.contract import (
     routes,
     schedules,
     sources,
+    verify,
     views,
 )
 from openclaw_nats.contract.events import CloudEvent, Published
@@ -425,4 +426,5 @@ PRINTED: dict[str, object] = {
     "timers take": schedules.Timer,
     "uninstall": Uninstalled,
     "up": list[UpLine],
+    "verify": verify.Certificate,
 }

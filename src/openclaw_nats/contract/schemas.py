@@ -24,6 +24,7 @@ from openclaw_nats.contract import (
     sources,
     tool_results,
     tools,
+    verify,
     views,
 )
 
@@ -44,6 +45,7 @@ _MODULES = (
     tool_results,
     audit,
     sources,
+    verify,
 )
 _BASES = ("Answer", "_Part")
 _TEMPLATE = "#/components/schemas/{name}"

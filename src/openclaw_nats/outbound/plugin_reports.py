@@ -27,6 +27,10 @@ class PluginReports:
         """Whether the plugin has reported recently enough to be called running."""
         return self.last is not None and time.monotonic() - self._received < STALE_SECONDS
 
+    def waiting(self) -> int:
+        """How many events wait in the spool, as the last report says; 0 when the plugin has not reported lately."""
+        return self.last.spool.events if self.fresh and self.last is not None else 0
+
     async def following(self, seconds: float) -> bool:
         """Wait for the next report; False when none comes in time."""
         self._next.clear()

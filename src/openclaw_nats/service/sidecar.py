@@ -46,6 +46,7 @@ from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.source_endpoints import SourceEndpoints
 from openclaw_nats.api.tool_endpoints import ToolEndpoints
+from openclaw_nats.api.verify_endpoints import VerifyEndpoints
 from openclaw_nats.errors import OpenClawNatsError, StreamConflict, Unavailable
 from openclaw_nats.events.identity import Identity
 from openclaw_nats.fleet.keys import OtherKeys
@@ -56,6 +57,7 @@ from openclaw_nats.health import disks
 from openclaw_nats.health.report import Health
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
+from openclaw_nats.jetstream.events_view import EventsView
 from openclaw_nats.jetstream.key_door import KeyDoor
 from openclaw_nats.jetstream.lease_store import JetStreamLeaseStore
 from openclaw_nats.jetstream.options import Options
@@ -72,10 +74,12 @@ from openclaw_nats.outbound.plugin_reports import PluginReports
 from openclaw_nats.outbound.publisher import GroupCommitPublisher
 from openclaw_nats.outbound.redaction import Redactor
 from openclaw_nats.outbound.redaction_process import RedactionProcess
+from openclaw_nats.reconcile.certificates import Certificates
 from openclaw_nats.service import logs
 from openclaw_nats.service.api_key_file import ApiKeyFile, KeyChange, end_sessions_of_another_key
 from openclaw_nats.service.audit_files import audit_trail
 from openclaw_nats.service.beginning import Beginning
+from openclaw_nats.service.certificate_parts import build_certificates
 from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
 from openclaw_nats.service.exposure import check_exposed
 from openclaw_nats.service.files import write_no_core_files, write_private
@@ -136,6 +140,7 @@ class Sidecar:
     mqtt: Mqtt | None
     watchers: Watchers
     fleet: Fleet
+    certificates: Certificates
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -150,6 +155,7 @@ class Sidecar:
             "front-door": self.door.run,
             "watchers": self.watchers.run,
             "fleet": self.fleet.service.run,
+            "certificates": self.certificates.run,
             **self.inbound.runs(),
             **self.schedules.runs(),
             **self.dashboard.runs(),
@@ -316,6 +322,7 @@ async def build(settings: Settings) -> Sidecar:
         receiver.note,
         *watchers.notes(),
     )
+    certificates = build_certificates(settings.home, database, EventsView(connection, streams), reports.waiting)
     endpoints = Endpoints(
         ingest=IngestEndpoints(ingest, meters, inbound.book.names_for),
         history=HistoryEndpoints(event_log, limited_keys.lasts),
@@ -348,6 +355,7 @@ async def build(settings: Settings) -> Sidecar:
         audit=AuditEndpoints(trail),
         sources=SourceEndpoints(sources, door, door_log, quarantine, watchers, inbound.book.names_for),
         fleet=FleetEndpoints(fleet.members),
+        verify=VerifyEndpoints(certificates),
     )
     front_door = Middleware(FrontDoor, door=door, book=sources, door_log=door_log)
     gate = Middleware(DashboardGate, sign_in=dashboard.sign_in, cookie=dashboard.cookie, pages=dashboard.files)
@@ -387,6 +395,7 @@ async def build(settings: Settings) -> Sidecar:
         mqtt,
         watchers,
         fleet,
+        certificates,
     )
 
 
