@@ -95,6 +95,7 @@ async def test_short_words_are_looked_for_in_the_stream_itself(room: Room) -> No
     await room.stream.tell(*(f"qx{n}" if n == 3 else f"other{n}" for n in range(1200)))
     assert await room.found("qx") == [4]
     assert await room.found("zq") == []
+    assert (await room.history.search(Wanted(), 0, 100)).events == [], "before the first there is nothing"
 
 
 async def test_a_search_that_reads_too_much_stops_says_how_far_it_looked_and_goes_on(
