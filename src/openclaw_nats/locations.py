@@ -62,6 +62,11 @@ class Locations:
         return self.home / "logs"
 
     @property
+    def event_index(self) -> Path:
+        """The index of the stream, which is made again when it is not there."""
+        return self.home / "events.db"
+
+    @property
     def lock(self) -> Path:
         return self.home / "run" / "up.lock"
 

@@ -561,6 +561,38 @@ export interface components {
              */
             usedAt: string;
         };
+        /** @description How many events there are in each step of a range, and how many of them failed. `step` is in seconds. `exact` is false when a text is searched for: an event that holds its parts, but not the text, counts too. `complete` is false when there was too much to count. */
+        EventHistogram: {
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            begin: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            end: string;
+            step: number;
+            events: number[];
+            failed: number[];
+            exact: boolean;
+            complete: boolean;
+        };
+        /** @description What events can be filtered by: the names that were there last, the newest first. */
+        EventNames: {
+            kinds: string[];
+            agents: string[];
+            sessions: string[];
+            origins: string[];
+        };
+        /** @description Events, the newest first. `cursor` leads to the next ones; null when everything was looked at. `lookedBackTo` is the time of the oldest event that was looked at so far: a search that finds little ends there, and goes on with the cursor. */
+        EventPage: {
+            events: components["schemas"]["LiveEvent"][];
+            cursor: string | null;
+            lookedBackTo: string | null;
+            index: components["schemas"]["IndexReport"];
+        };
         /** @description `nats_events`: how many are shown, how many more there were no room for, and at how many it looked. */
         EventsSeen: {
             count: number;
@@ -852,6 +884,14 @@ export interface components {
             lastError: string;
             /** @default  */
             note: string;
+        };
+        /** @description The index of the stream. `behind` is how many stored events are not in it yet, `oldest` when the oldest one that is was stored; `problem` says why it does not go on, and is empty otherwise. */
+        IndexReport: {
+            events: number;
+            behind: number;
+            oldest: string | null;
+            bytes: number;
+            problem: string;
         };
         /** @description What became of a batch. For one event alone also which it is. */
         Ingested: {
@@ -1397,6 +1437,8 @@ export interface components {
         Redriven: {
             redriven: number;
         };
+        /** @description The body of a request to make the index again: an empty object. */
+        ReindexRequest: Record<string, never>;
         /** @description An event of a batch that can never be stored: its place among the events, from 0; of NDJSON its line, from 1. */
         Rejected: {
             index: number;

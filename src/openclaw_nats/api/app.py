@@ -33,6 +33,7 @@ from openclaw_nats.api.operation_endpoints import OperationEndpoints
 from openclaw_nats.api.pause_endpoints import PauseEndpoints
 from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
+from openclaw_nats.api.search_endpoints import SearchEndpoints
 from openclaw_nats.api.source_endpoints import SourceEndpoints
 from openclaw_nats.api.tool_endpoints import ToolEndpoints
 from openclaw_nats.api.verify_endpoints import VerifyEndpoints
@@ -64,6 +65,7 @@ class Endpoints:
     sources: SourceEndpoints
     fleet: FleetEndpoints
     verify: VerifyEndpoints
+    search: SearchEndpoints
 
 
 def build_app(
@@ -187,6 +189,10 @@ def _dashboard(endpoints: Endpoints) -> list[Route]:
         Route("/api/live", live.stream, methods=["GET"]),
         Route("/api/live/recent", live.recent, methods=["GET"]),
         Route("/api/activity", insight.activity, methods=["GET"]),
+        Route("/api/events/search", endpoints.search.search, methods=["GET"]),
+        Route("/api/events/histogram", endpoints.search.histogram, methods=["GET"]),
+        Route("/api/events/names", endpoints.search.names, methods=["GET"]),
+        Route("/api/events/reindex", endpoints.search.reindex, methods=["POST"]),
         Route("/api/events/{sequence}", insight.event, methods=["GET"]),
         Route("/api/runs/{id}", insight.run, methods=["GET"]),
         Route("/api/usage", insight.usage, methods=["GET"]),

@@ -84,6 +84,7 @@ from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
 from openclaw_nats.service.exposure import check_exposed
 from openclaw_nats.service.files import write_no_core_files, write_private
 from openclaw_nats.service.fleet_parts import Fleet, build_fleet
+from openclaw_nats.service.history_parts import HistoryParts, build_history
 from openclaw_nats.service.http_server import HttpServer, listen
 from openclaw_nats.service.identity_key import identity_key
 from openclaw_nats.service.inbound_parts import Inbound, build_inbound
@@ -128,6 +129,7 @@ class Sidecar:
     inbound: Inbound
     schedules: Schedules
     dashboard: Dashboard
+    history: HistoryParts
     spans: SpanExporter | None
     redaction: RedactionProcess
     lease: Lease
@@ -159,6 +161,7 @@ class Sidecar:
             **self.inbound.runs(),
             **self.schedules.runs(),
             **self.dashboard.runs(),
+            **self.history.runs(),
             **({"spans": self.spans.run} if self.spans is not None else {}),
             **{name: one.run for name, one in self.key_doors.items()},
             **(self.mqtt.runs() if self.mqtt is not None else {}),
@@ -173,6 +176,7 @@ class Sidecar:
                 await one.close()
             await self.fleet.service.close()
             await self.connection.close()
+            await self.history.close()
             await self.inbound.close()
             await self.redaction.close()
 
@@ -297,6 +301,7 @@ async def build(settings: Settings) -> Sidecar:
         gateway_is_up=health.gateway_is_up,
         trail=trail,
     )
+    history = build_history(settings, inbound, event_log, trail)
     health.last_minute = dashboard.activity.last_minute
     limited_keys = KnownKeys(settings.home, tell=lambda why: log.error("limited_keys.unreadable", error=why))
     key_doors: dict[str, KeyDoor] = {}
@@ -320,6 +325,7 @@ async def build(settings: Settings) -> Sidecar:
         inbound.costs.note,
         sources.problem,
         receiver.note,
+        history.history.note,
         *watchers.notes(),
     )
     certificates = build_certificates(settings.home, database, EventsView(connection, streams), reports.waiting)
@@ -356,6 +362,7 @@ async def build(settings: Settings) -> Sidecar:
         sources=SourceEndpoints(sources, door, door_log, quarantine, watchers, inbound.book.names_for),
         fleet=FleetEndpoints(fleet.members),
         verify=VerifyEndpoints(certificates),
+        search=history.endpoints,
     )
     front_door = Middleware(FrontDoor, door=door, book=sources, door_log=door_log)
     gate = Middleware(DashboardGate, sign_in=dashboard.sign_in, cookie=dashboard.cookie, pages=dashboard.files)
@@ -383,6 +390,7 @@ async def build(settings: Settings) -> Sidecar:
         inbound,
         schedules,
         dashboard,
+        history,
         spans,
         redaction,
         lease,
