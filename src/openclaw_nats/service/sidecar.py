@@ -21,7 +21,9 @@ from starlette.middleware import Middleware
 
 from openclaw_nats import __version__
 from openclaw_nats.addresses import is_loopback
+from openclaw_nats.alerts.sending import Alerts
 from openclaw_nats.api import openapi
+from openclaw_nats.api.alert_endpoints import AlertEndpoints
 from openclaw_nats.api.app import Endpoints, build_app
 from openclaw_nats.api.approval_endpoints import ApprovalEndpoints
 from openclaw_nats.api.audit_endpoints import AuditEndpoints
@@ -72,6 +74,7 @@ from openclaw_nats.outbound.publisher import GroupCommitPublisher
 from openclaw_nats.outbound.redaction import Redactor
 from openclaw_nats.outbound.redaction_process import RedactionProcess
 from openclaw_nats.service import logs
+from openclaw_nats.service.alert_parts import build_alerts
 from openclaw_nats.service.api_key_file import ApiKeyFile, KeyChange, end_sessions_of_another_key
 from openclaw_nats.service.audit_files import audit_trail
 from openclaw_nats.service.beginning import Beginning
@@ -133,6 +136,7 @@ class Sidecar:
     door: Door
     mqtt: Mqtt | None
     watchers: Watchers
+    alerts: Alerts
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -146,6 +150,7 @@ class Sidecar:
             "streams": self._keep_streams,
             "front-door": self.door.run,
             "watchers": self.watchers.run,
+            **self.alerts.runs(),
             **self.inbound.runs(),
             **self.schedules.runs(),
             **self.dashboard.runs(),
@@ -302,12 +307,14 @@ async def build(settings: Settings) -> Sidecar:
     door = Door(sources, door_log, ingest, database, quarantine)
     outbox = Outbox(ingest, database, door_log)
     watchers = Watchers(sources, outbox, settings.home, settings.schedules.timezone, WatchMeters(registry))
+    alerts = build_alerts(settings, database, trail, health.report, lease_store.every, key)
     inbound.health.more_notes = lambda: (
         other_keys.note,
         inbound.costs.note,
         sources.problem,
         receiver.note,
         *watchers.notes(),
+        *alerts.notes(),
     )
     endpoints = Endpoints(
         ingest=IngestEndpoints(ingest, meters, inbound.book.names_for),
@@ -339,6 +346,7 @@ async def build(settings: Settings) -> Sidecar:
         live=dashboard.live,
         dashboard=dashboard.endpoints,
         audit=AuditEndpoints(trail),
+        alerts=AlertEndpoints(alerts),
         sources=SourceEndpoints(sources, door, door_log, quarantine, watchers, inbound.book.names_for),
     )
     front_door = Middleware(FrontDoor, door=door, book=sources, door_log=door_log)
@@ -378,6 +386,7 @@ async def build(settings: Settings) -> Sidecar:
         door,
         mqtt,
         watchers,
+        alerts,
     )
 
 
