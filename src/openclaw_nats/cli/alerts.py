@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -120,8 +121,7 @@ def add_command(
 @command.command("test")
 @click.argument("name", shell_complete=completes("alerts"))
 @json_option
-@click.pass_context
-def test_command(context: click.Context, /, as_json: bool, name: str) -> None:
+def test_command(as_json: bool, name: str) -> None:
     """Send a test message to the alert channel NAME now; exit 1 when its receiver does not take it."""
     refuse_agents("test an alert channel")
     done = client().call("POST", f"{_path(name)}/test", {}, timeout=30)
@@ -132,7 +132,7 @@ def test_command(context: click.Context, /, as_json: bool, name: str) -> None:
     else:
         step("✗", f"the receiver of {name} has not taken it", done["error"])
     if not done["sent"]:
-        context.exit(1)
+        sys.exit(1)
 
 
 @command.command("history")
