@@ -44,6 +44,135 @@ export interface components {
             /** @default  */
             scope: string;
         };
+        /** @description The body of the webhook, with `format` json. */
+        AlertBody: {
+            /** @enum {unknown} */
+            type: "openclaw-nats.alert" | "openclaw-nats.alert_test";
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            timestamp: string;
+            data: components["schemas"]["AlertBodyData"];
+        };
+        /** @description What a message reports: what is new, what goes on, and what is over. */
+        AlertBodyData: {
+            title: string;
+            gatewayId: string;
+            raised: components["schemas"]["AlertBodyItem"][];
+            again: components["schemas"]["AlertBodyItem"][];
+            recovered: components["schemas"]["AlertBodyItem"][];
+        };
+        /** @description One alert in a message. */
+        AlertBodyItem: {
+            key: string;
+            kind: string;
+            text: string;
+            since: string | null;
+            link: string;
+        };
+        /** @description A channel. `to` is its address up to the host, `signed` whether it has a secret. `waiting` counts messages that were not sent yet; `lastError` says why, and is empty when the last attempt succeeded. */
+        AlertChannel: {
+            name: string;
+            to: string;
+            signed: boolean;
+            /** @enum {unknown} */
+            format: "json" | "text";
+            /** @example 30s */
+            window: string;
+            /** @example 30s */
+            again: string;
+            quietHours?: components["schemas"]["QuietHours"];
+            /** @default [] */
+            without: ("approvals" | "budget" | "dead-letters" | "disk" | "gateway" | "inbox" | "missed" | "nats" | "plugin" | "sidecar" | "spool" | "stream" | "target")[];
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            made: string;
+            paused: boolean;
+            waiting: number;
+            lastError: string;
+        };
+        /** @description What is changed of a channel; the rest stays. */
+        AlertChannelChange: {
+            paused: boolean;
+        };
+        /** @description A new channel: a webhook, signed as Standard Webhooks says when there is a `secret`. Alerts of `window` go in one message; what goes on is reported again after `again`. `without` are kinds that are left out. */
+        AlertChannelRequest: {
+            name: string;
+            /** @description Never shown again, only its host */
+            to: string;
+            /**
+             * @description Never shown again
+             * @default
+             */
+            secret: string;
+            /**
+             * @default json
+             * @enum {unknown}
+             */
+            format: "json" | "text";
+            /**
+             * @default 30s
+             * @example 30s
+             */
+            window: string;
+            /**
+             * @default 4h
+             * @example 30s
+             */
+            again: string;
+            quietHours?: components["schemas"]["QuietHours"] | null;
+            /** @default [] */
+            without: ("approvals" | "budget" | "dead-letters" | "disk" | "gateway" | "inbox" | "missed" | "nats" | "plugin" | "sidecar" | "spool" | "stream" | "target")[];
+        };
+        /** @description Something that is wrong now, since when, and the page of the dashboard about it. */
+        AlertCondition: {
+            key: string;
+            kind: string;
+            text: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since: string;
+            link: string;
+        };
+        /** @description The messages to a channel, the newest first. */
+        AlertHistory: {
+            messages: components["schemas"]["AlertMessage"][];
+        };
+        /** @description A message. `id` is the `webhook-id` of each attempt; `state` is waiting, sent or failed, `error` why. */
+        AlertMessage: {
+            id: string;
+            title: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            made: string;
+            /** @enum {unknown} */
+            state: "failed" | "sent" | "waiting";
+            attempts: number;
+            /** @default  */
+            error: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            ended?: string;
+        };
+        /** @description Whether the receiver took a test message; `error` says why not. */
+        AlertTested: {
+            sent: boolean;
+            error: string;
+        };
+        /** @description All channels, and what is wrong now. Without a channel nobody looks, and `conditions` is empty. */
+        Alerts: {
+            channels: components["schemas"]["AlertChannel"][];
+            conditions: components["schemas"]["AlertCondition"][];
+        };
         /** @description One guarded call. `arguments` is what may be shown of them as JSON, redacted and cut; the answer counts for the exact ones. `asked` counts how often it was asked for while it waited. `asking` is until when OpenClaw itself asks: an answer is then given there. `rule` is what `always` would add to the route's `tools`; without it that can't be. `use` says what became of an approval: `waiting` for its turn, `begun` (the call was let through, and its end is not known), `done`, `failed`, or `unused` (`problem` says why). `usableUntil`: after that it lets nothing through. `earlier` is there when the same call was let through before. */
         Approval: {
             id: number;

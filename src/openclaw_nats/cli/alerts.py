@@ -1,4 +1,4 @@
-"""`openclaw-nats alerts`: channels that tell people what is wrong."""
+"""`openclaw-nats alerts`: channels that report to people what is wrong."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def show_command(as_json: bool, name: str) -> None:
         print_json(one)
         return
     line(f"{one['name']}: {one['to']}, {'signed' if one['signed'] else 'not signed'}, {one['format']}")
-    line(f"alerts of {one['window']} go in one message; what goes on is told again after {one['again']}")
+    line(f"alerts of {one['window']} go in one message; what goes on is reported again after {one['again']}")
     if quiet := one.get("quietHours"):
         line(f"quiet from {quiet['from']} to {quiet['to']} ({quiet.get('timezone') or 'UTC'})")
     if without := one.get("without"):
-        line(f"not told of: {', '.join(without)}")
+        line(f"leaves out: {', '.join(without)}")
     line(_state(one))
 
 
@@ -74,9 +74,9 @@ def show_command(as_json: bool, name: str) -> None:
 @click.option("--unsigned", is_flag=True, help="Do not sign: for receivers that check nothing.")
 @click.option("--format", "form", type=click.Choice(("json", "text")), default="json", help="text suits ntfy.")
 @click.option("--window", metavar="DURATION", help="Alerts of this time go in one message (30s).")
-@click.option("--again", metavar="DURATION", help="What goes on is told again after this (4h).")
+@click.option("--again", metavar="DURATION", help="Report what goes on again after this (4h).")
 @click.option("--quiet", metavar="FROM-TO[@ZONE]", help="Send nothing then: 22:00-07:00@Europe/Amsterdam.")
-@click.option("--without", multiple=True, metavar="KIND", help="Do not tell of this kind. May be given more than once.")
+@click.option("--without", multiple=True, metavar="KIND", help="Leave this kind out. May be given more than once.")
 @json_option
 def add_command(
     as_json: bool,
@@ -92,7 +92,7 @@ def add_command(
     quiet: str | None,
     without: tuple[str, ...],
 ) -> None:
-    """Make the alert channel NAME: from then on it is told what is wrong."""
+    """Make the alert channel NAME: from then on it gets what is wrong."""
     refuse_agents("make an alert channel")
     if unsigned and (secret_file is not None or secret_to is not None):
         raise click.UsageError("--unsigned is without a secret.")
@@ -167,8 +167,8 @@ def pause_command(as_json: bool, name: str) -> None:
 @click.argument("name", shell_complete=completes("alerts"))
 @json_option
 def resume_command(as_json: bool, name: str) -> None:
-    """End the pause of the alert channel NAME; it is told what is wrong then."""
-    tell(_changed(name, paused=False), f"alert channel {name} is told again", as_json=as_json)
+    """End the pause of the alert channel NAME; it reports what is wrong then."""
+    tell(_changed(name, paused=False), f"alert channel {name} reports again", as_json=as_json)
 
 
 @command.command("remove")

@@ -1,4 +1,4 @@
-"""Alerts: what is wrong, and the channels that tell people. Addresses and secrets go in and never come out."""
+"""Alerts: what is wrong, and the channels that report it. Addresses and secrets go in and never come out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Address = Annotated[
 
 class AlertChannelRequest(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """A new channel: a webhook, signed as Standard Webhooks says when there is a `secret`. Alerts of `window` go in one
-    message; what goes on is told again after `again`. `without` are kinds that it is not told of.
+    message; what goes on is reported again after `again`. `without` are kinds that are left out.
     """
 
     name: Name
@@ -113,7 +113,7 @@ class AlertBodyItem(Answer):
 
 
 class AlertBodyData(Answer):
-    """What a message tells: what is new, what goes on, and what is over."""
+    """What a message reports: what is new, what goes on, and what is over."""
 
     title: str
     gateway_id: str
