@@ -41,6 +41,10 @@ NOT_RECORDED = {
 
 # Recorded, and tried where there is what they need: another Gateway, an approval, a source (test_sources.py).
 ELSEWHERE = {
+    ("post", "/api/alerts"),
+    ("patch", "/api/alerts/{name}"),
+    ("delete", "/api/alerts/{name}"),
+    ("post", "/api/alerts/{name}/test"),
     ("post", "/api/sources"),
     ("patch", "/api/sources/{name}"),
     ("delete", "/api/sources/{name}"),

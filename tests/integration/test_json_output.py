@@ -52,6 +52,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
     _run(sidecar, "cron", "add", "tea", "0 8 * * *")
     _run(sidecar, "cron", "run", "tea")
     _run(sidecar, "timers", "set", "egg", "2h")
+    _run(sidecar, "alerts", "add", "hook", "--to", "http://127.0.0.1:1/")
     for name, key in (("receipts", "receipts"), ("dead", "deliveries"), ("pending", "deliveries")):
         wait_until(lambda name=name, key=key: _json(sidecar, name)[key], what=name)
     yield sidecar
@@ -83,7 +84,9 @@ COMMANDS = (
     "cron list --all;timers list --all;"
     "cron pause tea;cron resume tea;cron run tea;cron edit tea --payload {};timers;timers list;pending;dead;receipts;"
     "events;publish custom.x 1;status;doctor;logs;config;config get stream.max_age;completion bash;dashboard;"
-    "dashboard sessions;audit;audit verify;verify;backup"
+    "dashboard sessions;audit;audit verify;verify;backup;"
+    "alerts;alerts list;alerts show hook;alerts history hook;alerts pause hook;alerts resume hook;"
+    "alerts add more --to http://127.0.0.1:1/;alerts remove more"
 ).split(";")
 
 

@@ -15,6 +15,7 @@ ROOT = "openclaw_nats"
 FLOORS: Mapping[str, float] = {
     ROOT: 85,  # its own modules
     "agent_tools": 38,
+    "alerts": 80,
     "api": 38,
     "audit": 90,
     "backup": 38,

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope, Send
 
+from openclaw_nats.api.alert_endpoints import AlertEndpoints
 from openclaw_nats.api.approval_endpoints import ApprovalEndpoints
 from openclaw_nats.api.audit_endpoints import AuditEndpoints
 from openclaw_nats.api.auth import ApiKeyMiddleware, Authority
@@ -66,6 +67,7 @@ class Endpoints:
     fleet: FleetEndpoints
     verify: VerifyEndpoints
     search: SearchEndpoints
+    alerts: AlertEndpoints
 
 
 def build_app(
@@ -107,6 +109,7 @@ def build_app(
             *_dashboard(endpoints),
             *_sources(endpoints),
             Route("/api/fleet", endpoints.fleet.fleet, methods=["GET"]),
+            *_alerts(endpoints),
         ],
         middleware=[
             *front,
@@ -204,6 +207,16 @@ def _dashboard(endpoints: Endpoints) -> list[Route]:
         Route("/api/sign-in-links", dashboard.link, methods=["POST"]),
         Route("/api/sessions", dashboard.sessions, methods=["GET"]),
         Route("/api/sessions/{id}", dashboard.session, methods=["DELETE"]),
+    ]
+
+
+def _alerts(endpoints: Endpoints) -> list[Route]:
+    alerts = endpoints.alerts
+    return [
+        Route("/api/alerts", alerts.alerts, methods=["GET", "POST"]),
+        Route("/api/alerts/{name}", alerts.alert, methods=["GET", "PATCH", "DELETE"]),
+        Route("/api/alerts/{name}/history", alerts.history, methods=["GET"]),
+        Route("/api/alerts/{name}/test", alerts.test, methods=["POST"]),
     ]
 
 

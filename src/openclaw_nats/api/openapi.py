@@ -6,6 +6,7 @@ from typing import Any
 
 from openclaw_nats import __version__
 from openclaw_nats.api import (
+    openapi_alerts,
     openapi_audit,
     openapi_dashboard,
     openapi_fleet,
@@ -100,6 +101,7 @@ def document() -> dict[str, Any]:
             },
             **openapi_inbound.paths(_operation, _parameter, _json),
             **openapi_schedules.paths(_operation, _parameter, _json),
+            **openapi_alerts.paths(_operation, _parameter, _json),
             **openapi_audit.paths(_operation, _parameter, _json),
             **openapi_sources.paths(_operation, _parameter, _json),
             **openapi_fleet.paths(_operation, _json),

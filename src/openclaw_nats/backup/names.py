@@ -14,6 +14,7 @@ FILES = {
     "api-key": 1 << 16,
     "limited-keys.json": 4 << 20,
     "sources.json": 4 << 20,
+    "alerts.json": 4 << 20,
     "nats-password": 1 << 16,
     "hook-token": 1 << 16,
     "identity-key": 1 << 16,

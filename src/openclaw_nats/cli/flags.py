@@ -46,6 +46,16 @@ SOURCE = {
     "options.url": "--url",
     "options.generic": "--signature",
 }
+ALERT = {
+    "name": "NAME",
+    "to": "--to",
+    "secret": "--secret-file",
+    "format": "--format",
+    "window": "--window",
+    "again": "--again",
+    "quietHours": "--quiet",
+    "without": "--without",
+}
 _WATCHED = {
     "files": ("path", "pattern", "settle", "every"),
     "http": ("url", "jsonPath", "every"),

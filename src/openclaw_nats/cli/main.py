@@ -45,6 +45,7 @@ COMMANDS = {
     "key": "Change the API key: `key rotate` replaces it.",
     "keys": "List, make and revoke limited keys: publish and read on some subjects.",
     "sources": "List, make and test sources: verified webhooks, and watchers of what sends nothing.",
+    "alerts": "List, make and test channels that report what is wrong.",
     "quarantine": "List, release or drop webhooks that nothing proves.",
     "receive": "Receive webhooks on a small server, for a house behind NAT.",
     "fleet": "List the sidecars on this NATS, and how each is.",

@@ -13,8 +13,8 @@ from openclaw_nats.cli.sidecar_client import SidecarClient, SidecarRefusal
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.suggestions import did_you_mean
 
-_LISTS = {"routes": "routes", "cron": "jobs", "timers": "timers", "sources": "sources"}
-_NAMED = re.compile(r"/api/(routes|cron|timers|sources)/([^/?]+)")
+_LISTS = {"routes": "routes", "cron": "jobs", "timers": "timers", "sources": "sources", "alerts": "channels"}
+_NAMED = re.compile(r"/api/(routes|cron|timers|sources|alerts)/([^/?]+)")
 _SECONDS = 2.0  # a shell waits for it
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]

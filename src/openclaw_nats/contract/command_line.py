@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import UNSET, UnsetType, field
 
 from openclaw_nats.contract import (
+    alerts,
     approvals,
     audit,
     deliveries,
@@ -159,6 +160,13 @@ class LimitedKeyMade(Answer):
     expires: Time | UnsetType = UNSET
     topics: list[str] = []
     mqtt: MqttUserMade | UnsetType = UNSET
+
+
+class AlertChannelMade(Answer):
+    """An alert channel that was made: `secret` is what was made here, empty where a file got it or none is wanted."""
+
+    channel: alerts.AlertChannel
+    secret: str
 
 
 class SourceMade(Answer):
@@ -332,6 +340,15 @@ class UpLine(Answer):
 
 # A list stands for one object a line (NDJSON), a dict for an object with names that are not known beforehand.
 PRINTED: dict[str, object] = {
+    "alerts": alerts.Alerts,
+    "alerts add": AlertChannelMade,
+    "alerts history": alerts.AlertHistory,
+    "alerts list": alerts.Alerts,
+    "alerts pause": alerts.AlertChannel,
+    "alerts remove": Removed,
+    "alerts resume": alerts.AlertChannel,
+    "alerts show": alerts.AlertChannel,
+    "alerts test": alerts.AlertTested,
     "audit": audit.AuditLog,
     "audit verify": audit.AuditState,
     "backup": BackupMade,

@@ -9,6 +9,7 @@ from functools import cache
 import msgspec
 
 from openclaw_nats.contract import (
+    alerts,
     approvals,
     audit,
     deliveries,
@@ -32,6 +33,7 @@ from openclaw_nats.contract import (
 Schema = dict[str, object]
 _MODULES = (
     fields,
+    alerts,
     approvals,
     problems,
     events,

@@ -21,7 +21,9 @@ from starlette.middleware import Middleware
 
 from openclaw_nats import __version__
 from openclaw_nats.addresses import is_loopback
+from openclaw_nats.alerts.sending import Alerts
 from openclaw_nats.api import openapi
+from openclaw_nats.api.alert_endpoints import AlertEndpoints
 from openclaw_nats.api.app import Endpoints, build_app
 from openclaw_nats.api.approval_endpoints import ApprovalEndpoints
 from openclaw_nats.api.audit_endpoints import AuditEndpoints
@@ -76,6 +78,7 @@ from openclaw_nats.outbound.redaction import Redactor
 from openclaw_nats.outbound.redaction_process import RedactionProcess
 from openclaw_nats.reconcile.certificates import Certificates
 from openclaw_nats.service import logs
+from openclaw_nats.service.alert_parts import build_alerts
 from openclaw_nats.service.api_key_file import ApiKeyFile, KeyChange, end_sessions_of_another_key
 from openclaw_nats.service.audit_files import audit_trail
 from openclaw_nats.service.beginning import Beginning
@@ -143,6 +146,7 @@ class Sidecar:
     watchers: Watchers
     fleet: Fleet
     certificates: Certificates
+    alerts: Alerts
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -158,6 +162,7 @@ class Sidecar:
             "watchers": self.watchers.run,
             "fleet": self.fleet.service.run,
             "certificates": self.certificates.run,
+            **self.alerts.runs(),
             **self.inbound.runs(),
             **self.schedules.runs(),
             **self.dashboard.runs(),
@@ -320,6 +325,7 @@ async def build(settings: Settings) -> Sidecar:
     door = Door(sources, door_log, ingest, database, quarantine)
     outbox = Outbox(ingest, database, door_log)
     watchers = Watchers(sources, outbox, settings.home, settings.schedules.timezone, WatchMeters(registry))
+    alerts = build_alerts(settings, database, trail, health.report, lease_store.every, key)
     inbound.health.more_notes = lambda: (
         other_keys.note,
         inbound.costs.note,
@@ -327,6 +333,7 @@ async def build(settings: Settings) -> Sidecar:
         receiver.note,
         history.history.note,
         *watchers.notes(),
+        *alerts.notes(),
     )
     certificates = build_certificates(settings.home, database, EventsView(connection, streams), reports.waiting)
     endpoints = Endpoints(
@@ -359,6 +366,7 @@ async def build(settings: Settings) -> Sidecar:
         live=dashboard.live,
         dashboard=dashboard.endpoints,
         audit=AuditEndpoints(trail),
+        alerts=AlertEndpoints(alerts),
         sources=SourceEndpoints(sources, door, door_log, quarantine, watchers, inbound.book.names_for),
         fleet=FleetEndpoints(fleet.members),
         verify=VerifyEndpoints(certificates),
@@ -404,6 +412,7 @@ async def build(settings: Settings) -> Sidecar:
         watchers,
         fleet,
         certificates,
+        alerts,
     )
 
 
