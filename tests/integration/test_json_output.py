@@ -79,9 +79,10 @@ def _json(sidecar: Sidecar, *words: str) -> Any:
 
 
 COMMANDS = (
-    "routes;routes list;routes show again;routes test again --since 1h;routes export;routes disable waits;"
+    "routes;routes list;routes show again;routes test again --since 1h;routes why again;routes export;"
+    "routes disable waits;"
     "routes enable waits;routes edit waits --priority 3;routes apply -f - --dry-run;cron;cron list;cron show tea;"
-    "cron list --all;timers list --all;"
+    "cron list --all;timers list --all;usage --by route;"
     "cron pause tea;cron resume tea;cron run tea;cron edit tea --payload {};timers;timers list;pending;dead;receipts;"
     "events;publish custom.x 1;status;doctor;logs;config;config get stream.max_age;completion bash;dashboard;"
     "dashboard sessions;audit;audit verify;verify;backup;"

@@ -46,6 +46,7 @@ OPEN_TO_BROWSERS: dict[str, frozenset[str]] = {
     "settings": frozenset({"GET"}),
     "source-types": frozenset({"GET"}),
     "sources": frozenset({"GET", "POST", "PATCH", "DELETE"}),
+    "spending": frozenset({"GET"}),
     "subjects": frozenset({"GET"}),
     "timers": frozenset({"GET", "POST", "DELETE"}),
     "usage": frozenset({"GET"}),

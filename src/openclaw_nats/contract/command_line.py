@@ -18,8 +18,10 @@ from openclaw_nats.contract import (
     routes,
     schedules,
     sources,
+    spending,
     verify,
     views,
+    why,
 )
 from openclaw_nats.contract.events import CloudEvent, Published
 from openclaw_nats.contract.fields import Answer, Json, Pattern, Time
@@ -420,6 +422,8 @@ PRINTED: dict[str, object] = {
     "routes remove": Removed,
     "routes show": routes.Route,
     "routes test": routes.DryRun,
+    "routes why": why.Why,
+    "usage": spending.Spending,
     "setup": SetupPlan | SetupDone,
     "sources": sources.Sources,
     "sources add": SourceMade,

@@ -24,10 +24,12 @@ from openclaw_nats.contract import (
     routes,
     schedules,
     sources,
+    spending,
     tool_results,
     tools,
     verify,
     views,
+    why,
 )
 
 Schema = dict[str, object]
@@ -50,6 +52,8 @@ _MODULES = (
     audit,
     sources,
     verify,
+    spending,
+    why,
 )
 _BASES = ("Answer", "_Part")
 _TEMPLATE = "#/components/schemas/{name}"

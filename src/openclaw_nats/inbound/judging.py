@@ -70,6 +70,18 @@ class Judge:
             raise Poison(found.error)
         return found.key
 
+    async def explain(self, route: Route, event: Decoded) -> str:
+        """Which part of a condition does not hold on an event, with the event's values; empty when that is not known.
+
+        Always in the process with limits. Raises Unavailable when none can be started.
+        """
+        sources = [one.source for one in route.conditions]
+        facts = Request(sources, "", event.document.decode(), event.origin.name, event.believed, explain=True)
+        try:
+            return _verdict(await self._worker.ask(msgspec.json.encode(facts))).said_no
+        except Poison:
+            return ""
+
     def _check_pause(self, expression: tuple[str, ...], agent: str, size: int) -> None:
         slow = self._lately(self._slow, expression)
         if len(slow) >= SLOW and size * _ALIKE >= min(slow):

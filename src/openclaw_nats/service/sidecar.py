@@ -347,7 +347,13 @@ async def build(settings: Settings) -> Sidecar:
             on_agents=inbound.book.follow_gateway,
         ),
         routes=RouteEndpoints(
-            inbound.book, inbound.inbox, inbound.dry_run, compat=settings.compat, paused=inbound.pauses.of_route
+            inbound.book,
+            inbound.inbox,
+            inbound.dry_run,
+            inbound.why,
+            inbound.spending,
+            compat=settings.compat,
+            paused=inbound.pauses.of_route,
         ),
         deliveries=DeliveryEndpoints(inbound.inbox),
         channel=ChannelEndpoints(inbound.channel),
