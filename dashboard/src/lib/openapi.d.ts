@@ -488,12 +488,83 @@ export interface components {
              */
             usedAt: string;
         };
+        /** @description What a rule waits for, or has missed: since when and until when. `behind`, where it is not known yet: the Gateways whose spools may still hold the event. */
+        Episode: {
+            key: string;
+            /** @enum {unknown} */
+            state: "missed" | "open" | "unknown";
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            began: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            due: string;
+            /** @default [] */
+            behind: string[];
+        };
         /** @description `nats_events`: how many are shown, how many more there were no room for, and at how many it looked. */
         EventsSeen: {
             count: number;
             leftOut: number;
             looked: number;
             note?: string;
+        };
+        /** @description A rule and how it is. `open`, `unknown` and `missed` count its episodes, `overflow` those beyond the limit, which were not followed, `faults` events on which `key` failed; `fault` says how it did so last. `behind` names Gateways. */
+        Expectation: {
+            rule: components["schemas"]["ExpectationDocument"];
+            about: string;
+            /** @enum {unknown} */
+            state: "missed" | "ok" | "paused" | "unknown";
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            made: string;
+            open: number;
+            unknown: number;
+            missed: number;
+            behind: string[];
+            overflow: number;
+            faults: number;
+            fault: string;
+            episodes?: components["schemas"]["Episode"][];
+        };
+        /** @description A rule. `by` has to come `within` a time after each event on `after`; or must not come within that time after an event on `before`; or has to come `every` so often, or for each time of `cron`, with some `grace`. `key` is a CEL expression whose value says which events belong together. `lookback`: an event on `by` that came so long before the one on `after`, or before the time of `cron`, counts. `spools` says whether an absence has to wait until the Gateways have sent what their spools hold: by itself, where Gateways alone publish on `by`. */
+        ExpectationDocument: {
+            /** @description small letters, digits, - and _; at most 64 */
+            name: string;
+            /**
+             * @description * is one token, a final > the rest
+             * @example agent.events.custom.door.>
+             */
+            by: string;
+            after?: string | null;
+            before?: string | null;
+            within?: string | null;
+            every?: string | null;
+            cron?: string | null;
+            timezone?: string | null;
+            grace?: string | null;
+            lookback?: string | null;
+            key?: string | null;
+            spools?: boolean | null;
+            /** @default false */
+            paused: boolean;
+        };
+        /** @description A notice that was published as a test, and the routes that take it. */
+        ExpectationTested: {
+            subject: string;
+            id: string;
+            routes: string[];
+        };
+        /** @description All rules. `problem` says why nothing is judged at present; empty while all is well. */
+        Expectations: {
+            expectations: components["schemas"]["Expectation"][];
+            problem: string;
         };
         /** @description An RSS or Atom feed. */
         FeedOptions: {
@@ -1193,6 +1264,18 @@ export interface components {
             count: number;
             /** @example 30s */
             per: string;
+        };
+        /** @description A ready-made rule. `needs` says what has to be given as `of`; empty for nothing. */
+        ReadyExpectation: {
+            name: string;
+            about: string;
+            /** @default  */
+            needs: string;
+            rule: components["schemas"]["ExpectationDocument"];
+        };
+        /** @description All ready-made rules. */
+        ReadyExpectations: {
+            ready: components["schemas"]["ReadyExpectation"][];
         };
         /** @description What became of a dispatch. `events` is how many deliveries it carried. */
         Receipt: {

@@ -20,6 +20,7 @@ from openclaw_nats.api.check_endpoints import CheckEndpoints
 from openclaw_nats.api.compat import reshaping
 from openclaw_nats.api.dashboard_endpoints import DashboardEndpoints
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
+from openclaw_nats.api.expectation_endpoints import ExpectationEndpoints
 from openclaw_nats.api.failures import Failures
 from openclaw_nats.api.handover_endpoints import HandoverEndpoints
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
@@ -60,6 +61,7 @@ class Endpoints:
     approvals: ApprovalEndpoints
     audit: AuditEndpoints
     sources: SourceEndpoints
+    expectations: ExpectationEndpoints
 
 
 def build_app(
@@ -100,6 +102,7 @@ def build_app(
             *_schedules(endpoints),
             *_dashboard(endpoints),
             *_sources(endpoints),
+            *_expectations(endpoints),
         ],
         middleware=[
             *front,
@@ -207,4 +210,14 @@ def _sources(endpoints: Endpoints) -> list[Route]:
         Route("/api/quarantine/release", sources.release, methods=["POST"]),
         Route("/api/quarantine/drop", sources.drop, methods=["POST"]),
         Route("/api/quarantine/{number}", sources.one_quarantined, methods=["GET"]),
+    ]
+
+
+def _expectations(endpoints: Endpoints) -> list[Route]:
+    expectations = endpoints.expectations
+    return [
+        Route("/api/expectations", expectations.expectations, methods=["GET", "POST"]),
+        Route("/api/expectations-ready", expectations.ready, methods=["GET"]),
+        Route("/api/expectations/{name}", expectations.expectation, methods=["GET", "PATCH", "DELETE"]),
+        Route("/api/expectations/{name}/test", expectations.test, methods=["POST"]),
     ]

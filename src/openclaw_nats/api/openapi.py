@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from openclaw_nats import __version__
-from openclaw_nats.api import openapi_audit, openapi_dashboard, openapi_inbound, openapi_schedules, openapi_sources
+from openclaw_nats.api import (
+    openapi_audit,
+    openapi_dashboard,
+    openapi_expectations,
+    openapi_inbound,
+    openapi_schedules,
+    openapi_sources,
+)
 from openclaw_nats.api.ingest_endpoints import BATCH_TYPES, NDJSON, RETRY_HEADER
 from openclaw_nats.api.problems import CONTENT_TYPE, PROBLEMS
 from openclaw_nats.contract import events, health, plugin
@@ -93,6 +100,7 @@ def document() -> dict[str, Any]:
             **openapi_schedules.paths(_operation, _parameter, _json),
             **openapi_audit.paths(_operation, _parameter, _json),
             **openapi_sources.paths(_operation, _parameter, _json),
+            **openapi_expectations.paths(_operation, _parameter, _json),
             **openapi_dashboard.paths(_operation, _parameter, _json),
             "/api/health": {"get": _health()},
             "/metrics": {

@@ -13,6 +13,7 @@ from openclaw_nats.contract import (
     audit,
     deliveries,
     events,
+    expectations,
     fields,
     health,
     pauses,
@@ -42,6 +43,7 @@ _MODULES = (
     tool_results,
     audit,
     sources,
+    expectations,
 )
 _BASES = ("Answer", "_Part")
 _TEMPLATE = "#/components/schemas/{name}"

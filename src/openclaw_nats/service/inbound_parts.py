@@ -64,6 +64,7 @@ class Inbound:
     """The parts of the way in; `runs` are the tasks that it needs."""
 
     settings: Settings
+    source: JetStreamSource
     losses: Losses
     database: Database
     book: RouteBook
@@ -278,6 +279,7 @@ def build_inbound(
 
     return Inbound(
         settings=settings,
+        source=source,
         losses=losses,
         database=database,
         book=book,

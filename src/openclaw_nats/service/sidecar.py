@@ -32,6 +32,7 @@ from openclaw_nats.api.compat import Compat, OnlyThere
 from openclaw_nats.api.dashboard_gate import DashboardGate
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
 from openclaw_nats.api.endless import end_all
+from openclaw_nats.api.expectation_endpoints import ExpectationEndpoints
 from openclaw_nats.api.front_door import FrontDoor
 from openclaw_nats.api.handover_endpoints import HandoverEndpoints
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
@@ -76,6 +77,7 @@ from openclaw_nats.service.api_key_file import ApiKeyFile, KeyChange, end_sessio
 from openclaw_nats.service.audit_files import audit_trail
 from openclaw_nats.service.beginning import Beginning
 from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
+from openclaw_nats.service.expectation_parts import Expectations, build_expectations
 from openclaw_nats.service.exposure import check_exposed
 from openclaw_nats.service.files import write_no_core_files, write_private
 from openclaw_nats.service.http_server import HttpServer, listen
@@ -133,6 +135,7 @@ class Sidecar:
     door: Door
     mqtt: Mqtt | None
     watchers: Watchers
+    expectations: Expectations
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -148,6 +151,7 @@ class Sidecar:
             "watchers": self.watchers.run,
             **self.inbound.runs(),
             **self.schedules.runs(),
+            **self.expectations.runs(),
             **self.dashboard.runs(),
             **({"spans": self.spans.run} if self.spans is not None else {}),
             **{name: one.run for name, one in self.key_doors.items()},
@@ -162,6 +166,7 @@ class Sidecar:
             for one in self.key_doors.values():
                 await one.close()
             await self.connection.close()
+            await self.expectations.close()
             await self.inbound.close()
             await self.redaction.close()
 
@@ -258,6 +263,20 @@ async def build(settings: Settings) -> Sidecar:
     schedules = build_schedules(
         settings, connection, streams, ingest, identity, lease, inbound.book, trail, database, event_log
     )
+    expectations = build_expectations(
+        settings,
+        connection,
+        streams,
+        event_log,
+        identity,
+        lease,
+        schedules.log,
+        inbound.source.standing,
+        lease_store.every,
+        trail,
+        database,
+    )
+    reports.on_report, lease.uploaded = expectations.watermark.receive, lambda: expectations.watermark.uploaded
     gateway = GatewayProbe(settings.gateway.url)
     health = Health(
         settings=settings,
@@ -339,6 +358,14 @@ async def build(settings: Settings) -> Sidecar:
         live=dashboard.live,
         dashboard=dashboard.endpoints,
         audit=AuditEndpoints(trail),
+        expectations=ExpectationEndpoints(
+            expectations.book,
+            event_log,
+            identity,
+            gateway_id,
+            lambda: expectations.watch.last_error,
+            inbound.book.names_for,
+        ),
         sources=SourceEndpoints(sources, door, door_log, quarantine, watchers, inbound.book.names_for),
     )
     front_door = Middleware(FrontDoor, door=door, book=sources, door_log=door_log)
@@ -378,6 +405,7 @@ async def build(settings: Settings) -> Sidecar:
         door,
         mqtt,
         watchers,
+        expectations,
     )
 
 
