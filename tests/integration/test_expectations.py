@@ -141,6 +141,7 @@ def test_what_can_not_be_a_rule_is_refused_with_its_field(sidecar: Sidecar) -> N
         ({"name": "X y", "by": B, "every": "1d"}, "name"),
     ):
         status, answer = sidecar.call("POST", "/api/expectations", body)
-        assert status in (400, 422) and answer["field"] == field, (body, answer)
+        assert status in (400, 422), (body, answer)
+        assert answer["field"] == field, (body, answer)
     expect(sidecar, "twice", by=B, every="1d")
     assert sidecar.call("POST", "/api/expectations", {"name": "twice", "by": B, "every": "1d"})[0] == 409

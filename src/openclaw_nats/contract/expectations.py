@@ -22,7 +22,7 @@ class ExpectationDocument(Struct, rename="camel", forbid_unknown_fields=True, om
 
     `key` is a CEL expression whose value says which events belong together. `lookback`: an event on `by` that came so
     long before the one on `after`, or before the time of `cron`, counts. `spools` says whether an absence has to wait
-    until the Gateways have sent what their spools hold: by itself, where Gateways alone publish on `by`.
+    until the Gateways have sent what their spools hold; without it, that is so where Gateways publish on `by`.
     """
 
     name: ExpectationName
