@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support import jetstream
-from tests.support.processes import NatsServer, Sidecar, wait_until
+from tests.support.processes import NatsServer, Sidecar, event, wait_until
 
 A, B = "agent.events.custom.a", "agent.events.custom.b"
-
-
-@pytest.fixture
-def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
-    nats = NatsServer(tmp_path / "nats-server")
-    nats.start()
-    one = Sidecar(tmp_path / "state", nats)
-    one.start()
-    yield one
-    one.close()
-    nats.close()
 
 
 def expect(sidecar: Sidecar, name: str, **fields: Any) -> None:
@@ -123,11 +110,13 @@ def test_what_a_gateway_may_still_have_in_its_spool_is_not_known_yet(sidecar: Si
     assert said(sidecar, "runs") == []
 
 
-def test_somebody_else_fires_no_deadline_and_closes_nothing(sidecar: Sidecar) -> None:
+def test_what_somebody_else_publishes_on_a_subject_of_the_gateway_closes_nothing(
+    nats: NatsServer, sidecar: Sidecar
+) -> None:
     ended = "agent.events.agent.run_ended"
     expect(sidecar, "runs", after=A, by=ended, within="1s", spools=False)
     sidecar.publish(A, {})
-    jetstream.publish(sidecar.nats, ended, b"{}")
+    jetstream.publish(nats, ended, b"{}")
     wait_until(lambda: said(sidecar, "runs") == [("missed", "")], 20, "the notice")
 
 
@@ -145,3 +134,27 @@ def test_what_can_not_be_a_rule_is_refused_with_its_field(sidecar: Sidecar) -> N
         assert answer["field"] == field, (body, answer)
     expect(sidecar, "twice", by=B, every="1d")
     assert sidecar.call("POST", "/api/expectations", {"name": "twice", "by": B, "every": "1d"})[0] == 409
+
+
+def test_a_file_of_expectations_is_applied_and_says_what_differs(sidecar: Sidecar, tmp_path: Path) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text('[[expectation]]\nname = "x"\nby = "custom.b"\nevery = "1d"\n')
+    done = sidecar.command("expect", "apply", "-f", str(file), "--json")
+    assert json.loads(done.stdout)["changes"] == [{"change": "add", "expectation": "x", "detail": "by, every"}]
+    file.write_text('[[expectation]]\nname = "x"\nby = "custom.b"\nevery = "2d"\n')
+    done = sidecar.command("expect", "apply", "-f", str(file), "--json")
+    assert json.loads(done.stdout)["changes"] == [{"change": "change", "expectation": "x", "detail": "every"}]
+    assert state(sidecar, "x")["rule"] == {"name": "x", "by": B, "every": "2d"}
+    done = sidecar.command("expect", "apply", "-f", str(file))
+    assert "Nothing to change." in done.stdout
+
+
+def test_an_absence_is_seen_in_the_middle_of_much_that_is_like_it(sidecar: Sidecar) -> None:
+    expect(sidecar, "pairs", after=A, by=B, within="2s", key="data.n")
+    sidecar.publish(A, {"n": -1})
+    until, number = time.monotonic() + 60, 0
+    while not said(sidecar, "pairs"):
+        assert time.monotonic() < until, state(sidecar, "pairs")
+        sidecar.post_events([event(f"{number}-{one}", B, data={"n": one}) for one in range(100)])
+        number += 1
+    assert said(sidecar, "pairs") == [("missed", "-1")]

@@ -14,12 +14,12 @@ one notice an episode.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import msgspec
 
 from openclaw_nats.events.envelope import format_seconds
-from openclaw_nats.events.ids import uuid7
 from openclaw_nats.expectations.rule import OWN, Rule
 from openclaw_nats.expectations.times import EARLY_SECONDS, Times
 from openclaw_nats.storage import expectations as rows
@@ -160,5 +160,7 @@ def tell(db: Connection, rule: Rule, found: EpisodeRow, what: str, now: float, r
         data["before" if rule.forbids else "after"] = rule.begins
     if found.gateway:
         data["gateway"] = found.gateway
-    event = f"expectation-{what}-{uuid7(int(now * 1000))}"
+    # What is read once more, from a backup's position say, makes the same notice.
+    named = msgspec.json.encode([rule.name, found.key, found.began, what])
+    event = f"expectation-{what}-{hashlib.sha256(named).hexdigest()[:32]}"
     rows.add_notice(db, event, f"{OWN}{what}.{rule.name}", msgspec.json.encode(data), now)

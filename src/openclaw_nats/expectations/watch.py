@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 _POSITION = "expectations position"
 _MOST = 1000
+_MOST_ENDS = 20_000
 _PAUSE = 1.0
 _LOOK_SECONDS = 1.0
 _CLEAN_SECONDS = 3600.0
@@ -79,6 +80,8 @@ class ExpectationWatch:
         self._gate = gate
         self._place = _Place("", 0)
         self._looked = self._cleaned = 0.0
+        self._seen_unknown = 0
+        self._ends: dict[int, int] = {}  # up to where the stream has to be read, by episode
         self.last_error = ""
 
     async def run(self) -> None:
@@ -208,21 +211,35 @@ class ExpectationWatch:
         if over:
             await self._database.write(lambda db: [rows.set_state(db, one.id, "unknown") for one in over])
         await self._watermark.look()
-        unknown = await self._database.read(lambda db: rows.in_state(db, "unknown", _MOST))
-        ready: dict[str, list[tuple[Rule, EpisodeRow]]] = defaultdict(list)
-        for one in unknown:
-            rule = self._book.rules.get(one.expectation)
-            if rule is not None and not self.behind(rule, one):
-                ready[rule.document.by].append((rule, one))
-        for pattern, those in ready.items():
-            if await self._stream.last(pattern) > self._place.handled:
-                continue  # it may be among what is still to be read
-            await self._decide(those)
+        await self._look_at_unknown()
         if self._times.steady() - self._cleaned > _CLEAN_SECONDS:
             self._cleaned = self._times.steady()
             horizon = self._times.now() - episodes.KEEP_MISSED_SECONDS
             await self._database.write(lambda db: rows.forget_missed(db, horizon))
         await self._notices.publish()
+
+    async def _look_at_unknown(self) -> None:
+        """So many at a time, in turn: those of a Gateway that is away must not keep others from being seen."""
+        unknown = await self._database.read(lambda db: rows.unknown_after(db, self._seen_unknown, _MOST))
+        self._seen_unknown = unknown[-1].id if len(unknown) == _MOST else 0
+        ready: dict[str, list[tuple[Rule, EpisodeRow]]] = defaultdict(list)
+        for one in unknown:
+            rule = self._book.rules.get(one.expectation)
+            if rule is not None and not self.behind(rule, one):
+                ready[rule.document.by].append((rule, one))
+        sure = []
+        if len(self._ends) > _MOST_ENDS:  # of rules that were removed meanwhile
+            self._ends.clear()
+        for pattern, those in ready.items():
+            new = [one.id for _, one in those if one.id not in self._ends]
+            if new:
+                self._ends |= dict.fromkeys(new, await self._stream.last(pattern))
+            # What lies behind the place may be it, and is still to be read.
+            sure += [(rule, one) for rule, one in those if self._ends[one.id] <= self._place.handled]
+        if sure:
+            await self._decide(sure)
+        for _, one in sure:
+            self._ends.pop(one.id)
 
     async def _decide(self, those: list[tuple[Rule, EpisodeRow]]) -> None:
         now = self._times.now()

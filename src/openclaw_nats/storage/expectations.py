@@ -119,6 +119,12 @@ def in_state(db: sqlite3.Connection, state: str, most: int) -> list[EpisodeRow]:
     return [_episode(row) for row in db.execute(sql, (state, most))]
 
 
+def unknown_after(db: sqlite3.Connection, number: int, most: int) -> list[EpisodeRow]:
+    """Those that are not known yet, with larger numbers than this one."""
+    sql = f"SELECT {_EPISODE} FROM expectation_episodes WHERE state = 'unknown' AND id > ? ORDER BY id LIMIT ?"  # noqa: S608
+    return [_episode(row) for row in db.execute(sql, (number, most))]
+
+
 def unarmed(db: sqlite3.Connection, most: int) -> list[EpisodeRow]:
     """Open ones that nothing will fire for yet."""
     sql = f"SELECT {_EPISODE} FROM expectation_episodes WHERE state = 'open' AND armed = 0 LIMIT ?"  # noqa: S608
