@@ -533,7 +533,7 @@ export interface components {
             fault: string;
             episodes?: components["schemas"]["Episode"][];
         };
-        /** @description A rule. `by` has to come `within` a time after each event on `after`; or must not come within that time after an event on `before`; or has to come `every` so often, or for each time of `cron`, with some `grace`. `key` is a CEL expression whose value says which events belong together. `lookback`: an event on `by` that came so long before the one on `after`, or before the time of `cron`, counts. `spools` says whether an absence has to wait until the Gateways have sent what their spools hold: by itself, where Gateways alone publish on `by`. */
+        /** @description A rule. `by` has to come `within` a time after each event on `after`; or must not come within that time after an event on `before`; or has to come `every` so often, or for each time of `cron`, with some `grace`. `key` is a CEL expression whose value says which events belong together. `lookback`: an event on `by` that came so long before the one on `after`, or before the time of `cron`, counts. `spools` says whether an absence has to wait until the Gateways have sent what their spools hold; without it, that is so where Gateways publish on `by`. */
         ExpectationDocument: {
             /** @description small letters, digits, - and _; at most 64 */
             name: string;
