@@ -186,6 +186,22 @@ class EventSource(Protocol):
         """How many events of any subject there are behind a sequence."""
 
 
+class Followed(Protocol):
+    """The events stream for one reader that keeps his position himself. Every method raises Unavailable."""
+
+    async def open(self, patterns: Sequence[str], after: int) -> None:
+        """Begin behind a sequence, on patterns that do not overlap; what was open before ends."""
+
+    async def next(self) -> list[StoredMessage]:
+        """The next messages, in order and none left out; none when there was none for about a second."""
+
+    async def last(self, pattern: str) -> int:
+        """The sequence of the newest message on a pattern, as the stream's leader has it; 0 when there is none."""
+
+    async def close(self) -> None:
+        """Leave nothing behind."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One message of the schedules stream. `time` is when it was stored, seconds since the Unix epoch.

@@ -41,6 +41,7 @@ PAGES = {
     "logs": "Logs",
     "metrics": "Metrics",
     "sources": "Sources",
+    "expectations": "Expectations",
     "audit": "Audit log",
     "certificate": "Certificate",
     "settings": "Settings",

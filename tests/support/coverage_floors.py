@@ -24,6 +24,7 @@ FLOORS: Mapping[str, float] = {
     "demo": 22,
     "doctor": 41,
     "events": 83,
+    "expectations": 42,
     "fleet": 81,
     "gateway": 73,
     "guard": 88,

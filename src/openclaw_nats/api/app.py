@@ -21,6 +21,7 @@ from openclaw_nats.api.check_endpoints import CheckEndpoints
 from openclaw_nats.api.compat import reshaping
 from openclaw_nats.api.dashboard_endpoints import DashboardEndpoints
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
+from openclaw_nats.api.expectation_endpoints import ExpectationEndpoints
 from openclaw_nats.api.failures import Failures
 from openclaw_nats.api.fleet_endpoints import FleetEndpoints
 from openclaw_nats.api.handover_endpoints import HandoverEndpoints
@@ -68,6 +69,7 @@ class Endpoints:
     verify: VerifyEndpoints
     search: SearchEndpoints
     alerts: AlertEndpoints
+    expectations: ExpectationEndpoints
 
 
 def build_app(
@@ -110,6 +112,7 @@ def build_app(
             *_sources(endpoints),
             Route("/api/fleet", endpoints.fleet.fleet, methods=["GET"]),
             *_alerts(endpoints),
+            *_expectations(endpoints),
         ],
         middleware=[
             *front,
@@ -234,4 +237,14 @@ def _sources(endpoints: Endpoints) -> list[Route]:
         Route("/api/quarantine/release", sources.release, methods=["POST"]),
         Route("/api/quarantine/drop", sources.drop, methods=["POST"]),
         Route("/api/quarantine/{number}", sources.one_quarantined, methods=["GET"]),
+    ]
+
+
+def _expectations(endpoints: Endpoints) -> list[Route]:
+    expectations = endpoints.expectations
+    return [
+        Route("/api/expectations", expectations.expectations, methods=["GET", "POST"]),
+        Route("/api/expectations-ready", expectations.ready, methods=["GET"]),
+        Route("/api/expectations/{name}", expectations.expectation, methods=["GET", "PATCH", "DELETE"]),
+        Route("/api/expectations/{name}/test", expectations.test, methods=["POST"]),
     ]

@@ -30,6 +30,8 @@ OPEN_TO_BROWSERS: dict[str, frozenset[str]] = {
     "dead": frozenset({"GET", "POST"}),
     "deliveries": frozenset({"GET"}),
     "events": frozenset({"GET"}),
+    "expectations": frozenset({"GET", "POST", "PATCH", "DELETE"}),
+    "expectations-ready": frozenset({"GET"}),
     "health": frozenset({"GET"}),
     "live": frozenset({"GET"}),
     "logs": frozenset({"GET"}),

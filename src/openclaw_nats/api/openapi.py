@@ -9,6 +9,7 @@ from openclaw_nats.api import (
     openapi_alerts,
     openapi_audit,
     openapi_dashboard,
+    openapi_expectations,
     openapi_fleet,
     openapi_history,
     openapi_inbound,
@@ -107,6 +108,7 @@ def document() -> dict[str, Any]:
             **openapi_fleet.paths(_operation, _json),
             **openapi_verify.paths(_operation, _parameter, _json),
             **openapi_history.paths(_operation, _parameter, _json),
+            **openapi_expectations.paths(_operation, _parameter, _json),
             **openapi_dashboard.paths(_operation, _parameter, _json),
             "/api/health": {"get": _health()},
             "/metrics": {

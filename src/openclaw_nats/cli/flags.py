@@ -56,6 +56,20 @@ ALERT = {
     "quietHours": "--quiet",
     "without": "--without",
 }
+EXPECTATION = {
+    "name": "NAME",
+    "by": "--by",
+    "after": "--after",
+    "before": "--before",
+    "within": "--within",
+    "key": "--key",
+    "every": "--every",
+    "cron": "--cron",
+    "timezone": "--timezone",
+    "grace": "--grace",
+    "lookback": "--lookback",
+    "spools": "--spools",
+}
 _WATCHED = {
     "files": ("path", "pattern", "settle", "every"),
     "http": ("url", "jsonPath", "every"),

@@ -43,6 +43,7 @@ COMMANDS = {
     "receipts": "List what was delivered.",
     "cron": "List and change cron jobs: events at set times.",
     "timers": "List, set and cancel timers: one event at one time.",
+    "expect": "List and change expectations: what has to come, and what must not.",
     "key": "Change the API key: `key rotate` replaces it.",
     "keys": "List, make and revoke limited keys: publish and read on some subjects.",
     "sources": "List, make and test sources: verified webhooks, and watchers of what sends nothing.",

@@ -11,6 +11,7 @@ from openclaw_nats.contract import (
     approvals,
     audit,
     deliveries,
+    expectations,
     fleet,
     health,
     pauses,
@@ -195,6 +196,21 @@ class SourceChanges(Answer):
 
     applied: bool
     changes: list[SourceChanged]
+
+
+class ExpectationChanged(Answer):
+    """One change that `expect apply` makes."""
+
+    change: Literal["add", "change"]
+    expectation: str
+    detail: str
+
+
+class ExpectationChanges(Answer):
+    """What `expect apply` has done, or would do."""
+
+    applied: bool
+    changes: list[ExpectationChanged]
 
 
 class SettingChanged(Answer):
@@ -387,6 +403,16 @@ PRINTED: dict[str, object] = {
     "doctor": DoctorReport,
     "events": list[CloudEvent],
     "events show": CloudEvent,
+    "expect": expectations.Expectations,
+    "expect add": expectations.Expectation,
+    "expect apply": ExpectationChanges,
+    "expect list": expectations.Expectations,
+    "expect pause": expectations.Expectation,
+    "expect ready": expectations.ReadyExpectations,
+    "expect remove": Removed,
+    "expect resume": expectations.Expectation,
+    "expect show": expectations.Expectation,
+    "expect test": expectations.ExpectationTested,
     "logs": list[LogEntry],
     "migrate": Migration | MigrationUndone,
     "approvals": approvals.Approvals,

@@ -14,6 +14,7 @@ from openclaw_nats.contract import (
     audit,
     deliveries,
     events,
+    expectations,
     fields,
     fleet,
     health,
@@ -54,6 +55,7 @@ _MODULES = (
     verify,
     spending,
     why,
+    expectations,
 )
 _BASES = ("Answer", "_Part")
 _TEMPLATE = "#/components/schemas/{name}"

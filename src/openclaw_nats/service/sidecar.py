@@ -34,6 +34,7 @@ from openclaw_nats.api.compat import Compat, OnlyThere
 from openclaw_nats.api.dashboard_gate import DashboardGate
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
 from openclaw_nats.api.endless import end_all
+from openclaw_nats.api.expectation_endpoints import ExpectationEndpoints
 from openclaw_nats.api.fleet_endpoints import FleetEndpoints
 from openclaw_nats.api.front_door import FrontDoor
 from openclaw_nats.api.handover_endpoints import HandoverEndpoints
@@ -84,6 +85,7 @@ from openclaw_nats.service.audit_files import audit_trail
 from openclaw_nats.service.beginning import Beginning
 from openclaw_nats.service.certificate_parts import build_certificates
 from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
+from openclaw_nats.service.expectation_parts import Expectations, build_expectations
 from openclaw_nats.service.exposure import check_exposed
 from openclaw_nats.service.files import write_no_core_files, write_private
 from openclaw_nats.service.fleet_parts import Fleet, build_fleet
@@ -147,6 +149,7 @@ class Sidecar:
     fleet: Fleet
     certificates: Certificates
     alerts: Alerts
+    expectations: Expectations
 
     async def run_tasks(self) -> None:
         """Run every task until cancelled."""
@@ -165,6 +168,7 @@ class Sidecar:
             **self.alerts.runs(),
             **self.inbound.runs(),
             **self.schedules.runs(),
+            **self.expectations.runs(),
             **self.dashboard.runs(),
             **self.history.runs(),
             **({"spans": self.spans.run} if self.spans is not None else {}),
@@ -182,6 +186,7 @@ class Sidecar:
             await self.fleet.service.close()
             await self.connection.close()
             await self.history.close()
+            await self.expectations.close()
             await self.inbound.close()
             await self.redaction.close()
 
@@ -279,6 +284,20 @@ async def build(settings: Settings) -> Sidecar:
     schedules = build_schedules(
         settings, connection, streams, ingest, identity, lease, inbound.book, trail, database, event_log
     )
+    expectations = build_expectations(
+        settings,
+        connection,
+        streams,
+        event_log,
+        identity,
+        lease,
+        schedules.log,
+        inbound.source.standing,
+        lease_store.every,
+        trail,
+        database,
+    )
+    reports.on_report, lease.uploaded = expectations.watermark.receive, lambda: expectations.watermark.uploaded
     gateway = GatewayProbe(settings.gateway.url)
     health = Health(
         settings=settings,
@@ -373,6 +392,14 @@ async def build(settings: Settings) -> Sidecar:
         dashboard=dashboard.endpoints,
         audit=AuditEndpoints(trail),
         alerts=AlertEndpoints(alerts),
+        expectations=ExpectationEndpoints(
+            expectations.book,
+            event_log,
+            identity,
+            gateway_id,
+            lambda: expectations.watch.last_error,
+            inbound.book.names_for,
+        ),
         sources=SourceEndpoints(sources, door, door_log, quarantine, watchers, inbound.book.names_for),
         fleet=FleetEndpoints(fleet.members),
         verify=VerifyEndpoints(certificates),
@@ -419,6 +446,7 @@ async def build(settings: Settings) -> Sidecar:
         fleet,
         certificates,
         alerts,
+        expectations,
     )
 
 
