@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -31,6 +32,7 @@ from openclaw_nats.storage.listed import ListedDelivery
 from openclaw_nats.terminal_text import plural
 
 MAX_EVENTS = 2000
+MAX_BYTES = 32 << 20
 SHOWN = 20
 SECONDS = 10.0
 _CHUNK = 500
@@ -78,15 +80,7 @@ class WhyNot:
 
     async def since(self, route: Route, seconds: float) -> Why:
         """What was stored on the route's pattern in the last `seconds`."""
-        messages = [
-            message
-            async for message in self._log.read(
-                subject=route.pattern, since=self._clock() - seconds, limit=MAX_EVENTS + 1, follow=False
-            )
-            if message is not None
-        ]
-        complete = len(messages) <= MAX_EVENTS
-        messages = messages[-MAX_EVENTS:][::-1]
+        messages, complete = await self._newest_of(route.pattern, seconds)
         found = await self._ask(route, messages)
         left = [pair for pair in zip(messages, found, strict=False) if pair[1].state != "delivered"]
         delivered = len(found) - len(left)
@@ -95,6 +89,20 @@ class WhyNot:
         verdict = _verdict(len(found), delivered, stopped) if found else await self._nothing(route)
         complete = complete and len(found) == len(messages)
         return Why(route.name, verdict, len(found), delivered, stopped, shown, complete)
+
+    async def _newest_of(self, pattern: str, seconds: float) -> tuple[list[StoredMessage], bool]:
+        """(what was stored on a pattern in the last `seconds`, newest first, as much as is looked at; whether all)."""
+        messages, size, complete = deque[StoredMessage](), 0, True
+        since = self._clock() - seconds
+        async for message in self._log.read(subject=pattern, since=since, limit=MAX_EVENTS + 1, follow=False):
+            if message is None:
+                continue
+            messages.append(message)
+            size += len(message.body)
+            while len(messages) > MAX_EVENTS or (size > MAX_BYTES and len(messages) > 1):
+                size -= len(messages.popleft().body)
+                complete = False
+        return list(messages)[::-1], complete
 
     async def _nothing(self, route: Route) -> str:
         text = f"no event was stored on {route.pattern} in that time"
