@@ -9,12 +9,16 @@ from functools import cache
 import msgspec
 
 from openclaw_nats.contract import (
+    alerts,
     approvals,
     audit,
     deliveries,
     events,
+    expectations,
     fields,
+    fleet,
     health,
+    history,
     pauses,
     plugin,
     problems,
@@ -24,6 +28,7 @@ from openclaw_nats.contract import (
     spending,
     tool_results,
     tools,
+    verify,
     views,
     why,
 )
@@ -31,21 +36,26 @@ from openclaw_nats.contract import (
 Schema = dict[str, object]
 _MODULES = (
     fields,
+    alerts,
     approvals,
     problems,
     events,
     routes,
     deliveries,
     schedules,
+    fleet,
     health,
     pauses,
     plugin,
     views,
+    history,
     tool_results,
     audit,
     sources,
+    verify,
     spending,
     why,
+    expectations,
 )
 _BASES = ("Answer", "_Part")
 _TEMPLATE = "#/components/schemas/{name}"

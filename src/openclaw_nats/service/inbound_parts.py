@@ -67,6 +67,7 @@ class Inbound:
     """The parts of the way in; `runs` are the tasks that it needs."""
 
     settings: Settings
+    source: JetStreamSource
     losses: Losses
     database: Database
     book: RouteBook
@@ -271,6 +272,7 @@ def build_inbound(
         trail=trail,
         forget_after=settings.inbox.keep,
         wake=deliveries.wake,
+        answer_prompt=channel.answer_prompt,
     )
 
     async def note_plugin() -> None:
@@ -283,6 +285,7 @@ def build_inbound(
 
     return Inbound(
         settings=settings,
+        source=source,
         losses=losses,
         database=database,
         book=book,
