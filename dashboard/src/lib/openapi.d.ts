@@ -822,6 +822,13 @@ export interface components {
             expectations: components["schemas"]["Expectation"][];
             problem: string;
         };
+        /** @description The rules about silence: how many there are, the names of those that are missed now (100 at most), and how many wait to know what a Gateway has not sent yet. `lastError` says why they are not judged. */
+        ExpectationsHealth: {
+            rules: number;
+            missed: string[];
+            unknown: number;
+            lastError: string;
+        };
         /** @description An RSS or Atom feed. */
         FeedOptions: {
             /** @example https://example.org/feed */
@@ -1050,6 +1057,7 @@ export interface components {
             schedules?: components["schemas"]["SchedulesHealth"];
             quarantined?: number;
             mqtt?: components["schemas"]["MqttHealth"];
+            expectations?: components["schemas"]["ExpectationsHealth"];
         };
         /** @description The newest runs of a job, newest first. */
         History: {
