@@ -1091,6 +1091,13 @@ export interface components {
             entities: number;
             lastError: string;
         };
+        /** @description How often events of one kind were made since the Gateway's process began, and how often they were due. */
+        HookCount: {
+            /** @default 0 */
+            fired: number;
+            /** @default 0 */
+            due: number;
+        };
         /** @description An address that is asked for each `every`. With `jsonPath` (`$.items[0].name`) only that value counts. */
         HttpOptions: {
             /** @example https://example.org/feed */
@@ -1490,7 +1497,7 @@ export interface components {
             events: string[];
             text: string;
         };
-        /** @description The plugin, by its own report. What follows `notes` is missing until it has reported once. */
+        /** @description The plugin, by its own report. What follows `notes` is missing until it has reported once. `stopped_hooks` are kinds of events that used to come and no longer do; `problems` says of each since when. */
         PluginHealth: {
             reachable: boolean;
             /**
@@ -1508,6 +1515,7 @@ export interface components {
             handlerErrors?: number;
             spool?: components["schemas"]["SpoolHealth"];
             guard?: components["schemas"]["GuardHealth"];
+            stoppedHooks?: string[];
         };
         /** @description One report. `problems` are sentences for the operator, such as a permission that hooks lack; `notes` are what this Gateway can't give; `dashboard` is the path below which the Gateway serves the dashboard. */
         PluginReport: {
@@ -1543,6 +1551,10 @@ export interface components {
              *     }
              */
             agents: components["schemas"]["Agents"];
+            /** @default {} */
+            hooks: {
+                [key: string]: components["schemas"]["HookCount"];
+            };
             spool?: components["schemas"]["SpoolReport"];
         };
         /** @description The number that the plugin's test event will carry. */

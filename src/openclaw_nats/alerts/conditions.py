@@ -39,7 +39,12 @@ def conditions(report: Health, stream_limit: int, now: float) -> tuple[list[Cond
         if plugin.spool is UNSET:
             unknown |= {"plugin", "spool"}
         else:
-            if plugin.problems:
+            stopped = plugin.stopped_hooks or []
+            if stopped:
+                version = _version(plugin.gateway_version)
+                text = f"{', '.join(map(_name, stopped))} events have stopped; OpenClaw is {version} now"
+                found.append(Condition("hooks", "plugin", text, "overview"))
+            if len(plugin.problems) > len(stopped):
                 text = (
                     f"the plugin reports problems on OpenClaw {_version(plugin.gateway_version)}: events may be missing"
                 )

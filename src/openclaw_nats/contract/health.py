@@ -101,7 +101,10 @@ class GuardHealth(Answer):
 
 
 class PluginHealth(Answer):
-    """The plugin, by its own report. What follows `notes` is missing until it has reported once."""
+    """The plugin, by its own report. What follows `notes` is missing until it has reported once.
+
+    `stopped_hooks` are kinds of events that used to come and no longer do; `problems` says of each since when.
+    """
 
     reachable: bool
     since: Time
@@ -115,6 +118,7 @@ class PluginHealth(Answer):
     handler_errors: int | UnsetType = UNSET
     spool: SpoolHealth | UnsetType = UNSET
     guard: GuardHealth | UnsetType = UNSET
+    stopped_hooks: list[str] | UnsetType = UNSET
 
 
 class OpenBreaker(Answer):

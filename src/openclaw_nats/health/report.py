@@ -65,6 +65,7 @@ class Health:
         self._delivers_since = self._started
         self.task_errors: dict[str, str] = {}
         self.last_minute: Callable[[int | None], int | None] = lambda last: None
+        self.stopped_hooks: Callable[[], dict[str, str]] = dict
         self.quarantined: Callable[[], Awaitable[int | None]] = _unknown
         self.mqtt: Callable[[], Awaitable[shapes.MqttHealth]] | None = None
         self.expectations: Callable[[], Awaitable[shapes.ExpectationsHealth]] | None = None
@@ -189,21 +190,23 @@ class Health:
                 since=format_past(self._started),
                 last_error="no report since the sidecar started: is the plugin installed and the Gateway running?",
                 version="",
-                problems=[],
+                problems=list(self.stopped_hooks().values()),
                 notes=[],
             )
+        stopped = self.stopped_hooks()
         return shapes.PluginHealth(
             reachable=reports.fresh,
             since=format_past(reports.since if reports.fresh else reports.received_at),
             last_error=last.last_error if reports.fresh else "it stopped reporting",
             version=last.plugin_version,
-            problems=last.problems,
+            problems=[*last.problems, *stopped.values()],
             notes=last.notes,
             gateway_version=last.gateway_version,
             conversation_access=last.conversation_access,
             events=last.events,
             handler_errors=last.handler_errors,
             guard=shapes.GuardHealth(last.guard.turns_by, last.guard.asks) if last.guard else UNSET,
+            stopped_hooks=list(stopped),
             spool=shapes.SpoolHealth(
                 events=last.spool.events,
                 bytes=last.spool.bytes,

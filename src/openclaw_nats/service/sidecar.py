@@ -52,6 +52,7 @@ from openclaw_nats.fleet.lease import Lease
 from openclaw_nats.fleet.place import place_of
 from openclaw_nats.gateway.probe import GatewayProbe
 from openclaw_nats.health import disks
+from openclaw_nats.health.hook_watch import HookWatch
 from openclaw_nats.health.report import Health
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
@@ -191,7 +192,9 @@ async def build(settings: Settings) -> Sidecar:
         trail,
         database,
     )
-    reports.on_report, lease.uploaded = expectations.watermark.receive, lambda: expectations.watermark.uploaded
+    hooks = HookWatch(database, event_log, identity, gateway_id)
+    reports.followers = [expectations.watermark.receive, hooks.receive]
+    lease.uploaded = lambda: expectations.watermark.uploaded
     gateway = GatewayProbe(settings.gateway.url)
     health = Health(
         settings=settings,
@@ -220,6 +223,7 @@ async def build(settings: Settings) -> Sidecar:
         trail=trail,
     )
     history = build_history(settings, inbound, event_log, trail)
+    health.stopped_hooks = hooks.problems
     health.last_minute = dashboard.activity.last_minute
     limited_keys = KnownKeys(settings.home, tell=lambda why: log.error("limited_keys.unreadable", error=why))
     key_doors: dict[str, KeyDoor] = {}
@@ -327,6 +331,7 @@ async def build(settings: Settings) -> Sidecar:
         "watchers": watchers.run,
         "fleet": fleet.service.run,
         "certificates": certificates.run,
+        "hooks": hooks.run,
         **alerts.runs(),
         **inbound.runs(),
         **schedules.runs(),
