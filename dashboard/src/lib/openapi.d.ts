@@ -84,7 +84,7 @@ export interface components {
             again: string;
             quietHours?: components["schemas"]["QuietHours"];
             /** @default [] */
-            without: ("approvals" | "budget" | "dead-letters" | "disk" | "gateway" | "inbox" | "missed" | "nats" | "plugin" | "sidecar" | "spool" | "stream" | "target")[];
+            without: ("approvals" | "budget" | "dead-letters" | "disk" | "expectation" | "gateway" | "inbox" | "missed" | "nats" | "plugin" | "sidecar" | "spool" | "stream" | "target")[];
             /**
              * Format: date-time
              * @description RFC 3339, in UTC
@@ -98,7 +98,7 @@ export interface components {
         AlertChannelChange: {
             paused: boolean;
         };
-        /** @description A new channel: a webhook, signed as Standard Webhooks says when there is a `secret`. Alerts of `window` go in one message; what goes on is reported again after `again`. `without` are kinds that are left out. */
+        /** @description A new channel: a webhook, signed as Standard Webhooks says when there is a `secret`, or the address of a service that Apprise knows (`ntfy://`, `slack://`, `mailto://`), which gets text. Alerts of `window` go in one message; what goes on is reported again after `again`. `without` are kinds that are left out. */
         AlertChannelRequest: {
             name: string;
             /** @description Never shown again, only its host */
@@ -125,7 +125,7 @@ export interface components {
             again: string;
             quietHours?: components["schemas"]["QuietHours"] | null;
             /** @default [] */
-            without: ("approvals" | "budget" | "dead-letters" | "disk" | "gateway" | "inbox" | "missed" | "nats" | "plugin" | "sidecar" | "spool" | "stream" | "target")[];
+            without: ("approvals" | "budget" | "dead-letters" | "disk" | "expectation" | "gateway" | "inbox" | "missed" | "nats" | "plugin" | "sidecar" | "spool" | "stream" | "target")[];
         };
         /** @description Something that is wrong now, since when, and the page of the dashboard about it. */
         AlertCondition: {
@@ -822,6 +822,13 @@ export interface components {
             expectations: components["schemas"]["Expectation"][];
             problem: string;
         };
+        /** @description The rules about silence: how many there are, the names of those that are missed now (100 at most), and how many wait to know what a Gateway has not sent yet. `lastError` says why they are not judged. */
+        ExpectationsHealth: {
+            rules: number;
+            missed: string[];
+            unknown: number;
+            lastError: string;
+        };
         /** @description An RSS or Atom feed. */
         FeedOptions: {
             /** @example https://example.org/feed */
@@ -1050,6 +1057,7 @@ export interface components {
             schedules?: components["schemas"]["SchedulesHealth"];
             quarantined?: number;
             mqtt?: components["schemas"]["MqttHealth"];
+            expectations?: components["schemas"]["ExpectationsHealth"];
         };
         /** @description The newest runs of a job, newest first. */
         History: {

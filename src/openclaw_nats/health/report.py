@@ -67,6 +67,7 @@ class Health:
         self.last_minute: Callable[[int | None], int | None] = lambda last: None
         self.quarantined: Callable[[], Awaitable[int | None]] = _unknown
         self.mqtt: Callable[[], Awaitable[shapes.MqttHealth]] | None = None
+        self.expectations: Callable[[], Awaitable[shapes.ExpectationsHealth]] | None = None
 
     async def report(self, full: bool = True) -> shapes.Health:
         """The whole report, or only its `status`, which is up when events can be stored."""
@@ -87,6 +88,7 @@ class Health:
             schedules=await self._schedules(),
             quarantined=await self._quarantined() if nats.reachable else UNSET,
             mqtt=await self.mqtt() if self.mqtt is not None else UNSET,
+            expectations=await self._expectations(),
         )
 
     async def gateway_is_up(self) -> bool:
@@ -138,6 +140,12 @@ class Health:
             self._delivers = found.reachable
         found.since = format_past(self._delivers_since)
         return found
+
+    async def _expectations(self) -> shapes.ExpectationsHealth | UnsetType:
+        try:
+            return await self.expectations() if self.expectations is not None else UNSET
+        except Unavailable:  # the inbox's database can't be read, which deliveries say
+            return UNSET
 
     async def _quarantined(self) -> int | UnsetType:
         try:

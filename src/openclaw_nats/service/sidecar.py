@@ -231,6 +231,7 @@ async def build(settings: Settings) -> Sidecar:
     if receiver.door is not None:
         key_doors["receiver-door"] = receiver.door
     mqtt = build_mqtt(settings, connection, inbound, secret)
+    health.expectations = lambda: expectations.book.health(expectations.watch.last_error)
     health.mqtt = mqtt.report.report if mqtt is not None else None
     door_log = DoorLog(DoorMeters(registry))
     held = JetStreamQuarantine(connection, streams, settings.stream.replicas)
