@@ -27,8 +27,8 @@ ALTER TABLE deliveries ADD COLUMN first_stored REAL NOT NULL DEFAULT 0;
 CREATE INDEX deliveries_by_replay ON deliveries (replay) WHERE replay > 0;
 ALTER TABLE dispatches ADD COLUMN replay INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE turns ADD COLUMN replay INTEGER NOT NULL DEFAULT 0;
--- Up to which event it is not known any more what became of it. Before this version nobody wrote that down: where a
--- delivery was forgotten already, it counts for all events up to now.
+-- Up to which event it is not known any more what became of it. Before this version nobody wrote that down: where
+-- numbers are missing, some may have been forgotten, and it counts for all events up to now.
 INSERT INTO facts (name, value)
 SELECT 'deliveries forgotten up to', CAST(coalesce(newest, 9223372036854775807) AS TEXT)
 FROM (SELECT max(sequence) AS newest, count(*) AS kept FROM deliveries)
