@@ -1729,6 +1729,84 @@ export interface components {
              */
             since?: string;
         };
+        /** @description A replay. `made` deliveries so far, of which so many were `delivered`, `wait`, or ended otherwise (`ended`). */
+        Replay: {
+            id: number;
+            route: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            from: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            to: string;
+            /** @enum {unknown} */
+            only: "all" | "delivered" | "failed" | "skipped";
+            limit: number;
+            /** @enum {unknown} */
+            state: "done" | "running" | "stopped";
+            reason: string;
+            made: number;
+            delivered: number;
+            waiting: number;
+            ended: number;
+            gone: number;
+            madeBy: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            beganAt: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            endedAt?: string;
+        };
+        /** @description What a replay would do now, in a sentence and in numbers. `events` were looked at; `deliveries` would be made, and `turns` of them. `gone` have left the stream, `underWay` are still in progress, of `unknown` ones the inbox has forgotten what became, `refused` ones end as they did before. Not `complete`: there are more than the limit, or looking took too long. Tokens and cost are null when no turn was measured. */
+        ReplayPlan: {
+            summary: string;
+            route: string;
+            events: number;
+            deliveries: number;
+            turns: number;
+            tokens: number | null;
+            cost: number | null;
+            basis: string;
+            gone: number;
+            underWay: number;
+            unknown: number;
+            refused: number;
+            complete: boolean;
+        };
+        /** @description Which events: stored `from` then `to` then (now), at most `limit`, of these only those whose delivery `only` says. `rate` is how many go in in which time (20/1h). A dry run only says what would happen. */
+        ReplayRequest: {
+            /**
+             * @description a duration before now, such as 2h, or an RFC 3339 time
+             * @example 2h
+             */
+            from: string;
+            to?: string | null;
+            /**
+             * @default failed
+             * @enum {unknown}
+             */
+            only: "all" | "delivered" | "failed" | "skipped";
+            /** @default 1000 */
+            limit: number;
+            rate?: string | null;
+            /** @default false */
+            alsoWebhooks: boolean;
+            /** @default false */
+            dryRun: boolean;
+        };
+        /** @description All replays, newest first; of those that have ended the newest 200. */
+        Replays: {
+            replays: components["schemas"]["Replay"][];
+        };
         /** @description Where a route's events really go, secrets masked. */
         ResolvedTarget: {
             /** @enum {unknown} */

@@ -40,6 +40,7 @@ from openclaw_nats.api.ingest_endpoints import IngestEndpoints
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
 from openclaw_nats.api.pause_endpoints import PauseEndpoints
 from openclaw_nats.api.problems import status_of
+from openclaw_nats.api.replay_endpoints import ReplayEndpoints
 from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.source_endpoints import SourceEndpoints
@@ -273,6 +274,7 @@ async def build(settings: Settings) -> Sidecar:
             compat=settings.compat,
             paused=inbound.pauses.of_route,
         ),
+        replays=ReplayEndpoints(inbound.replays, inbound.spending),
         deliveries=DeliveryEndpoints(inbound.inbox),
         channel=ChannelEndpoints(inbound.channel),
         cron=CronEndpoints(schedules.cron, inbound.inbox),
