@@ -4,6 +4,7 @@
 /** @import { Causes } from "./causes.js" */
 /** @import { Loose, Policy } from "./types.js" */
 import { ASK_MS, callOf, callerOf } from "./approvals.js";
+import { isSince } from "./versions.js";
 
 // Looks, answers, reports: nothing of it leaves the machine, starts anything, or changes what another turn will see.
 const READ = new Set([
@@ -165,7 +166,7 @@ export function beforeToolCall(bus, event, ctx) {
     const runId = event?.runId ?? ctx?.runId;
     const policy = policyFor(bus.causes, runId, ctx?.sessionKey ?? event?.sessionKey);
     if (!policy) return undefined;
-    if (SEARCH.has(name) && since(bus.gatewayVersion, SEARCH_SINCE)) return undefined;
+    if (SEARCH.has(name) && isSince(bus.gatewayVersion, SEARCH_SINCE)) return undefined;
     const { session, agent } = callerOf(event, ctx);
     const spokenTo = name === "sessions_send" ? sessionSpokenTo(event?.params, agent) : "";
     const pass = () => passOn(bus.causes, runId, session, spokenTo);
@@ -228,7 +229,7 @@ function passOn(causes, runId, session, spokenTo) {
  * @param {string} version
  */
 export function canAsk(version) {
-  return since(version, ASK_SINCE);
+  return isSince(version, ASK_SINCE);
 }
 
 /**
@@ -236,13 +237,7 @@ export function canAsk(version) {
  * @param {string} version
  */
 export function abilities(version) {
-  return { turnsBy: since(version, RUNS_SINCE) ? "run" : "session", asks: canAsk(version) };
-}
-
-/** @param {string} version @param {number[]} first */
-function since(version, [firstYear, firstMonth]) {
-  const [year, month] = String(version).split(".").map(Number);
-  return year > firstYear || (year === firstYear && month >= firstMonth);
+  return { turnsBy: isSince(version, RUNS_SINCE) ? "run" : "session", asks: canAsk(version) };
 }
 
 /**

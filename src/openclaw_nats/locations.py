@@ -44,6 +44,11 @@ class Locations:
         return self.home / "sources.json"
 
     @property
+    def alerts(self) -> Path:
+        """The channels for alerts, with their addresses and secrets."""
+        return self.home / "alerts.json"
+
+    @property
     def nats_config(self) -> Path:
         return self.home / "nats-server.conf"
 
@@ -60,6 +65,11 @@ class Locations:
     @property
     def logs(self) -> Path:
         return self.home / "logs"
+
+    @property
+    def event_index(self) -> Path:
+        """The index of the stream, which is made again when it is not there."""
+        return self.home / "events.db"
 
     @property
     def lock(self) -> Path:

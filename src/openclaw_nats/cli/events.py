@@ -9,8 +9,9 @@ import click
 import msgspec
 
 from openclaw_nats.cli.event_lines import event_lines, full_subject
+from openclaw_nats.cli.event_search import FILTERS, print_found, search_options
 from openclaw_nats.cli.group import Group
-from openclaw_nats.cli.output import block, json_option, line, print_json, print_json_line
+from openclaw_nats.cli.output import block, json_option, line, print_json, print_json_line, step
 from openclaw_nats.cli.sidecar_client import SidecarDown
 from openclaw_nats.cli.times import moment
 from openclaw_nats.events.decoding import document_with_origin
@@ -18,7 +19,6 @@ from openclaw_nats.events.json_text import lenient
 from openclaw_nats.events.origin import Origin
 from openclaw_nats.terminal_text import to_json
 
-DEFAULT_LIMIT = 50
 SUBJECT_HELP = "Only subjects that this pattern covers, such as 'tool.>' (agent.events. may be left out)."
 
 
@@ -36,29 +36,46 @@ class Numbered(msgspec.Struct):
 
 @click.group("events", cls=Group, invoke_without_command=True)
 @click.option("--subject", metavar="PATTERN", help=SUBJECT_HELP)
-@click.option("--since", metavar="DURATION", help="Only the last 30s, 10m, 2h, 7d … (default: all that is kept).")
+@click.option("--since", metavar="TIME", help="Only the last 30s, 10m, 2h, 7d …, or since a date and time.")
 @click.option("--limit", type=click.IntRange(0, 999_999_999), help="Only the newest N (default 50; with --json all).")
+@search_options
 @json_option
 @click.pass_context
-def command(context: click.Context, as_json: bool, subject: str | None, since: str | None, limit: int | None) -> None:
-    """Print the stored events, oldest first, then end. --json prints one CloudEvent a line.
+def command(context: click.Context, /, as_json: bool, limit: int | None, **options: Any) -> None:
+    """Print the stored events, the newest at the end. --json prints one CloudEvent a line.
 
-    The first column is the event's number in the stream: `openclaw-nats events show NUMBER` prints it in full.
+    The first column is the event's number in the stream: `openclaw-nats events show NUMBER` prints it in full. With
+    --json and nothing but --subject, --since and --limit the whole stream is printed; with other options the newest 50.
     """
     from openclaw_nats.cli.deliveries import client
 
     if context.invoked_subcommand is not None:
         return
-    if limit is None and not as_json:
-        limit = DEFAULT_LIMIT
-    given = {"subject": full_subject(subject), "since": since, "limit": None if limit is None else str(limit)}
-    query = {name: value for name, value in given.items() if value is not None}
-    found = False
+    if not as_json or any(options[name] for name in FILTERS) or not _is_duration(options["since"]):
+        print_found(client(), options, limit, as_json=as_json)
+        return
+    given = {"subject": full_subject(options["subject"]), "since": options["since"], "limit": limit}
+    query = {name: str(value) for name, value in given.items() if value is not None}
     for one in numbered(client().lines("/api/events", {**query, "numbered": "true"}, timeout=60)):
-        found = True
-        print_event(one, as_json=as_json)
-    if not found and not as_json:
-        line("No event matches." if subject or since else "No events yet.", err=True)
+        print_event(one, as_json=True)
+
+
+def _is_duration(since: str | None) -> bool:
+    """Whether the stream itself can be asked for it; what is neither is refused by either with a reason."""
+    return since is None or not since[:10].count("-")
+
+
+@command.command("reindex")
+@json_option
+def reindex_command(as_json: bool) -> None:
+    """Make the index of the stream again, by which `events` finds. It takes a while, and loses nothing."""
+    from openclaw_nats.cli.deliveries import client
+
+    client().call("POST", "/api/events/reindex", {})
+    if as_json:
+        print_json({"reindexing": True})
+    else:
+        step("✓", "the index is made again from the stream; `events` says what it lacks until then")
 
 
 @command.command("show")

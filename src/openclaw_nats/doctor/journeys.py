@@ -11,6 +11,7 @@ from typing import Any
 
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
 from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.events.subjects import PROBE
 from openclaw_nats.health.delivery_text import costs, pause_text, spent_budgets
 from openclaw_nats.terminal_text import plural
 
@@ -19,7 +20,6 @@ Read = Callable[[str], list[dict[str, Any]]]
 
 SECONDS = 10.0
 SETTLE_SECONDS = 6.0
-PROBE = "agent.events.plugin.probe"
 
 
 def out(call: Call, read: Read) -> Iterator[Finding]:

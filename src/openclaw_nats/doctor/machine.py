@@ -58,9 +58,11 @@ def files(settings: Settings) -> Iterator[Finding]:
         (where.api_key, True),
         (where.hook_token, False),
         (settings.home / "sidecar.db", False),
+        (where.event_index, False),
         (where.nats_nkey, False),
         (where.limited_keys, False),
         (where.sources, False),
+        (where.alerts, False),
     ]
     if settings.nats.managed:
         wanted.append((where.nats_password, True))

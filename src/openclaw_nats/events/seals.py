@@ -12,6 +12,7 @@ Only the header's exact name counts, and of the other headers of a sealed event 
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import time
 from collections.abc import Callable
@@ -69,6 +70,10 @@ class Seals:
     def is_document(self, value: str, subject: str, body: bytes) -> bool:
         """Whether `document` made it."""
         return value.isascii() and hmac.compare_digest(value, self.document(subject, body))
+
+    def answer(self, question: bytes, body: bytes) -> str:
+        """Proves to another sidecar of the fleet that a body answers its question, and is by a holder of the key."""
+        return self._mac("answer", hashlib.sha256(question).hexdigest(), body)
 
     def another_id(self, number: str, turn: int) -> str:
         """A message's id in place of one under which somebody else has stored something; nobody else can know it."""

@@ -27,6 +27,7 @@ GATEWAY_OWN = (
             "approval",
             "bus",
             "context",
+            "expectation",
             "gateway",
             "llm",
             "message",
@@ -42,6 +43,7 @@ GATEWAY_OWN = (
     ),
     *(f"agent.events.cron.{action}" for action in ("added", "started", "finished", "updated", "removed")),
 )
+PROBE = "agent.events.plugin.probe"  # what doctor sends through the plugin
 MAX_BYTES = 255
 MAX_TOKENS = 16
 

@@ -35,6 +35,7 @@ MAX_BATCH = 1000
 _BATCH_FROM = 12
 HEADER_ROOM = 1024
 _PIPELINE = 256
+_AT_ONCE = 64
 _STALLED_AFTER = 2
 _MOST_THEFTS = 3
 FAILED_SECONDS = 60.0
@@ -243,6 +244,20 @@ class JetStreamEventLog:
         )
         async for message in messages:
             yield message
+
+    async def at(self, sequences: Sequence[int]) -> list[StoredMessage]:
+        """The messages at these sequences, in the order asked for; what is not there (any more) is left out."""
+        room = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(sequence: int) -> StoredMessage | None:
+            async with room:
+                found = await message_of(self._connection, EVENTS, {"seq": sequence})
+            if found is None:
+                return None
+            seals = self._connection.seals
+            return stored_of(found) if seals is None else seals.checked(stored_of(found))
+
+        return [found for found in await asyncio.gather(*map(one, sequences)) if found is not None]
 
     def newest(self, subject: str, count: int) -> AsyncIterator[StoredMessage]:
         """Up to `count` of the newest messages on a subject pattern, oldest first. Raises Unavailable."""

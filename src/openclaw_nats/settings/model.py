@@ -25,6 +25,7 @@ from openclaw_nats.settings.sections import (
     Filter,
     Gateway,
     Inbox,
+    Index,
     Log,
     Mqtt,
     Nats,
@@ -77,6 +78,7 @@ class Settings:
     agents: Agents = field(default_factory=Agents)
     approvals: Approvals = field(default_factory=Approvals)
     inbox: Inbox = field(default_factory=Inbox)
+    index: Index = field(default_factory=Index)
     dashboard: Dashboard = field(default_factory=Dashboard)
     otel: Otel = field(default_factory=Otel)
     compat: bool = setting(FLAG, True, "Whether scripts for @omnixal/openclaw-nats-plugin find its paths and answers.")

@@ -278,6 +278,15 @@ class Inbox:
 
 
 @dataclass(frozen=True)
+class Index:
+    """The index of the stream."""
+
+    max_bytes: int = setting(
+        INBOX_SIZE, "1GiB", "Disk that the index of events may use, 16MiB or more; then its oldest go first."
+    )
+
+
+@dataclass(frozen=True)
 class Dashboard:
     """The dashboard."""
 
