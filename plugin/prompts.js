@@ -67,7 +67,8 @@ function isOf(request, { id, session, name }) {
  */
 async function connectAsOperator(config, clientDisplayName) {
   const gateway = createRequire(pathToFileURL(fs.realpathSync(process.argv[1])));
-  const sdk = await import(pathToFileURL(gateway.resolve("openclaw/plugin-sdk/gateway-runtime")).href);
+  // Not by import(), which OpenClaw's loader of plugins makes another copy with: only the Gateway's own is trusted there.
+  const sdk = gateway("openclaw/plugin-sdk/gateway-runtime");
   /** @type {PromiseWithResolvers<void>} */
   const { promise, resolve, reject } = Promise.withResolvers();
   const timer = setTimeout(() => reject(new Error("the Gateway did not answer in time")), REQUEST_MS);

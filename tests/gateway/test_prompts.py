@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from openclaw_nats.demo.gateway_client import connected
+from openclaw_nats.demo.gateway_client import GatewayClient, connected
 from tests.gateway.test_approvals import Asking, lines
 from tests.gateway.test_guard import CONFIG, TEMPLATE
 from tests.support import jetstream
@@ -55,6 +55,16 @@ def asked(world: Asking) -> dict[str, Any]:
     return dict(found[0])
 
 
+async def prompt_of(client: GatewayClient) -> dict[str, Any]:
+    """The one prompt of OpenClaw's that is open; the plugin says that there will be one a moment before there is."""
+    for _ in range(100):
+        if found := await client.request("plugin.approval.list", {}):
+            [prompt] = found
+            return dict(prompt)
+        await asyncio.sleep(0.1)
+    raise AssertionError("OpenClaw asks nobody")
+
+
 @pytest.mark.parametrize(
     ("answer", "body", "state", "ran"),
     [("approve", {}, "approved", 1), ("approve", {"always": True}, "approved", 1), ("deny", {}, "denied", 0)],
@@ -68,10 +78,10 @@ def test_an_answer_of_ours_ends_the_prompt_of_openclaw(
     command = f"touch {mark}"
 
     async def scenario() -> None:
-        async with connected(world.gateway) as client:
+        async with connected(world.gateway, "approvals") as client:
             turn = asyncio.create_task(client.chat(call_of(command), session, seconds=150))
             one = await asyncio.to_thread(asked, world)
-            assert len(await client.request("plugin.approval.list", {})) == 1
+            await prompt_of(client)
             found = await asyncio.to_thread(world.answer, one["id"], answer, **body)
             assert (found["state"], found["answeredBy"]) == (state, "the API key")
             assert await client.request("plugin.approval.list", {}) == []
@@ -94,10 +104,10 @@ def test_an_answer_at_the_prompt_is_first_and_ours_says_so(world: Asking) -> Non
     mark, command = world.appending()
 
     async def scenario() -> int:
-        async with connected(world.gateway) as client:
+        async with connected(world.gateway, "approvals") as client:
             turn = asyncio.create_task(client.chat(call_of(command), session, seconds=150))
             one = await asyncio.to_thread(asked, world)
-            [prompt] = await client.request("plugin.approval.list", {})
+            prompt = await prompt_of(client)
             answer = {"id": prompt["id"], "kind": "plugin", "decision": "allow-once"}
             assert (await client.request("approval.resolve", answer))["applied"]
             status, problem = await asyncio.to_thread(world.call, "POST", f"/api/approvals/{one['id']}/deny", {})

@@ -94,8 +94,8 @@ class GatewayClient:
 
 
 @asynccontextmanager
-async def connected(gateway: Gateway) -> AsyncIterator[GatewayClient]:
-    """A connection to a private Gateway, with its token."""
+async def connected(gateway: Gateway, *caps: str) -> AsyncIterator[GatewayClient]:
+    """A connection to a private Gateway, with its token, and what it can do beside hearing of tools."""
     async with aiohttp.ClientSession() as session, session.ws_connect(gateway.url, max_msg_size=0) as socket:
         client = GatewayClient(socket)
         reader = asyncio.create_task(client.read())
@@ -110,7 +110,7 @@ async def connected(gateway: Gateway) -> AsyncIterator[GatewayClient]:
                     "client": {"id": "gateway-client", "version": "1", "platform": "linux", "mode": "backend"},
                     "role": "operator",
                     "scopes": _SCOPES,
-                    "caps": ["tool-events"],
+                    "caps": ["tool-events", *caps],
                     "commands": [],
                     "permissions": {},
                     "auth": {"token": gateway.token},
