@@ -279,8 +279,8 @@ def test_a_service_that_stalls_ends_with_its_process(bus: Bus) -> None:
     [
         ("nosuch://T0PSECRET", {}, "to"),
         ("slack://T0PSECRET", {}, "to"),
-        ("ntfy://127.0.0.1/T0PSECRET", {"secret": SECRET}, "format"),
-        ("ntfy://127.0.0.1/T0PSECRET", {"format": "json"}, "format"),
+        ("ftp://T0PSECRET", {}, "to"),
+        ("ntfy://127.0.0.1/T0PSECRET", {"secret": SECRET}, "secret"),
     ],
 )
 def test_what_is_no_service_is_refused(bus: Bus, address: str, more: dict[str, str], field: str) -> None:

@@ -217,7 +217,7 @@ def test_a_channel_that_is_gone_leaves_nothing(make: Make) -> None:
     ("wanted", "field"),
     [
         ({"name": "Not A Name"}, "name"),
-        ({"to": "ftp://example.org"}, "to"),
+        ({"to": "example.org"}, "to"),
         ({"secret": "short"}, "secret"),
         ({"window": "soon"}, "window"),
         ({"again": "1s"}, "again"),

@@ -16,7 +16,7 @@ from openclaw_nats.alerts import services
 from openclaw_nats.alerts.deciding import Policy
 from openclaw_nats.audit.act import Act
 from openclaw_nats.audit.trail import Trail
-from openclaw_nats.contract.alerts import AlertChannelChange, AlertChannelRequest
+from openclaw_nats.contract.alerts import AlertChannelChange, AlertChannelRequest, AlertFormat
 from openclaw_nats.contract.fields import Time
 from openclaw_nats.contract.routes import WebhookTarget
 from openclaw_nats.errors import Conflict, InvalidInput, NotFound, SettingsError, Unavailable
@@ -77,8 +77,8 @@ def check_channel(wanted: AlertChannelRequest) -> Policy:
         hint = "Up to 32 of a-z, 0-9, - and _, a letter or digit first and last."
         raise InvalidInput(f"a channel can't be called {wanted.name[:40]!r}", hint=hint, field="name")
     if services.is_service(wanted.to):
-        if wanted.secret or wanted.format == "json":
-            raise InvalidInput("format must be text, without a secret: the service has its own form", field="format")
+        if wanted.secret:
+            raise InvalidInput("secret: a service's address has its own, and nothing is signed", field="secret")
         return _policy(wanted)
     try:
         compile_target(WebhookTarget(url=wanted.to, secret=wanted.secret or None))
@@ -93,6 +93,11 @@ def _policy(wanted: AlertChannelRequest) -> Policy:
     again = _seconds(wanted.again, "again", _SHORTEST_AGAIN, _LONGEST_AGAIN)
     quiet = quiet_of(wanted.quiet_hours, "quietHours") if wanted.quiet_hours is not None else None
     return Policy(window, again, quiet, frozenset(wanted.without))
+
+
+def format_of(wanted: AlertChannelRequest) -> AlertFormat:
+    """How a channel's messages are written: to a service always as text."""
+    return "text" if services.is_service(wanted.to) else wanted.format
 
 
 def shown_address(address: str) -> str:

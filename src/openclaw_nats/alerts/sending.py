@@ -18,7 +18,7 @@ import structlog
 
 from openclaw_nats.alerts import conditions as conditions_
 from openclaw_nats.alerts import services
-from openclaw_nats.alerts.book import ChannelBook, StoredChannel, check_channel
+from openclaw_nats.alerts.book import ChannelBook, StoredChannel, check_channel, format_of
 from openclaw_nats.alerts.deciding import Condition, due, follow
 from openclaw_nats.alerts.fleet import Fleet
 from openclaw_nats.alerts.message import CONTENT_TYPES, render, render_test
@@ -107,7 +107,7 @@ class Alerts:
             digest = due(policy, after, told, rows.last_made(db, channel.name), now)
             if digest is None:
                 continue
-            title, body = render(digest, self.gateway_id, self.pages, channel.wanted.format, now)
+            title, body = render(digest, self.gateway_id, self.pages, format_of(channel.wanted), now)
             rows.add_message(db, rows.MessageRow(str(uuid7(int(now * 1000))), channel.name, title, body, now, now))
             lasting = [
                 rows.ToldRow(one.key, one.kind, one.text, one.page, now) for one in (*digest.raised, *digest.again)
@@ -152,7 +152,7 @@ class Alerts:
     async def test(self, name: str) -> str:
         """Send a test message at once; why it was not taken, or nothing."""
         channel, now = self.book.named(name), self.clock()
-        title, body = render_test(self.gateway_id, channel.wanted.format, now)
+        title, body = render_test(self.gateway_id, format_of(channel.wanted), now)
         async with self.trail.around(Act("alerts.test", name)):
             return await self._attempt(channel, str(uuid7(int(now * 1000))), title, body)
 
@@ -182,7 +182,7 @@ class Alerts:
             confirm="",
             url=wanted.to,
             secret=wanted.secret,
-            content_type=CONTENT_TYPES[wanted.format],
+            content_type=CONTENT_TYPES[format_of(wanted)],
         )
         try:
             async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:

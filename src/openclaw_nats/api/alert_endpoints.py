@@ -7,7 +7,7 @@ from typing import Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
-from openclaw_nats.alerts.book import StoredChannel, shown_address
+from openclaw_nats.alerts.book import StoredChannel, format_of, shown_address
 from openclaw_nats.alerts.message import link
 from openclaw_nats.alerts.sending import Alerts
 from openclaw_nats.api.json_answers import json_body, json_response
@@ -70,7 +70,7 @@ class AlertEndpoints:
             name=name,
             to=shown_address(wanted.to),
             signed=bool(wanted.secret),
-            format=wanted.format,
+            format=format_of(wanted),
             window=wanted.window,
             again=wanted.again,
             without=wanted.without,
