@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openclaw_nats.audit.trail import Untraced
 from openclaw_nats.contract.expectations import ExpectationDocument
 from openclaw_nats.contract.plugin import PluginReport, SpoolReport
-from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.errors import InvalidInput, OpenClawNatsError
 from openclaw_nats.expectations import episodes
+from openclaw_nats.expectations.book import ExpectationBook
 from openclaw_nats.expectations.episodes import Fault, Fired, Seen
 from openclaw_nats.expectations.ready import READY
 from openclaw_nats.expectations.rule import Index, Rule, compile_rule
@@ -22,7 +25,7 @@ from openclaw_nats.expectations.watermark import ADOPTING_SECONDS, ON_THE_WAY_SE
 from openclaw_nats.fleet.lease import Claim
 from openclaw_nats.fleet.place import Place
 from openclaw_nats.storage import expectations as rows
-from openclaw_nats.storage.database import MIGRATIONS
+from openclaw_nats.storage.database import MIGRATIONS, Database
 
 A, B = "agent.events.custom.a", "agent.events.custom.b"
 START = 1_800_000_000.0
@@ -356,3 +359,41 @@ def test_ready_made_rules_are_rules(one: Any) -> None:
     rule = compile_rule(one.rule)
     assert rule.about
     assert bool(one.needs) == ("OF" in one.rule.by)
+
+
+def test_what_was_missed_is_forgotten_after_seven_days() -> None:
+    world = World(after=A, by=B, within="10s", key="data.n")
+    world.a("x")
+    world.pass_time(11)
+    world.decide()
+    world.pass_time(7 * 86400 - 2)
+    rows.forget_missed(world.db, world.wall - episodes.KEEP_MISSED_SECONDS)
+    assert rows.episode(world.db, world.rule.id, "x") is not None
+    world.pass_time(5)
+    rows.forget_missed(world.db, world.wall - episodes.KEEP_MISSED_SECONDS)
+    assert rows.episode(world.db, world.rule.id, "x") is None
+    world.b("x")
+    assert world.said("x") == ["missed"]
+
+
+async def test_there_are_at_most_a_thousand_rules(tmp_path: Path) -> None:
+    database = Database(tmp_path / "inbox.db")
+
+    async def last() -> int:
+        return 0
+
+    try:
+
+        def fill(db: sqlite3.Connection) -> None:
+            for number in range(1000):
+                document = ExpectationDocument(name=f"r{number}", by=B, every="1d")
+                rows.put_rule(db, document.name, msgspec.json.encode(document).decode(), START, 0)
+
+        await database.write(fill)
+        book = ExpectationBook(database, Untraced(database), last, Times(lambda: START, lambda: 0.0, "boot"))
+        with pytest.raises(InvalidInput, match="1000 expectations"):
+            await book.add(ExpectationDocument(name="more", by=B, every="1d"))
+        await book.remove("r0")
+        await book.add(ExpectationDocument(name="more", by=B, every="1d"))
+    finally:
+        database.close()
