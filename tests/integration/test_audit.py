@@ -109,7 +109,7 @@ def test_every_operation_that_changes_something_is_recorded(bus: Bus) -> None:
         ("post", "/api/routes", "", route),
         ("patch", "/api/routes/{name}", "r", {"priority": 9}),
         ("delete", "/api/routes/{name}", "r", None),
-        ("post", "/api/routes/{name}/replay", "held", {"from": "1h", "only": "skipped", "rate": "1/1h"}),
+        ("post", "/api/routes/{name}/replay", "dies", {"from": "1h", "rate": "1/1h", "alsoWebhooks": True}),
         ("delete", "/api/replays/{id}", "1", None),
         ("post", "/api/pause", "", {"reason": "x"}),
         ("post", "/api/resume", "", {}),
