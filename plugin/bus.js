@@ -10,6 +10,7 @@ import { Channel } from "./channel.js";
 import { abilities, beforeToolCall } from "./guard.js";
 import { Grants } from "./grants.js";
 import { GuardedTurns } from "./guarded-turns.js";
+import { HookCounts } from "./hook-counts.js";
 import { uuid7 } from "./ids.js";
 import { BoundedMap, Memory } from "./memory.js";
 import { Prompts } from "./prompts.js";
@@ -106,6 +107,7 @@ export class Bus {
     });
     this.instance = uuid7(now());
     this.startedAt = new Date(now()).toISOString();
+    this.hooks = new HookCounts();
     this.events = 0;
     this.handlerErrors = 0;
     this.lastHandlerError = "";
@@ -145,6 +147,7 @@ export class Bus {
    * @param {Made} made
    */
   follow(made) {
+    this.hooks.made(made);
     if (made.child) this.causes.inherit(made.child);
     if (made.childEnded) this.causes.childEnded(made.childEnded);
     if (made.subject !== "agent.run_ended") return;
@@ -175,7 +178,9 @@ export class Bus {
     const { approvals, causes, gatewayVersion } = this;
     const note = (/** @type {unknown} */ error) => this.noteHandlerError(error);
     if (String(event?.toolName).startsWith("nats_")) this.runOfCall.set(event.toolCallId, event.runId ?? ctx?.runId);
-    return beforeToolCall({ approvals, causes, gatewayVersion, note }, event, ctx);
+    const verdict = beforeToolCall({ approvals, causes, gatewayVersion, note }, event, ctx);
+    if (!verdict) this.hooks.toolCalled(event?.runId ?? ctx?.runId);
+    return verdict;
   }
 
   /**
@@ -325,6 +330,7 @@ export class Bus {
       startedAt: this.startedAt,
       conversationAccess: this.conversationAccess,
       events: this.events,
+      hooks: this.hooks.counts,
       handlerErrors: this.handlerErrors,
       lastError: this.uploader.lastError || this.lastHandlerError,
       problems,

@@ -34,7 +34,7 @@ def test_the_cost_of_a_route_stands_beside_its_turns(world: Gateway, context: Br
     page = open_page(context, world)
     go(page, "Metrics")  # 1
     table = page.get_by_role("region", name="What turns cost").first
-    table.get_by_label("by", exact=True).select_option("route")  # 2
+    table.get_by_role("combobox").first.select_option("route")  # 2
     expect(table.get_by_role("row", name="costly")).to_contain_text("1", timeout=AWAKE)
     world.call("DELETE", "/api/routes/costly")
 

@@ -236,6 +236,59 @@ def test_the_command_line_makes_tests_pauses_and_removes_a_channel(bus: Bus, tmp
         assert {"alerts.add", "alerts.change", "alerts.remove", "alerts.test"} <= set(acts)
 
 
+def test_a_service_that_apprise_knows_gets_text_and_its_address_stays_secret(bus: Bus, tmp_path: Path) -> None:
+    """ntfy's own form: a POST of JSON with the topic, which Apprise makes."""
+    with receiving() as receiver:
+        address = tmp_path / "address"
+        address.write_text(f"ntfy://user:T0PSECRET@127.0.0.1:{receiver.port}/mytopic\n")
+        done = bus.sidecar.command("alerts", "add", "phone", "--to-file", str(address), "--window", "0s", timeout=90)
+        assert done.returncode == 0, done.stderr
+        assert "T0PSECRET" not in done.stdout + done.stderr
+        assert "ntfy://…" in bus.sidecar.command("alerts", "show", "phone").stdout
+        assert bus.sidecar.command("alerts", "test", "phone", timeout=90).returncode == 0
+        (headers, body), *_ = receiver.got
+        assert "this is a test" in json.dumps(json.loads(body))
+        assert headers["authorization"].startswith("Basic ")
+        die(bus)
+        wait_until(lambda: any(b"dead letters: 1" in one for _, one in list(receiver.got)), 60, "the alert")
+        told = b"".join(one for _, one in receiver.got)
+        assert CONTENT.encode() not in told
+        assert b"#/deliveries" in told
+        receiver.answer = 403
+        refused = bus.sidecar.command("alerts", "test", "phone", timeout=90)
+        assert refused.returncode == 1
+        assert "the service did not take it" in refused.stdout + refused.stderr
+        log = (bus.sidecar.home / "logs" / "sidecar.log").read_text()
+        shown = json.dumps([bus.call("GET", "/api/alerts")[1], bus.call("GET", "/api/audit")[1]])
+        assert "T0PSECRET" not in log + shown
+
+
+def test_a_service_that_stalls_ends_with_its_process(bus: Bus) -> None:
+    with receiving() as receiver:
+        receiver.answer = 0
+        add(bus, "phone", receiver, to=f"json://127.0.0.1:{receiver.port}/", secret="", format="text", window="0s")
+        die(bus)
+        wait_until(lambda: receiver.asked, 60, "the first attempt")
+        bus.publish("a", {})
+        assert bus.sidecar.get("/api/health")[0] == 200
+        wait_until(lambda: bus.call("GET", "/api/alerts/phone")[1]["lastError"], 90, "the error")
+
+
+@pytest.mark.parametrize(
+    ("address", "more", "field"),
+    [
+        ("nosuch://T0PSECRET", {}, "to"),
+        ("slack://T0PSECRET", {}, "to"),
+        ("ftp://T0PSECRET", {}, "to"),
+        ("ntfy://127.0.0.1/T0PSECRET", {"secret": SECRET}, "secret"),
+    ],
+)
+def test_what_is_no_service_is_refused(bus: Bus, address: str, more: dict[str, str], field: str) -> None:
+    status, problem = bus.call("POST", "/api/alerts", {"name": "phone", "to": address, "format": "text", **more})
+    assert (status, problem["field"]) == (400, field), problem
+    assert "T0PSECRET" not in json.dumps(problem)
+
+
 def test_what_the_bus_says_of_itself_reaches_a_webhook_by_a_route(bus: Bus) -> None:
     with receiving() as receiver:
         bus.route("bus", "agent.events.bus.>", {"kind": "webhook", "url": receiver.url})

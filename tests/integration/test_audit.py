@@ -109,6 +109,8 @@ def test_every_operation_that_changes_something_is_recorded(bus: Bus) -> None:
         ("post", "/api/routes", "", route),
         ("patch", "/api/routes/{name}", "r", {"priority": 9}),
         ("delete", "/api/routes/{name}", "r", None),
+        ("post", "/api/routes/{name}/replay", "held", {"from": "1h", "only": "skipped", "rate": "1/1h"}),
+        ("delete", "/api/replays/{id}", "1", None),
         ("post", "/api/pause", "", {"reason": "x"}),
         ("post", "/api/resume", "", {}),
         ("post", "/api/pending/{id}/retry", str(failed), {}),

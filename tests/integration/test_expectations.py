@@ -54,6 +54,25 @@ def test_what_has_to_come_again_and_again(sidecar: Sidecar) -> None:
     wait_until(lambda: said(sidecar, "often")[1:] == [("recovered", ""), ("missed", "")], 20, "the next two")
 
 
+def test_what_is_missed_is_said_by_status_and_doctor_and_alerts(sidecar: Sidecar, tmp_path: Path) -> None:
+    expect(sidecar, "backup", every="1s", by=B)
+    expect(sidecar, "calm", every="1d", by=B)
+    assert sidecar.call("POST", "/api/alerts", {"name": "phone", "to": "http://127.0.0.1:9/", "window": "0s"})[0] == 201
+    wait_until(lambda: sidecar.get("/api/health")[1]["expectations"]["missed"] == ["backup"], 20, "the health report")
+    assert sidecar.get("/api/health")[1]["expectations"]["rules"] == 2
+    assert "1 expectation missed: backup" in sidecar.command("status").stdout
+    found = json.loads(sidecar.command("doctor", "--json").stdout)["findings"]
+    assert [one["text"] for one in found if one["check"] == "expectations"] == ["the expectation backup is missed"]
+    wait_until(
+        lambda: (
+            [one["key"] for one in sidecar.get("/api/alerts")[1]["conditions"] if one["kind"] == "expectation"]
+            == ["expectation:backup"]
+        ),
+        40,
+        "the alert",
+    )
+
+
 def test_what_must_not_come(sidecar: Sidecar) -> None:
     expect(sidecar, "never", before=A, by=B, within="3s", key="data.n")
     sidecar.publish(A, {"n": 1})

@@ -81,6 +81,7 @@ def _json(sidecar: Sidecar, *words: str) -> Any:
 
 COMMANDS = (
     "routes;routes list;routes show again;routes test again --since 1h;routes why again;routes export;"
+    "routes replay again --from 1h --yes;routes replay again --from 1h --dry-run;routes replays;"
     "routes disable waits;"
     "routes enable waits;routes edit waits --priority 3;routes apply -f - --dry-run;cron;cron list;cron show tea;"
     "cron list --all;timers list --all;usage --by route;"

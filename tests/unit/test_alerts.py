@@ -217,7 +217,7 @@ def test_a_channel_that_is_gone_leaves_nothing(make: Make) -> None:
     ("wanted", "field"),
     [
         ({"name": "Not A Name"}, "name"),
-        ({"to": "ftp://example.org"}, "to"),
+        ({"to": "example.org"}, "to"),
         ({"secret": "short"}, "secret"),
         ({"window": "soon"}, "window"),
         ({"again": "1s"}, "again"),
@@ -240,6 +240,7 @@ def report(**more: Any) -> shapes.Health:
         gateway=shapes.GatewayHealth(True, "", "", "1", ""),
         plugin=shapes.PluginHealth(True, "", "", "1", [], [], spool=shapes.SpoolHealth(0, 0, 0.0, 0, 0)),
         delivery=shapes.DeliveryHealth(True, "", "", counts=DeliveryCounts.of({}), approvals=0),
+        expectations=shapes.ExpectationsHealth(1, [], 1, ""),
     )
     return msgspec.structs.replace(found, **more)
 
@@ -274,6 +275,11 @@ def test_a_healthy_report_raises_nothing() -> None:
             ["budget:cost per day:80%", "budget:cost per day:100%"],
         ),
         (report(gateway=shapes.GatewayHealth(False, "", "refused", "", "")), ["gateway"]),
+        (
+            report(expectations=shapes.ExpectationsHealth(2, ["backup", "door"], 0, "")),
+            ["expectation:backup", "expectation:door"],
+        ),
+        (report(expectations=shapes.ExpectationsHealth(2, ["backup"], 0, "NATS is away")), []),
         (report(nats=shapes.NatsHealth(False, "", "gone", "", "", None, True, [])), ["nats"]),
         (
             report(plugin=shapes.PluginHealth(True, "", "", "1", ["x"], [], spool=shapes.SpoolHealth(0, 0, 0.0, 2, 1))),
@@ -317,9 +323,10 @@ def test_no_condition_has_a_secret_a_number_or_somebody_elses_words() -> None:
 def test_parts_that_are_not_known_are_said_to_be_unknown() -> None:
     part = shapes.DeliveryHealth(False, "", "")
     plugin = shapes.PluginHealth(False, "", "", "", [], [])
-    found, unknown = conditions_.conditions(report(delivery=part, plugin=plugin), 0, NOON)
+    silence = shapes.ExpectationsHealth(2, ["backup"], 0, "NATS is away")
+    found, unknown = conditions_.conditions(report(delivery=part, plugin=plugin, expectations=silence), 0, NOON)
     assert found == []
-    assert {"dead-letters", "target", "approvals", "budget", "spool", "plugin"} <= unknown
+    assert {"dead-letters", "target", "approvals", "budget", "spool", "plugin", "expectation"} <= unknown
 
 
 def test_a_sidecar_whose_lease_is_not_written_any_more_is_away() -> None:

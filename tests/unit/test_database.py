@@ -108,7 +108,7 @@ async def test_one_write_that_fails_does_not_take_others_along(database: Databas
         *(database.write(job) for job in (good, bad, good, bad)), database.write(bad), return_exceptions=True
     )
     assert [type(result) for result in results] == [type(None), KeyError, type(None), KeyError, KeyError]
-    assert await database.read(lambda db: inbox.turn_times(db, 0)) == [(2.0, 2, False), (2.0, 2, False)]
+    assert await database.read(lambda db: inbox.turn_times(db, 0)) == [(2.0, 2, False, False), (2.0, 2, False, False)]
 
 
 async def test_a_newer_database_is_refused_politely(tmp_path: Path) -> None:

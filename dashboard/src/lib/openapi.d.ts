@@ -84,7 +84,7 @@ export interface components {
             again: string;
             quietHours?: components["schemas"]["QuietHours"];
             /** @default [] */
-            without: ("approvals" | "budget" | "dead-letters" | "disk" | "gateway" | "inbox" | "missed" | "nats" | "plugin" | "sidecar" | "spool" | "stream" | "target")[];
+            without: ("approvals" | "budget" | "dead-letters" | "disk" | "expectation" | "gateway" | "inbox" | "missed" | "nats" | "plugin" | "sidecar" | "spool" | "stream" | "target")[];
             /**
              * Format: date-time
              * @description RFC 3339, in UTC
@@ -98,7 +98,7 @@ export interface components {
         AlertChannelChange: {
             paused: boolean;
         };
-        /** @description A new channel: a webhook, signed as Standard Webhooks says when there is a `secret`. Alerts of `window` go in one message; what goes on is reported again after `again`. `without` are kinds that are left out. */
+        /** @description A new channel: a webhook, signed as Standard Webhooks says when there is a `secret`, or the address of a service that Apprise knows (`ntfy://`, `slack://`, `mailto://`), which gets text. Alerts of `window` go in one message; what goes on is reported again after `again`. `without` are kinds that are left out. */
         AlertChannelRequest: {
             name: string;
             /** @description Never shown again, only its host */
@@ -125,7 +125,7 @@ export interface components {
             again: string;
             quietHours?: components["schemas"]["QuietHours"] | null;
             /** @default [] */
-            without: ("approvals" | "budget" | "dead-letters" | "disk" | "gateway" | "inbox" | "missed" | "nats" | "plugin" | "sidecar" | "spool" | "stream" | "target")[];
+            without: ("approvals" | "budget" | "dead-letters" | "disk" | "expectation" | "gateway" | "inbox" | "missed" | "nats" | "plugin" | "sidecar" | "spool" | "stream" | "target")[];
         };
         /** @description Something that is wrong now, since when, and the page of the dashboard about it. */
         AlertCondition: {
@@ -822,6 +822,13 @@ export interface components {
             expectations: components["schemas"]["Expectation"][];
             problem: string;
         };
+        /** @description The rules about silence: how many there are, the names of those that are missed now (100 at most), and how many wait to know what a Gateway has not sent yet. `lastError` says why they are not judged. */
+        ExpectationsHealth: {
+            rules: number;
+            missed: string[];
+            unknown: number;
+            lastError: string;
+        };
         /** @description An RSS or Atom feed. */
         FeedOptions: {
             /** @example https://example.org/feed */
@@ -1050,6 +1057,7 @@ export interface components {
             schedules?: components["schemas"]["SchedulesHealth"];
             quarantined?: number;
             mqtt?: components["schemas"]["MqttHealth"];
+            expectations?: components["schemas"]["ExpectationsHealth"];
         };
         /** @description The newest runs of a job, newest first. */
         History: {
@@ -1082,6 +1090,13 @@ export interface components {
             connected: boolean;
             entities: number;
             lastError: string;
+        };
+        /** @description How often events of one kind were made since the Gateway's process began, and how often they were due. */
+        HookCount: {
+            /** @default 0 */
+            fired: number;
+            /** @default 0 */
+            due: number;
         };
         /** @description An address that is asked for each `every`. With `jsonPath` (`$.items[0].name`) only that value counts. */
         HttpOptions: {
@@ -1482,7 +1497,7 @@ export interface components {
             events: string[];
             text: string;
         };
-        /** @description The plugin, by its own report. What follows `notes` is missing until it has reported once. */
+        /** @description The plugin, by its own report. What follows `notes` is missing until it has reported once. `stopped_hooks` are kinds of events that used to come and no longer do; `problems` says of each since when. */
         PluginHealth: {
             reachable: boolean;
             /**
@@ -1500,6 +1515,7 @@ export interface components {
             handlerErrors?: number;
             spool?: components["schemas"]["SpoolHealth"];
             guard?: components["schemas"]["GuardHealth"];
+            stoppedHooks?: string[];
         };
         /** @description One report. `problems` are sentences for the operator, such as a permission that hooks lack; `notes` are what this Gateway can't give; `dashboard` is the path below which the Gateway serves the dashboard. */
         PluginReport: {
@@ -1535,6 +1551,10 @@ export interface components {
              *     }
              */
             agents: components["schemas"]["Agents"];
+            /** @default {} */
+            hooks: {
+                [key: string]: components["schemas"]["HookCount"];
+            };
             spool?: components["schemas"]["SpoolReport"];
         };
         /** @description The number that the plugin's test event will carry. */
@@ -1708,6 +1728,84 @@ export interface components {
              * @description RFC 3339, in UTC
              */
             since?: string;
+        };
+        /** @description A replay. `made` deliveries so far, of which so many were `delivered`, `wait`, or ended otherwise (`ended`). */
+        Replay: {
+            id: number;
+            route: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            from: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            to: string;
+            /** @enum {unknown} */
+            only: "all" | "delivered" | "failed" | "skipped";
+            limit: number;
+            /** @enum {unknown} */
+            state: "done" | "running" | "stopped";
+            reason: string;
+            made: number;
+            delivered: number;
+            waiting: number;
+            ended: number;
+            gone: number;
+            madeBy: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            beganAt: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            endedAt?: string;
+        };
+        /** @description What a replay would do now, in a sentence and in numbers. `events` were looked at; `deliveries` would be made, and `turns` of them. `gone` have left the stream, `underWay` are still in progress, of `unknown` ones the inbox has forgotten what became, `refused` ones end as they did before. Not `complete`: there are more than the limit, or looking took too long. Tokens and cost are null when no turn was measured. */
+        ReplayPlan: {
+            summary: string;
+            route: string;
+            events: number;
+            deliveries: number;
+            turns: number;
+            tokens: number | null;
+            cost: number | null;
+            basis: string;
+            gone: number;
+            underWay: number;
+            unknown: number;
+            refused: number;
+            complete: boolean;
+        };
+        /** @description Which events: stored `from` then `to` then (now), at most `limit`, of these only those whose delivery `only` says. `rate` is how many go in in which time (20/1h). A dry run only says what would happen. */
+        ReplayRequest: {
+            /**
+             * @description a duration before now, such as 2h, or an RFC 3339 time
+             * @example 2h
+             */
+            from: string;
+            to?: string | null;
+            /**
+             * @default failed
+             * @enum {unknown}
+             */
+            only: "all" | "delivered" | "failed" | "skipped";
+            /** @default 1000 */
+            limit: number;
+            rate?: string | null;
+            /** @default false */
+            alsoWebhooks: boolean;
+            /** @default false */
+            dryRun: boolean;
+        };
+        /** @description All replays, newest first; of those that have ended the newest 200. */
+        Replays: {
+            replays: components["schemas"]["Replay"][];
         };
         /** @description Where a route's events really go, secrets masked. */
         ResolvedTarget: {

@@ -12,10 +12,11 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from openclaw_nats.alerts import services
 from openclaw_nats.alerts.deciding import Policy
 from openclaw_nats.audit.act import Act
 from openclaw_nats.audit.trail import Trail
-from openclaw_nats.contract.alerts import AlertChannelChange, AlertChannelRequest
+from openclaw_nats.contract.alerts import AlertChannelChange, AlertChannelRequest, AlertFormat
 from openclaw_nats.contract.fields import Time
 from openclaw_nats.contract.routes import WebhookTarget
 from openclaw_nats.errors import Conflict, InvalidInput, NotFound, SettingsError, Unavailable
@@ -75,22 +76,44 @@ def check_channel(wanted: AlertChannelRequest) -> Policy:
     if not _NAME.fullmatch(wanted.name):
         hint = "Up to 32 of a-z, 0-9, - and _, a letter or digit first and last."
         raise InvalidInput(f"a channel can't be called {wanted.name[:40]!r}", hint=hint, field="name")
+    if services.is_service(wanted.to):
+        if wanted.secret:
+            raise InvalidInput("secret: a service's address has its own, and nothing is signed", field="secret")
+        return _policy(wanted)
     try:
         compile_target(WebhookTarget(url=wanted.to, secret=wanted.secret or None))
     except InvalidInput as error:  # the words are those for a route's target
         field = "secret" if error.field == "target.secret" else "to"
         raise InvalidInput(str(error).replace(error.field, field, 1), hint=error.hint, field=field) from None
+    return _policy(wanted)
+
+
+def _policy(wanted: AlertChannelRequest) -> Policy:
     window = _seconds(wanted.window, "window", 0.0, _LONGEST_WINDOW)
     again = _seconds(wanted.again, "again", _SHORTEST_AGAIN, _LONGEST_AGAIN)
     quiet = quiet_of(wanted.quiet_hours, "quietHours") if wanted.quiet_hours is not None else None
     return Policy(window, again, quiet, frozenset(wanted.without))
 
 
+def format_of(wanted: AlertChannelRequest) -> AlertFormat:
+    """How a channel's messages are written: to a service always as text."""
+    return "text" if services.is_service(wanted.to) else wanted.format
+
+
+def shown_address(address: str) -> str:
+    """All of an address that may be shown."""
+    return services.shown(address) if services.is_service(address) else host_of(address)
+
+
 def shown(channel: StoredChannel) -> dict[str, object]:
     """A channel without its secrets."""
     found: dict[str, object] = msgspec.to_builtins(channel.wanted)
     found.pop("secret")
-    return found | {"to": host_of(channel.wanted.to), "signed": bool(channel.wanted.secret), "paused": channel.paused}
+    return found | {
+        "to": shown_address(channel.wanted.to),
+        "signed": bool(channel.wanted.secret),
+        "paused": channel.paused,
+    }
 
 
 class ChannelBook:
@@ -128,6 +151,8 @@ class ChannelBook:
     async def add(self, wanted: AlertChannelRequest) -> StoredChannel:
         """Make a channel; raise InvalidInput or Conflict."""
         check_channel(wanted)
+        if services.is_service(wanted.to):
+            await services.check(wanted.to)
         made = StoredChannel(wanted=wanted, made=format_seconds(self._clock()))
         async with self._lock:
             if wanted.name in self._channels:

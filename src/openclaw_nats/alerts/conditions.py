@@ -39,7 +39,12 @@ def conditions(report: Health, stream_limit: int, now: float) -> tuple[list[Cond
         if plugin.spool is UNSET:
             unknown |= {"plugin", "spool"}
         else:
-            if plugin.problems:
+            stopped = plugin.stopped_hooks or []
+            if stopped:
+                version = _version(plugin.gateway_version)
+                text = f"{', '.join(map(_name, stopped))} events have stopped; OpenClaw is {version} now"
+                found.append(Condition("hooks", "plugin", text, "overview"))
+            if len(plugin.problems) > len(stopped):
                 text = (
                     f"the plugin reports problems on OpenClaw {_version(plugin.gateway_version)}: events may be missing"
                 )
@@ -53,6 +58,10 @@ def conditions(report: Health, stream_limit: int, now: float) -> tuple[list[Cond
         unknown |= _OF_DELIVERY
     else:
         found += _deliveries(report.delivery, now)
+    if report.expectations is UNSET or report.expectations.last_error:
+        unknown.add("expectation")
+    else:
+        found += [_missed(one) for one in report.expectations.missed]
     return found, frozenset(unknown)
 
 
@@ -62,6 +71,11 @@ def away(gateways: list[str]) -> list[Condition]:
         Condition(f"sidecar:{_name(one)}", "sidecar", f"the sidecar of the Gateway {_name(one)!r} is away", "overview")
         for one in gateways
     ]
+
+
+def _missed(name: str) -> Condition:
+    shown = _name(name)
+    return Condition(f"expectation:{shown}", "expectation", f"the expectation {shown} is missed", "expectations")
 
 
 def _disks(sidecar: SidecarHealth) -> Iterator[Condition]:

@@ -37,11 +37,11 @@ def render(digest: Digest, gateway_id: str, pages: str, form: AlertFormat, now: 
     return title, _body(AlertBody("openclaw-nats.alert", format_seconds(now), data), form)
 
 
-def render_test(gateway_id: str, form: AlertFormat, now: float) -> str:
-    """The body of a test message."""
+def render_test(gateway_id: str, form: AlertFormat, now: float) -> tuple[str, str]:
+    """(title, body) of a test message."""
     title = f"openclaw-nats {gateway_id}: this is a test, nothing is wrong"
     data = AlertBodyData(title, gateway_id, [], [], [])
-    return _body(AlertBody("openclaw-nats.alert_test", format_seconds(now), data), form)
+    return title, _body(AlertBody("openclaw-nats.alert_test", format_seconds(now), data), form)
 
 
 def _item(one: ConditionRow | ToldRow, pages: str) -> AlertBodyItem:

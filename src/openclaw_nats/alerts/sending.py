@@ -17,13 +17,15 @@ import aiohttp
 import structlog
 
 from openclaw_nats.alerts import conditions as conditions_
-from openclaw_nats.alerts.book import ChannelBook, StoredChannel, check_channel
+from openclaw_nats.alerts import services
+from openclaw_nats.alerts.book import ChannelBook, StoredChannel, check_channel, format_of
 from openclaw_nats.alerts.deciding import Condition, due, follow
 from openclaw_nats.alerts.fleet import Fleet
 from openclaw_nats.alerts.message import CONTENT_TYPES, render, render_test
 from openclaw_nats.audit.act import Act
 from openclaw_nats.audit.trail import Trail
 from openclaw_nats.backoff import wait_after
+from openclaw_nats.contract.alerts import AlertChannelRequest
 from openclaw_nats.contract.health import Health
 from openclaw_nats.errors import GiveUp, NotFound, RetryLater, Unavailable
 from openclaw_nats.events.ids import uuid7
@@ -105,7 +107,7 @@ class Alerts:
             digest = due(policy, after, told, rows.last_made(db, channel.name), now)
             if digest is None:
                 continue
-            title, body = render(digest, self.gateway_id, self.pages, channel.wanted.format, now)
+            title, body = render(digest, self.gateway_id, self.pages, format_of(channel.wanted), now)
             rows.add_message(db, rows.MessageRow(str(uuid7(int(now * 1000))), channel.name, title, body, now, now))
             lasting = [
                 rows.ToldRow(one.key, one.kind, one.text, one.page, now) for one in (*digest.raised, *digest.again)
@@ -133,7 +135,7 @@ class Alerts:
             if channel.paused:
                 return
             now = self.clock()
-            error = await self._attempt(channel, message.id, message.body)
+            error = await self._attempt(channel, message.id, message.title, message.body)
             wait = wait_after(message.attempts, _FIRST_WAIT, _LONGEST_WAIT)
             over = not error or now - message.made_at >= KEPT_SECONDS
             ended = now if over else None
@@ -150,12 +152,24 @@ class Alerts:
     async def test(self, name: str) -> str:
         """Send a test message at once; why it was not taken, or nothing."""
         channel, now = self.book.named(name), self.clock()
-        body = render_test(self.gateway_id, channel.wanted.format, now)
+        title, body = render_test(self.gateway_id, format_of(channel.wanted), now)
         async with self.trail.around(Act("alerts.test", name)):
-            return await self._attempt(channel, str(uuid7(int(now * 1000))), body)
+            return await self._attempt(channel, str(uuid7(int(now * 1000))), title, body)
 
-    async def _attempt(self, channel: StoredChannel, key: str, body: str) -> str:
-        wanted = channel.wanted
+    async def _attempt(self, channel: StoredChannel, key: str, title: str, body: str) -> str:
+        error = await self._sent(channel.wanted, key, title, body)
+        if not error:
+            self.errors.pop(channel.name, None)
+            return ""
+        if channel.name not in self.errors:
+            log.warning("alerts.channel_fails", channel=channel.name, error=error)
+        self.errors[channel.name] = error[:_LONGEST_ERROR]
+        return self.errors[channel.name]
+
+    async def _sent(self, wanted: AlertChannelRequest, key: str, title: str, body: str) -> str:
+        """Why a message was not taken; empty when it was. Who refuses may be put right: it is tried again."""
+        if services.is_service(wanted.to):
+            return await services.send(wanted.to, title, body.removeprefix(f"{title}\n") or body)
         parcel = Parcel(
             key=key,
             dispatch=key,
@@ -168,18 +182,13 @@ class Alerts:
             confirm="",
             url=wanted.to,
             secret=wanted.secret,
-            content_type=CONTENT_TYPES[wanted.format],
+            content_type=CONTENT_TYPES[format_of(wanted)],
         )
         try:
             async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
                 await Webhooks(session).send(parcel)
-        except (RetryLater, GiveUp) as problem:  # a receiver that refuses may be put right: both are tried again
-            error = str(problem)[:_LONGEST_ERROR]
-            if channel.name not in self.errors:
-                log.warning("alerts.channel_fails", channel=channel.name, error=error)
-            self.errors[channel.name] = error
-            return error
-        self.errors.pop(channel.name, None)
+        except (RetryLater, GiveUp) as problem:
+            return str(problem)
         return ""
 
     async def waiting(self) -> Counter[str]:

@@ -7,7 +7,7 @@ from typing import Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
-from openclaw_nats.alerts.book import StoredChannel
+from openclaw_nats.alerts.book import StoredChannel, format_of, shown_address
 from openclaw_nats.alerts.message import link
 from openclaw_nats.alerts.sending import Alerts
 from openclaw_nats.api.json_answers import json_body, json_response
@@ -17,7 +17,6 @@ from openclaw_nats.contract.checking import check
 from openclaw_nats.errors import InvalidInput
 from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.storage.alerts import MessageRow
-from openclaw_nats.url_secrets import host_of
 
 MAX_BODY = 16 * 1024
 
@@ -69,9 +68,9 @@ class AlertEndpoints:
         wanted, name = channel.wanted, channel.name
         found = shapes.AlertChannel(
             name=name,
-            to=host_of(wanted.to),
+            to=shown_address(wanted.to),
             signed=bool(wanted.secret),
-            format=wanted.format,
+            format=format_of(wanted),
             window=wanted.window,
             again=wanted.again,
             without=wanted.without,

@@ -33,6 +33,7 @@ from openclaw_nats.api.live_endpoints import LiveEndpoints
 from openclaw_nats.api.names_in_paths import SlashesInNames
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
 from openclaw_nats.api.pause_endpoints import PauseEndpoints
+from openclaw_nats.api.replay_endpoints import ReplayEndpoints
 from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.search_endpoints import SearchEndpoints
@@ -70,6 +71,7 @@ class Endpoints:
     search: SearchEndpoints
     alerts: AlertEndpoints
     expectations: ExpectationEndpoints
+    replays: ReplayEndpoints
 
 
 def build_app(
@@ -145,6 +147,9 @@ def _inbound(endpoints: Endpoints) -> list[Route]:
         Route("/api/routes/{name}", routes.route, methods=["GET", "PATCH", "DELETE"]),
         Route("/api/routes/{name}/test", routes.test, methods=["POST"]),
         Route("/api/routes/{name}/why", routes.why, methods=["GET"]),
+        Route("/api/routes/{name}/replay", endpoints.replays.replay, methods=["POST"]),
+        Route("/api/replays", endpoints.replays.replays, methods=["GET"]),
+        Route("/api/replays/{id}", endpoints.replays.stop, methods=["DELETE"]),
         Route("/api/pause", endpoints.pauses.pause, methods=["GET", "POST"]),
         Route("/api/resume", endpoints.pauses.resume, methods=["POST"]),
         Route("/api/approvals", endpoints.approvals.every, methods=["GET"]),

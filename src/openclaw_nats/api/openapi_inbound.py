@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from msgspec import Struct
 
-from openclaw_nats.contract import approvals, deliveries, pauses, plugin, routes, why
+from openclaw_nats.contract import approvals, deliveries, pauses, plugin, replays, routes, why
 from openclaw_nats.contract.schemas import as_json, changes, ref
 from openclaw_nats.storage.rows import OPEN, STATES
 
@@ -52,6 +52,13 @@ def paths(
         body=as_json(ref(routes.RouteDocument)),
     )
     create["responses"]["201"] = {"description": "Created", "content": json(ref(routes.Route))}
+    replay = answer(
+        "Begin a replay: stored events go through the route once more; with `dryRun` only what would happen",
+        replays.ReplayPlan,
+        *body,
+        body=as_json(ref(replays.ReplayRequest)),
+    )
+    replay["responses"]["202"] = {"description": "Begun", "content": json(ref(replays.Replay))}
     return {
         "/api/routes": {"get": answer("All routes, with counts", routes.Routes, 503), "post": create},
         "/api/routes/{name}": one_of(
@@ -81,6 +88,13 @@ def paths(
                 503,
                 parameters=[parameter("event", "query", number), parameter("since", "query", _DURATION)],
             ),
+        ),
+        "/api/routes/{name}/replay": one_of("name", name, post=replay),
+        "/api/replays": {"get": answer("All replays, with how far they are", replays.Replays, 503)},
+        "/api/replays/{id}": one_of(
+            "id",
+            number,
+            delete=operation("Stop it; what waits of it is dropped", status="204", problems=(400, 503)),
         ),
         "/api/pause": {
             "get": answer("What is paused", pauses.Pauses, 503),

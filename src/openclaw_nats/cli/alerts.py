@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import click
 
+from openclaw_nats.alerts.services import is_service
 from openclaw_nats.cli import flags
 from openclaw_nats.cli.agents import refuse_agents
 from openclaw_nats.cli.deliveries import client
@@ -63,7 +64,11 @@ def show_command(as_json: bool, name: str) -> None:
 
 @command.command("add")
 @click.argument("name")
-@click.option("--to", metavar="URL", help="The webhook's address; env:NAME takes it from a variable.")
+@click.option(
+    "--to",
+    metavar="URL",
+    help="The address of a webhook, or of a service (ntfy://, slack://, mailto:// …); env:NAME: in a variable.",
+)
 @click.option("--to-file", type=_FILE, help="The address is in this file (- is standard input).")
 @click.option("--secret-file", type=_FILE, help="The secret that signs is in this file; else one is made.")
 @click.option(
@@ -98,8 +103,13 @@ def add_command(
         raise click.UsageError("--unsigned is without a secret.")
     if secret_file is not None and secret_to is not None:
         raise click.UsageError("--secret-to is for a secret that is made here.")
+    address = _address(to, to_file)
+    if is_service(address):  # which has a form of its own, and its secret in its address
+        if secret_file is not None or secret_to is not None:
+            raise click.UsageError("A service's address has its secret already: no --secret-file and no --secret-to.")
+        unsigned, form = True, "text"
     made = "" if unsigned or secret_file is not None else _new_secret()
-    body: dict[str, Any] = {"name": name, "to": _address(to, to_file), "format": form, "without": list(without)}
+    body: dict[str, Any] = {"name": name, "to": address, "format": form, "without": list(without)}
     if not unsigned:
         body["secret"] = read_secret(secret_file) if secret_file is not None else made
     body |= {key: value for key, value in (("window", window), ("again", again)) if value}

@@ -16,6 +16,7 @@ from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.instructions import instruction_of, instruction_options
 from openclaw_nats.cli.names import completes
 from openclaw_nats.cli.output import block, json_option, line, print_json, step, table, tell
+from openclaw_nats.cli.routes_replay import replay_command, replays_command
 from openclaw_nats.cli.routes_try import json_of, test_command, text_of
 from openclaw_nats.cli.routes_why import why_command
 from openclaw_nats.cli.targets import target_of
@@ -159,6 +160,8 @@ def remove_command(as_json: bool, name: str) -> None:
 
 command.add_command(test_command)
 command.add_command(why_command)
+command.add_command(replay_command)
+command.add_command(replays_command)
 
 
 @command.command("apply")

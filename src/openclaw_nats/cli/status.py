@@ -143,6 +143,7 @@ def _show(report: dict[str, Any]) -> None:
     if held := report.get("quarantined"):
         wait = plural(held, "request waits", "requests wait")
         step("!", f"{wait} in quarantine", "`openclaw-nats quarantine` lists, releases and drops them")
+    _show_expectations(report.get("expectations") or {})
     show_fleet(report["delivery"])
     _show_schedules(report.get("schedules") or {})
     _show_mqtt(report.get("mqtt") or {})
@@ -170,6 +171,16 @@ def _show_mqtt(mqtt: dict[str, Any]) -> None:
     for text in (mqtt["lastError"], home["lastError"] if home else ""):
         if text:
             step("!", "MQTT", text)
+
+
+def _show_expectations(found: dict[str, Any]) -> None:
+    """Only what an operator has to know: what is missed, and why it may not be known."""
+    if missed := found.get("missed"):
+        shown = ", ".join(missed[:5]) + (", …" if len(missed) > 5 else "")
+        text = f"{plural(len(missed), 'expectation')} missed: {shown}"
+        step("!", text, "`openclaw-nats expect show NAME` says since when")
+    if found.get("lastError"):
+        step("!", f"expectations are not judged: {found['lastError']}")
 
 
 def _show_schedules(schedules: dict[str, Any]) -> None:

@@ -10,8 +10,8 @@ from openclaw_nats.contract.fields import Answer, Duration, Name, Time
 from openclaw_nats.contract.routes import QuietHours
 
 AlertKind = Literal[
-    "approvals", "budget", "dead-letters", "disk", "gateway", "inbox", "missed", "nats", "plugin", "sidecar", "spool",
-    "stream", "target",
+    "approvals", "budget", "dead-letters", "disk", "expectation", "gateway", "inbox", "missed", "nats", "plugin",
+    "sidecar", "spool", "stream", "target",
 ]  # fmt: skip
 AlertFormat = Literal["json", "text"]
 Secret = Annotated[str, Meta(description="Never shown again", extra_json_schema={"maxLength": 512})]
@@ -21,7 +21,8 @@ Address = Annotated[
 
 
 class AlertChannelRequest(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
-    """A new channel: a webhook, signed as Standard Webhooks says when there is a `secret`. Alerts of `window` go in one
+    """A new channel: a webhook, signed as Standard Webhooks says when there is a `secret`, or the address of a service
+    that Apprise knows (`ntfy://`, `slack://`, `mailto://`), which gets text. Alerts of `window` go in one
     message; what goes on is reported again after `again`. `without` are kinds that are left out.
     """
 

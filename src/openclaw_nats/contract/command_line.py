@@ -16,6 +16,7 @@ from openclaw_nats.contract import (
     health,
     pauses,
     receiver,
+    replays,
     routes,
     schedules,
     sources,
@@ -71,6 +72,15 @@ class RouteChange(Answer):
     change: Literal["add", "change", "remove"]
     route: str
     detail: str
+
+
+class RouteReplayed(Answer):
+    """What a replay would do, and the one that has begun; without the first nothing was asked, without the second it
+    was a dry run, or there was nothing to replay.
+    """
+
+    plan: replays.ReplayPlan | UnsetType = UNSET
+    replay: replays.Replay | UnsetType = UNSET
 
 
 class RouteChanges(Answer):
@@ -446,6 +456,8 @@ PRINTED: dict[str, object] = {
     "routes export": ExportedRoutes,
     "routes list": routes.Routes,
     "routes remove": Removed,
+    "routes replay": RouteReplayed,
+    "routes replays": replays.Replays,
     "routes show": routes.Route,
     "routes test": routes.DryRun,
     "routes why": why.Why,

@@ -101,7 +101,10 @@ class GuardHealth(Answer):
 
 
 class PluginHealth(Answer):
-    """The plugin, by its own report. What follows `notes` is missing until it has reported once."""
+    """The plugin, by its own report. What follows `notes` is missing until it has reported once.
+
+    `stopped_hooks` are kinds of events that used to come and no longer do; `problems` says of each since when.
+    """
 
     reachable: bool
     since: Time
@@ -115,6 +118,7 @@ class PluginHealth(Answer):
     handler_errors: int | UnsetType = UNSET
     spool: SpoolHealth | UnsetType = UNSET
     guard: GuardHealth | UnsetType = UNSET
+    stopped_hooks: list[str] | UnsetType = UNSET
 
 
 class OpenBreaker(Answer):
@@ -276,6 +280,17 @@ class MqttHealth(Answer):
     home_assistant: HomeAssistantHealth | UnsetType = UNSET
 
 
+class ExpectationsHealth(Answer):
+    """The rules about silence: how many there are, the names of those that are missed now (100 at most), and how many
+    wait to know what a Gateway has not sent yet. `lastError` says why they are not judged.
+    """
+
+    rules: int
+    missed: list[str]
+    unknown: int
+    last_error: str
+
+
 class Health(Answer):
     """`status` is up when events can be stored. The parts are for whoever has the API key. `quarantined` counts the
     requests that wait in quarantine; it is missing where no source puts any there, or NATS can't be asked.
@@ -291,3 +306,4 @@ class Health(Answer):
     schedules: SchedulesHealth | UnsetType = UNSET
     quarantined: int | UnsetType = UNSET
     mqtt: MqttHealth | UnsetType = UNSET
+    expectations: ExpectationsHealth | UnsetType = UNSET

@@ -75,6 +75,13 @@ class GuardReport(Struct, rename="camel"):
     asks: bool
 
 
+class HookCount(Struct, rename="camel"):
+    """How often events of one kind were made since the Gateway's process began, and how often they were due."""
+
+    fired: int = 0
+    due: int = 0
+
+
 class PluginReport(Struct, rename="camel"):
     """One report. `problems` are sentences for the operator, such as a permission that hooks lack; `notes` are what
     this Gateway can't give; `dashboard` is the path below which the Gateway serves the dashboard.
@@ -94,6 +101,7 @@ class PluginReport(Struct, rename="camel"):
     notes: list[str] = field(default_factory=list)
     guard: GuardReport | None = None
     agents: Agents = Agents()
+    hooks: dict[str, HookCount] = field(default_factory=dict)
     spool: SpoolReport = field(default_factory=SpoolReport)
 
 

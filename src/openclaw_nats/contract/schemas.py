@@ -22,6 +22,7 @@ from openclaw_nats.contract import (
     pauses,
     plugin,
     problems,
+    replays,
     routes,
     schedules,
     sources,
@@ -56,6 +57,7 @@ _MODULES = (
     spending,
     why,
     expectations,
+    replays,
 )
 _BASES = ("Answer", "_Part")
 _TEMPLATE = "#/components/schemas/{name}"

@@ -23,6 +23,7 @@ def fleet(health: dict[str, Any]) -> Iterator[Finding]:
         )
     yield from _missed(health.get("delivery", {}))
     yield from _lost_jobs(health.get("schedules", {}).get("lost"))
+    yield from _expectations(health.get("expectations"))
     identity = health.get("identity")
     if identity is None:
         return  # a sidecar of a release before
@@ -44,6 +45,22 @@ def _missed(delivery: dict[str, Any]) -> Iterator[Finding]:
             f"(last: {missed['lastAt']}; {missed['total']} in all)",
             "Keep events for longer than this sidecar is ever away: stream.max_age, stream.max_bytes.",
         )
+
+
+def _expectations(found: dict[str, Any] | None) -> Iterator[Finding]:
+    """Of a sidecar of a release before nothing is known about them."""
+    if not found:
+        return
+    for name in found["missed"][:20]:
+        text = f"the expectation {name} is missed"
+        yield problem(
+            "expectations", text, f"`openclaw-nats expect show {name}` says what did not come, and since when."
+        )
+    if found["lastError"]:
+        yield problem("expectations", f"they are not judged: {found['lastError']}", "See nats above.")
+    elif found["rules"] and not found["missed"]:
+        unknown = f", {found['unknown']} not known yet" if found["unknown"] else ""
+        yield ok("expectations", f"none of {plural(found['rules'], 'rule')} is missed{unknown}")
 
 
 def _lost_jobs(lost: dict[str, Any] | None) -> Iterator[Finding]:

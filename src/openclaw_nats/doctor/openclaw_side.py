@@ -191,8 +191,11 @@ def reports(health: dict[str, Any], found: OpenClaw | None) -> Iterator[Finding]
         )
         return
     yield ok("key", f"the plugin {plugin['version']} and the sidecar have the same key")
+    stopped = plugin.get("stoppedHooks", [])
     for text in plugin.get("problems", []):
-        if "allowConversationAccess" not in text:
+        if any(text.startswith(f"{kind} events have stopped:") for kind in stopped):
+            yield problem("hooks", text, "Update openclaw-nats and run `openclaw-nats setup`.")
+        elif "allowConversationAccess" not in text:
             yield problem("plugin", text, SETUP)
         elif found and found.plugin_entry().get("hooks", {}).get("allowConversationAccess"):  # else said already
             yield problem(

@@ -57,6 +57,16 @@ def place_of(sequence: int, time: int) -> str:
     return f"{sequence}@{int(time / 1e9 * 1000)}"  # as migration 0003 computes it from seconds
 
 
+def replayed(place: str, replay: int) -> str:
+    """Which delivery a replay makes of the event of a place: another one than that of any other replay."""
+    return f"{place} replay {replay}"
+
+
+def without_replay(place: str) -> str:
+    """The place of the event itself."""
+    return place.partition(" replay ")[0]
+
+
 def event_of(message: StoredMessage) -> str:
     """Which event a message is: by its seal wherever it is stored, else by where it is."""
     return message.seal or place_of(message.sequence, message.time)

@@ -12,6 +12,7 @@ from openclaw_nats.audit.act import Act
 from openclaw_nats.audit.trail import Trail
 from openclaw_nats.contract import expectations as shapes
 from openclaw_nats.contract.expectations import ExpectationDocument
+from openclaw_nats.contract.health import ExpectationsHealth
 from openclaw_nats.errors import Conflict, InvalidInput, NotFound, OpenClawNatsError
 from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.expectations.episodes import begin_period
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 MAX_RULES = 1000
 SHOWN_EPISODES = 100
+MOST_MISSED_SHOWN = 100
 
 
 class ExpectationBook:
@@ -135,6 +137,13 @@ class ExpectationBook:
 
         found, counts, unknown = await self._database.read(job)
         return [self._shown(row, counts, unknown) for row in found if row.id in self.rules]
+
+    async def health(self, last_error: str) -> ExpectationsHealth:
+        """The part of `/api/health` about them; `last_error` is why they are not judged, if they are not."""
+        found = await self.every()
+        missed = [one.rule.name for one in found if one.state == "missed"]
+        unknown = sum(one.state == "unknown" for one in found)
+        return ExpectationsHealth(len(found), missed[:MOST_MISSED_SHOWN], unknown, last_error)
 
     async def shown(self, name: str) -> shapes.Expectation:
         """One of them with its episodes."""

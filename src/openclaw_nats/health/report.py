@@ -65,8 +65,10 @@ class Health:
         self._delivers_since = self._started
         self.task_errors: dict[str, str] = {}
         self.last_minute: Callable[[int | None], int | None] = lambda last: None
+        self.stopped_hooks: Callable[[], dict[str, str]] = dict
         self.quarantined: Callable[[], Awaitable[int | None]] = _unknown
         self.mqtt: Callable[[], Awaitable[shapes.MqttHealth]] | None = None
+        self.expectations: Callable[[], Awaitable[shapes.ExpectationsHealth]] | None = None
 
     async def report(self, full: bool = True) -> shapes.Health:
         """The whole report, or only its `status`, which is up when events can be stored."""
@@ -87,6 +89,7 @@ class Health:
             schedules=await self._schedules(),
             quarantined=await self._quarantined() if nats.reachable else UNSET,
             mqtt=await self.mqtt() if self.mqtt is not None else UNSET,
+            expectations=await self._expectations(),
         )
 
     async def gateway_is_up(self) -> bool:
@@ -139,6 +142,12 @@ class Health:
         found.since = format_past(self._delivers_since)
         return found
 
+    async def _expectations(self) -> shapes.ExpectationsHealth | UnsetType:
+        try:
+            return await self.expectations() if self.expectations is not None else UNSET
+        except Unavailable:  # the inbox's database can't be read, which deliveries say
+            return UNSET
+
     async def _quarantined(self) -> int | UnsetType:
         try:
             async with asyncio.timeout(_STATE_SECONDS):
@@ -181,21 +190,23 @@ class Health:
                 since=format_past(self._started),
                 last_error="no report since the sidecar started: is the plugin installed and the Gateway running?",
                 version="",
-                problems=[],
+                problems=list(self.stopped_hooks().values()),
                 notes=[],
             )
+        stopped = self.stopped_hooks()
         return shapes.PluginHealth(
             reachable=reports.fresh,
             since=format_past(reports.since if reports.fresh else reports.received_at),
             last_error=last.last_error if reports.fresh else "it stopped reporting",
             version=last.plugin_version,
-            problems=last.problems,
+            problems=[*last.problems, *stopped.values()],
             notes=last.notes,
             gateway_version=last.gateway_version,
             conversation_access=last.conversation_access,
             events=last.events,
             handler_errors=last.handler_errors,
             guard=shapes.GuardHealth(last.guard.turns_by, last.guard.asks) if last.guard else UNSET,
+            stopped_hooks=list(stopped),
             spool=shapes.SpoolHealth(
                 events=last.spool.events,
                 bytes=last.spool.bytes,

@@ -50,14 +50,22 @@ class Budgets:
     Turns for routes that agents made count against `shares` too: what all of those together may have of each limit, so
     that what one agent subscribes to can't use up what the operator's routes need. Of each limit for all, `reserve` is
     a part that only urgent routes may use: the operator's with priority 9 or 10.
+
+    All replays together have the limit `replays`, and none of their turns counts against a route's own limit.
     """
 
     def __init__(
-        self, overall: tuple[Limit, ...], per_route: Limit, shares: tuple[Limit, ...] = (), reserve: float = 0.0
+        self,
+        overall: tuple[Limit, ...],
+        per_route: Limit,
+        shares: tuple[Limit, ...] = (),
+        reserve: float = 0.0,
+        replays: Limit | None = None,
     ) -> None:
         self._overall = [_Window(limit) for limit in overall]
         self._shares = [_Window(limit) for limit in shares]
         self._limit = per_route
+        self._replays = _Window(replays or per_route)
         self._routes: dict[int, _Window] = {}
         self._agents: set[int] = set()
         self._reserve = reserve
@@ -85,11 +93,11 @@ class Budgets:
         """A route is an agent's own."""
         self._agents.add(route_id)
 
-    def spend(self, now: float, route_id: int, *, agents: bool = False) -> None:
+    def spend(self, now: float, route_id: int, *, agents: bool = False, replay: bool = False) -> None:
         """Count one turn; `agents` says that the route, which may be gone meanwhile, was an agent's."""
         if agents:
             self._agents.add(route_id)
-        for window in self._windows(route_id):
+        for window in self._windows(route_id, replay=replay):
             window.times.append(now)
 
     def pay(self, one: Spent) -> None:
@@ -102,28 +110,29 @@ class Budgets:
         near = [one for one in self._route_purses.values() if one.used(now) >= one.amount * WARNING_PART]
         return [purse.report(now, self._part_kept(purse)) for purse in [*self.purses, *near]]
 
-    def refund(self, route_id: int) -> None:
+    def refund(self, route_id: int, *, replay: bool = False) -> None:
         """The last turn that was counted for this route was not asked for after all."""
-        for window in self._windows(route_id):
+        for window in self._windows(route_id, replay=replay):
             if window.times:
                 window.times.pop()
 
     def clock_put_back(self, now: float) -> None:
         """Turns that were counted by a clock that was ahead count as of now."""
-        for window in (*self._overall, *self._shares, *self._routes.values()):
+        for window in (*self._overall, *self._shares, self._replays, *self._routes.values()):
             window.times = deque(min(at, now) for at in window.times)
         for purse in (*self.purses, *self._route_purses.values()):
             purse.clock_put_back(now)
 
-    def wait(self, now: float, route_id: int) -> tuple[float, str]:
+    def wait(self, now: float, route_id: int, *, replay: bool = False) -> tuple[float, str]:
         """(when the next turn of this route fits, the limit in the way); (0, "") when one fits now."""
         worst, name = 0.0, ""
-        for window in self._windows(route_id):
-            free = window.free_at(now, self._kept(window, urgent=route_id in self._urgent))
+        urgent = route_id in self._urgent and not replay
+        for window in self._windows(route_id, replay=replay):
+            free = window.free_at(now, self._kept(window, urgent=urgent))
             if free > max(worst, now):
                 worst, name = free, window.limit.name
         for purse in self._purses(route_id, agents=route_id in self._agents):
-            free = purse.free_at(now, 0.0 if route_id in self._urgent else self._part_kept(purse))
+            free = purse.free_at(now, 0.0 if urgent else self._part_kept(purse))
             if free > max(worst, now):
                 worst, name = free, purse.name
         return worst, name
@@ -134,6 +143,7 @@ class Budgets:
         """
         found = [_state(window, now, kept=self._kept(window)) for window in self._overall]
         found += [_state(window, now, agents=True) for window in self._shares if window.free_at(now) > now]
+        found += [_state(self._replays, now)] if self._replays.free_at(now) > now else []
         for route_id, window in self._routes.items():
             if window.free_at(now) > now:
                 found.append(_state(window, now, route_id=route_id))
@@ -158,10 +168,13 @@ class Budgets:
         """Which part of a budget in money is kept for urgent routes: of what is for all."""
         return 0.0 if purse.agents or purse.route_id is not None else self._reserve
 
-    def _windows(self, route_id: int) -> Iterator[_Window]:
+    def _windows(self, route_id: int, *, replay: bool = False) -> Iterator[_Window]:
         yield from self._overall
         if route_id in self._agents:
             yield from self._shares
+        if replay:
+            yield self._replays
+            return
         if route_id not in self._routes:
             self._routes[route_id] = _Window(self._limit)
         yield self._routes[route_id]

@@ -19,6 +19,7 @@ from openclaw_nats.backoff import wait_after
 from openclaw_nats.clock_steps import ClockSteps
 from openclaw_nats.errors import GiveUp, Poison, RetryLater, Unavailable
 from openclaw_nats.events import json_text, trace
+from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.makers import agent_made
 from openclaw_nats.events.origin import Origin, joint
@@ -34,7 +35,7 @@ from openclaw_nats.inbound.route import Route
 from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.inbound.target import TURN_KINDS, target_from
 from openclaw_nats.ports import Gate, OpenGate, Receipt, Sender
-from openclaw_nats.storage import inbox
+from openclaw_nats.storage import inbox, replays
 from openclaw_nats.storage.clock import put_right
 from openclaw_nats.storage.database import Connection, Database
 from openclaw_nats.storage.rows import Dispatch, Waiting
@@ -90,15 +91,15 @@ class Deliveries:
             log.warning("clock.was_ahead", times=changed)
         self._database.now(lambda db: inbox.interrupt(db, now))
         longest = max((route.policy.rate_per for route, _ in self._book.every()), default=0.0)
-        sent: dict[tuple[int, str], list[float]] = {}
-        for route_id, key, at in self._database.now(lambda db: inbox.dispatch_times(db, now - longest)):
-            sent.setdefault((route_id, key), []).append(at)
-        for (route_id, key), times in sent.items():
+        sent: dict[tuple[int, str, int], list[float]] = {}
+        for route_id, key, replay, at in self._database.now(lambda db: inbox.dispatch_times(db, now - longest)):
+            sent.setdefault((route_id, key, replay), []).append(at)
+        for (route_id, key, replay), times in sent.items():
             route = self._book.get(route_id)
             if route is not None and route.policy.rate_count:
-                self._flow.sent_before(route_id, key, times)
-        for at, route_id, agents in self._database.now(lambda db: inbox.turn_times(db, now - 86400)):
-            self._flow.budgets.spend(at, route_id, agents=agents)
+                self._flow.sent_before(route_id, key, times, replay)
+        for at, route_id, agents, replayed in self._database.now(lambda db: inbox.turn_times(db, now - 86400)):
+            self._flow.budgets.spend(at, route_id, agents=agents, replay=replayed)
         for dispatch in self._database.now(inbox.open_dispatches):
             self._guard.started(dispatch.run_key, dispatch.hops + 1)
             try:
@@ -116,7 +117,7 @@ class Deliveries:
         """A dispatch waits no longer than anything can make it wait, whatever its row says."""
         route = self._book.get(dispatch.route_id)
         backoff = route.backoff if route is not None and route.backoff else (60.0,)
-        free, _ = self._flow.budgets.wait(now, dispatch.route_id)
+        free, _ = self._flow.budgets.wait(now, dispatch.route_id, replay=bool(dispatch.replay))
         if dispatch.due_at > max(now + max(backoff), now + _LONGEST_RETRY_AFTER, free):
             dispatch.due_at = now + backoff[max(0, min(dispatch.failures, len(backoff)) - 1)]
 
@@ -215,12 +216,16 @@ class Deliveries:
 
     async def _go(self, release: Release, route: Route) -> bool:
         """Render, record and send a release; False when it led to no dispatch."""
+        if (why := await self._not_replayed(release, route)) is not None:
+            numbers, now = [one.delivery for one in release.members], self._clock()
+            await self._kept(lambda db: inbox.end(db, numbers, "dropped", why, now))
+            return False
         members = await self._present(route, release.members)
         try:
             while members:
                 documents = [document for _, document in members]
                 try:
-                    text = await self._renderer.render(route, documents)
+                    text = await self._renderer.render(route, documents, said=_replayed_from(members))
                     break
                 except TooLong:
                     half = len(members) // 2
@@ -246,6 +251,16 @@ class Deliveries:
             self._meters.turn(route.name, dispatch.events)
         await self._send(release.lane, route, dispatch)
         return True
+
+    async def _not_replayed(self, release: Release, route: Route) -> str | None:
+        """Why what a replay asked for does not go out after all; None when it does."""
+        replay = release.group[2]
+        if not replay or route.target.is_turn:
+            return None
+        found = await self._database.read(lambda db: replays.one(db, replay))
+        if found is not None and found.also_webhooks:
+            return None
+        return f"the route has a {route.target.kind} as its target now, and the replay was for turns"
 
     async def _present(self, route: Route, members: Sequence[Waiting]) -> list[tuple[Waiting, dict[str, object]]]:
         found = await self._documents.get([one.place for one in members])
@@ -293,6 +308,7 @@ class Deliveries:
             created_at=now,
             attempts=1,
             deliveries=[one.delivery for one in waiting],
+            replay=release.group[2],
         )
 
     async def _begin(self, dispatch: Dispatch, release: Release, members: Sequence[Waiting], *, turn: bool) -> bool:
@@ -314,7 +330,7 @@ class Deliveries:
         now = self._clock()
         rerun, dispatch.rerun = dispatch.rerun, False
         if rerun:
-            self._flow.budgets.spend(now, dispatch.route_id)
+            self._flow.budgets.spend(now, dispatch.route_id, replay=bool(dispatch.replay))
         if not await self._kept(lambda db: inbox.begin_again(db, dispatch, now, new_run=rerun)):
             return  # the operator dropped it
         route = self._book.get(dispatch.route_id)
@@ -382,7 +398,8 @@ class Deliveries:
             dispatch.runs += 1  # no turn came of the key that a Gateway before this one may have accepted
         dispatch.due_at = now + max(wait, error.retry_after)
         if dispatch.rerun:
-            dispatch.due_at = max(dispatch.due_at, self._flow.budgets.wait(now, dispatch.route_id)[0])
+            free, _ = self._flow.budgets.wait(now, dispatch.route_id, replay=bool(dispatch.replay))
+            dispatch.due_at = max(dispatch.due_at, free)
         dispatch.changed_at = now
         await self._kept(lambda db: inbox.fail(db, dispatch, str(error), now))
         log.info(
@@ -417,3 +434,12 @@ class Deliveries:
                 return await self._database.write(job)
             except Unavailable:
                 await asyncio.sleep(_DISK_PAUSE)
+
+
+def _replayed_from(members: Sequence[tuple[Waiting, dict[str, object]]]) -> str:
+    """The line over a turn of a replay; empty for others."""
+    times = [one.first_stored for one, _ in members if one.replay]
+    if not times:
+        return ""
+    first, last = format_seconds(min(times)), format_seconds(max(times))
+    return f"Replayed from {first}{f' to {last}' if len(times) > 1 else ''}: this is not happening now.\n"

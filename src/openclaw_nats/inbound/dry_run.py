@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -88,9 +89,13 @@ class DryRun:
                 left_out += 1
         return await self._report(route, list(messages), left_out)
 
+    async def count(self, route: Route, arrivals: list[tuple[str, Waiting]]) -> int:
+        """As how many turns or dispatches what arrives would go out, with no budget in the way."""
+        return len(await self._simulate(route, arrivals, ()))
+
     async def _report(self, route: Route, messages: list[StoredMessage], left_out: int = 0) -> shapes.DryRun:
         judged, documents, arrivals = await self._judge_all(route, messages)
-        turns = await self._simulate(route, arrivals)
+        turns = await self._simulate(route, arrivals, self._limits)
         shown = []
         for at, members in turns[:MAX_TEXTS]:
             texts = [json_text.shown(documents[one.order]) for one in members]
@@ -122,9 +127,10 @@ class DryRun:
         except TooLong:
             return "[longer than delivery.max_text: it would go out as several turns]"
 
-    async def _simulate(self, route: Route, arrivals: list[tuple[str, Waiting]]) -> list[tuple[float, list[Waiting]]]:
-        per_route = Limit(self._limits[-1].name, self._limits[-1].count, self._limits[-1].seconds)
-        flow = FlowControl(Budgets(self._limits[:-1], per_route))
+    async def _simulate(
+        self, route: Route, arrivals: list[tuple[str, Waiting]], limits: tuple[Limit, ...]
+    ) -> list[tuple[float, list[Waiting]]]:
+        flow = FlowControl(Budgets(limits[:-1], limits[-1] if limits else Limit("", sys.maxsize, 1.0)))
         flow.set_route(route.id, route.target.lane, route.policy, enabled=True)
         turns: list[tuple[float, list[Waiting]]] = []
         running: list[float] = []

@@ -75,7 +75,7 @@ class FlowControl:
         """A delivery waits; one of a route that is not known any more is left out."""
         if route_id not in self._routes:
             return
-        group = self._group((route_id, key))
+        group = self._group((route_id, key, one.replay))
         group.add(one)
         self.waiting += 1
         self._dirty.add(group.key)
@@ -90,7 +90,7 @@ class FlowControl:
     def refund(self, release: Release) -> None:
         """A release led to no dispatch: it counts neither for the budgets nor for the rate limit."""
         if release.turn:
-            self.budgets.refund(release.group[0])
+            self.budgets.refund(release.group[0], replay=bool(release.group[2]))
         group = self._groups.get(release.group)
         if group is not None and group.policy.rate_count and group.sent:
             group.sent.pop()
@@ -127,10 +127,10 @@ class FlowControl:
                     dispatch.due_at = 0.0
             self._dirty_lanes.add(lane.name)
 
-    def sent_before(self, route_id: int, key: str, times: list[float]) -> None:
+    def sent_before(self, route_id: int, key: str, times: list[float], replay: int = 0) -> None:
         """Dispatches that went out before a restart, oldest first: what the rate limit counts."""
         if route_id in self._routes:
-            self._group((route_id, key)).sent.extend(times)
+            self._group((route_id, key, replay)).sent.extend(times)
 
     def done(self, lane: str) -> None:
         """A dispatch has ended, well or not; as a probe it has said what it can."""
@@ -212,9 +212,9 @@ class FlowControl:
         """When `release` has something to do, if nothing changes before; None when nothing waits for time."""
         return self._heap[0][0] if self._heap else None
 
-    def explain(self, route_id: int, key: str, now: float) -> tuple[str, float]:
+    def explain(self, route_id: int, key: str, now: float, replay: int = 0) -> tuple[str, float]:
         """Why a group waits, and until when (0: it depends on something else than time)."""
-        group = self._groups.get((route_id, key))
+        group = self._groups.get((route_id, key, replay))
         if group is None or not group.count:
             return "", 0.0
         until, why = self._gate(group, now)
@@ -230,9 +230,9 @@ class FlowControl:
         if route_id not in self._routes:
             return []
         lane, policy, enabled = self._routes[route_id]
-        group = self._groups.get((route_id, key))
+        group = self._groups.get((route_id, key, 0))
         if group is None:
-            group = Group((route_id, key), policy, self._lanes.get(lane) or self._new_lane(lane, policy), enabled)
+            group = Group((route_id, key, 0), policy, self._lanes.get(lane) or self._new_lane(lane, policy), enabled)
         gates = [*self._gates(group, now), ("target", *group.lane.blocked(now))]
         return [(name, until if why and until != float("inf") else 0.0, why) for name, until, why in gates]
 
@@ -289,7 +289,7 @@ class FlowControl:
             until = min(min(group.last(), now) + policy.debounce, min(group.first(), now) + policy.max_wait)
             yield "debounce", until, "debounce" if until > now else ""
         if policy.turn:
-            until, limit = self.budgets.wait(now, group.key[0])
+            until, limit = self.budgets.wait(now, group.key[0], replay=bool(group.key[2]))
             yield "budget", until, f"{limit} is spent" if limit else ""
 
     def _serve(self, lane: Lane, now: float, decision: Decision) -> None:
@@ -324,7 +324,7 @@ class FlowControl:
         if retry:
             lane.retries.remove(retry)
             decision.releases.append(Retry(lane.name, retry))
-        elif group and group.policy.turn and self.budgets.wait(now, group.key[0])[1]:
+        elif group and group.policy.turn and self.budgets.wait(now, group.key[0], replay=bool(group.key[2]))[1]:
             lane.ready.discard(group.key)  # others that were ready at the same moment have spent it
             self._dirty.add(group.key)
             return True
@@ -339,7 +339,7 @@ class FlowControl:
             if group.policy.rate_count:
                 group.sent.append(now)
             if group.policy.turn:
-                self.budgets.spend(now, group.key[0])
+                self.budgets.spend(now, group.key[0], replay=bool(group.key[2]))
             decision.releases.append(Release(group.key, lane.name, members, group.policy.turn))
             self._examine(group.key, now, decision)  # is there more of it that may go at once?
         else:

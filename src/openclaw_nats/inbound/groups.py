@@ -9,7 +9,7 @@ from openclaw_nats.inbound.breaker import Breaker
 from openclaw_nats.inbound.quiet_hours import QuietHours
 from openclaw_nats.storage.rows import Dispatch, Waiting
 
-GroupKey = tuple[int, str]
+GroupKey = tuple[int, str, int]  # route, flow key, replay (0: none): neither shares a turn with another one
 # What an event takes of a digest's text at most: its data is cut there by the default template (rendering.py).
 EVENT_TEXT = 4000
 EVENT_HEAD = 160

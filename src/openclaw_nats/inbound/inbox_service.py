@@ -101,7 +101,7 @@ class InboxService:
     def _explain(self, row: ListedDelivery) -> None:
         """Why a delivery waits is not stored: it follows from the others that wait, and from the time."""
         if row.state == "pending":
-            row.reason, row.until = self._flow.explain(row.route_id, row.flow_key, self._clock())
+            row.reason, row.until = self._flow.explain(row.route_id, row.flow_key, self._clock(), row.replay)
         elif row.state == "failed" and (held := self._flow.held(row.route_id, self._clock()))[1]:
             row.reason = f"{held[1]}; the last attempt: {row.reason}"
             row.until = held[0] if held[0] != float("inf") else None

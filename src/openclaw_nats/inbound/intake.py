@@ -26,7 +26,7 @@ from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.ports import Delivered, EventSource, Gate, OpenGate
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
-from openclaw_nats.storage.rows import NewDelivery, Waiting
+from openclaw_nats.storage.rows import BEHIND_ALL, NewDelivery, Waiting
 
 log = structlog.get_logger(__name__)
 
@@ -161,9 +161,10 @@ class Intake:
                 return
             log.error("intake.bug", sequence=rows[0].sequence, route=rows[0].route, error=repr(error), exc_info=True)
             return
-        self._enqueue(rows, numbers, now)
+        self.enqueue(rows, numbers, now)
 
-    def _enqueue(self, rows: Sequence[NewDelivery], numbers: Sequence[int | None], now: float) -> None:
+    def enqueue(self, rows: Sequence[NewDelivery], numbers: Sequence[int | None], now: float) -> None:
+        """What was committed waits in flow control from now on; a row without a number is there already."""
         for row, number in zip(rows, numbers, strict=True):
             if number is None:
                 self._meters.duplicates.inc()
@@ -180,7 +181,7 @@ class Intake:
                     delivery=number,
                     place=row.place,
                     event_id=row.event_id,
-                    order=row.sequence,
+                    order=row.sequence + (BEHIND_ALL if row.replay else 0),
                     priority=row.priority,
                     hops=row.hops,
                     size=row.size,
@@ -188,6 +189,8 @@ class Intake:
                     arrived=now,
                     origin=row.origin,
                     tainted=row.tainted,
+                    replay=row.replay,
+                    first_stored=row.first_stored,
                 ),
             )
         self._wake()
@@ -214,10 +217,11 @@ class Intake:
                 if judged is None:
                     continue
                 key = judged
-            rows.append(self._row(one, route, reason, key))
+            rows.append(self.row_of(one, route, reason, key))
         return rows
 
-    def _row(self, one: Candidate, route: Route, reason: str, key: str) -> NewDelivery:
+    def row_of(self, one: Candidate, route: Route, reason: str, key: str) -> NewDelivery:
+        """The delivery of an event for a route: `reason` is why it can't be judged, `key` its flow key."""
         message, decoded = one.message, one.decoded
         state = "dead" if reason else "pending"
         if one.forged:  # before the loop guard, which has nothing to stop here and nothing to report

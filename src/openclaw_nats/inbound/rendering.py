@@ -67,8 +67,11 @@ class Renderer:
         self._processes = processes
         self._max_text = max_text
 
-    async def render(self, route: Route, documents: Sequence[Document]) -> str:
-        """The text for an agent, or the body for a webhook or subject; raise Poison, or TooLong if fewer may fit."""
+    async def render(self, route: Route, documents: Sequence[Document], said: str = "") -> str:
+        """The text for an agent, with what is `said` in front, or the body for a webhook or subject.
+
+        Raise Poison, or TooLong if fewer may fit.
+        """
         merged = [with_payload(document, route.document.payload) for document in documents]
         template = route.document.template
         if template is not None:
@@ -80,6 +83,7 @@ class Renderer:
             text = default_text(route.name, merged)
         else:
             return _encode(merged[0] if not route.policy.batch_size else merged).decode()
+        text = said + text if route.target.is_turn else text
         encoded = text.encode()
         if len(encoded) > self._max_text:
             if len(documents) > 1:

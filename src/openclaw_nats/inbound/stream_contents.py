@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.decoding import decode_message
+from openclaw_nats.events.identity import without_replay
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.subjects import EVERYTHING
 from openclaw_nats.ports import EventLog
@@ -23,11 +24,12 @@ class StreamContents:
 
     async def document(self, sequence: int, place: str) -> bytes | None:
         """The document of the event of that place; None when the stream has it no more, or can't say in time."""
+        event = without_replay(place)
         try:
             async with asyncio.timeout(_SECONDS):
                 found = self._log.read(subject=EVERYTHING, since=0.0, limit=None, follow=False, after=sequence - 1)
                 async for message in found:
-                    if message is None or message.sequence != sequence or self._place(message) != place:
+                    if message is None or message.sequence != sequence or self._place(message) != event:
                         return None
                     return decode_message(message)[0].document
         except (Unavailable, TimeoutError):

@@ -22,7 +22,7 @@ class PluginReports:
         self._next = asyncio.Event()
         self.since = 0.0
         self._received = 0.0
-        self.on_report: Callable[[PluginReport], None] = lambda report: None
+        self.followers: list[Callable[[PluginReport], None]] = []
 
     @property
     def fresh(self) -> bool:
@@ -49,7 +49,8 @@ class PluginReports:
             self.since = time.time()
         self.last, self.received_at, self._received = report, time.time(), time.monotonic()
         self._next.set()
-        self.on_report(report)
+        for follow in self.followers:
+            follow(report)
         self._meters.events.set(report.spool.events)
         self._meters.bytes.set(report.spool.bytes)
         self._meters.oldest.set(report.spool.oldest_seconds)

@@ -39,6 +39,7 @@ from openclaw_nats.inbound.positions import SavedPositions, Takeover
 from openclaw_nats.inbound.purses import Purse
 from openclaw_nats.inbound.render_process import RenderProcesses
 from openclaw_nats.inbound.rendering import Renderer
+from openclaw_nats.inbound.replays import Replays
 from openclaw_nats.inbound.republish import Republisher
 from openclaw_nats.inbound.route_book import RouteBook
 from openclaw_nats.inbound.stream_contents import StreamContents
@@ -90,6 +91,7 @@ class Inbound:
     pauses: Pauses
     costs: Costs
     approvals: Approvals
+    replays: Replays
 
     def runs(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Every task, by name."""
@@ -103,6 +105,7 @@ class Inbound:
             "housekeeping": self.housekeeping.run,
             "pauses": self.pauses.run,
             "approvals": self.approvals.run,
+            "replays": self.replays.run,
         }
 
     async def close(self) -> None:
@@ -133,9 +136,12 @@ def build_inbound(
         Limit("budget.turns_per_day", settings.budget.turns_per_day, _DAY),
         Limit("budget.route_turns_per_hour", settings.budget.route_turns_per_hour, 3600),
     )
+    replay_limit = Limit("budget.replay_turns_per_hour", settings.budget.replay_turns_per_hour, 3600)
     shares = share_of(limits[:2], settings.agents.budget_share)
     flow = FlowControl(
-        Budgets(limits[:2], limits[2], shares, settings.budget.reserve), settings.delivery.max_text, correction
+        Budgets(limits[:2], limits[2], shares, settings.budget.reserve, replay_limit),
+        settings.delivery.max_text,
+        correction,
     )
     guard = LoopGuard(settings.delivery.max_hops)
     source = JetStreamSource(connection, settings.gateway_id, SavedPositions(database))
@@ -275,6 +281,21 @@ def build_inbound(
         answer_prompt=channel.answer_prompt,
     )
 
+    dry_run = DryRun(event_log, renderer, judge, limits)
+    replays = Replays(
+        log=event_log,
+        source=source,
+        database=database,
+        book=book,
+        flow=flow,
+        intake=intake,
+        judge=trial_judge,
+        dry_run=dry_run,
+        trail=trail,
+        full=lambda: space.problem,
+        gate=gate,
+    )
+
     async def note_plugin() -> None:
         if channel.connected and not sender.plugin_seen:
             await database.write(lambda db: inbox.set_fact(db, _SEEN_PLUGIN, "yes"))
@@ -294,7 +315,7 @@ def build_inbound(
         deliveries=deliveries,
         channel=channel,
         inbox=inbox_service,
-        dry_run=DryRun(event_log, renderer, judge, limits),
+        dry_run=dry_run,
         spending=SpendingView(
             event_log,
             prices,
@@ -319,6 +340,7 @@ def build_inbound(
         pauses=pauses,
         costs=costs,
         approvals=approvals,
+        replays=replays,
         housekeeping=Housekeeping(
             book=book,
             flow=flow,

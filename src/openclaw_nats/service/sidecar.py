@@ -40,6 +40,7 @@ from openclaw_nats.api.ingest_endpoints import IngestEndpoints
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
 from openclaw_nats.api.pause_endpoints import PauseEndpoints
 from openclaw_nats.api.problems import status_of
+from openclaw_nats.api.replay_endpoints import ReplayEndpoints
 from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.source_endpoints import SourceEndpoints
@@ -52,6 +53,7 @@ from openclaw_nats.fleet.lease import Lease
 from openclaw_nats.fleet.place import place_of
 from openclaw_nats.gateway.probe import GatewayProbe
 from openclaw_nats.health import disks
+from openclaw_nats.health.hook_watch import HookWatch
 from openclaw_nats.health.report import Health
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
@@ -191,7 +193,9 @@ async def build(settings: Settings) -> Sidecar:
         trail,
         database,
     )
-    reports.on_report, lease.uploaded = expectations.watermark.receive, lambda: expectations.watermark.uploaded
+    hooks = HookWatch(database, event_log, identity, gateway_id)
+    reports.followers = [expectations.watermark.receive, hooks.receive]
+    lease.uploaded = lambda: expectations.watermark.uploaded
     gateway = GatewayProbe(settings.gateway.url)
     health = Health(
         settings=settings,
@@ -220,6 +224,7 @@ async def build(settings: Settings) -> Sidecar:
         trail=trail,
     )
     history = build_history(settings, inbound, event_log, trail)
+    health.stopped_hooks = hooks.problems
     health.last_minute = dashboard.activity.last_minute
     limited_keys = KnownKeys(settings.home, tell=lambda why: log.error("limited_keys.unreadable", error=why))
     key_doors: dict[str, KeyDoor] = {}
@@ -230,6 +235,7 @@ async def build(settings: Settings) -> Sidecar:
     if receiver.door is not None:
         key_doors["receiver-door"] = receiver.door
     mqtt = build_mqtt(settings, connection, inbound, secret)
+    health.expectations = lambda: expectations.book.health(expectations.watch.last_error)
     health.mqtt = mqtt.report.report if mqtt is not None else None
     door_log = DoorLog(DoorMeters(registry))
     held = JetStreamQuarantine(connection, streams, settings.stream.replicas)
@@ -268,6 +274,7 @@ async def build(settings: Settings) -> Sidecar:
             compat=settings.compat,
             paused=inbound.pauses.of_route,
         ),
+        replays=ReplayEndpoints(inbound.replays, inbound.spending),
         deliveries=DeliveryEndpoints(inbound.inbox),
         channel=ChannelEndpoints(inbound.channel),
         cron=CronEndpoints(schedules.cron, inbound.inbox),
@@ -326,6 +333,7 @@ async def build(settings: Settings) -> Sidecar:
         "watchers": watchers.run,
         "fleet": fleet.service.run,
         "certificates": certificates.run,
+        "hooks": hooks.run,
         **alerts.runs(),
         **inbound.runs(),
         **schedules.runs(),

@@ -210,6 +210,9 @@ class Budget:
     turns_per_hour: int = setting(WHOLE, 60, "Agent turns in an hour, all routes together; then events wait.")
     turns_per_day: int = setting(WHOLE, 500, "Agent turns in a day, all routes together; then events wait.")
     route_turns_per_hour: int = setting(WHOLE, 30, "Agent turns in an hour for one route; then its events wait.")
+    replay_turns_per_hour: int = setting(
+        WHOLE, 20, "Agent turns in an hour for all replays together, in place of each route's limit; then they wait."
+    )
     cost_per_day: float = setting(
         AMOUNT, 0.0, "What turns may cost in a day, all routes together; then events wait. 0: no limit."
     )

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from openclaw_nats.ports import Receipt
 from openclaw_nats.storage.listed import DeadLetter
-from openclaw_nats.storage.rows import Dispatch, NewDelivery, Waiting
+from openclaw_nats.storage.rows import BEHIND_ALL, Dispatch, NewDelivery, Waiting
 from openclaw_nats.storage.space import let_contents_go
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ _INSERT_EVENT = "INSERT INTO events (place, document) VALUES (?, ?) ON CONFLICT 
 _KNOWN_OF_OLD = "SELECT 1 FROM deliveries WHERE place = ? AND route_id = ?"
 _NEW = (
     *("place", "event_id", "route_id", "route", "subject", "session", "sequence", "state", "reason", "flow_key"),
-    *("priority", "hops", "size", "stored_at", "origin", "tainted"),
+    *("priority", "hops", "size", "stored_at", "origin", "tainted", "replay", "first_stored"),
 )
 _MARKS = ", ".join("?" * len(_NEW))
 _INSERT_DELIVERY = (
@@ -33,8 +33,8 @@ _INSERT_DELIVERY = (
 _CHANGED = "INSERT INTO changes (delivery_id, at, state, reason) VALUES (?, ?, ?, ?)"
 _INSERT_DISPATCH = """
 INSERT INTO dispatches (id, route_id, route, flow_key, target, body, events, priority, hops, position, state, attempts,
-                        created_at, changed_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'sending', 1, ?, ?)"""
+                        created_at, changed_at, replay)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'sending', 1, ?, ?, ?)"""
 
 
 def add(db: sqlite3.Connection, rows: Sequence[NewDelivery], now: float) -> list[int | None]:
@@ -59,7 +59,8 @@ def add(db: sqlite3.Connection, rows: Sequence[NewDelivery], now: float) -> list
 
 
 _WAITING = (
-    "id, place, event_id, route_id, flow_key, sequence, priority, hops, size, stored_at, arrived_at, origin, tainted"
+    "id, place, event_id, route_id, flow_key, sequence, priority, hops, size, stored_at, arrived_at, origin, tainted, "
+    "replay, first_stored"
 )
 
 
@@ -68,7 +69,7 @@ def _waiting_of(row: sqlite3.Row) -> tuple[int, str, Waiting]:
         delivery=row["id"],
         place=row["place"],
         event_id=row["event_id"],
-        order=row["sequence"],
+        order=row["sequence"] + (BEHIND_ALL if row["replay"] else 0),
         priority=row["priority"],
         hops=row["hops"],
         size=row["size"],
@@ -76,6 +77,8 @@ def _waiting_of(row: sqlite3.Row) -> tuple[int, str, Waiting]:
         arrived=row["arrived_at"],
         origin=row["origin"],
         tainted=bool(row["tainted"]),
+        replay=row["replay"],
+        first_stored=row["first_stored"],
     )
     return row["route_id"], row["flow_key"], one
 
@@ -114,18 +117,28 @@ def begin(db: sqlite3.Connection, dispatch: Dispatch, now: float, *, turn: bool)
         raise Taken
     values = (
         *(dispatch.id, dispatch.route_id, dispatch.route, dispatch.flow_key, dispatch.target, dispatch.body),
-        *(dispatch.events, dispatch.priority, dispatch.hops, dispatch.position, dispatch.created_at, now),
+        *(
+            dispatch.events,
+            dispatch.priority,
+            dispatch.hops,
+            dispatch.position,
+            dispatch.created_at,
+            now,
+            dispatch.replay,
+        ),
     )
     db.execute(_INSERT_DISPATCH, values)
     reason = f"dispatch {dispatch.id}, attempt 1"
     db.executemany(_CHANGED, [(number, now, "sending", reason) for number in dispatch.deliveries])
     if turn:
-        _count_turn(db, dispatch.route_id, now)
+        _count_turn(db, dispatch, now)
 
 
-def _count_turn(db: sqlite3.Connection, route_id: int, now: float) -> None:
+def _count_turn(db: sqlite3.Connection, dispatch: Dispatch, now: float) -> None:
+    route_id, replay = dispatch.route_id, bool(dispatch.replay)
     by = "EXISTS (SELECT 1 FROM routes WHERE id = ? AND made_by LIKE 'agent:%')"
-    db.execute(f"INSERT INTO turns (at, route_id, agents) VALUES (?, ?, {by})", (now, route_id, route_id))  # noqa: S608
+    sql = f"INSERT INTO turns (at, route_id, agents, replay) VALUES (?, ?, {by}, ?)"  # noqa: S608  (our own text)
+    db.execute(sql, (now, route_id, route_id, replay))
 
 
 def still_pending(db: sqlite3.Connection, numbers: Iterable[int]) -> set[int]:
@@ -145,11 +158,19 @@ def begin_apart(db: sqlite3.Connection, dispatch: Dispatch, reason: str, now: fl
     """Record a dispatch without deliveries, which is due at once: a turn for what the operator has approved."""
     values = (
         *(dispatch.id, dispatch.route_id, dispatch.route, dispatch.flow_key, dispatch.target, dispatch.body),
-        *(dispatch.events, dispatch.priority, dispatch.hops, dispatch.position, dispatch.created_at, now),
+        *(
+            dispatch.events,
+            dispatch.priority,
+            dispatch.hops,
+            dispatch.position,
+            dispatch.created_at,
+            now,
+            dispatch.replay,
+        ),
     )
     db.execute(_INSERT_DISPATCH, values)
     db.execute("UPDATE dispatches SET state = 'failed', attempts = 0, reason = ? WHERE id = ?", (reason, dispatch.id))
-    _count_turn(db, dispatch.route_id, now)
+    _count_turn(db, dispatch, now)
 
 
 def begin_again(db: sqlite3.Connection, dispatch: Dispatch, now: float, *, new_run: bool) -> bool:
@@ -163,7 +184,7 @@ def begin_again(db: sqlite3.Connection, dispatch: Dispatch, now: float, *, new_r
         return False
     _move(db, dispatch.id, now, "sending", f"dispatch {dispatch.id}, attempt {dispatch.attempts}")
     if new_run:
-        _count_turn(db, dispatch.route_id, now)
+        _count_turn(db, dispatch, now)
     return True
 
 
@@ -270,7 +291,7 @@ def revive(db: sqlite3.Connection, numbers: Iterable[int], reason: str, now: flo
 
 _FIELDS = (
     "id route_id route flow_key target body events priority hops position created_at attempts failures runs way due_at "
-    "changed_at"
+    "changed_at replay"
 )
 
 
@@ -330,16 +351,16 @@ def tell(db: sqlite3.Connection, numbers: Iterable[int]) -> None:
     db.executemany("UPDATE deliveries SET told = 1 WHERE id = ?", [(number,) for number in numbers])
 
 
-def dispatch_times(db: sqlite3.Connection, since: float) -> list[tuple[int, str, float]]:
-    """(route, flow key, time) of every dispatch since then: what the rate limits count."""
-    sql = "SELECT route_id, flow_key, created_at FROM dispatches WHERE created_at >= ? ORDER BY created_at"
+def dispatch_times(db: sqlite3.Connection, since: float) -> list[tuple[int, str, int, float]]:
+    """(route, flow key, replay, time) of every dispatch since then: what the rate limits count."""
+    sql = "SELECT route_id, flow_key, replay, created_at FROM dispatches WHERE created_at >= ? ORDER BY created_at"
     return [tuple(row) for row in db.execute(sql, (since,))]
 
 
-def turn_times(db: sqlite3.Connection, since: float) -> list[tuple[float, int, bool]]:
-    """(time, route, whether an agent made the route) of every agent run since then: what the budgets count."""
-    sql = "SELECT at, route_id, agents FROM turns WHERE at >= ? ORDER BY at"
-    return [(row[0], row[1], bool(row[2])) for row in db.execute(sql, (since,))]
+def turn_times(db: sqlite3.Connection, since: float) -> list[tuple[float, int, bool, bool]]:
+    """(time, route, whether an agent made the route, whether a replay asked) of each agent run since then."""
+    sql = "SELECT at, route_id, agents, replay FROM turns WHERE at >= ? ORDER BY at"
+    return [(row[0], row[1], bool(row[2]), bool(row[3])) for row in db.execute(sql, (since,))]
 
 
 def forget_turns(db: sqlite3.Connection, before: float) -> None:

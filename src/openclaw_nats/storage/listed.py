@@ -43,6 +43,7 @@ class ListedDelivery:
     origin: str
     tainted: bool
     until: float | None
+    replay: int
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from openclaw_nats.storage.rows import ENDED, OPEN
 _DELIVERY = (
     "id, event_id, route_id, route, subject, session, flow_key, state, reason, priority, hops, stored_at, arrived_at, "
     "changed_at, dispatch_id, origin, tainted, "
-    "(SELECT due_at FROM dispatches WHERE id = dispatch_id AND state = 'failed') AS until"
+    "(SELECT due_at FROM dispatches WHERE id = dispatch_id AND state = 'failed') AS until, replay"
 )
 
 _DISPATCH = "id, route, body, events, hops, state, attempts, runs, way, run_id, outcome, reply, created_at, changed_at"

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 OPEN = ("pending", "sending", "failed")
 ENDED = ("delivered", "dead", "dropped", "expired")
 STATES = OPEN + ENDED
+BEHIND_ALL = 2**61  # added to the order of what is replayed: what happens now goes first
 
 
 @dataclass(slots=True)
 class NewDelivery:
     """One event for one route, as the intake found it. `place` is which event it is (events/identity.py); `event_id`
     is what its publisher calls it, `origin` who said it (events/origin.py). Times are seconds since the Unix epoch.
+    `replay` is the number of the replay that makes it, 0 for none, and `first_stored` then when the event was stored.
     """
 
     place: str
@@ -32,11 +34,16 @@ class NewDelivery:
     document: bytes
     origin: str = "outside"
     tainted: bool = True
+    replay: int = 0
+    first_stored: float = 0.0
 
 
 @dataclass(slots=True)
 class Waiting:
-    """A delivery that waits to go out. `order` is its event's sequence in the stream; `arrived`: when it was taken."""
+    """A delivery that waits to go out. `order` is its event's sequence in the stream; `arrived`: when it was taken.
+
+    Of a replay `order` is behind that of every event, and `first_stored` is when the event itself was stored.
+    """
 
     delivery: int
     place: str
@@ -49,6 +56,8 @@ class Waiting:
     arrived: float
     origin: str = "outside"
     tainted: bool = True
+    replay: int = 0
+    first_stored: float = 0.0
 
 
 @dataclass(slots=True)
@@ -76,6 +85,7 @@ class Dispatch:
     changed_at: float = 0.0
     rerun: bool = False
     deliveries: list[int] = field(default_factory=list)
+    replay: int = 0
 
     @property
     def apart(self) -> bool:

@@ -21,6 +21,10 @@ _NEEDED = (
 )
 
 # What became of an approval is read from its turn, as long as the approval is kept.
+FORGOTTEN = "deliveries forgotten up to"
+_FORGOTTEN = """
+    INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO
+    UPDATE SET value = excluded.value WHERE CAST(excluded.value AS INTEGER) > CAST(value AS INTEGER)"""
 _CARRIES_NOTHING = (
     "state NOT IN ('sending', 'failed') AND NOT EXISTS (SELECT 1 FROM deliveries WHERE dispatch_id = dispatches.id) "
     "AND NOT EXISTS (SELECT 1 FROM approvals WHERE turn = dispatches.id)"
@@ -94,20 +98,24 @@ def ended_before(db: sqlite3.Connection, before: float, limit: int) -> list[int]
 
 def forget(db: sqlite3.Connection, numbers: Iterable[int]) -> int:
     """Forget deliveries that have ended, with their history, and what no other delivery needs; how many that were."""
-    gone = 0
+    gone = newest = 0
     for number in numbers:
         row = db.execute(
             "DELETE FROM deliveries WHERE id = ? AND state NOT IN ('pending', 'sending', 'failed') "
-            "RETURNING place, dispatch_id",
+            "RETURNING place, dispatch_id, sequence, replay",
             (number,),
         ).fetchone()
         if row is None:
             continue
         gone += 1
+        if not row[3]:
+            newest = max(newest, row[2])
         db.execute("DELETE FROM changes WHERE delivery_id = ?", (number,))
         db.execute(f"DELETE FROM events WHERE place = ? AND NOT {_NEEDED}", (row[0],))  # noqa: S608  (our own text)
         if row[1]:
             forget_dispatches(db, [row[1]])
+    if newest:
+        db.execute(_FORGOTTEN, (FORGOTTEN, str(newest)))
     return gone
 
 
