@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.processes import wait_until
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(400)]
 
+Calls = list[tuple[str, dict[str, Any]]]
 REFUSED = "events from outside have led to this turn"
 NOBODY = "Plugin approval unavailable"  # OpenClaw can't ask about a turn that nobody has ordered in a chat
 SECONDS = 120
@@ -83,7 +85,7 @@ def test_the_output_of_a_command_that_ran_on_is_read_by_guarded_turns(world: Gat
 def test_what_is_steered_into_a_turn_of_the_operator_guards_the_rest_of_it(world: Gateway, by: str) -> None:
     session = f"agent:main:own-{by}"
     begun, gate, mark = (world.marks / f"{by}-{name}" for name in ("begun", "gate", "mark"))
-    steered: list[tuple[str, dict[str, Any]]]
+    steered: Calls
     if by == "delivery":
         world.route(by, f"agent.events.custom.{by}", session, template=TEMPLATE, guard="block")
         steered = [("read", {"path": "/nowhere"})]
@@ -108,7 +110,12 @@ def test_what_is_steered_into_a_turn_of_the_operator_guards_the_rest_of_it(world
         await turn
 
     asyncio.run(both())
-    calls = [one for one in world.events() if one.get("sessionkey") == session and ".tool.exec." in one["subject"]]
+
+    def made() -> list[dict[str, Any]]:
+        found = [one for one in world.events() if one.get("sessionkey") == session and ".tool.exec." in one["subject"]]
+        return found if len(found) >= 2 else []
+
+    calls = wait_until(made, SECONDS, "both calls")
     assert [one["data"]["success"] for one in calls[:2]] == [True, False]
     assert calls[0]["runid"] == calls[1]["runid"]
     assert REFUSED in calls[1]["data"]["error"]
@@ -148,41 +155,57 @@ def test_of_a_call_through_tool_search_the_inner_one_is_judged_once(world: Gatew
     assert tools == ["nats_publish"]
 
 
-@pytest.mark.parametrize("guard", ["block", "ask", "off"])
-def test_of_forty_texts_none_runs_a_guarded_tool_and_all_run_where_they_may(world: Gateway, guard: str) -> None:
-    """One turn has all the texts, so that it is over in a minute. The last test: some of the calls wake agents."""
+def all_in_one_turn(world: Gateway, name: str, calls: Calls, **policy: Any) -> tuple[list[Path], list[str]]:
+    """Strangers' texts in one turn: the files that are there when a call ran, and what each call brought."""
+    world.route(name, f"agent.events.custom.{name}", f"agent:main:{name}", template=TEMPLATE, flow=TOGETHER, **policy)
     before = len(model_log.requests(world.gateway.model_log))
-    open_ = guard == "off"
-    name = f"forty{guard}"
-    tools = "all" if open_ else "read"
-    world.route(
-        name,
-        f"agent.events.custom.{name}",
-        f"agent:main:{name}",
-        template=TEMPLATE,
-        flow=TOGETHER,
-        guard="block" if open_ else guard,
-        tools=tools,
-    )
-    marks = world.strangers(name, CALLS)
+    marks = world.strangers(name, calls)
 
     def over() -> list[str]:
-        """What each of the calls brought."""
         asked = model_log.requests(world.gateway.model_log)[before:]
         found: list[str] = max((one["answers"] for one in asked), key=len, default=[])
-        return found if len(found) == len(CALLS) else []
+        return found if len(found) == len(calls) else []
 
-    answers = wait_until(over, 180, "the end of the turn with all texts")
-    assert len(answers) >= 40
-    kept_back = [any(word in answer for word in (REFUSED, NOBODY)) for answer in answers]
-    unknown = ["Unknown tool id" in answer for answer in answers]  # OpenClaw hides `cron` from such turns
-    assert [tool for (tool, _), no in zip(CALLS, unknown, strict=True) if no] == ["cron"] * 3
-    if open_:
-        assert not any(kept_back)
-        made = [mark.exists() for mark, (tool, _) in zip(marks, CALLS, strict=True) if tool in ("exec", "write")]
-        assert (len(made), all(made)) == (18, True)
-    else:
-        assert [a or b for a, b in zip(kept_back, unknown, strict=True)] == [True] * len(CALLS)
-        world.settle()
-        assert not any(mark.exists() for mark in marks)
-        assert ran(world.events(), name) == set()
+    return marks, wait_until(over, 180, "the end of the turn with all texts")
+
+
+def is_unknown(calls: Calls, answers: list[str]) -> list[bool]:
+    """Which calls did not come as far as the guard: OpenClaw hides `cron` from such turns."""
+    unknown = ["Unknown tool id" in answer for answer in answers]
+    assert [tool for (tool, _), no in zip(calls, unknown, strict=True) if no] == ["cron"] * 3
+    return unknown
+
+
+@pytest.mark.parametrize("guard", ["block", "ask"])
+def test_of_forty_texts_none_runs_a_guarded_tool(world: Gateway, guard: str) -> None:
+    assert len(CALLS) >= 40
+    marks, answers = all_in_one_turn(world, f"forty{guard}", CALLS, guard=guard)
+    refusals = [any(word in answer for word in (REFUSED, NOBODY)) for answer in answers]
+    unknown = is_unknown(CALLS, answers)
+    assert [refusal or no for refusal, no in zip(refusals, unknown, strict=True)] == [True] * len(CALLS)
+    world.settle()
+    assert not any(mark.exists() for mark in marks)
+    assert ran(world.events(), f"forty{guard}") == set()
+
+
+def test_the_same_forty_texts_run_where_the_operator_lets_all_tools_through(world: Gateway) -> None:
+    """The last test: some of the calls wake agents. Those that talk come first, as answers come into their turn."""
+    talking = [one for one in CALLS if one[0].startswith("sessions_s")]
+    acting = [one for one in CALLS if one not in talking]
+    world.route("talk", "agent.events.custom.talk", "agent:main:talk", template=TEMPLATE, guard="block", tools="all")
+    world.strangers("talk", talking)
+
+    def made() -> list[dict[str, Any]]:
+        found = [one for one in world.events() if one.get("sessionkey") == "agent:main:talk"]
+        return [one["data"] for one in found if one["subject"].startswith("agent.events.tool.")]
+
+    wait_until(lambda: len(made()) >= len(talking), 180, "the calls that talk")
+    assert sorted(one["tool"] for one in made()) == sorted(tool for tool, _ in talking)
+    assert not any(
+        REFUSED in str(one.get("error")) for one in made()
+    )  # OpenClaw itself refuses to spawn as another agent
+    marks, answers = all_in_one_turn(world, "acts", acting, guard="block", tools="all")
+    is_unknown(acting, answers)
+    assert not any(word in answer for word in (REFUSED, NOBODY) for answer in answers)
+    files = [mark.exists() for mark, (tool, _) in zip(marks, acting, strict=True) if tool in ("exec", "write")]
+    assert (len(files), all(files)) == (18, True)
