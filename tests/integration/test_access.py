@@ -49,7 +49,8 @@ def test_two_authorization_headers_are_refused(bus: Sidecar) -> None:
 def test_health_without_the_key_says_only_up_or_down(bus: Sidecar) -> None:
     assert bus.get("/api/health", key="") == (200, {"status": "up"})
     report = bus.get("/api/health")[1]
-    assert set(report) == {"status", "nats", "sidecar", "gateway", "plugin", "delivery", "schedules", "identity"}
+    parts = {"nats", "sidecar", "gateway", "plugin", "delivery", "schedules", "identity", "expectations"}
+    assert set(report) == {"status", *parts}
     assert report["nats"]["reachable"] is True
     assert report["gateway"]["reachable"] is False
     assert report["gateway"]["lastError"]
