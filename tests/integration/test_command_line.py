@@ -271,8 +271,8 @@ ASKS = [
 # These do not ask the sidecar, or go on until it is back.
 OTHERS = (
     "backup completion config config-get config-set demo doctor expect-apply expect-ready key-rotate keys keys-add "
-    "keys-list keys-revoke keys-rotate logs migrate receive restart restore routes-apply sources-apply setup start stop "
-    "tail uninstall up"
+    "keys-list keys-revoke keys-rotate logs migrate receive restart restore routes-apply sources-apply setup start "
+    "stop tail uninstall up"
 )
 
 
