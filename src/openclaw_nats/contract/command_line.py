@@ -36,6 +36,12 @@ class CommandError(Answer):
     hint: str
 
 
+class Reindexing(Answer):
+    """The index of the stream is being made again."""
+
+    reindexing: bool
+
+
 class Removed(Answer):
     """The name of what was removed."""
 
@@ -383,6 +389,7 @@ PRINTED: dict[str, object] = {
     "completion": CompletionScript,
     "config": dict[str, ListedSetting],
     "config get": SettingValue,
+    "events reindex": Reindexing,
     "fleet": fleet.Fleet,
     "fleet versions": fleet.FleetVersions,
     "key rotate": KeyRotated,
