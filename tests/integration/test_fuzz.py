@@ -31,7 +31,7 @@ QUIET = [
     HealthCheck.filter_too_much,
     HealthCheck.data_too_large,
 ]
-ALLOWED = {200, 201, 204, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 431}
+ALLOWED = {200, 201, 202, 204, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 431}
 
 
 # The answers of the channel and of the live view never end, as documented; a probe needs a plugin. Tested elsewhere.

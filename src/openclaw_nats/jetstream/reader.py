@@ -21,6 +21,7 @@ from nats.errors import Error as NatsError
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.jetstream.connection import Connection, checked
+from openclaw_nats.jetstream.refusals import READER
 from openclaw_nats.jetstream.wire import place_of, status_of, stored
 
 SILENCE_SECONDS = 10.0
@@ -45,7 +46,7 @@ class Reader:
         self._stream = stream
         self._subject = subject
         self._bodies = bodies
-        self._name = f"openclaw-nats-read-{secrets.token_hex(6)}"
+        self._name = f"{READER[1:]}{secrets.token_hex(6)}"
         self._inbox = connection.new_inbox()
         self._arrived: asyncio.Queue[Msg] = asyncio.Queue()
         self._subscription: Subscription | None = None

@@ -12,6 +12,7 @@ from collections.abc import Callable
 REMEMBERED_SECONDS = 30.0  # what is refused for good is tried again more often than that
 _MOST = 64
 _VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"', re.IGNORECASE)
+READER = ".openclaw-nats-read-"  # then a number of its own: the name of a consumer that reads a stream once
 HINT = "docs/how-to/fleet.md lists the permissions that a sidecar's user needs."
 
 
@@ -82,8 +83,11 @@ def in_words(error: str) -> str:
 
 
 def _beginning(subject: str) -> str:
-    """Acknowledgements have a subject each, and are refused as one."""
-    return "$JS.ACK." if subject.lower().startswith("$js.ack.") else subject
+    """Acknowledgements have a subject each, and so has each consumer that reads a stream once: refused as one."""
+    if subject.lower().startswith("$js.ack."):
+        return "$JS.ACK."
+    before, reader, _ = subject.partition(READER)
+    return before + reader
 
 
 def may_not(subject: str) -> str:
