@@ -140,7 +140,7 @@ def test_everything_is_reached_by_keyboard_and_focus_is_seen(world: Gateway, con
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     seen = []
-    for _ in range(14):
+    for _ in range(17):
         page.keyboard.press("Tab")
         name, outline = page.evaluate(
             "() => { const one = document.activeElement; const style = getComputedStyle(one);"
