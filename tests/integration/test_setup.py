@@ -82,7 +82,7 @@ class Machine:
 
     def files(self) -> dict[str, tuple[int, bytes]]:
         """Every file of OpenClaw and of ours with its mode, but for what a running service writes."""
-        changing = ("logs", "jetstream", "run", "sidecar.db", "audit-head")
+        changing = ("logs", "jetstream", "run", "sidecar.db", "events.db", "audit-head")
         found = {}
         for path in sorted(self.state.rglob("*")):
             name = str(path.relative_to(self.state))
