@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import msgspec
-
 from openclaw_nats.errors import StreamConflict, Unavailable
-from openclaw_nats.fleet.lease import Claim
+from openclaw_nats.fleet.lease import Claim, claims_of
 
 AWAY_SECONDS = 60.0
 _MOST = 200
@@ -36,11 +34,7 @@ class Fleet:
             self._seen.clear()  # nobody could write meanwhile
             return None
         seen: dict[str, tuple[Claim, float]] = {}
-        for body in bodies[:_MOST]:
-            try:
-                claim = msgspec.json.decode(body, type=Claim)
-            except msgspec.MsgspecError:
-                continue  # another version's
+        for claim in claims_of(bodies[:_MOST]):
             if claim.ended or claim.gateway_id == self._gateway_id or claim.key != self._key:
                 continue
             before = self._seen.get(claim.gateway_id)

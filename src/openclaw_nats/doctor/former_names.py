@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-import msgspec
-
 from openclaw_nats.doctor.finding import Finding, note
-from openclaw_nats.fleet.lease import Claim
+from openclaw_nats.fleet.lease import claim_of
 from openclaw_nats.fleet.place import FILE
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.reading import read_stream
@@ -26,10 +24,7 @@ async def former_names(connection: Connection, settings: Settings) -> list[Findi
     installation = path.read_text(errors="replace").strip()
     found = []
     async for message in read_stream(connection, LEASES, "agent.leases.>", limit=_MOST):
-        try:
-            claim = msgspec.json.decode(message.body, type=Claim) if message is not None else None
-        except msgspec.MsgspecError:
-            continue
+        claim = claim_of(message.body) if message is not None else None
         if claim is None or claim.place.installation != installation or claim.gateway_id == settings.gateway_id:
             continue
         former = claim.gateway_id

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import msgspec
-
 from openclaw_nats.contract.plugin import PluginReport
 from openclaw_nats.errors import StreamConflict
 from openclaw_nats.expectations.times import Times
-from openclaw_nats.fleet.lease import Claim
+from openclaw_nats.fleet.lease import claims_of
 
 ON_THE_WAY_SECONDS = 15.0  # TIMEOUT_MS in plugin/sidecar.js
 ADOPTING_SECONDS = 15.0  # a new process of the Gateway looks for what a dead one has left
@@ -62,11 +60,7 @@ class Watermark:
             bodies = []  # without leases there is no fleet
         self._looked = now
         self._others = {}
-        for body in bodies:
-            try:
-                claim = msgspec.json.decode(body, type=Claim)
-            except msgspec.MsgspecError:
-                continue  # another version's
+        for claim in claims_of(bodies):
             if claim.gateway_id != self._gateway_id and self._times.now() - claim.written < GONE_SECONDS:
                 self._others[claim.gateway_id] = self._times.steady_of(claim.uploaded)
 

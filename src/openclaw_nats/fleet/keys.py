@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import msgspec
-
 from openclaw_nats.errors import StreamConflict, Unavailable
-from openclaw_nats.fleet.lease import Claim
+from openclaw_nats.fleet.lease import claims_of
 
 LOOK_SECONDS = 60.0
 _SOON_SECONDS = 5.0
@@ -36,11 +34,7 @@ class OtherKeys:
         except (Unavailable, StreamConflict):
             return False
         others = set()
-        for body in bodies:
-            try:
-                claim = msgspec.json.decode(body, type=Claim)
-            except msgspec.MsgspecError:
-                continue  # another version's
+        for claim in claims_of(bodies):
             if not claim.ended and claim.gateway_id != self._gateway_id and claim.key != self._key:
                 others.add(claim.gateway_id[:64])
         names = ", ".join(repr(one) for one in sorted(others)[:5])

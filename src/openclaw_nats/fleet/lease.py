@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 import structlog
@@ -52,6 +52,21 @@ class Claim(msgspec.Struct, frozen=True, rename="camel"):
     ended: bool = False
     key: str = ""
     uploaded: float = 0.0
+
+
+def claim_of(body: bytes) -> Claim | None:
+    """What a lease says; None for what can't be read: a sidecar that can't say who it is has no claim."""
+    try:
+        return msgspec.json.decode(body, type=Claim)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def claims_of(bodies: Iterable[bytes]) -> Iterator[Claim]:
+    """What leases say, without those that can't be read."""
+    for body in bodies:
+        if (claim := claim_of(body)) is not None:
+            yield claim
 
 
 def steady() -> float:
@@ -164,7 +179,7 @@ class Lease:
             await self._renew()
             return
         found = await self._store.read()
-        claim = _claim(found[1]) if found is not None else None
+        claim = claim_of(found[1]) if found is not None else None
         if found is None or claim is None or self._is_ours(claim):
             await self._take(found[0] if found is not None else 0, claim)
             return
@@ -202,7 +217,7 @@ class Lease:
         except Conflict:
             self.state = WAITING
             found = await self._store.read()
-            claim = _claim(found[1]) if found is not None else None
+            claim = claim_of(found[1]) if found is not None else None
             if found is not None and claim is not None and claim.nonce in self._nonces:
                 self.state, self._revision = HELD, found[0]  # our own write, whose answer was lost
                 return
@@ -243,11 +258,3 @@ class Lease:
             log.warning("lease.unguarded", gateway=self._gateway_id, error=reason)
         self.state = UNGUARDED
         self.error = f"a second sidecar of this gateway.id would not be noticed: {reason}"
-
-
-def _claim(body: bytes) -> Claim | None:
-    """None for what can't be read: a sidecar that can't say who it is has no claim."""
-    try:
-        return msgspec.json.decode(body, type=Claim)
-    except msgspec.MsgspecError:
-        return None

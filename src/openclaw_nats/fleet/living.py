@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from openclaw_nats.fleet.lease import LEASE_SECONDS, Claim
+from openclaw_nats.fleet.lease import LEASE_SECONDS, claim_of
 from openclaw_nats.fleet.place import Place
 
 _BACK = "Give this installation that gateway.id once (`openclaw-nats config set gateway.id …`), then its own again."
@@ -17,9 +15,8 @@ def why_not_gone(gateway: str, lease: tuple[float, bytes] | None, place: Place, 
     """
     if lease is None:
         return f"no sidecar is known to have run as {gateway!r}: whether it is gone can't be known. {_BACK}"
-    try:
-        claim = msgspec.json.decode(lease[1], type=Claim)
-    except msgspec.MsgspecError:
+    claim = claim_of(lease[1])
+    if claim is None:
         return f"the lease of {gateway!r} is another version's: whether it is gone can't be known. {_BACK}"
     if claim.ended or claim.place == place or now - lease[0] > LEASE_SECONDS:
         return ""

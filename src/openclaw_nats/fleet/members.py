@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import msgspec
@@ -17,7 +17,7 @@ from openclaw_nats.contract.fleet import Fleet, FleetMember, MemberStatus, Silen
 from openclaw_nats.errors import StreamConflict, Unavailable
 from openclaw_nats.events.envelope import format_past
 from openclaw_nats.events.seals import Seals
-from openclaw_nats.fleet.lease import Claim
+from openclaw_nats.fleet.lease import claims_of
 
 MOST_MEMBERS = 1000
 LONGEST_ANSWER = 32 * 1024
@@ -57,7 +57,7 @@ class Members:
         """Ask everybody. Never raises: what can't be known is said."""
         problem = ""
         try:
-            claims = list(_claims(await self._leases()))
+            claims = list(claims_of(await self._leases()))
         except (Unavailable, StreamConflict) as error:
             claims, problem = [], f"the leases can't be read: {error}"
         question = secrets.token_hex(16).encode()
@@ -91,11 +91,3 @@ class Members:
         expected = self._seals.answer(question, body)
         member.proven = proof.isascii() and hmac.compare_digest(proof, expected)
         return member
-
-
-def _claims(bodies: Iterable[bytes]) -> Iterable[Claim]:
-    for body in bodies:
-        try:
-            yield msgspec.json.decode(body, type=Claim)
-        except (msgspec.MsgspecError, RecursionError):
-            continue  # another version's
