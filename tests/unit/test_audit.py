@@ -15,7 +15,8 @@ from openclaw_nats.audit.acting import BUS, acting
 from openclaw_nats.audit.trail import AuditTrail
 from openclaw_nats.contract.audit import AuditRecord
 from openclaw_nats.errors import SettingsError
-from openclaw_nats.service.audit_files import HEAD, AuditHead
+from openclaw_nats.service.audit_files import HEAD
+from openclaw_nats.service.head_file import DigestFile
 from openclaw_nats.service.identity_key import secret_key
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
@@ -33,7 +34,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def trail(database: Database, tmp_path: Path) -> AuditTrail:
-    return AuditTrail(database, KEY, AuditHead(tmp_path), max_bytes=LARGE)
+    return AuditTrail(database, KEY, DigestFile(tmp_path / HEAD), max_bytes=LARGE)
 
 
 async def records(trail: AuditTrail, **more: object) -> list[AuditRecord]:
@@ -149,19 +150,19 @@ async def test_whoever_edits_the_database_is_noticed(name: str, trail: AuditTrai
 async def test_without_the_key_nobody_chains_it_again(trail: AuditTrail, database: Database, tmp_path: Path) -> None:
     await trail.note(Act("routes.add", "mine"))
     (tmp_path / "thief").mkdir()
-    with_other_key = AuditTrail(database, b"x" * 32, AuditHead(tmp_path / "thief"), max_bytes=LARGE)
+    with_other_key = AuditTrail(database, b"x" * 32, DigestFile(tmp_path / "thief" / HEAD), max_bytes=LARGE)
     await with_other_key.note(Act("routes.add", "forged"))
     assert "record 2 was changed, or was not written by this installation" in await problem(trail)
 
 
 async def test_the_head_is_behind_after_a_kill_and_follows(database: Database, tmp_path: Path) -> None:
-    one = AuditTrail(database, KEY, AuditHead(tmp_path), max_bytes=LARGE)
+    one = AuditTrail(database, KEY, DigestFile(tmp_path / HEAD), max_bytes=LARGE)
     await one.note(Act("routes.add", "first"))
     old = (tmp_path / HEAD).read_text()
     await one.note(Act("routes.add", "second"))
     (tmp_path / HEAD).write_text(old)  # killed between the commit and the head
     assert await problem(one) == ""
-    again = AuditTrail(database, KEY, AuditHead(tmp_path), max_bytes=LARGE)
+    again = AuditTrail(database, KEY, DigestFile(tmp_path / HEAD), max_bytes=LARGE)
     assert (tmp_path / HEAD).read_text().startswith("2 ")
     await database.write(lambda db: db.execute("DELETE FROM audit WHERE number = 2"))
     assert "missing: 2 to 2" in await problem(again)
@@ -170,7 +171,7 @@ async def test_the_head_is_behind_after_a_kill_and_follows(database: Database, t
 
 
 async def test_the_oldest_go_with_a_record_that_says_so(database: Database, tmp_path: Path) -> None:
-    trail = AuditTrail(database, KEY, AuditHead(tmp_path), max_bytes=20_000, max_records=50)
+    trail = AuditTrail(database, KEY, DigestFile(tmp_path / HEAD), max_bytes=20_000, max_records=50)
     await asyncio.gather(*(trail.note(Act("routes.add", f"r{number}")) for number in range(120)))
     for number in range(30):
         await trail.note(Act("routes.change", "r", None, {"text": f"{number}" + "x" * 1000}))
@@ -203,7 +204,7 @@ def test_a_key_file_that_holds_something_else_is_refused(tmp_path: Path) -> None
 
 
 def test_a_command_writes_while_nothing_runs(database: Database, tmp_path: Path) -> None:
-    trail = AuditTrail(database, KEY, AuditHead(tmp_path), max_bytes=LARGE)
+    trail = AuditTrail(database, KEY, DigestFile(tmp_path / HEAD), max_bytes=LARGE)
     assert trail.note_now(Act("config.set", "log.level", "info", "debug"), "the command line") == 1
     text = database.now(lambda db: db.execute("SELECT record FROM audit").fetchone()[0])
     found = json.loads(text)

@@ -21,7 +21,8 @@ from openclaw_nats.reconcile.certificates import Certificates
 from openclaw_nats.reconcile.chain import MOST_ENTRIES
 from openclaw_nats.reconcile.recorder import OTHER, OVERFLOW, Recorder
 from openclaw_nats.reconcile.verifier import MOST_DIFFERENCES, Verifier
-from openclaw_nats.service.certificate_parts import HEAD, CertificateHead
+from openclaw_nats.service.certificate_parts import HEAD
+from openclaw_nats.service.head_file import DigestFile
 from openclaw_nats.storage import certificate as rows
 from openclaw_nats.storage.database import Database
 
@@ -82,7 +83,7 @@ class World:
         self.start()
 
     def start(self) -> None:
-        self.book = Book(self.database, KEY, CertificateHead(self.folder))
+        self.book = Book(self.database, KEY, DigestFile(self.folder / HEAD))
         self.book.follow()
         self.recorder = Recorder(self.book, self.stream)
         self.verifier = Verifier(self.book, self.stream, self.recorder, lambda: self.waiting)

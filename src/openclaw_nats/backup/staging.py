@@ -33,6 +33,7 @@ from openclaw_nats.locations import Locations
 from openclaw_nats.port_holder import free_port
 from openclaw_nats.service import audit_files
 from openclaw_nats.service.files import write_private
+from openclaw_nats.service.head_file import DigestFile
 from openclaw_nats.service.identity_key import identity_key, secret_key
 from openclaw_nats.service.nats_config import render
 from openclaw_nats.settings import REGISTRY, Settings, changed, load, value_of
@@ -175,7 +176,7 @@ def keep_audit_log(home: Path, new: Path) -> str:
                     write_private(new / name, (home / name).read_text())
             return ""
     if (newest := database.newest_audit(new / DATABASE)) is not None:
-        audit_files.AuditHead(new).raise_to(Head(newest.number, newest.digest))
+        DigestFile(new / audit_files.HEAD).raise_to(Head(newest.number, newest.digest))
     return problem
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import structlog
 
-from openclaw_nats.reconcile.chain import NOTHING, Chain, Head, HeadFile, PrunedRecord, link
+from openclaw_nats.audit.chain import NOTHING, Head
+from openclaw_nats.audit.trail import HeadFile
+from openclaw_nats.reconcile.chain import Chain, PrunedRecord, link
 from openclaw_nats.storage import certificate as rows
 from openclaw_nats.storage.certificate import LinkRow
 from openclaw_nats.storage.database import Connection, Database

@@ -12,17 +12,17 @@ import hashlib
 import hmac
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from dataclasses import replace
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
+from openclaw_nats.audit.chain import NOTHING, Head
 from openclaw_nats.contract.verify import CertifiedDay
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.storage.certificate import LinkRow
 
-NOTHING = "0" * 64
 ENTRY = 12
 EMPTY = b"\0" * ENTRY
 MOST_ENTRIES = 1000
@@ -67,24 +67,6 @@ class StreamRecord(Record, kw_only=True):
     base: int
     last: int
     at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The newest link that is known to have been there."""
-
-    number: int
-    digest: str
-
-
-class HeadFile(Protocol):
-    """Where the newest digest lies, outside of the database."""
-
-    def read(self) -> Head | None:
-        """The newest link that is known to have been there; None without a file."""
-
-    def raise_to(self, head: Head) -> None:
-        """Keep a newer one; an older one changes nothing."""
 
 
 def entry_of(key: bytes, message: StoredMessage) -> bytes:

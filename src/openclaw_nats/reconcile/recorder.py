@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
+from openclaw_nats.audit.chain import NOTHING
 from openclaw_nats.contract.verify import CertifiedDay, KindCount
 from openclaw_nats.errors import InvalidInput
 from openclaw_nats.events import envelope
@@ -25,7 +26,6 @@ from openclaw_nats.reconcile.chain import (
     EMPTY,
     ENTRY,
     MOST_ENTRIES,
-    NOTHING,
     EventsRecord,
     StreamRecord,
     entry_of,

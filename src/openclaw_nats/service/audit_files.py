@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from openclaw_nats.audit.chain import Head
 from openclaw_nats.audit.trail import AuditTrail
-from openclaw_nats.service.files import write_private
+from openclaw_nats.service.head_file import DigestFile
 from openclaw_nats.service.identity_key import secret_key
 from openclaw_nats.settings import Settings
 from openclaw_nats.storage.database import Database
@@ -14,27 +13,6 @@ from openclaw_nats.storage.database import Database
 KEY = "audit-key"
 HEAD = "audit-head"
 _SHARE = 8  # the log takes at most an eighth of what the database may have
-
-
-class AuditHead:
-    """The file with the number and the digest of the newest record."""
-
-    def __init__(self, home: Path) -> None:
-        self._path = home / HEAD
-
-    def read(self) -> Head | None:
-        """See HeadFile; a file that can't be read is as good as none."""
-        try:
-            number, digest = self._path.read_text().split()
-            return Head(int(number), digest)
-        except (OSError, ValueError):
-            return None
-
-    def raise_to(self, head: Head) -> None:
-        """See HeadFile."""
-        known = self.read()
-        if known is None or known.number < head.number:
-            write_private(self._path, f"{head.number} {head.digest}\n")
 
 
 def audit_trail(settings: Settings, database: Database) -> AuditTrail:
@@ -45,4 +23,4 @@ def audit_trail(settings: Settings, database: Database) -> AuditTrail:
 def trail_in(home: Path, database: Database, max_bytes: int) -> AuditTrail:
     """A log whose key and newest digest are in a folder."""
     key = secret_key(home, KEY, "what was recorded before then counts as changed")
-    return AuditTrail(database, key, AuditHead(home), max_bytes=max_bytes)
+    return AuditTrail(database, key, DigestFile(home / HEAD), max_bytes=max_bytes)
