@@ -115,23 +115,17 @@ def begin(db: sqlite3.Connection, dispatch: Dispatch, now: float, *, turn: bool)
         taken += db.execute(sql, (dispatch.id, now, *part)).rowcount
     if taken != len(dispatch.deliveries):
         raise Taken
-    values = (
-        *(dispatch.id, dispatch.route_id, dispatch.route, dispatch.flow_key, dispatch.target, dispatch.body),
-        *(
-            dispatch.events,
-            dispatch.priority,
-            dispatch.hops,
-            dispatch.position,
-            dispatch.created_at,
-            now,
-            dispatch.replay,
-        ),
-    )
-    db.execute(_INSERT_DISPATCH, values)
+    _insert(db, dispatch, now)
     reason = f"dispatch {dispatch.id}, attempt 1"
     db.executemany(_CHANGED, [(number, now, "sending", reason) for number in dispatch.deliveries])
     if turn:
         _count_turn(db, dispatch, now)
+
+
+def _insert(db: sqlite3.Connection, dispatch: Dispatch, now: float) -> None:
+    what = (dispatch.id, dispatch.route_id, dispatch.route, dispatch.flow_key, dispatch.target, dispatch.body)
+    how = (dispatch.events, dispatch.priority, dispatch.hops, dispatch.position, dispatch.created_at, now)
+    db.execute(_INSERT_DISPATCH, (*what, *how, dispatch.replay))
 
 
 def _count_turn(db: sqlite3.Connection, dispatch: Dispatch, now: float) -> None:
@@ -156,19 +150,7 @@ class Taken(Exception):
 
 def begin_apart(db: sqlite3.Connection, dispatch: Dispatch, reason: str, now: float) -> None:
     """Record a dispatch without deliveries, which is due at once: a turn for what the operator has approved."""
-    values = (
-        *(dispatch.id, dispatch.route_id, dispatch.route, dispatch.flow_key, dispatch.target, dispatch.body),
-        *(
-            dispatch.events,
-            dispatch.priority,
-            dispatch.hops,
-            dispatch.position,
-            dispatch.created_at,
-            now,
-            dispatch.replay,
-        ),
-    )
-    db.execute(_INSERT_DISPATCH, values)
+    _insert(db, dispatch, now)
     db.execute("UPDATE dispatches SET state = 'failed', attempts = 0, reason = ? WHERE id = ?", (reason, dispatch.id))
     _count_turn(db, dispatch, now)
 
