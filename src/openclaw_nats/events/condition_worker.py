@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import msgspec
 
-from openclaw_nats.errors import OpenClawNatsError
+from openclaw_nats.errors import OpenClawNatsError, Poison
 from openclaw_nats.events import json_text
 from openclaw_nats.events.condition_parts import part_that_said_no
 from openclaw_nats.events.conditions import Condition, Context, Expression, condition_of, context_of
@@ -62,6 +62,17 @@ def _context(document: str, origin: str, believed: bool) -> Context:
 def key_text(value: object) -> str:
     """A flow key's value as text; raise TypeError or ValueError for what can't be one."""
     return (value if isinstance(value, str) else _encode(value).decode())[:KEY_CHARACTERS]
+
+
+def key_of(key: Expression | None, context: Context, name: str) -> str:
+    """What a key is on an event; raise Poison when it fails there, or can't be one. `name` is what people call it."""
+    if key is None:
+        return ""
+    value = key.evaluate(context)
+    try:
+        return key_text(value)
+    except (TypeError, ValueError):
+        raise Poison(f"{name} is {type(value).__name__}, which can't be a key") from None
 
 
 def answer(line: bytes) -> bytes:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from openclaw_nats.contract.checking import check, within
 from openclaw_nats.contract.expectations import ExpectationDocument
-from openclaw_nats.errors import InvalidInput, Poison
-from openclaw_nats.events.condition_worker import key_text
+from openclaw_nats.errors import InvalidInput
+from openclaw_nats.events.condition_worker import key_of
 from openclaw_nats.events.conditions import Condition, Context, Expression
 from openclaw_nats.events.makers import Maker
 from openclaw_nats.events.subjects import GATEWAY_OWN, check_pattern, covers, matches
@@ -72,13 +72,7 @@ class Rule:
 
     def judge(self, context: Context) -> str | None:
         """The key of an event; raise Poison when it has none."""
-        if self.key is None:
-            return ""
-        value = self.key.evaluate(context)
-        try:
-            return key_text(value)
-        except (TypeError, ValueError):
-            raise Poison(f"key is {type(value).__name__}, which can't be a key") from None
+        return key_of(self.key, context, "key")
 
     def due_after(self, moment: float) -> float:
         """When an episode that begins at `moment` is due; both in seconds since the Unix epoch."""

@@ -11,9 +11,9 @@ import msgspec
 
 from openclaw_nats.contract.checking import check, within
 from openclaw_nats.contract.routes import Flow, Guard, Retry, RouteDocument, Tools
-from openclaw_nats.errors import InvalidRoute, Poison
+from openclaw_nats.errors import InvalidRoute
 from openclaw_nats.events.agents import Agents
-from openclaw_nats.events.condition_worker import key_text
+from openclaw_nats.events.condition_worker import key_of
 from openclaw_nats.events.conditions import Condition, Context, Expression, condition_of, filter_to_cel
 from openclaw_nats.events.envelope import parse_time
 from openclaw_nats.events.instructions import check_instruction, looks_like_one
@@ -101,13 +101,7 @@ class Route:
         """The event's flow key, or None when a condition does not hold; raise Poison when one fails on it."""
         if not all(condition.holds(context) for condition in self.conditions):
             return None
-        if self.key is None:
-            return ""
-        value = self.key.evaluate(context)
-        try:
-            return key_text(value)
-        except (TypeError, ValueError):
-            raise Poison(f"flow.key is {type(value).__name__}, which can't be a key") from None
+        return key_of(self.key, context, "flow.key")
 
 
 def parse(value: object) -> RouteDocument:
