@@ -130,6 +130,10 @@ class Admission:
             return ""
         return f"agent {maker.agent}, which made the route, may not see this event (agents.read)"
 
+    async def judged(self, route: Route, one: Candidate) -> tuple[str | None, str]:
+        """As `asked`. Of one that can't be read, or that is forged, nothing is asked: a route gets it as what it is."""
+        return ("", one.broken) if one.broken or one.forged else await self.asked(route, one)
+
     async def asked(self, route: Route, one: Candidate) -> tuple[str | None, str]:
         """(the flow key, None when a condition does not hold; what failed). Raises Unavailable when nothing can say."""
         if not route.looks_inside:

@@ -211,13 +211,9 @@ class Intake:
         for route in routes:
             if gates.unseen(route, one):
                 continue
-            key, reason = "", one.broken
-            if not one.broken and not one.forged:
-                judged, reason = await gates.asked(route, one)
-                if judged is None:
-                    continue
-                key = judged
-            rows.append(self.row_of(one, route, reason, key))
+            key, reason = await gates.judged(route, one)
+            if key is not None:
+                rows.append(self.row_of(one, route, reason, key))
         return rows
 
     def row_of(self, one: Candidate, route: Route, reason: str, key: str) -> NewDelivery:

@@ -298,12 +298,9 @@ class Replays:
         gates, one = self._admission, self._admission.look_at(message)
         if gates.old_copy(route, one) or gates.of_another(route, one) or gates.unseen(route, one):
             return
-        key, reason = "", one.broken
-        if not one.broken and not one.forged:
-            judged, reason = await gates.asked(route, one)
-            if judged is None:
-                return
-            key = judged
+        key, reason = await gates.judged(route, one)
+        if key is None:
+            return
         found = self._intake.row_of(one, route, reason, key)
         if found.state != "pending":
             part.refused += 1
