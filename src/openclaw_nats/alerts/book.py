@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import structlog
 from msgspec import Struct
 
 from openclaw_nats.alerts import services
@@ -19,16 +18,14 @@ from openclaw_nats.audit.trail import Trail
 from openclaw_nats.contract.alerts import AlertChannelChange, AlertChannelRequest, AlertFormat
 from openclaw_nats.contract.fields import Time
 from openclaw_nats.contract.routes import WebhookTarget
-from openclaw_nats.errors import Conflict, InvalidInput, NotFound, SettingsError, Unavailable
+from openclaw_nats.errors import Conflict, InvalidInput, NotFound
 from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.inbound.flow_policy import quiet_of
 from openclaw_nats.inbound.target import compile_target
-from openclaw_nats.record_file import read_records
+from openclaw_nats.record_file import RecordFile, read_records
 from openclaw_nats.settings import parse_duration
 from openclaw_nats.suggestions import did_you_mean
 from openclaw_nats.url_secrets import host_of
-
-log = structlog.get_logger(__name__)
 
 MAX_CHANNELS = 20
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
@@ -124,28 +121,25 @@ class ChannelBook:
     def __init__(
         self, path: Path, write: Callable[[Path, str], None], trail: Trail, clock: Callable[[], float] = time.time
     ) -> None:
-        self._path = path
-        self._write = write
         self._trail = trail
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._channels: dict[str, StoredChannel] = {}
-        self.problem = ""
-        try:
-            self._channels = {one.name: one for one in read(path)}
-        except SettingsError as error:
-            self.problem = str(error)
-            log.error("alerts.unreadable", error=str(error))
+        self._file = RecordFile(path, "channels", read, write)
+
+    @property
+    def problem(self) -> str:
+        """Why the file can't be read; empty when it can."""
+        return self._file.problem
 
     def every(self) -> list[StoredChannel]:
         """All, by their names."""
-        return sorted(self._channels.values(), key=lambda one: one.name)
+        return self._file.every()
 
     def named(self, name: str) -> StoredChannel:
         """The channel of a name; raise NotFound."""
-        if (found := self._channels.get(name)) is not None:
+        if (found := self._file.records.get(name)) is not None:
             return found
-        hint = did_you_mean(name, self._channels, "`openclaw-nats alerts` lists all.")
+        hint = did_you_mean(name, self._file.records, "`openclaw-nats alerts` lists all.")
         raise NotFound(f"there is no alert channel {name[:40]!r}", hint=hint)
 
     async def add(self, wanted: AlertChannelRequest) -> StoredChannel:
@@ -155,13 +149,13 @@ class ChannelBook:
             await services.check(wanted.to)
         made = StoredChannel(wanted=wanted, made=format_seconds(self._clock()))
         async with self._lock:
-            if wanted.name in self._channels:
+            if wanted.name in self._file.records:
                 hint = f"`openclaw-nats alerts remove {wanted.name}` removes it."
                 raise Conflict(f"there is an alert channel {wanted.name} already", hint=hint)
-            if len(self._channels) >= MAX_CHANNELS:
+            if len(self._file.records) >= MAX_CHANNELS:
                 raise InvalidInput(f"there are {MAX_CHANNELS} alert channels already", hint="Remove some.")
             async with self._trail.around(Act("alerts.add", wanted.name, after=shown(made))):
-                self._keep({**self._channels, wanted.name: made})
+                self._file.keep({**self._file.records, wanted.name: made})
         return made
 
     async def change(self, name: str, wanted: AlertChannelChange) -> StoredChannel:
@@ -170,7 +164,7 @@ class ChannelBook:
             before = self.named(name)
             after = msgspec.structs.replace(before, paused=wanted.paused)
             async with self._trail.around(Act("alerts.change", name, shown(before), shown(after))):
-                self._keep({**self._channels, name: after})
+                self._file.keep({**self._file.records, name: after})
         return after
 
     async def remove(self, name: str) -> None:
@@ -178,19 +172,7 @@ class ChannelBook:
         async with self._lock:
             before = self.named(name)
             async with self._trail.around(Act("alerts.remove", name, before=shown(before))):
-                self._keep({key: one for key, one in self._channels.items() if key != name})
-
-    def _keep(self, channels: dict[str, StoredChannel]) -> None:
-        if self.problem:
-            raise Conflict(self.problem, hint="Repair or remove that file, then `openclaw-nats restart`.")
-        text = msgspec.json.format(msgspec.json.encode(ChannelFile(list(channels.values()))), indent=2).decode()
-        try:
-            self._write(self._path, text + "\n")
-        except OSError as error:
-            raise Unavailable(
-                f"{self._path.name} can't be written: {error.strerror}", hint="Is the disk full?"
-            ) from None
-        self._channels = channels
+                self._file.keep({key: one for key, one in self._file.records.items() if key != name})
 
 
 def _seconds(value: str, field: str, least: float, most: float) -> float:

@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
-import structlog
 from msgspec import UNSET
 
 from openclaw_nats.audit.act import Act
@@ -26,18 +25,16 @@ from openclaw_nats.contract.sources import (
     SourceOptions,
     SourceRequest,
 )
-from openclaw_nats.errors import Conflict, InvalidInput, NotAllowed, NotFound, SettingsError, Unavailable
+from openclaw_nats.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.events.origin import is_owned
 from openclaw_nats.events.subjects import check_subject
-from openclaw_nats.record_file import read_records
+from openclaw_nats.record_file import RecordFile, read_records
 from openclaw_nats.sources import watched
 from openclaw_nats.sources.naming import base_of
 from openclaw_nats.sources.schemes.catalog import SCHEMES
 from openclaw_nats.sources.stored import SourceFile, StoredSecret, StoredSource
 from openclaw_nats.suggestions import did_you_mean
-
-log = structlog.get_logger(__name__)
 
 MAX_SOURCES = 200
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
@@ -75,34 +72,31 @@ class SourceBook:
     def __init__(
         self, path: Path, write: Callable[[Path, str], None], trail: Trail, clock: Callable[[], float] = time.time
     ) -> None:
-        self._path = path
-        self._write = write
         self._trail = trail
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._sources: dict[str, StoredSource] = {}
-        self.problem = ""
         self.on_change: Callable[[], None] = lambda: None  # there are other sources than before
-        try:
-            self._sources = {one.name: one for one in read(path)}
-        except SettingsError as error:
-            self.problem = str(error)
-            log.error("sources.unreadable", error=str(error))
+        self._file = RecordFile(path, "sources", read, write)
+
+    @property
+    def problem(self) -> str:
+        """Why the file can't be read; empty when it can."""
+        return self._file.problem
 
     def every(self) -> list[StoredSource]:
         """All, by their names."""
-        return sorted(self._sources.values(), key=lambda one: one.name)
+        return self._file.every()
 
     def named(self, name: str) -> StoredSource:
         """The source of a name; raise NotFound."""
-        if (found := self._sources.get(name)) is not None:
+        if (found := self._file.records.get(name)) is not None:
             return found
-        hint = did_you_mean(name, self._sources, "`openclaw-nats sources` lists all.")
+        hint = did_you_mean(name, self._file.records, "`openclaw-nats sources` lists all.")
         raise NotFound(f"there is no source {name[:40]!r}", hint=hint)
 
     def at(self, name: str, token: str) -> StoredSource | None:
         """The source that has an address; it takes as long for one that none has."""
-        found = self._sources.get(name)
+        found = self._file.records.get(name)
         if found is not None and watched.is_watched(found.type):
             found = None
         expected = found.token if found is not None else "-" * 32
@@ -135,13 +129,13 @@ class SourceBook:
             options=options,
         )
         async with self._lock:
-            if wanted.name in self._sources:
+            if wanted.name in self._file.records:
                 hint = f"`openclaw-nats sources rotate {wanted.name}` gives it another secret."
                 raise Conflict(f"there is a source {wanted.name} already", hint=hint)
-            if len(self._sources) >= MAX_SOURCES:
+            if len(self._file.records) >= MAX_SOURCES:
                 raise InvalidInput(f"there are {MAX_SOURCES} sources already", hint="Remove some.")
             async with self._trail.around(Act("sources.add", wanted.name, after=_shown(made))):
-                self._keep({**self._sources, wanted.name: made})
+                self._keep({**self._file.records, wanted.name: made})
         return made
 
     async def change(self, name: str, wanted: SourceChange) -> StoredSource:
@@ -202,23 +196,14 @@ class SourceBook:
         async with self._lock:
             before = self.named(name)
             async with self._trail.around(Act("sources.remove", name, before=_shown(before))):
-                self._keep({key: one for key, one in self._sources.items() if key != name})
+                self._keep({key: one for key, one in self._file.records.items() if key != name})
 
     async def _replace(self, before: StoredSource, after: StoredSource, what: str) -> None:
         async with self._trail.around(Act(what, after.name, _shown(before), _shown(after))):
-            self._keep({**self._sources, after.name: after})
+            self._keep({**self._file.records, after.name: after})
 
     def _keep(self, sources: dict[str, StoredSource]) -> None:
-        if self.problem:
-            raise Conflict(self.problem, hint="Repair or remove that file, then `openclaw-nats restart`.")
-        text = msgspec.json.format(msgspec.json.encode(SourceFile(list(sources.values()))), indent=2).decode()
-        try:
-            self._write(self._path, text + "\n")
-        except OSError as error:
-            raise Unavailable(
-                f"{self._path.name} can't be written: {error.strerror}", hint="Is the disk full?"
-            ) from None
-        self._sources = sources
+        self._file.keep(sources)
         self.on_change()
 
 
