@@ -16,7 +16,7 @@ import pytest
 from nacl.signing import SigningKey
 
 from tests.integration.test_sources import Provider
-from tests.support.processes import NatsServer, Sidecar, wait_until
+from tests.support.processes import NatsServer, Sidecar, kill_in_turn, wait_until
 
 WITHIN = 3.0  # seconds: what Slack and Discord wait for
 
@@ -130,18 +130,7 @@ def test_each_delivery_of_a_sender_that_comes_alone_is_stored_once_whatever_is_k
     try:
         provider = Provider(one, "alone", "github")
 
-        def kill() -> None:
-            for turn in range(6):
-                if done.wait(1.5):
-                    return
-                victim: Any = (one, nats)[turn % 2]
-                victim.kill()
-                if victim is one:
-                    one.start(wait=False)
-                else:
-                    nats.start()
-
-        killer = threading.Thread(target=kill)
+        killer = threading.Thread(target=kill_in_turn, args=((one, nats), 6, 1.5, done))
         killer.start()
         count, deadline = 0, time.monotonic() + 90
         while killer.is_alive() or count < 100:

@@ -24,7 +24,7 @@ from openclaw_nats.contract.sources import GenericOptions, SourceOptions
 from openclaw_nats.sources.schemes.catalog import SCHEMES
 from openclaw_nats.sources.schemes.scheme import FORM
 from tests.support.installation import Installation
-from tests.support.processes import NatsServer, Sidecar, wait_until
+from tests.support.processes import NatsServer, Sidecar, kill_in_turn, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 SIGNING = [kind for kind in SCHEMES if kind not in ("discord", "unsigned")]  # its key pair is test_source_schemes.py's
@@ -492,19 +492,7 @@ def test_each_delivery_is_stored_once_whatever_is_killed(tmp_path: Path) -> None
                 time.sleep(0.3)
             raise AssertionError("it was never taken")
 
-        def kill() -> None:
-            victims: list[Any] = [one, nats]
-            for turn in range(8):
-                if done.wait(1.2):
-                    return
-                victim = victims[turn % 2]
-                victim.kill()
-                if victim is one:
-                    one.start(wait=False)
-                else:
-                    nats.start()
-
-        killer = threading.Thread(target=kill)
+        killer = threading.Thread(target=kill_in_turn, args=((one, nats), 8, 1.2, done))
         killer.start()
         with ThreadPoolExecutor(8) as pool:
             for future in [pool.submit(deliver, body) for body in bodies]:

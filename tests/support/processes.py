@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -216,6 +217,19 @@ def kill_and_restart(victims: Sequence[Any], dice: random.Random, pause: tuple[f
         time.sleep(dice.uniform(*pause))
         victim.kill()
         time.sleep(dice.uniform(0.0, 0.8))
+        if isinstance(victim, Sidecar):
+            victim.start(wait=False)
+        else:
+            victim.start()
+
+
+def kill_in_turn(victims: Sequence[Any], times: int, every: float, done: threading.Event) -> None:
+    """kill -9 one after the other, so many times, until `done`; each comes back at once, nobody waits for a sidecar."""
+    for turn in range(times):
+        if done.wait(every):
+            return
+        victim = victims[turn % len(victims)]
+        victim.kill()
         if isinstance(victim, Sidecar):
             victim.start(wait=False)
         else:
