@@ -95,9 +95,7 @@ def every(world: Asking) -> list[dict[str, Any]]:
 def test_each_approved_call_runs_at_most_once_and_none_is_lost(tmp_path: Path) -> None:
     dice = random.Random(SEED)
     print(f"seed {SEED} (CHAOS_SEED={SEED} repeats it)")
-    world = Asking(tmp_path, VERSION, json.loads(json.dumps(CONFIG)), ROOMY)
-    world.marks = tmp_path / "marks"
-    world.marks.mkdir()
+    world = Asking(tmp_path, VERSION, CONFIG, ROOMY)
     marks: dict[str, Path] = {}
     with world.working():
         for number in range(SESSIONS):

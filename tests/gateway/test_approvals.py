@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.test_guard import CONFIG, TEMPLATE
-from tests.gateway.world import Waker
+from tests.gateway.world import Marked
 from tests.support import jetstream
 from tests.support.inbound import ROOMY
 from tests.support.processes import wait_until
@@ -21,10 +21,8 @@ pytestmark = [pytest.mark.gateway, pytest.mark.timeout(500)]
 _numbers = count(1)
 
 
-class Asking(Waker):
+class Asking(Marked):
     """A world whose agents want what strangers write, and an operator who answers."""
-
-    marks: Path
 
     def wanted(self, subject: str, command: str) -> None:
         """A stranger's event that makes the agent want to run a command."""
@@ -72,10 +70,7 @@ def lines(mark: Path) -> int:
 
 @pytest.fixture(scope="module", params=newest_first("2026.9.6", "2026.6.11", "2026.3.1"))
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
-    folder = tmp_path_factory.mktemp("approvals")
-    one = Asking(folder, request.param, json.loads(json.dumps(CONFIG)), ROOMY)
-    one.marks = folder / "marks"
-    one.marks.mkdir()
+    one = Asking(tmp_path_factory.mktemp("approvals"), request.param, CONFIG, ROOMY)
     with one.working():
         yield one
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.world import Waker
+from tests.gateway.world import Marked
 from tests.support import jetstream, model_log
 from tests.support.inbound import ROOMY
 from tests.support.processes import wait_until
@@ -74,10 +74,9 @@ SHAPES = (
 GUARDED = {name for name, _ in CALLS}
 
 
-class Gateway(Waker):
+class Gateway(Marked):
     """A world with routes, whose agents read what strangers wrote."""
 
-    marks: Path
     taken = 0
 
     def strangers(self, subject: str, calls: list[tuple[str, dict[str, Any]]]) -> list[Path]:
@@ -111,10 +110,7 @@ class Gateway(Waker):
 
 @pytest.fixture(scope="module", params=newest_first("2026.9.6", "2026.6.11", "2026.3.1"))
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("guard")
-    one = Gateway(folder, request.param, json.loads(json.dumps(CONFIG)), ROOMY)
-    one.marks = folder / "marks"
-    one.marks.mkdir()
+    one = Gateway(tmp_path_factory.mktemp("guard"), request.param, CONFIG, ROOMY)
     with one.working():
         yield one
 

@@ -26,10 +26,7 @@ SECONDS = 120
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("paths")
-    one = Gateway(folder, "2026.9.6", json.loads(json.dumps(CONFIG)), ROOMY)
-    one.marks = folder / "marks"
-    one.marks.mkdir()
+    one = Gateway(tmp_path_factory.mktemp("paths"), "2026.9.6", CONFIG, ROOMY)
     with one.working():
         yield one
 

@@ -22,10 +22,7 @@ SECONDS = 120
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
-    folder = tmp_path_factory.mktemp("prompts")
-    one = Asking(folder, "2026.9.6", json.loads(json.dumps(CONFIG)), ROOMY)
-    one.marks = folder / "marks"
-    one.marks.mkdir()
+    one = Asking(tmp_path_factory.mktemp("prompts"), "2026.9.6", CONFIG, ROOMY)
     with one.working():
         yield one
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -101,6 +102,17 @@ class Waker(Routed, World):
             yield
         finally:
             self.close()
+
+
+class Marked(Waker):
+    """A Waker with a folder in which calls leave marks, so that can be counted how often they ran."""
+
+    marks: Path
+
+    def __init__(self, folder: Path, version: str, config: dict[str, Any], sidecar_config: str) -> None:
+        super().__init__(folder, version, copy.deepcopy(config), sidecar_config)
+        self.marks = folder / "marks"
+        self.marks.mkdir()
 
 
 def subjects(events: list[dict[str, Any]]) -> list[str]:
