@@ -7,11 +7,8 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
-import structlog
 
 from openclaw_nats.errors import Conflict, InvalidInput, SettingsError, Unavailable
-
-log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 MAX_BYTES = 4 << 20
@@ -68,8 +65,10 @@ class RecordFile(Generic[R]):
         try:
             self.records = {one.name: one for one in read(path)}
         except SettingsError as error:
+            import structlog  # loaded only where it is needed: commands read these files, too
+
             self.problem = str(error)
-            log.error(f"{path.stem}.unreadable", error=str(error))
+            structlog.get_logger(__name__).error(f"{path.stem}.unreadable", error=str(error))
 
     def every(self) -> list[R]:
         """All, by their names."""

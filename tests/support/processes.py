@@ -115,7 +115,7 @@ class Sidecar(Process):
         )
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("OPENCLAW_", "NATS_"))
+            name: value for name, value in os.environ.items() if not name.startswith(("OPENCLAW_", "NATS_", "COLUMNS"))
         } | {"OPENCLAW_STATE_DIR": str(state)}
 
     def set(self, lines: str) -> None:

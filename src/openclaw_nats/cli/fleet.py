@@ -21,7 +21,7 @@ _KEY_HINT = "they have another identity-key: what they store is outside here (do
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List the sidecars on this NATS, and how each is. Exit code 1: one has a problem, or does not answer."""
+    """List the sidecars on this NATS, and how each is. Exit code 3: one has a problem, or does not answer."""
     if context.invoked_subcommand is not None:
         return
     found = _fleet()
@@ -29,13 +29,13 @@ def command(context: click.Context, as_json: bool) -> None:
         print_json(found)
     else:
         _show(found)
-    sys.exit(0 if _all_well(found) else 1)
+    sys.exit(0 if _all_well(found) else 3)
 
 
 @command.command("versions")
 @json_option
 def versions_command(as_json: bool) -> None:
-    """List the versions in the fleet, and who is behind. Exit code 1: somebody is."""
+    """List the versions in the fleet, and who is behind. Exit code 3: somebody is."""
     found = _fleet()
     names = (("version", "OPENCLAW-NATS"), ("openclawVersion", "OPENCLAW"), ("natsVersion", "NATS-SERVER"))
     newest = {name: max((_number(one[name]), one[name]) for one in found["members"])[1] for name, _ in names}
@@ -50,7 +50,7 @@ def versions_command(as_json: bool) -> None:
         table(["GATEWAY", *(title for _, title in names)], marked)
         late = sum(bool(one["behind"]) for one in rows)
         line(f"{plural(late, 'sidecar')} behind the newest (marked <)." if late else "All have the newest of these.")
-    sys.exit(1 if any(one["behind"] for one in rows) else 0)
+    sys.exit(3 if any(one["behind"] for one in rows) else 0)
 
 
 def _fleet() -> dict[str, Any]:
