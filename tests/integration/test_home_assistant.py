@@ -228,6 +228,22 @@ def test_a_kill_of_either_is_seen_and_over_by_itself(home: Home, user: dict[str,
         wait_until(lambda: client.texts()["openclaw/house/available"] == "online", 30, "it to be online")
 
 
+def test_a_home_assistant_that_has_started_is_told_everything(home: Home, user: dict[str, str]) -> None:
+    with home_assistant(home, user) as client:
+        wait_until(lambda: len(found(client)) == 10, 30, "what is retained")
+        wait_until(lambda: client.texts().get("openclaw/house/main/busy"), 10, "a state")
+        for said, comes in (("offline", False), ("online", True)):
+            client.heard.clear()
+            client.publish("homeassistant/status", said)
+            if comes:
+                wait_until(lambda: len(found(client)) == 10, 10, "everything again")
+                assert client.texts()["openclaw/house/main/busy"] == "OFF"
+                assert client.texts()["openclaw/house/available"] == "online"
+            else:
+                time.sleep(2.5)
+                assert found(client) == {}
+
+
 def test_what_goes_while_the_sidecar_is_away_is_emptied_when_it_comes(home: Home, user: dict[str, str]) -> None:
     made = home.run("keys", "add", "older", "--mqtt", "--topic", "homeassistant/#", "--topic", "openclaw/#")["mqtt"]
     wait_for_user(home.port, made["user"], made["password"])

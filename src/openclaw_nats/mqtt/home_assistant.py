@@ -19,7 +19,7 @@ import structlog
 
 from openclaw_nats.errors import Unavailable, words_for
 from openclaw_nats.mqtt.discovery import OFFLINE, ONLINE, Discovery
-from openclaw_nats.mqtt.users import MqttUser
+from openclaw_nats.mqtt.users import DISCOVERY, MqttUser
 
 if TYPE_CHECKING:
     import aiomqtt
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 INSTALL = "Home Assistant is shown nothing: run `pip install 'openclaw-nats[mqtt]'`, then `openclaw-nats restart`"
+# Home Assistant says here that it has started: https://www.home-assistant.io/integrations/mqtt/#birth-and-last-will-messages
+BIRTH = f"{DISCOVERY}/status"
 _LOOK_SECONDS = 1.0
 _SWEEP_SECONDS = 2.0  # without another message: then all that was retained has come
 _MOST_SWEPT = 2000
@@ -133,9 +135,11 @@ class HomeAssistant:
         return True
 
     async def _sweep(self, client: aiomqtt.Client) -> None:
-        """Know of what is there and was not sent by this run: unless it is wanted, it is emptied."""
-        for topic in await self._there(client) - self._sent.keys():
-            self._sent[topic] = "?"
+        """Have everything sent again, and what is there and is not wanted emptied.
+
+        Who subscribed before nats-server had read what it retains was told nothing of it.
+        """
+        self._sent = dict.fromkeys(await self._there(client) | self._sent.keys(), "?")
 
     async def _there(self, client: aiomqtt.Client) -> set[str]:
         """The topics on which an earlier run has left something."""
@@ -158,6 +162,7 @@ class HomeAssistant:
 
         loop, messages = asyncio.get_running_loop(), aiter(client.messages)
         sweeps = [loop.time() + seconds for seconds in _AGAIN]
+        await client.subscribe(BIRTH, qos=0)
         try:
             while True:
                 if sweeps and loop.time() >= sweeps[0]:
@@ -169,7 +174,9 @@ class HomeAssistant:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         while True:
-                            await anext(messages)  # none is asked for; it raises when the connection ends
+                            message = await anext(messages)  # it raises when the connection ends
+                            if message.topic.value == BIRTH and message.payload == ONLINE.encode():
+                                self._sent = dict.fromkeys(self._sent, "?")
         finally:
             with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
                 await client.publish(self._discovery.available, OFFLINE, qos=1, retain=True, timeout=1)
