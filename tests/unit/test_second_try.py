@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.second_try import MOST, second_try, worth_it
+from tests.support.second_try import MOST, second_try, tries, worth_it
 
 ONCE = """
 import pathlib
@@ -26,14 +26,19 @@ def test_well():
 ALWAYS = "def test_always():\n    assert False\n"
 
 
-def test_a_few_tests_are_run_again_and_never_what_is_made_at_random() -> None:
+def test_a_few_tests_are_run_again_and_never_what_fuzzing_found() -> None:
     few = [f"tests/unit/test_a.py::test_{number}" for number in range(MOST)]
     assert worth_it(reversed(few)) == few
     assert worth_it([*few, "tests/unit/test_a.py::test_more"]) == []
-    assert worth_it(["tests/unit/test_a.py::test_1", "tests/chaos/test_chaos.py::test_kills"]) == []
     assert worth_it(["tests/integration/test_fuzz.py::test_any[GET /api/health]"]) == []
     assert worth_it(["tests/unit/test_broken.py"]) == []  # it could not be collected
     assert worth_it([]) == []
+
+
+def test_what_kills_at_random_moments_has_to_pass_three_times() -> None:
+    few = ["tests/chaos/test_chaos.py::test_kills", "tests/unit/test_a.py::test_1"]
+    assert tries(few) == [few, few[:1], few[:1]]
+    assert tries(few[1:]) == [few[1:]]
 
 
 @pytest.mark.parametrize(
