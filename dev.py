@@ -124,7 +124,8 @@ def main() -> int:
         return 1
     what, rest = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
     bench = next(
-        (f"bench/{name}.py" for name in ("heartbeat", "dashboard", "obedience") if f"--{name}" in rest), "bench/run.py"
+        (f"bench/{name}.py" for name in ("heartbeat", "dashboard", "obedience", "commands") if f"--{name}" in rest),
+        "bench/run.py",
     )
     scripts = {
         "test": ["tests/run.py"],

@@ -1,6 +1,7 @@
 // What a hook handler costs the Gateway's event loop: the real table, policy, envelope and spool; no Gateway.
 // Prints {"handler": [median µs, p99 µs]} as JSON. The reference in the same run is an empty handler.
 import fs from "node:fs";
+import { sharedBus } from "../plugin/bus.js";
 import plugin from "../plugin/index.js";
 
 const home = process.argv[2];
@@ -26,9 +27,13 @@ const samples = {
   message_received: [handlers.message_received, { from: "telegram:1", content: text, messageId: "1", metadata: { provider: "telegram" } }],
   model_call_ended: [handlers.model_call_ended, { runId: "run-1", callId: "run-1:model:1", provider: "p", model: "m", durationMs: 5, outcome: "completed" }],
 };
+const tool = { toolName: "exec", toolCallId: "call_1", params: { command: text } };
+samples["before_tool_call, not tainted"] = [handlers.before_tool_call, tool];
+samples["before_tool_call, 100 guarded turns elsewhere"] = [handlers.before_tool_call, tool, () => guardElsewhere(100)];
 const CALLS = 20_000;
 const out = {};
-for (const [name, [handle, event]] of Object.entries(samples)) {
+for (const [name, [handle, event, prepare]] of Object.entries(samples)) {
+  prepare?.();
   const times = new Float64Array(CALLS);
   for (let n = -2000; n < CALLS; n += 1) {
     const began = process.hrtime.bigint();
@@ -39,3 +44,10 @@ for (const [name, [handle, event]] of Object.entries(samples)) {
   out[name] = [times[CALLS / 2], times[Math.floor(CALLS * 0.99)]];
 }
 console.log(JSON.stringify(out));
+
+function guardElsewhere(turns) {
+  for (let n = 0; n < turns; n += 1) {
+    const policy = { tools: "read", guard: "ask", tainted: true, route: "mail", dispatch: `d${n}` };
+    sharedBus().causes.begin({ key: `guarded-${n}`, sessionKey: `agent:main:mail-${n}`, dispatch: `d${n}`, hops: 1, policy });
+  }
+}

@@ -179,7 +179,7 @@ def main() -> None:
             "# Benchmarks\n\nWritten by `python3 dev.py bench --write`. Reference: nats-py, awaiting each publish.\n\n"
         )
         page = ROOT / "docs" / "benchmarks.md"
-        kept = "".join(page.read_text().partition("\n## Obedience\n")[1:])  # bench/obedience.py writes that
+        kept = "".join(page.read_text().partition("\n## ")[1:])  # bench/commands.py and obedience.py write these
         page.write_text(head + text + "\n" + kept)
 
 

@@ -1,17 +1,24 @@
 // Guarded calls that need the operator's answer: each is handed over to the sidecar through the spool, which loses
-// nothing, and what was approved is let through once. Where OpenClaw asks itself, that is the same approval: the sidecar
-// takes no answer as long as the prompt is open.
+// nothing, and what was approved is let through once. Where OpenClaw asks itself, that is the same approval: as long as the
+// prompt is open, the Gateway says which answer was first, and gets the operator's from here when it is given to us.
 /** @import { Grants } from "./grants.js" */
-/** @import { Grant, Loose, Policy } from "./types.js" */
+/** @import { Decision, Prompts } from "./prompts.js" */
+/** @import { Grant, Loose, Order, Policy, RunResult } from "./types.js" */
 import { createHash } from "node:crypto";
 import { uuid7 } from "./ids.js";
 import { BoundedMap } from "./memory.js";
-import { cut } from "./text.js";
+import { cut, reasonOf } from "./text.js";
 
 export const ASK_MS = 120_000;
 const LATE_MS = 15_000; // the Gateway's word that a prompt is over comes a little after its time
 const SHOWN = 6000; // characters of arguments
 const STEPS = [2000, 300, 40];
+/** @type {Map<unknown, string>} */
+const WHAT = new Map([
+  ["allow-once", "allowed"],
+  ["allow-always", "always"],
+  ["deny", "denied"],
+]);
 
 /**
  * One call: who, which tool, and its exact arguments as a digest.
@@ -19,16 +26,23 @@ const STEPS = [2000, 300, 40];
  *   size: number}} Call
  */
 
+/**
+ * A call about which OpenClaw asks. `ours`: the answer that was given on our side, and whether it counts.
+ * @typedef {{key: string, until: number, call: Call, ours?: {by: string, counts: Promise<boolean>}}} Asking
+ */
+
 export class Approvals {
   /**
-   * @param {{grants: Grants, handOver: (report: Loose) => boolean | void, note: (error: unknown) => void, now?: () => number}} with_
+   * @param {{grants: Grants, prompts?: Prompts, handOver: (report: Loose) => boolean | void,
+   *   note: (error: unknown) => void, now?: () => number}} with_
    */
-  constructor({ grants, handOver, note, now = Date.now }) {
+  constructor({ grants, prompts, handOver, note, now = Date.now }) {
     this.grants = grants;
+    this.prompts = prompts;
     this.handOver = handOver;
     this.note = note;
     this.now = now;
-    /** @type {BoundedMap<string, {key: string, until: number}>} */
+    /** @type {BoundedMap<string, Asking>} */
     this.asking = new BoundedMap(); // the calls about which OpenClaw asks now
     /** @type {BoundedMap<string, string>} */
     this.running = new BoundedMap(); // a call's id → the key that let it through
@@ -62,7 +76,8 @@ export class Approvals {
   }
 
   /**
-   * OpenClaw is going to ask. Returns what it is to be told of the answer with.
+   * OpenClaw is going to ask. Returns what it is to be told of the answer with; nothing when it must not ask, because a
+   * yes could not be written down.
    * @param {Policy} policy
    * @param {Call} call
    * @param {string} rule
@@ -72,24 +87,79 @@ export class Approvals {
     const key = uuid7(this.now());
     const until = this.now() + ASK_MS;
     const report = this.#report(key, policy, call, rule);
-    this.asking.set(identityOf(call), { key, until });
+    try {
+      this.grants.reserve(key);
+    } catch (error) {
+      this.note(error);
+      return undefined;
+    }
+    /** @type {Asking} */
+    const asking = { key, until, call };
+    this.asking.set(identityOf(call), asking);
     this.handOver({ ...report, what: "asked", until });
     return (/** @type {unknown} */ decision) => {
       try {
-        if (this.asking.get(identityOf(call))?.key === key) this.asking.delete(identityOf(call));
-        if (decision === "allow-once" || decision === "allow-always") {
-          this.#claim(key); // so that nothing else can use the same approval
+        if (this.asking.get(identityOf(call)) === asking) this.asking.delete(identityOf(call));
+        const what = WHAT.get(decision) ?? "refused";
+        // Denied, too: whoever approves it later, while the word of it is on its way, is late.
+        if (what === "refused") this.grants.release(key);
+        else this.#claim(key);
+        if (what === "allowed" || what === "always") {
           this.#lets(key, call);
           allowed();
-          this.handOver({ ...report, what: decision === "allow-always" ? "always" : "allowed" });
-        } else {
-          if (decision === "deny") this.#claim(key); // whoever approves it later, while the word of it is on its way
-          this.handOver({ ...report, what: decision === "deny" ? "denied" : "refused" });
         }
+        this.#answered({ ...report, what }, asking.ours);
       } catch (error) {
         this.note(error);
       }
     };
+  }
+
+  /**
+   * Hand over how a prompt was answered, and by whom if the answer came from our side: the Gateway says so a moment later.
+   * @param {Loose} report
+   * @param {Asking["ours"]} ours
+   */
+  #answered(report, ours) {
+    if (!ours) this.handOver(report);
+    else
+      ours.counts
+        .catch(() => false)
+        .then((counts) => this.handOver(counts ? { ...report, by: ours.by } : report))
+        .catch(this.note);
+  }
+
+  /**
+   * The operator has answered on our side while OpenClaw asks: whether that answer counts. Throws when it can't be given.
+   * @param {string} key
+   * @param {Decision} decision
+   * @param {string} by
+   */
+  async answer(key, decision, by) {
+    const asking = [...this.asking.values()].find((one) => one.key === key);
+    if (!asking || !this.prompts) throw new Error("OpenClaw does not ask about this call here");
+    if (asking.ours) throw new Error("another answer is on its way to OpenClaw");
+    const counts = this.prompts.answer(asking.call, decision, by);
+    asking.ours = { by, counts };
+    try {
+      return await counts;
+    } catch (error) {
+      asking.ours = undefined; // the prompt is open still
+      throw error;
+    }
+  }
+
+  /**
+   * An order of the sidecar to answer a prompt: what becomes of it. Never throws.
+   * @param {Order} order
+   * @returns {Promise<RunResult & { key: string }>}
+   */
+  async carryOut({ key, approval = "", decision = "deny", by = "" }) {
+    try {
+      return { key, status: (await this.answer(approval, decision, by)) ? "ok" : "late" };
+    } catch (error) {
+      return { key, status: "refused", error: cut(reasonOf(error), 300) };
+    }
   }
 
   /** @param {Call} call */

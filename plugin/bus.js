@@ -11,7 +11,8 @@ import { abilities, beforeToolCall } from "./guard.js";
 import { Grants } from "./grants.js";
 import { GuardedTurns } from "./guarded-turns.js";
 import { uuid7 } from "./ids.js";
-import { Memory } from "./memory.js";
+import { BoundedMap, Memory } from "./memory.js";
+import { Prompts } from "./prompts.js";
 import { Runs } from "./runs.js";
 import { changedAt, homeOf, readApiKey, readSettings } from "./settings.js";
 import { Sidecar } from "./sidecar.js";
@@ -75,8 +76,11 @@ export class Bus {
     this.causes = new Causes(now, new GuardedTurns(path.join(home, "guarded-turns.json"), now));
     /** @param {unknown} error */
     const note = (error) => this.noteHandlerError(error);
+    /** @type {BoundedMap<string | undefined, string | undefined>} */
+    this.runOfCall = new BoundedMap(); // of our own tools: when one is carried out, only its session is known
     this.approvals = new Approvals({
       grants: new Grants(path.join(home, "grants"), now),
+      prompts: new Prompts({ config: () => this.runs.config() }),
       handOver: (report) => this.handOver(report),
       note,
       now,
@@ -149,12 +153,13 @@ export class Bus {
   }
 
   /**
-   * One order of the sidecar: a run, a wake-up, a cause to remember, or a test event to make.
+   * One order of the sidecar: a run, a wake-up, a cause to remember, an answer to a prompt, or a test event to make.
    * @param {Order} order
    */
   order(order) {
     if (order.op === "cause") this.causes.announce(order);
     else if (order.op === "report") this.tick();
+    else if (order.op === "answer") this.approvals.carryOut(order).then((result) => this.channel.tell(result));
     else if (order.op === "probe") this.record({ subject: "plugin.probe", data: { probe: String(order.id) } });
     else if (order.op === "run" || order.op === "wake") {
       this.runs.take(order).catch((/** @type {unknown} */ error) => this.noteHandlerError(error));
@@ -169,6 +174,7 @@ export class Bus {
   judge(event, ctx) {
     const { approvals, causes, gatewayVersion } = this;
     const note = (/** @type {unknown} */ error) => this.noteHandlerError(error);
+    if (String(event?.toolName).startsWith("nats_")) this.runOfCall.set(event.toolCallId, event.runId ?? ctx?.runId);
     return beforeToolCall({ approvals, causes, gatewayVersion, note }, event, ctx);
   }
 

@@ -4,6 +4,7 @@
 /** @import { Causes } from "./causes.js" */
 /** @import { Loose, Policy } from "./types.js" */
 import { ASK_MS, callOf, callerOf } from "./approvals.js";
+import { isSince } from "./versions.js";
 
 // Looks, answers, reports: nothing of it leaves the machine, starts anything, or changes what another turn will see.
 const READ = new Set([
@@ -165,7 +166,7 @@ export function beforeToolCall(bus, event, ctx) {
     const runId = event?.runId ?? ctx?.runId;
     const policy = policyFor(bus.causes, runId, ctx?.sessionKey ?? event?.sessionKey);
     if (!policy) return undefined;
-    if (SEARCH.has(name) && since(bus.gatewayVersion, SEARCH_SINCE)) return undefined;
+    if (SEARCH.has(name) && isSince(bus.gatewayVersion, SEARCH_SINCE)) return undefined;
     const { session, agent } = callerOf(event, ctx);
     const spokenTo = name === "sessions_send" ? sessionSpokenTo(event?.params, agent) : "";
     const pass = () => passOn(bus.causes, runId, session, spokenTo);
@@ -184,8 +185,9 @@ export function beforeToolCall(bus, event, ctx) {
     }
     if (policy.guard !== "ask" || !call.session) return refusal(policy, name);
     const rule = ruleFor(name, event?.params);
-    if (canAsk(bus.gatewayVersion) && !bus.approvals.isAsked(call))
-      return question(bus.approvals, policy, call, rule, pass);
+    const onResolution =
+      canAsk(bus.gatewayVersion) && !bus.approvals.isAsked(call) && bus.approvals.ask(policy, call, rule, pass);
+    if (onResolution) return question(policy, call, rule, onResolution);
     const kept = bus.approvals.keep(policy, call, rule);
     return refusal(policy, name, kept ? KEPT : "");
   } catch (error) {
@@ -227,7 +229,7 @@ function passOn(causes, runId, session, spokenTo) {
  * @param {string} version
  */
 export function canAsk(version) {
-  return since(version, ASK_SINCE);
+  return isSince(version, ASK_SINCE);
 }
 
 /**
@@ -235,13 +237,7 @@ export function canAsk(version) {
  * @param {string} version
  */
 export function abilities(version) {
-  return { turnsBy: since(version, RUNS_SINCE) ? "run" : "session", asks: canAsk(version) };
-}
-
-/** @param {string} version @param {number[]} first */
-function since(version, [firstYear, firstMonth]) {
-  const [year, month] = String(version).split(".").map(Number);
-  return year > firstYear || (year === firstYear && month >= firstMonth);
+  return { turnsBy: isSince(version, RUNS_SINCE) ? "run" : "session", asks: canAsk(version) };
 }
 
 /**
@@ -270,8 +266,8 @@ function refusal({ route, dispatch }, name, kept = "") {
   };
 }
 
-/** @param {Approvals} approvals @param {Policy} policy @param {Call} call @param {string} rule @param {() => void} pass */
-function question(approvals, policy, call, rule, pass) {
+/** @param {Policy} policy @param {Call} call @param {string} rule @param {(decision: unknown) => void} onResolution */
+function question(policy, call, rule, onResolution) {
   const { route, dispatch } = policy;
   const shown = JSON.stringify(call.params) ?? "";
   return {
@@ -283,7 +279,7 @@ function question(approvals, policy, call, rule, pass) {
       timeoutBehavior: "deny",
       timeoutReason: `openclaw-nats: nobody answered in time, and so ${call.name} is refused.${KEPT}${INSTEAD}`,
       allowedDecisions: rule ? ["allow-once", "allow-always", "deny"] : ["allow-once", "deny"],
-      onResolution: approvals.ask(policy, call, rule, pass),
+      onResolution,
     },
   };
 }

@@ -5,8 +5,10 @@ import { sharedBus } from "./bus.js";
 import { registerDashboard } from "./dashboard-proxy.js";
 import { HOOKS, onAgentEvent } from "./hooks.js";
 import { registerTools } from "./tools.js";
+import { isSince } from "./versions.js";
 
 const ID = "openclaw-nats";
+const CONVERSATION_ACCESS_SINCE = [2026, 4, 23];
 
 export default {
   id: ID,
@@ -74,11 +76,13 @@ export default {
 };
 
 /**
- * Whether hooks that see conversations may be used: true, false, or null where the Gateway does not ask (2026.3).
+ * Whether hooks that see conversations may be used: true, false, or null where the Gateway does not ask. It asks since
+ * 2026.4.23, and a plugin learns of agent events some releases later.
  * @param {Loose} api
  */
 function conversationAccess(api) {
-  if (typeof api.agent?.events?.registerAgentEventSubscription !== "function") return null;
+  const subscribes = typeof api.agent?.events?.registerAgentEventSubscription === "function";
+  if (!subscribes && !isSince(String(api.runtime?.version), CONVERSATION_ACCESS_SINCE)) return null;
   const entries = api.config?.plugins?.entries;
   return entries ? entries[ID]?.hooks?.allowConversationAccess === true : undefined;
 }

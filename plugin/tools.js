@@ -23,7 +23,7 @@ export function registerTools(api, bus) {
       label: name,
       description,
       parameters,
-      execute: (/** @type {string} */ _id, /** @type {unknown} */ given) => callTool(bus, name, given, ctx ?? {}),
+      execute: (/** @type {string} */ id, /** @type {unknown} */ given) => callTool(bus, name, given, ctx ?? {}, id),
     });
     api.registerTool(make, { name });
   }
@@ -35,9 +35,13 @@ export function registerTools(api, bus) {
  * @param {string} name
  * @param {unknown} given
  * @param {Loose} ctx
+ * @param {string} [id] the call's, by which its run is known
  */
-export async function callTool(bus, name, given, ctx) {
-  const cause = bus.causes.of(undefined, ctx.sessionKey);
+export async function callTool(bus, name, given, ctx, id) {
+  const run = id ? bus.runOfCall.take(id) : undefined;
+  // A turn in which something comes back to a session (an answer, a result) has a run that nobody ordered.
+  const cause =
+    bus.causes.ofRun(run) ?? bus.causes.of(undefined, ctx.sessionKey) ?? bus.causes.ruling(run, ctx.sessionKey);
   const caller = {
     agentId: ctx.agentId ?? "main",
     sessionKey: ctx.sessionKey ?? "",
@@ -45,7 +49,7 @@ export async function callTool(bus, name, given, ctx) {
     hops: cause?.hops ?? 0,
     cause: cause?.dispatch ?? "",
     traceparent: traceparentWithin(cause?.traceparent, cause?.run) ?? "",
-    tainted: !ctx.sessionKey || policyFor(bus.causes, undefined, ctx.sessionKey) !== undefined,
+    tainted: !ctx.sessionKey || policyFor(bus.causes, run, ctx.sessionKey) !== undefined,
   };
   try {
     const body = toJson({ caller, parameters: given ?? {} });

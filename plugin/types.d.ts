@@ -71,7 +71,7 @@ export interface SessionCause extends Cause {
 
 /** A line of the channel: what the sidecar wants. */
 export interface Order extends Cause {
-  op: "run" | "wake" | "cause" | "report" | "probe";
+  op: "run" | "wake" | "cause" | "report" | "probe" | "answer";
   key: string;
   sessionKey: string;
   agentId?: string;
@@ -79,6 +79,9 @@ export interface Order extends Cause {
   seconds: number; // of a `cause`
   unseen?: boolean; // of a `cause`: nobody waits for its run's end
   id?: string; // of a `probe`
+  approval?: string; // of an `answer`: the approval's key
+  decision?: "allow-once" | "allow-always" | "deny"; // of an `answer`
+  by?: string; // of an `answer`: who gave it
   events: number;
   text: string;
   trusted: boolean;
@@ -87,7 +90,7 @@ export interface Order extends Cause {
 
 /** What became of an order. */
 export interface RunResult {
-  status: "running" | "ok" | "error" | "timeout" | "refused" | "accepted" | "queued";
+  status: "running" | "ok" | "error" | "timeout" | "refused" | "accepted" | "queued" | "late";
   runId?: string;
   reply?: string;
   error?: string;

@@ -44,6 +44,11 @@ class Locations:
         return self.home / "sources.json"
 
     @property
+    def alerts(self) -> Path:
+        """The channels for alerts, with their addresses and secrets."""
+        return self.home / "alerts.json"
+
+    @property
     def nats_config(self) -> Path:
         return self.home / "nats-server.conf"
 

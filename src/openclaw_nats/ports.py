@@ -11,6 +11,8 @@ from openclaw_nats.errors import InvalidInput
 from openclaw_nats.events.messages import Message, Stored, StoredMessage
 from openclaw_nats.events.origin import OUTSIDE, Origin, vouches
 
+_NEARLY = 1.1  # a stream at ten elevenths of a limit
+
 
 class EventLog(Protocol):
     """An append-only log with deduplication by `Message.id` (JetStream's stream `agent_events`)."""
@@ -46,6 +48,39 @@ class EventLog(Protocol):
         `follow`: then it goes on with new messages and yields None now and then while there is none. A reader does
         not change what is stored. Raises Unavailable when the log can't be read.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFacts:
+    """How the stream is: when it was made, what it holds, and its limits (0: none); `max_age` and `now` in seconds.
+
+    `now` is the stream's clock, seconds since the Unix epoch.
+    """
+
+    created: str
+    first: int
+    last: int
+    messages: int
+    bytes: int
+    max_age: float
+    max_bytes: int
+    max_messages: int
+    now: float
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is so near a limit of its size that it may have made room."""
+        return 0 < self.max_bytes <= self.bytes * _NEARLY or 0 < self.max_messages <= self.messages * _NEARLY
+
+
+class StreamView(Protocol):
+    """The events stream. Both raise Unavailable."""
+
+    async def facts(self) -> StreamFacts:
+        """How it is now."""
+
+    def read(self, after: int) -> AsyncIterator[StoredMessage]:
+        """All messages behind a sequence up to the last one that there is now, in order."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +184,22 @@ class EventSource(Protocol):
 
     async def count_after(self, sequence: int) -> int:
         """How many events of any subject there are behind a sequence."""
+
+
+class Followed(Protocol):
+    """The events stream for one reader that keeps his position himself. Every method raises Unavailable."""
+
+    async def open(self, patterns: Sequence[str], after: int) -> None:
+        """Begin behind a sequence, on patterns that do not overlap; what was open before ends."""
+
+    async def next(self) -> list[StoredMessage]:
+        """The next messages, in order and none left out; none when there was none for about a second."""
+
+    async def last(self, pattern: str) -> int:
+        """The sequence of the newest message on a pattern, as the stream's leader has it; 0 when there is none."""
+
+    async def close(self) -> None:
+        """Leave nothing behind."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,12 @@ def masked(url: str) -> str:
     return f"{head}://{user}{at_sign}{host}{path}{question}{query}{hash_mark}{fragment}"
 
 
+def host_of(url: str) -> str:
+    """Scheme, host and port of an address: without a user, a path and a query, which may hold secrets."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{re.split('[/?#]', rest, maxsplit=1)[0].rpartition('@')[2]}"
+
+
 def is_telling(name: str) -> bool:
     """Whether a field's name says that it holds a secret."""
     return bool(_TELLING.search(name))

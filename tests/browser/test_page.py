@@ -41,7 +41,9 @@ PAGES = {
     "logs": "Logs",
     "metrics": "Metrics",
     "sources": "Sources",
+    "expectations": "Expectations",
     "audit": "Audit log",
+    "certificate": "Certificate",
     "settings": "Settings",
 }
 

@@ -82,7 +82,7 @@ def test_a_route_by_form_is_checked_tried_out_saved_and_wakes_the_agent(
     expect(page.get_by_role("button", name="Save")).to_be_enabled()
     page.get_by_role("button", name="Try it out").click()
     trial = page.get_by_role("region", name="Dry run")
-    expect(trial).to_contain_text("Of 3 events on its subjects it would have taken 3 and made 1 dispatch")
+    expect(trial).to_contain_text("3 of 3 events of the last 6h match and make 1 turn: about 4 turns")
     expect(trial.get_by_label("Text").first).to_contain_text("window.kitchen is open.")
     assert world.states() == dict.fromkeys(world.states(), 0)  # nothing was sent
     page.get_by_role("button", name="Save").click()

@@ -29,6 +29,7 @@ NOT_RECORDED = {
     ("post", "/api/plugin/report"),
     ("post", "/api/plugin/results"),
     ("post", "/api/plugin/probe"),
+    ("post", "/api/certificate"),
     ("post", "/api/checks/route"),
     ("post", "/api/checks/cron"),
     ("post", "/api/routes/{name}/test"),
@@ -40,6 +41,10 @@ NOT_RECORDED = {
 
 # Recorded, and tried where there is what they need: another Gateway, an approval, a source (test_sources.py).
 ELSEWHERE = {
+    ("post", "/api/alerts"),
+    ("patch", "/api/alerts/{name}"),
+    ("delete", "/api/alerts/{name}"),
+    ("post", "/api/alerts/{name}/test"),
     ("post", "/api/sources"),
     ("patch", "/api/sources/{name}"),
     ("delete", "/api/sources/{name}"),
@@ -120,6 +125,10 @@ def test_every_operation_that_changes_something_is_recorded(bus: Bus) -> None:
         ("delete", "/api/cron/{name}", "j", None),
         ("post", "/api/timers", "", timer),
         ("delete", "/api/timers/{name}", "t", None),
+        ("post", "/api/expectations", "", {"name": "e", "by": "agent.events.custom.e", "every": "1d"}),
+        ("patch", "/api/expectations/{name}", "e", {"every": "2d"}),
+        ("post", "/api/expectations/{name}/test", "e", {}),
+        ("delete", "/api/expectations/{name}", "e", None),
         ("post", "/api/sign-in-links", "", {}),
         ("delete", "/api/sessions/{id}", session, None),
         ("post", "/api/audit", "", {"act": "config.set", "about": "log.level"}),

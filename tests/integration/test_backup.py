@@ -235,11 +235,7 @@ def test_a_nats_that_has_the_streams_already_keeps_them_and_everything_is_as_bef
     file = tmp_path / "backup.tar.gz"
 
     def run(*words: str, code: int = 0) -> dict[str, Any]:
-        command = [sys.executable, "-m", "openclaw_nats", *words, "--json"]
-        done = subprocess.run(command, env=one.environment, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == code, (words, done.stdout, done.stderr)
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
+        return command(one, *words, code=code)
 
     run("config", "set", "nats.managed", "false")
     run("backup", str(file))
@@ -258,3 +254,46 @@ def test_a_nats_that_has_the_streams_already_keeps_them_and_everything_is_as_bef
     one.start()
     assert [found["id"] for found in one.events()] == ["id-old"]
     one.close()
+
+
+def command(bus: Sidecar, *words: str, code: int = 0) -> dict[str, Any]:
+    """What a command says, as JSON."""
+    line = [sys.executable, "-m", "openclaw_nats", *words, "--json"]
+    done = subprocess.run(line, env=bus.environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == code, (words, done.stdout, done.stderr)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def origins(bus: Sidecar, subject: str = "agent.events.custom.>") -> dict[str, tuple[str, bool]]:
+    """Who said each event, by its subject."""
+    lines = bus.request("GET", f"/api/events?numbered=true&subject={subject}")[2].splitlines()
+    found = [json.loads(line) for line in lines if line.strip()]
+    return {one["event"]["subject"]: (one["origin"], one["tainted"]) for one in found}
+
+
+def test_events_come_back_as_said_by_whom_they_were_said_by(tmp_path: Path, nats: NatsServer) -> None:
+    """The key of the seals is in the backup, so that they hold; what had none comes back as anybody's."""
+    bus = Sidecar(tmp_path / "state", nats)
+    bus.start()
+    command(bus, "config", "set", "nats.managed", "false")
+    for agent, tainted in (("main", False), ("ops", True)):
+        caller = {"agentId": agent, "sessionKey": f"agent:{agent}:main", "tainted": tainted}
+        body = {"caller": caller, "parameters": {"subject": f"agent.events.custom.{agent}"}}
+        assert bus.call("POST", "/api/tools/nats_publish", body)[0] == 200
+    assert bus.publish("agent.events.custom.mine", {})[0] == 200
+    jetstream.publish(nats, "agent.events.custom.plain", b'{"n":1}')
+    before = origins(bus)
+    wanted = {"main": ("agent:main", False), "ops": ("agent:ops", True), "mine": ("operator", False)}
+    assert {name.rpartition(".")[2]: said for name, said in before.items()} == wanted | {"plain": ("outside", True)}
+    file = tmp_path / "backup.tar.gz"
+    command(bus, "backup", str(file))
+    bus.kill()
+    for stream in ("agent_events", "agent_dlq", "agent_schedules"):
+        jetstream.api(nats, f"STREAM.DELETE.{stream}")
+    command(bus, "restore", str(file), "--yes")
+    bus.start()
+    assert origins(bus) == before
+    jetstream.publish(nats, "agent.events.tool.exec.failed", b'{"n":2}')
+    assert origins(bus, "agent.events.tool.>") == {"agent.events.tool.exec.failed": ("outside", True)}
+    bus.close()

@@ -90,6 +90,10 @@ def test_users_may_do_what_they_need_and_a_publisher_reads_nothing(cluster: Clus
     wait_until(lambda: kitchen.events("?subject=agent.events.cron.often"), what="a tick")
     done = cli(kitchen, "backup", str(cluster.folder / "b.tgz"))
     assert done.returncode == 0, done.stdout + done.stderr
+    garage = cluster.sidecar("garage")
+    for one in (kitchen, garage):
+        seen_by = {member["gatewayId"] for member in one.get("/api/fleet")[1]["members"]}
+        assert seen_by == {"kitchen", "garage"}
     report = kitchen.get("/api/health")[1]
     assert report["identity"]["state"] == "held"
     assert report["nats"]["lastError"] == ""

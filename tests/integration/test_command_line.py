@@ -256,7 +256,7 @@ ASKS = [
     "cron list --all", "timers list --all", "cron take a --from b", "timers take a --from b",
     "timers set a 5m", "timers cancel a", "dashboard", "dashboard sessions", "dashboard sign-out x", "status",
     "pause", "resume", "approvals", "approvals list", "approvals show 1", "approvals approve 1", "approvals deny 1",
-    "audit", "audit verify",
+    "audit", "audit verify", "verify",
     "sources", "sources list", "sources types", "sources show a", "sources add a --type token", "sources test a",
     "sources rotate a", "sources pause a", "sources resume a", "sources remove a",
     "quarantine", "quarantine list", "quarantine show 1", "quarantine release 1", "quarantine drop 1",

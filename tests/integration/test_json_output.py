@@ -49,9 +49,11 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
     _run(sidecar, "routes", "add", "waits", "custom.slow", "subject:agent.events.custom.other", "--debounce", "2h")
     for subject in ("custom.door.front", "custom.bad", "custom.slow"):
         _run(sidecar, "publish", subject, "{}")
+    _run(sidecar, "expect", "add", "tea", "--ready", "job-ran", "--of", "tea")
     _run(sidecar, "cron", "add", "tea", "0 8 * * *")
     _run(sidecar, "cron", "run", "tea")
     _run(sidecar, "timers", "set", "egg", "2h")
+    _run(sidecar, "alerts", "add", "hook", "--to", "http://127.0.0.1:1/")
     for name, key in (("receipts", "receipts"), ("dead", "deliveries"), ("pending", "deliveries")):
         wait_until(lambda name=name, key=key: _json(sidecar, name)[key], what=name)
     yield sidecar
@@ -78,12 +80,16 @@ def _json(sidecar: Sidecar, *words: str) -> Any:
 
 
 COMMANDS = (
-    "routes;routes list;routes show again;routes test again --since 1h;routes export;routes disable waits;"
+    "routes;routes list;routes show again;routes test again --since 1h;routes why again;routes export;"
+    "routes disable waits;"
     "routes enable waits;routes edit waits --priority 3;routes apply -f - --dry-run;cron;cron list;cron show tea;"
-    "cron list --all;timers list --all;"
+    "cron list --all;timers list --all;usage --by route;"
     "cron pause tea;cron resume tea;cron run tea;cron edit tea --payload {};timers;timers list;pending;dead;receipts;"
     "events;publish custom.x 1;status;doctor;logs;config;config get stream.max_age;completion bash;dashboard;"
-    "dashboard sessions;audit;audit verify;backup"
+    "dashboard sessions;audit;audit verify;verify;backup;"
+    "alerts;alerts list;alerts show hook;alerts history hook;alerts pause hook;alerts resume hook;"
+    "alerts add more --to http://127.0.0.1:1/;alerts remove more;"
+    "expect ready;expect;expect list;expect show tea;expect test tea;expect pause tea;expect resume tea"
 ).split(";")
 
 
@@ -105,7 +111,14 @@ def test_what_is_shown_of_each_has_its_shape(full: Sidecar) -> None:
         _check(f"{name} show", _run(full, name, "show", number))
     _check("events show", _run(full, "events", "show", "1"))
     _check("dead redrive", _run(full, "dead", "redrive", "--all"))
-    for words in ("timers set late 1h", "timers cancel late", "cron add late @daily", "cron remove late"):
+    for words in (
+        "expect add x --by custom.x --after custom.a --within 1h --key data.n",
+        "expect remove x",
+        "timers set late 1h",
+        "timers cancel late",
+        "cron add late @daily",
+        "cron remove late",
+    ):
         _check(_name(words.split(" ")), _run(full, *words.split(" ")))
 
 

@@ -327,6 +327,23 @@ def test_its_file_is_applied_at_sighup_and_addresses_stay(both: Receiving) -> No
     assert both.receiver.addresses() == {"gh": before["gh"]}
 
 
+def test_a_replaced_secret_ends_where_its_file_says_so(both: Receiving) -> None:
+    both.receiver.addresses()
+    (both.receiver.folder / "gh.secret").write_text("another-secret\n")
+    both.receiver.reload()
+    assert both.send("gh", "github", github(1), "one")[0] == 202  # for a day more
+    both.receiver.head = "keep_replaced_secret = 0\n" + both.receiver.head
+    both.receiver.write(("gh", "github"), ("pay", "stripe"))
+    both.receiver.reload()
+    assert both.send("gh", "github", github(2), "two")[0] == 401
+    (both.receiver.folder / "gh.secret").write_text("a-third-secret\n")
+    both.receiver.reload()
+    headers = signed("github", github(3), "another-secret", "three")
+    assert both.receiver.request("POST", both.receiver.addresses()["gh"], github(3), headers)[0] == 401
+    headers = signed("github", github(3), "a-third-secret", "three")
+    assert both.receiver.request("POST", both.receiver.addresses()["gh"], github(3), headers)[0] == 202
+
+
 def test_one_process_has_a_state_folder(both: Receiving) -> None:
     done = both.receiver.run(code=2)
     assert "runs already" in done.stderr

@@ -166,6 +166,34 @@ def test_the_index_is_private_and_is_made_again_by_a_command(full: Sidecar) -> N
     assert search(full, kind="tool")["events"] == before["events"]
 
 
+def test_the_command_takes_the_same_filters_and_goes_on_by_a_cursor(full: Sidecar) -> None:
+    def run(*words: str, code: int = 0) -> tuple[list[str], str]:
+        done = full.command("events", *words)
+        assert done.returncode == code, done.stderr
+        return done.stdout.splitlines(), done.stderr
+
+    lines, _ = run("--agent", "ops")
+    assert ["tool.exec.completed" in lines[0], "llm.output" in lines[1], len(lines)] == [True, True, 2]
+    assert '✓ exec "df -h /srv"' in lines[0]
+    lines, said_more = run("--agent", "ops", "--limit", "1", "--json")
+    assert [json.loads(one)["id"] for one in lines] == ["model"]
+    cursor = said_more.split("--cursor ")[1].split(",")[0]
+    lines, said_more = run("--agent", "ops", "--limit", "1", "--json", "--cursor", cursor)
+    assert [json.loads(one)["id"] for one in lines] == ["exec"]
+    lines, _ = run("--text", '"never mind"', "--json")
+    (one,) = map(json.loads, lines)
+    assert (one["id"], one["openclaworigin"]) == ("model", "gateway")
+    assert not any("plugin.probe" in one for one in run("--limit", "1000")[0])
+    assert any("plugin.probe" in one for one in run("--limit", "1000", "--probes")[0])
+    assert any("plugin.probe" in one for one in run("--subject", "plugin.probe")[0])
+    assert (
+        len(run("--failed", "--kind", "tool", "--since", "2020-01-01T00:00:00Z", "--until", "2050-01-01T00:00:00Z")[0])
+        == 1
+    )
+    assert run("--agent", "nobody")[1].strip() == "No event matches."
+    run("--since", "whenever", code=2)
+
+
 class Own:
     """A sidecar and a nats-server of a test's own."""
 

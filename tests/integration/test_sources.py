@@ -291,6 +291,30 @@ def test_two_secrets_count_while_one_is_rotated_and_one_after_that(bus: Sidecar)
     assert provider.send(b'{"n": 3}', delivery="3", secret=newest, path=path)[0] == 202
 
 
+def test_a_signature_without_a_time_is_known_until_its_secret_is_replaced(bus: Sidecar) -> None:
+    provider = Provider(bus, "keeps", "github")
+    body = b'{"action": "opened", "n": 1}'
+    assert provider.send(body, delivery="one")[0] == 202
+    bus.kill()
+    with sqlite3.connect(bus.home / "sidecar.db") as database:  # 31 days later
+        aged = "UPDATE source_deliveries SET first_at = first_at - 2678400, until = until - 2678400"
+        database.execute(f"{aged} WHERE source = 'keeps'")
+    bus.start()
+    with sqlite3.connect(bus.home / "sidecar.db") as database:
+        left = "SELECT count(*) FROM source_deliveries WHERE source = 'keeps'"
+        wait_until(lambda: database.execute(left).fetchone() == (0,), 10, "the delivery is forgotten")
+    assert provider.send(body, delivery="another")[0] == 200
+    assert len(provider.stored()) == 1
+    shown = bus.get("/api/sources/keeps")[1]["signatures"]
+    assert (shown["count"], shown["most"]) == (1, 500_000)
+    assert shown["since"] < time.strftime("%Y-%m-%dT%H:%M:%S")
+    new = a_secret("github")
+    bus.call("POST", "/api/sources/keeps/rotate", {"secret": new, "keep": 0})
+    assert provider.send(body, delivery="one")[0] == 401
+    assert provider.send(body, delivery="three", secret=new)[0] == 202
+    assert len(provider.stored()) == 2
+
+
 def test_paused_it_asks_to_come_again_and_loses_nothing(bus: Sidecar) -> None:
     provider = Provider(bus, "pau", "linear")
     assert bus.call("PATCH", "/api/sources/pau", {"paused": True})[1]["paused"] is True

@@ -11,6 +11,7 @@ import { Causes } from "../../plugin/causes.js";
 import { Grants } from "../../plugin/grants.js";
 import { allows, beforeToolCall, ruleFor } from "../../plugin/guard.js";
 import { GuardedTurns } from "../../plugin/guarded-turns.js";
+import { Prompts } from "../../plugin/prompts.js";
 
 const SESSION = "agent:main:mail";
 const ctx = { sessionKey: SESSION, agentId: "main" };
@@ -23,12 +24,12 @@ const call = (more = {}) => ({
 });
 const folder = () => fs.mkdtempSync(path.join(os.tmpdir(), "approvals-"));
 
-function world(version = "2026.6.11", home = folder()) {
+function world(version = "2026.6.11", home = folder(), prompts = undefined) {
   const reports = [];
   const causes = new Causes(Date.now, new GuardedTurns(path.join(home, "guarded-turns.json")));
   const note = (error) => assert.fail(error);
   const grants = new Grants(path.join(home, "grants"));
-  const approvals = new Approvals({ grants, handOver: (one) => reports.push(one), note });
+  const approvals = new Approvals({ grants, prompts, handOver: (one) => reports.push(one), note });
   const bus = { causes, gatewayVersion: version, note, approvals };
   return {
     reports,
@@ -106,6 +107,121 @@ test("OpenClaw's prompt and ours are one approval: open, then answered", () => {
     assert.equal(reports.at(-1).what === "ended", used);
     assert.ok(judge().requireApproval);
   }
+});
+
+test("where a yes could not be written down nobody is asked, and the call is refused", () => {
+  const { causes, judge, reports, approvals, home } = world("2026.9.6");
+  fs.writeFileSync(path.join(home, "grants"), "no folder");
+  const notes = [];
+  approvals.note = (error) => notes.push(error);
+  causes.begin(order());
+  const { block, requireApproval } = judge();
+  assert.equal(block, true);
+  assert.equal(requireApproval, undefined);
+  assert.equal(notes.length, 1);
+  assert.equal(reports.at(-1).what, "refused"); // kept: it can be answered when there is room again
+});
+
+test("a prompt leaves its claim when it is answered and nothing when it is not, whatever became of the file system", () => {
+  const { causes, judge, approvals } = world("2026.9.6");
+  causes.begin(order());
+  const files = () => fs.readdirSync(approvals.grants.dir);
+  judge().requireApproval.onResolution("timeout");
+  assert.deepEqual(files(), []);
+  const second = judge().requireApproval;
+  const [reserved] = files();
+  assert.match(reserved, /\.asked$/);
+  second.onResolution("allow-once");
+  assert.deepEqual(files(), [reserved.replace(".asked", "")]);
+  judge();
+  approvals.grants.tidy();
+  assert.equal(files().length, 2); // its prompt is open
+  const [left] = files().filter((name) => name.endsWith(".asked"));
+  fs.utimesSync(path.join(approvals.grants.dir, left), 1, 1);
+  approvals.grants.tidy();
+  assert.equal(files().length, 1);
+});
+
+test("an answer of ours goes to OpenClaw's prompt, which says whether it was the first", async () => {
+  for (const [counts, by] of [
+    [true, "the command line"],
+    [false, undefined],
+  ]) {
+    const given = [];
+    let open;
+    const prompts = {
+      answer: async (one, decision, who) => {
+        await null;
+        given.push([one.id, decision, who]);
+        open.onResolution(counts ? decision : "deny"); // the Gateway tells the plugin before it answers
+        return counts;
+      },
+    };
+    const { causes, judge, reports, approvals } = world("2026.9.6", folder(), prompts);
+    causes.begin(order());
+    open = judge().requireApproval;
+    const { key } = reports[0];
+    const asked = { op: "answer", key: "k", approval: key, decision: "allow-once", by: "the command line" };
+    assert.deepEqual(await approvals.carryOut(asked), { key: "k", status: counts ? "ok" : "late" });
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(given, [["c1", "allow-once", "the command line"]]);
+    assert.deepEqual([reports.at(-1).what, reports.at(-1).by], [counts ? "allowed" : "denied", by]);
+    assert.equal((await approvals.carryOut(asked)).status, "refused"); // nobody asks any more
+  }
+});
+
+test("a Gateway that does not take our answer leaves the prompt open, for another try", async () => {
+  let fails = true;
+  const prompts = {
+    answer: async () => {
+      if (fails) throw new Error("the Gateway has no open prompts for this call");
+      return true;
+    },
+  };
+  const { causes, judge, reports, approvals } = world("2026.9.6", folder(), prompts);
+  causes.begin(order());
+  const { requireApproval } = judge();
+  const asked = { op: "answer", key: "k", approval: reports[0].key, decision: "deny", by: "x" };
+  const refused = await approvals.carryOut(asked);
+  assert.deepEqual([refused.status, refused.error], ["refused", "the Gateway has no open prompts for this call"]);
+  fails = false;
+  assert.equal((await approvals.carryOut(asked)).status, "ok");
+  requireApproval.onResolution("deny");
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(reports.at(-1).by, "x");
+});
+
+test("of the Gateway's prompts the one for exactly this call is answered, and no other plugin's", async () => {
+  const mine = { toolCallId: "c1", toolName: "exec", pluginId: "openclaw-nats", sessionKey: SESSION };
+  const asked = [];
+  const ask = async (requests) => {
+    let stopped = false;
+    const connect = async () => ({
+      request: async (method, params) => {
+        asked.push([method, params]);
+        return method === "plugin.approval.list"
+          ? requests.map((request, at) => ({ id: `plugin:${at}`, request }))
+          : { applied: true };
+      },
+      stop: () => (stopped = true),
+    });
+    const prompts = new Prompts({ config: () => ({}), connect });
+    try {
+      return await prompts.answer(callOf(call(), ctx), "deny", "x");
+    } finally {
+      assert.ok(stopped);
+    }
+  };
+  const others = [
+    { ...mine, toolCallId: "c2" },
+    { ...mine, pluginId: "other" },
+    { ...mine, sessionKey: "agent:x:y" },
+  ];
+  assert.equal(await ask([...others, mine]), true);
+  assert.deepEqual(asked.at(-1), ["approval.resolve", { id: "plugin:3", kind: "plugin", decision: "deny" }]);
+  await assert.rejects(ask(others), /no open prompts/);
+  await assert.rejects(ask([mine, mine]), /2 open prompts/);
+  assert.equal(asked.length, 4);
 });
 
 test("a grant lets exactly its call through, once", () => {

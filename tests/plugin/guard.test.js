@@ -17,7 +17,11 @@ const order = (more = {}) => ({
 });
 const call = (more = {}) => ({ toolName: "exec", params: { command: "id" }, runId: "run-1", ...more });
 const ctx = { sessionKey: "agent:main:main" };
-const nobody = new Approvals({ grants: {}, handOver: () => {}, note: (error) => assert.fail(error) });
+const nobody = new Approvals({
+  grants: { reserve: () => {} },
+  handOver: () => {},
+  note: (error) => assert.fail(error),
+});
 const judge = (causes, event = call(), where = ctx, gatewayVersion = "2026.9.6") =>
   beforeToolCall({ causes, gatewayVersion, note: (error) => assert.fail(error), approvals: nobody }, event, where);
 
@@ -338,7 +342,7 @@ test("sessions_send goes through by a rule only where it is known whose turn it 
 test("a session that an approved call speaks to is guarded, too", () => {
   const causes = new Causes();
   causes.begin(order({ sessionKey: "agent:main:mail", policy: policy({ guard: "ask" }) }));
-  const grants = { claim: () => true };
+  const grants = { claim: () => true, reserve: () => {}, release: () => {} };
   const approvals = new Approvals({ grants, handOver: () => true, note: (error) => assert.fail(error) });
   const bus = { causes, gatewayVersion: "2026.9.6", note: (error) => assert.fail(error), approvals };
   const send = call({ toolName: "sessions_send", params: { sessionKey: "agent:ops:main", message: "!" } });

@@ -50,6 +50,22 @@ const call = async (name = "nats_publish", given = { subject: "agent.events.cust
   return { result, told: JSON.parse(result.content[0].text) };
 };
 
+test("a call of a run in another session carries that run's taint and counters", async () => {
+  answer = say(200, { result: {} });
+  const there = { ...ctx, sessionKey: "agent:ops:elsewhere" };
+  const policy = { tools: "all", guard: "block", tainted: true, route: "mail", dispatch: "d-7" };
+  bus.causes.begin({ key: "run-7", sessionKey: "agent:main:mail", dispatch: "d-7", hops: 3, policy });
+  bus.causes.inherit({ parentRun: "run-7", parentSession: "agent:main:mail", childRun: "child-7", childSession: "c" });
+  const announce = "announce:v1:agent:main:subagent:7:child-7";
+  bus.judge({ toolName: "nats_publish", toolCallId: "t-7", runId: announce, params: {} }, there);
+  await callTool(bus, "nats_publish", {}, there, "t-7");
+  const { tainted, hops, cause } = seen.at(-1).body.caller;
+  assert.deepEqual({ tainted, hops, cause }, { tainted: true, hops: 3, cause: "d-7" });
+  await callTool(bus, "nats_publish", {}, there, "t-8"); // of no such run
+  assert.equal(seen.at(-1).body.caller.tainted, false);
+  bus.causes.end({ sessionKey: "agent:main:mail", dispatch: "d-7" });
+});
+
 test("a call carries who makes it, and what delivery led to it", async () => {
   answer = say(200, { result: { id: "1" } });
   const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";

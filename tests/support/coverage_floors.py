@@ -15,6 +15,7 @@ ROOT = "openclaw_nats"
 FLOORS: Mapping[str, float] = {
     ROOT: 85,  # its own modules
     "agent_tools": 38,
+    "alerts": 80,
     "api": 38,
     "audit": 90,
     "backup": 38,
@@ -23,6 +24,7 @@ FLOORS: Mapping[str, float] = {
     "demo": 22,
     "doctor": 41,
     "events": 83,
+    "expectations": 42,
     "fleet": 81,
     "gateway": 73,
     "guard": 88,
@@ -35,6 +37,7 @@ FLOORS: Mapping[str, float] = {
     "migration": 22,
     "mqtt": 40,
     "outbound": 63,
+    "reconcile": 80,
     "sandbox": 75,
     "schedules": 56,
     "service": 44,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import sqlite3
 import subprocess
 import threading
@@ -184,11 +185,11 @@ async def test_a_full_disk_keeps_nothing_of_a_write_and_heals(tmp_path: Path) ->
         pytest.skip("mounting a small disk needs root or user namespaces (dev.py test uses them where it can)")
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=True)
     database = Database(disk / "sidecar.db")
     try:
         filler = disk / "filler"
-        filler.write_bytes(b"x" * 1_500_000)
+        filler.write_bytes(b"x" * (shutil.disk_usage(disk).free - 500_000))
         rows = [[delivery(f"e{number}", size=50_000)] for number in range(50)]
         writes = [database.write(lambda db, one=one: inbox.add(db, one, 1.0)) for one in rows]
         results = await asyncio.gather(*writes, return_exceptions=True)

@@ -105,6 +105,15 @@ def test_there_is_always_a_word_on_how_agents_are_woken(delivery: dict[str, Any]
     assert bool(finding.fix) == (state != "ok")
 
 
+def test_routes_whose_template_reads_like_an_instruction_are_pointed_at() -> None:
+    why = "its template holds words that look like an instruction"
+    delivery = {"way": "plugin", "instructionNotes": [{"route": "a mail", "problem": why}]}
+    *_, finding = journeys.way_to_agents(delivery)
+    assert (finding.state, finding.check) == ("note", "instructions")
+    assert finding.text == f"route 'a mail': {why}"
+    assert finding.fix == "Run `openclaw-nats routes edit 'a mail' --instruction '…'`."
+
+
 def test_routes_that_wake_without_a_guard_are_listed() -> None:
     def route(name: str, guard: str, kind: str = "session", *, enabled: bool = True) -> dict[str, Any]:
         return {"name": name, "guard": guard, "enabled": enabled, "resolvedTarget": {"kind": kind}}

@@ -15,6 +15,7 @@ from openclaw_nats.cli.event_lines import event_lines, full_subject, summary
 from openclaw_nats.cli.events import Numbered, print_event
 from openclaw_nats.cli.log_lines import parsed
 from openclaw_nats.cli.output import Styled
+from openclaw_nats.cli.times import moment
 from openclaw_nats.insight.live import LiveEvent
 from openclaw_nats.terminal_text import plain
 
@@ -40,7 +41,7 @@ FIELDS = ("model", "usage", "cost", "durationMs", "success", "error", "tool", "p
                 "success": True,
             },
             "✓",
-            "gpt 12.4k→512 · $0.045 · 1.3 s",
+            "gpt 12.4k → 512 tokens · $0.045 · 1.3 s",
         ),
         (
             "tool.exec.failed",
@@ -48,7 +49,14 @@ FIELDS = ("model", "usage", "cost", "durationMs", "success", "error", "tool", "p
             "✗",
             'exec exit 4 "df -h"',
         ),
-        ("cron.nightly", {"_cron": {"jobName": "nightly", "scheduledFor": "2026-11-26T08:00:00Z"}}, "", "nightly"),
+        (
+            "cron.nightly",
+            {"_cron": {"jobName": "nightly", "scheduledFor": "2026-11-26T08:00:00Z"}},
+            "",
+            f"job nightly, {moment('2026-11-26T08:00:00Z')[11:16]}",
+        ),
+        ("timer.tea", {"_timer": {"name": "tea", "skipped": True}, "n": 1}, "", "timer tea · skipped · n=1"),
+        ("cron.odd", {"_cron": {"jobName": "odd", "scheduledFor": ["x"]}}, "", "job odd"),
         ("message.received", {"channel": "telegram", "from": "telegram:7", "characters": 5}, "", "telegram from 7"),
         ("agent.run_ended", {"success": False, "error": "no model", "durationMs": 51}, "✗", "no model · 51 ms"),
         ("custom.door", {"open": True, "n": 3}, "", "open=true n=3"),

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from openclaw_nats.inbound.breaker import Breaker
 from openclaw_nats.inbound.budgets import Budgets, Limit
-from openclaw_nats.inbound.flow_control import FlowControl, Release, Retry
-from openclaw_nats.inbound.groups import Policy
+from openclaw_nats.inbound.flow_control import FlowControl
+from openclaw_nats.inbound.groups import Policy, Release, Retry
 from openclaw_nats.inbound.quiet_hours import QuietHours
 from openclaw_nats.storage.rows import Dispatch, Waiting
 

@@ -72,7 +72,7 @@ async def test_two_alike_at_the_same_moment_are_one(database: Database) -> None:
 
 async def test_what_is_stored_is_written_down_a_moment_later_without_another_delivery(database: Database) -> None:
     known, first = Deliveries(database), delivery(1)
-    runs = asyncio.create_task(known.run(time.time()))
+    runs = asyncio.create_task(known.run())
     try:
         known.stored(first, await known.begin(first))
         deadline = time.monotonic() + 10
@@ -101,6 +101,41 @@ async def test_a_database_that_is_full_answers_all_and_forgets_nothing(database:
     assert (await known.begin(delivery(7))).fresh
 
 
+async def test_one_that_comes_alone_is_noted_at_once_and_no_kill_undoes_it(database: Database) -> None:
+    known, first = Deliveries(database), delivery(1)
+    database.submit = None  # type: ignore[assignment,method-assign]
+    assert (await known.begin(first, alone=True)).fresh
+    assert [one[1:] for one in on_disk(database)] == [("gh:1", 0)] * 2  # as another process sees it
+    again = await known.begin(first, alone=True)
+    assert (again.fresh, again.stored) == (False, False)
+    known.stored(first, again)
+    assert (await known.begin(first, alone=True)).stored
+
+
+async def test_one_that_comes_alone_waits_behind_somebody_who_writes(database: Database) -> None:
+    known = Deliveries(database)
+    with sqlite3.connect(database.path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert database.write_quickly(lambda db: 1) is None
+        waiting = asyncio.create_task(known.begin(delivery(1), alone=True))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        other.execute("COMMIT")
+    assert (await waiting).fresh
+    assert len(on_disk(database)) == 2
+
+
+async def test_a_mistake_in_a_quick_write_keeps_nobody_else_from_writing(database: Database) -> None:
+    def mistake(db: sqlite3.Connection) -> None:
+        db.execute("INSERT INTO source_signers VALUES (1, 'gh', x'00')")
+        raise ValueError("here")
+
+    with pytest.raises(ValueError, match="here"):
+        database.write_quickly(mistake)
+    (count,) = await database.write(lambda db: db.execute("SELECT count(*) FROM source_signers").fetchone())
+    assert count == 0
+
+
 async def test_who_waits_no_longer_costs_nobody_else(database: Database) -> None:
     known = Deliveries(database)
     tasks = [asyncio.create_task(known.begin(delivery(number))) for number in range(20)]
@@ -122,9 +157,10 @@ async def test_a_source_that_is_gone_begins_anew(database: Database) -> None:
 async def test_of_one_source_the_oldest_go(database: Database) -> None:
     def job(db: sqlite3.Connection) -> None:
         for number in range(2000):
-            now = 1_000_000 + number * 0.064  # each is looked at
+            now = 1_000_000 + number
             one = NewDelivery("gh", [(f"d:{number}", now + 1e6)], f"gh:{number}", "agent.events.x", now)
-            rows.begin(db, one, 100)
+            rows.begin(db, one)
+        rows.make_room(db, "gh", 100)
 
     await database.write(job)
     kept = on_disk(database)

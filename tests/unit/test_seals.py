@@ -53,6 +53,16 @@ def test_a_seal_says_who_and_which_event_it_is(origin: Origin) -> None:
     assert Identity(b"k" * 32).seals.checked(message(seal)).origin == origin, "another process with the key"
 
 
+def test_seals_that_are_stored_already_hold() -> None:
+    """Values of 0.2.0 before the key's part was kept: another one would make all that is stored outside."""
+    fixed = Seals(b"k" * 32, clock=lambda: 1764300000.5)
+    made = fixed.seal("agent.events.custom.é", b'{"n":1}', of_agent("main", tainted=True))
+    assert made == "1764300000500.t.2e10bfa99e9dd6b3e999c104fe36e4ab.agent:main"
+    assert (fixed.fingerprint, fixed.mark("a", b"b")) == ("a815359826dcc6dd", "e8100e4388cad42c48d20eb52520ebc3")
+    assert fixed.is_document("8951dca6a8f7f9b4ae3082e611aba935", "a", b"b")
+    assert fixed.fingerprint == "a815359826dcc6dd"  # making one changes nothing for the next
+
+
 @given(st.integers(0, 400), st.integers(1, 255))
 def test_no_byte_can_be_changed(at: int, change: int) -> None:
     one = seals()

@@ -44,7 +44,136 @@ export interface components {
             /** @default  */
             scope: string;
         };
-        /** @description One guarded call. `arguments` is what may be shown of them as JSON, redacted and cut; the answer counts for the exact ones. `asked` counts how often it was asked for while it waited. `asking` is until when OpenClaw itself asks: an answer is then given there. `rule` is what `always` would add to the route's `tools`; without it that can't be. `use` says what became of an approval: `waiting` for its turn, `begun` (the call was let through, and its end is not known), `done`, `failed`, or `unused` (`problem` says why). `usableUntil`: after that it lets nothing through. `earlier` is there when the same call was let through before. */
+        /** @description The body of the webhook, with `format` json. */
+        AlertBody: {
+            /** @enum {unknown} */
+            type: "openclaw-nats.alert" | "openclaw-nats.alert_test";
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            timestamp: string;
+            data: components["schemas"]["AlertBodyData"];
+        };
+        /** @description What a message reports: what is new, what goes on, and what is over. */
+        AlertBodyData: {
+            title: string;
+            gatewayId: string;
+            raised: components["schemas"]["AlertBodyItem"][];
+            again: components["schemas"]["AlertBodyItem"][];
+            recovered: components["schemas"]["AlertBodyItem"][];
+        };
+        /** @description One alert in a message. */
+        AlertBodyItem: {
+            key: string;
+            kind: string;
+            text: string;
+            since: string | null;
+            link: string;
+        };
+        /** @description A channel. `to` is its address up to the host, `signed` whether it has a secret. `waiting` counts messages that were not sent yet; `lastError` says why, and is empty when the last attempt succeeded. */
+        AlertChannel: {
+            name: string;
+            to: string;
+            signed: boolean;
+            /** @enum {unknown} */
+            format: "json" | "text";
+            /** @example 30s */
+            window: string;
+            /** @example 30s */
+            again: string;
+            quietHours?: components["schemas"]["QuietHours"];
+            /** @default [] */
+            without: ("approvals" | "budget" | "dead-letters" | "disk" | "gateway" | "inbox" | "missed" | "nats" | "plugin" | "sidecar" | "spool" | "stream" | "target")[];
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            made: string;
+            paused: boolean;
+            waiting: number;
+            lastError: string;
+        };
+        /** @description What is changed of a channel; the rest stays. */
+        AlertChannelChange: {
+            paused: boolean;
+        };
+        /** @description A new channel: a webhook, signed as Standard Webhooks says when there is a `secret`. Alerts of `window` go in one message; what goes on is reported again after `again`. `without` are kinds that are left out. */
+        AlertChannelRequest: {
+            name: string;
+            /** @description Never shown again, only its host */
+            to: string;
+            /**
+             * @description Never shown again
+             * @default
+             */
+            secret: string;
+            /**
+             * @default json
+             * @enum {unknown}
+             */
+            format: "json" | "text";
+            /**
+             * @default 30s
+             * @example 30s
+             */
+            window: string;
+            /**
+             * @default 4h
+             * @example 30s
+             */
+            again: string;
+            quietHours?: components["schemas"]["QuietHours"] | null;
+            /** @default [] */
+            without: ("approvals" | "budget" | "dead-letters" | "disk" | "gateway" | "inbox" | "missed" | "nats" | "plugin" | "sidecar" | "spool" | "stream" | "target")[];
+        };
+        /** @description Something that is wrong now, since when, and the page of the dashboard about it. */
+        AlertCondition: {
+            key: string;
+            kind: string;
+            text: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since: string;
+            link: string;
+        };
+        /** @description The messages to a channel, the newest first. */
+        AlertHistory: {
+            messages: components["schemas"]["AlertMessage"][];
+        };
+        /** @description A message. `id` is the `webhook-id` of each attempt; `state` is waiting, sent or failed, `error` why. */
+        AlertMessage: {
+            id: string;
+            title: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            made: string;
+            /** @enum {unknown} */
+            state: "failed" | "sent" | "waiting";
+            attempts: number;
+            /** @default  */
+            error: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            ended?: string;
+        };
+        /** @description Whether the receiver took a test message; `error` says why not. */
+        AlertTested: {
+            sent: boolean;
+            error: string;
+        };
+        /** @description All channels, and what is wrong now. Without a channel nobody looks, and `conditions` is empty. */
+        Alerts: {
+            channels: components["schemas"]["AlertChannel"][];
+            conditions: components["schemas"]["AlertCondition"][];
+        };
+        /** @description One guarded call. `arguments` is what may be shown of them as JSON, redacted and cut; the answer counts for the exact ones. `asked` counts how often it was asked for while it waited. `asking` is until when OpenClaw itself asks, too. `rule` is what `always` would add to the route's `tools`; without it that can't be. `use` says what became of an approval: `waiting` for its turn, `begun` (the call was let through, and its end is not known), `done`, `failed`, or `unused` (`problem` says why). `usableUntil`: after that it lets nothing through. `earlier` is there when the same call was let through before. */
         Approval: {
             id: number;
             /** @enum {unknown} */
@@ -230,7 +359,7 @@ export interface components {
              */
             every: string;
         };
-        /** @description What the plugin reports of a guarded call, through its spool. `key` names one asking. `what`: `asked` (OpenClaw itself asks the operator, until `until`, in milliseconds), `refused` (nobody answered), `allowed`, `always` and `denied` (OpenClaw's own prompt was answered), and of a call that was approved `begun` and `ended`. `digest` is of the exact arguments, `arguments` what may be shown of them, `size` how long they are, `rule` the narrowest rule of a route's `tools` that lets this call through; empty when there is none. */
+        /** @description What the plugin reports of a guarded call, through its spool. `key` names one asking. `what`: `asked` (OpenClaw itself asks the operator, until `until`, in milliseconds), `refused` (nobody answered), `allowed`, `always` and `denied` (OpenClaw's own prompt was answered), and of a call that was approved `begun` and `ended`. `digest` is of the exact arguments, `arguments` what may be shown of them, `size` how long they are, `rule` the narrowest rule of a route's `tools` that lets this call through; empty when there is none. `by` is who answered OpenClaw's own prompt, if that was by us. */
         CallReport: {
             key: string;
             /** @enum {unknown} */
@@ -259,6 +388,8 @@ export interface components {
             until: number;
             /** @default false */
             ok: boolean;
+            /** @default  */
+            by: string;
         };
         /** @description The agent's run that calls a tool, as the plugin reports it. `hops` and `cause` say which delivery has led to it (the loop guard's), `traceparent` whose trace it is in. `tainted` says whether something from outside has led to the run; a plugin that does not say is taken for yes. */
         CallerFields: {
@@ -281,6 +412,65 @@ export interface components {
             delivery: number;
             event: string;
             subject: string;
+        };
+        /** @description What a verification has found. `sound` is false when the chain of records is broken (`problem`) or the stream differs from it (`differences`, at most 100; `differing` counts all events). `emitted` is `fromGateway`, `lost` and what is `waiting` in the spool together. `expired` have outlived the stream's age limit, `madeRoom` went because of its limits of size. `number` and `digest` are those of the newest link. */
+        Certificate: {
+            sound: boolean;
+            problem: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            at: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since?: string;
+            stream: string;
+            first: number;
+            last: number;
+            checked: number;
+            emitted: number;
+            stored: number;
+            fromGateway: number;
+            lost: number;
+            waiting: number;
+            expired: number;
+            madeRoom: number;
+            kinds: components["schemas"]["KindCount"][];
+            differences: components["schemas"]["Difference"][];
+            differing: number;
+            number: number;
+            digest: string;
+            seconds: number;
+        };
+        /** @description `last` is the newest certificate, null before the first. While one is made, `running` is true, and `checked` of `total` events are done; `failure` says why the newest attempt came to no end. `days` are the newest first. */
+        CertificateState: {
+            running: boolean;
+            checked: number;
+            total: number;
+            failure: string;
+            last: components["schemas"]["Certificate"] | null;
+            days: components["schemas"]["CertifiedDay"][];
+        };
+        /** @description What was stored on a day (UTC): between these sequences, by kind. `first` is 0 for a day without events. `fromGateway` came from the plugin or the bus, `lost` is what the plugin's spool has counted as lost. `previous` is the digest of the link before, `dayBefore` that of the record of the day before: each stands for all before it. */
+        CertifiedDay: {
+            number: number;
+            day: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            at: string;
+            first: number;
+            last: number;
+            stored: number;
+            fromGateway: number;
+            lost: number;
+            kinds: components["schemas"]["KindCount"][];
+            previous: string;
+            dayBefore: string;
         };
         /** @description What became of a delivery, and when. */
         Change: {
@@ -454,6 +644,18 @@ export interface components {
             /** @enum {unknown} */
             state: "dead" | "delivered" | "dropped" | "expired" | "failed" | "pending" | "sending";
         };
+        /** @description Sequences from `first` to `last` that are not as they were recorded. `removed`: the event is gone before its time. `altered`: another one is in its place. `added`: it was not there. `replaced`: the whole stream was made again, or put back to an earlier state. `stored` is when the first one was stored. */
+        Difference: {
+            /** @enum {unknown} */
+            what: "added" | "altered" | "removed" | "replaced";
+            first: number;
+            last: number;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            stored?: string;
+        };
         /** @description A disk that the sidecar or nats-server writes to. */
         DiskHealth: {
             folder: string;
@@ -465,7 +667,7 @@ export interface components {
         Dropped: {
             dropped: number;
         };
-        /** @description What a route would have done. `avoided`: how many turns its flow control saves. */
+        /** @description What a route would have done, as a sentence in `summary`. `avoided`: how many turns its flow control saves; `per_day`, of a trial on a time, what it would use in a day. */
         DryRun: {
             route: string;
             target: components["schemas"]["ResolvedTarget"];
@@ -476,6 +678,9 @@ export interface components {
             firstTurns: components["schemas"]["PlannedTurn"][];
             judged: components["schemas"]["Judged"][];
             assumes: string;
+            /** @default  */
+            summary: string;
+            perDay?: components["schemas"]["PerDay"];
         };
         /** @description The approval that let exactly the same call of the same session through before. When its `use` is `begun`, nobody knows whether the call ran: a process was killed. */
         EarlierApproval: {
@@ -487,6 +692,43 @@ export interface components {
              * @description RFC 3339, in UTC
              */
             usedAt: string;
+        };
+        /** @description What a rule waits for, or has missed: since when and until when. `behind`, where it is not known yet: the Gateways whose spools may still hold the event. */
+        Episode: {
+            key: string;
+            /** @enum {unknown} */
+            state: "missed" | "open" | "unknown";
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            began: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            due: string;
+            /** @default [] */
+            behind: string[];
+        };
+        /** @description One event at the gates of a route. `stopped_by` is the first gate that said no, if one did; `delivery` the delivery that the event became, if it did. */
+        EventGates: {
+            sequence: number;
+            id: string;
+            subject: string;
+            origin: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            storedAt: string;
+            verdict: string;
+            /** @enum {unknown} */
+            stoppedBy?: "agents" | "batch" | "budget" | "condition" | "debounce" | "enabled" | "inbox" | "lateness" | "loop guard" | "origin" | "pattern" | "pause" | "quiet hours" | "rate" | "readable" | "stored" | "target";
+            delivery?: number;
+            /** @enum {unknown} */
+            state?: "dead" | "delivered" | "dropped" | "expired" | "failed" | "pending" | "sending";
+            gates: components["schemas"]["Gate"][];
         };
         /** @description How many events there are in each step of a range, and how many of them failed. `step` is in seconds. `exact` is false when a text is searched for: an event that holds its parts, but not the text, counts too. `complete` is false when there was too much to count. */
         EventHistogram: {
@@ -526,6 +768,59 @@ export interface components {
             leftOut: number;
             looked: number;
             note?: string;
+        };
+        /** @description A rule and how it is. `open`, `unknown` and `missed` count its episodes, `overflow` those beyond the limit, which were not followed, `faults` events on which `key` failed; `fault` says how it did so last. `behind` names Gateways. */
+        Expectation: {
+            rule: components["schemas"]["ExpectationDocument"];
+            about: string;
+            /** @enum {unknown} */
+            state: "missed" | "ok" | "paused" | "unknown";
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            made: string;
+            open: number;
+            unknown: number;
+            missed: number;
+            behind: string[];
+            overflow: number;
+            faults: number;
+            fault: string;
+            episodes?: components["schemas"]["Episode"][];
+        };
+        /** @description A rule. `by` has to come `within` a time after each event on `after`; or must not come within that time after an event on `before`; or has to come `every` so often, or for each time of `cron`, with some `grace`. `key` is a CEL expression whose value says which events belong together. `lookback`: an event on `by` that came so long before the one on `after`, or before the time of `cron`, counts. `spools` says whether an absence has to wait until the Gateways have sent what their spools hold; without it, that is so where Gateways publish on `by`. */
+        ExpectationDocument: {
+            /** @description small letters, digits, - and _; at most 64 */
+            name: string;
+            /**
+             * @description * is one token, a final > the rest
+             * @example agent.events.custom.door.>
+             */
+            by: string;
+            after?: string | null;
+            before?: string | null;
+            within?: string | null;
+            every?: string | null;
+            cron?: string | null;
+            timezone?: string | null;
+            grace?: string | null;
+            lookback?: string | null;
+            key?: string | null;
+            spools?: boolean | null;
+            /** @default false */
+            paused: boolean;
+        };
+        /** @description A notice that was published as a test, and the routes that take it. */
+        ExpectationTested: {
+            subject: string;
+            id: string;
+            routes: string[];
+        };
+        /** @description All rules. `problem` says why nothing is judged at present; empty while all is well. */
+        Expectations: {
+            expectations: components["schemas"]["Expectation"][];
+            problem: string;
         };
         /** @description An RSS or Atom feed. */
         FeedOptions: {
@@ -613,6 +908,48 @@ export interface components {
              */
             firedAt: string;
         };
+        /** @description All sidecars on one NATS. `unreadable` counts answers that made no sense; `lastError` says why some may be missing. */
+        Fleet: {
+            members: components["schemas"]["FleetMember"][];
+            silent: components["schemas"]["SilentMember"][];
+            unreadable: number;
+            lastError: string;
+        };
+        /** @description A sidecar that has answered. `proven` says that it seals with the key of the one that was asked; of another nothing is known but what it says. */
+        FleetMember: {
+            gatewayId: string;
+            installation: string;
+            host: string;
+            version: string;
+            openclawVersion: string;
+            natsVersion: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since: string;
+            /** @enum {unknown} */
+            nats: "down" | "unknown" | "up";
+            /** @enum {unknown} */
+            gateway: "down" | "unknown" | "up";
+            /** @enum {unknown} */
+            plugin: "down" | "unknown" | "up";
+            delivers: boolean;
+            eventsLastMinute: number;
+            waiting: number | null;
+            dead: number | null;
+            spooled: number | null;
+            problems: string[];
+            /** @default false */
+            proven: boolean;
+        };
+        /** @description The versions in the fleet, and the newest of each that is there. */
+        FleetVersions: {
+            members: components["schemas"]["MemberVersions"][];
+            newest: {
+                [key: string]: string;
+            };
+        };
         /** @description How fast events go out. `key` is a CEL expression: events with different values wait in lines of their own. */
         Flow: {
             debounce?: string | null;
@@ -623,6 +960,18 @@ export interface components {
             key?: string | null;
             quietHours?: components["schemas"]["QuietHours"] | null;
             budget?: components["schemas"]["CostLimit"] | null;
+        };
+        /** @description One gate. `answer` is why it said no, and what it looked at when it said yes; `until` is when it opens again. */
+        Gate: {
+            /** @enum {unknown} */
+            gate: "agents" | "batch" | "budget" | "condition" | "debounce" | "enabled" | "inbox" | "lateness" | "loop guard" | "origin" | "pattern" | "pause" | "quiet hours" | "rate" | "readable" | "stored" | "target";
+            passed: boolean;
+            answer: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            until?: string;
         };
         /** @description The OpenClaw Gateway, by its `/healthz` or by its plugin's connection. */
         GatewayHealth: {
@@ -885,6 +1234,11 @@ export interface components {
             matched: boolean;
             reason: string;
         };
+        /** @description How many events of a kind (the first word behind `agent.events.`) were stored. */
+        KindCount: {
+            kind: string;
+            stored: number;
+        };
         /** @description One event as lists show it. A large one (`whole` is false) comes without its data: `/api/events/<sequence>` has it. `bytes` is the size of its message in the stream. `origin` is who said it, `tainted` as in Delivery. */
         LiveEvent: {
             sequence: number;
@@ -975,6 +1329,40 @@ export interface components {
              * @default false
              */
             fromBeginning: boolean;
+        };
+        /** @description What a sidecar says about itself to the others. `problems` are for operators, the worst first; a count is null when it is not known now. `delivers` is false where another sidecar holds its `gateway.id`. */
+        MemberStatus: {
+            gatewayId: string;
+            installation: string;
+            host: string;
+            version: string;
+            openclawVersion: string;
+            natsVersion: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since: string;
+            /** @enum {unknown} */
+            nats: "down" | "unknown" | "up";
+            /** @enum {unknown} */
+            gateway: "down" | "unknown" | "up";
+            /** @enum {unknown} */
+            plugin: "down" | "unknown" | "up";
+            delivers: boolean;
+            eventsLastMinute: number;
+            waiting: number | null;
+            dead: number | null;
+            spooled: number | null;
+            problems: string[];
+        };
+        /** @description The versions of one sidecar and what it works with; `behind` names those that another has newer. */
+        MemberVersions: {
+            gatewayId: string;
+            version: string;
+            openclawVersion: string;
+            natsVersion: string;
+            behind: string[];
         };
         /** @description Events that left the stream before this sidecar had seen them: in all, and in the newest gap. */
         Missed: {
@@ -1075,6 +1463,14 @@ export interface components {
             pauses: components["schemas"]["Pause"][];
             sending: number;
             expiring?: string[];
+        };
+        /** @description What a route would use in a day: its turns of a dry run, at the mean of turns that were measured. `basis` says whose turns those were; without any, tokens and cost are null. */
+        PerDay: {
+            turns: number;
+            tokens: number | null;
+            cost: number | null;
+            /** @example the route's own 38 turns of the last 7 days */
+            basis: string;
         };
         /** @description What would go out, when, and with which events. */
         PlannedTurn: {
@@ -1234,6 +1630,18 @@ export interface components {
             /** @example 30s */
             per: string;
         };
+        /** @description A ready-made rule. `needs` says what has to be given as `of`; empty for nothing. */
+        ReadyExpectation: {
+            name: string;
+            about: string;
+            /** @default  */
+            needs: string;
+            rule: components["schemas"]["ExpectationDocument"];
+        };
+        /** @description All ready-made rules. */
+        ReadyExpectations: {
+            ready: components["schemas"]["ReadyExpectation"][];
+        };
         /** @description What became of a dispatch. `events` is how many deliveries it carried. */
         Receipt: {
             id: string;
@@ -1290,6 +1698,16 @@ export interface components {
             index: number;
             error: string;
             line?: number;
+        };
+        /** @description Signatures without a time of their own, which verify until the secret is replaced: `count` are remembered, the oldest since `since`. Above `most` the oldest go first. */
+        RememberedSignatures: {
+            count: number;
+            most: number;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since?: string;
         };
         /** @description Where a route's events really go, secrets masked. */
         ResolvedTarget: {
@@ -1461,7 +1879,7 @@ export interface components {
             dispatch: string;
             grant?: components["schemas"]["Grant"] | null;
         };
-        /** @description What the plugin says of a run. `status`: queued (a wake-up that waits for its turn), accepted, ok, error, refused, or timeout (it did not end). `uptime`, with `refused`: how long the Gateway's process has run, in seconds. */
+        /** @description What the plugin says of a run, or of an answer to OpenClaw's own prompt. `status`: queued (a wake-up that waits for its turn), accepted, ok, error, refused, or timeout (it did not end); of an answer ok (it counts), late (another one was first) or refused (the Gateway did not take it). `uptime`, with `refused`: how long the Gateway's process has run, in seconds. */
         RunResult: {
             instance: string;
             key: string;
@@ -1596,6 +2014,17 @@ export interface components {
             current: boolean;
             pageToken: string;
         };
+        /** @description A Gateway that has a lease on this NATS, and whose sidecar did not answer. `stopped` says that it was stopped in order; `seen` is its own clock, when it last wrote its lease. */
+        SilentMember: {
+            gatewayId: string;
+            host: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            seen: string;
+            stopped: boolean;
+        };
         /** @description A source. `path` is its address below the sidecar's own, `gatewayPath` below the Gateway's; both are empty for one that watches, which has `watching`. The counts are of this process. `secrets` is how many count now: two while one is rotated. */
         Source: {
             name: string;
@@ -1629,6 +2058,7 @@ export interface components {
             last?: string;
             watching?: components["schemas"]["Watching"];
             requests?: components["schemas"]["SourceLog"][];
+            signatures?: components["schemas"]["RememberedSignatures"];
         };
         /** @description What is changed of a source; the rest stays. */
         SourceChange: {
@@ -1729,6 +2159,31 @@ export interface components {
             strangers: number;
             quarantined: number | null;
         };
+        /** @description Money and tokens by one of these. `complete` is false when there were more calls than are counted. */
+        Spending: {
+            /** @enum {unknown} */
+            by: "agent" | "day" | "model" | "route";
+            seconds: number;
+            lines: components["schemas"]["SpendingLine"][];
+            total: components["schemas"]["SpendingLine"];
+            complete: boolean;
+        };
+        /** @description What one agent, route, model or day (UTC) has used. `name` is empty for turns that no route has led to. `unpriced` calls reported no cost, and their model has no price in `budget.prices`. `avoided` turns were saved because events went out together; at the mean cost of a turn of theirs they would have cost `avoided_cost`. */
+        SpendingLine: {
+            name: string;
+            turns: number;
+            calls: number;
+            input: number;
+            output: number;
+            cacheRead: number;
+            cacheWrite: number;
+            cost: number;
+            unpriced: number;
+            /** @default 0 */
+            avoided: number;
+            /** @default 0 */
+            avoidedCost: number;
+        };
         /** @description The plugin's events on disk that the sidecar has not acknowledged yet. Counts of losses are since its start. */
         SpoolHealth: {
             events: number;
@@ -1749,6 +2204,14 @@ export interface components {
             dropped: number;
             /** @default 0 */
             rejected: number;
+        };
+        /** @description How many events one gate stopped for one reason; `newest` is the sequence of the newest of them. */
+        Stopped: {
+            /** @enum {unknown} */
+            gate: "agents" | "batch" | "budget" | "condition" | "debounce" | "enabled" | "inbox" | "lateness" | "loop guard" | "origin" | "pattern" | "pause" | "quiet hours" | "rate" | "readable" | "stored" | "target";
+            reason: string;
+            events: number;
+            newest: number;
         };
         /** @description How much the event stream holds. */
         StreamSize: {
@@ -1980,6 +2443,16 @@ export interface components {
             kind: "webhook";
             url: string;
             secret?: string | null;
+        };
+        /** @description Why a route did not fire. `events` were looked at: one, or those on its pattern; `delivered` of them came out. `shown` are the newest that did not, gate by gate. Not `complete`: there were older events, or it took too long. */
+        Why: {
+            route: string;
+            verdict: string;
+            events: number;
+            delivered: number;
+            stopped: components["schemas"]["Stopped"][];
+            shown: components["schemas"]["EventGates"][];
+            complete: boolean;
         };
     };
     responses: never;

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope, Send
 
+from openclaw_nats.api.alert_endpoints import AlertEndpoints
 from openclaw_nats.api.approval_endpoints import ApprovalEndpoints
 from openclaw_nats.api.audit_endpoints import AuditEndpoints
 from openclaw_nats.api.auth import ApiKeyMiddleware, Authority
@@ -20,7 +21,9 @@ from openclaw_nats.api.check_endpoints import CheckEndpoints
 from openclaw_nats.api.compat import reshaping
 from openclaw_nats.api.dashboard_endpoints import DashboardEndpoints
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
+from openclaw_nats.api.expectation_endpoints import ExpectationEndpoints
 from openclaw_nats.api.failures import Failures
+from openclaw_nats.api.fleet_endpoints import FleetEndpoints
 from openclaw_nats.api.handover_endpoints import HandoverEndpoints
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
 from openclaw_nats.api.hot_path import HotPath
@@ -35,6 +38,7 @@ from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.search_endpoints import SearchEndpoints
 from openclaw_nats.api.source_endpoints import SourceEndpoints
 from openclaw_nats.api.tool_endpoints import ToolEndpoints
+from openclaw_nats.api.verify_endpoints import VerifyEndpoints
 from openclaw_nats.errors import NotFound, OpenClawNatsError
 from openclaw_nats.outbound.meters import IngestMeters
 
@@ -61,7 +65,11 @@ class Endpoints:
     approvals: ApprovalEndpoints
     audit: AuditEndpoints
     sources: SourceEndpoints
+    fleet: FleetEndpoints
+    verify: VerifyEndpoints
     search: SearchEndpoints
+    alerts: AlertEndpoints
+    expectations: ExpectationEndpoints
 
 
 def build_app(
@@ -102,6 +110,9 @@ def build_app(
             *_schedules(endpoints),
             *_dashboard(endpoints),
             *_sources(endpoints),
+            Route("/api/fleet", endpoints.fleet.fleet, methods=["GET"]),
+            *_alerts(endpoints),
+            *_expectations(endpoints),
         ],
         middleware=[
             *front,
@@ -133,6 +144,7 @@ def _inbound(endpoints: Endpoints) -> list[Route]:
         Route("/api/routes", routes.routes, methods=["GET", "POST"]),
         Route("/api/routes/{name}", routes.route, methods=["GET", "PATCH", "DELETE"]),
         Route("/api/routes/{name}/test", routes.test, methods=["POST"]),
+        Route("/api/routes/{name}/why", routes.why, methods=["GET"]),
         Route("/api/pause", endpoints.pauses.pause, methods=["GET", "POST"]),
         Route("/api/resume", endpoints.pauses.resume, methods=["POST"]),
         Route("/api/approvals", endpoints.approvals.every, methods=["GET"]),
@@ -178,6 +190,7 @@ def _dashboard(endpoints: Endpoints) -> list[Route]:
     return [
         Route("/api/audit", endpoints.audit.records, methods=["GET", "POST"]),
         Route("/api/audit/verify", endpoints.audit.verify, methods=["GET"]),
+        Route("/api/certificate", endpoints.verify.certificate, methods=["GET", "POST"]),
         Route("/api/checks/route", endpoints.checks.route, methods=["POST"]),
         Route("/api/checks/cron", endpoints.checks.cron, methods=["POST"]),
         Route("/api/live", live.stream, methods=["GET"]),
@@ -190,6 +203,7 @@ def _dashboard(endpoints: Endpoints) -> list[Route]:
         Route("/api/events/{sequence}", insight.event, methods=["GET"]),
         Route("/api/runs/{id}", insight.run, methods=["GET"]),
         Route("/api/usage", insight.usage, methods=["GET"]),
+        Route("/api/spending", insight.spending, methods=["GET"]),
         Route("/api/subjects", insight.subjects, methods=["GET"]),
         Route("/api/settings", insight.settings, methods=["GET"]),
         Route("/api/logs/deliveries", insight.log_deliveries, methods=["GET"]),
@@ -198,6 +212,16 @@ def _dashboard(endpoints: Endpoints) -> list[Route]:
         Route("/api/sign-in-links", dashboard.link, methods=["POST"]),
         Route("/api/sessions", dashboard.sessions, methods=["GET"]),
         Route("/api/sessions/{id}", dashboard.session, methods=["DELETE"]),
+    ]
+
+
+def _alerts(endpoints: Endpoints) -> list[Route]:
+    alerts = endpoints.alerts
+    return [
+        Route("/api/alerts", alerts.alerts, methods=["GET", "POST"]),
+        Route("/api/alerts/{name}", alerts.alert, methods=["GET", "PATCH", "DELETE"]),
+        Route("/api/alerts/{name}/history", alerts.history, methods=["GET"]),
+        Route("/api/alerts/{name}/test", alerts.test, methods=["POST"]),
     ]
 
 
@@ -213,4 +237,14 @@ def _sources(endpoints: Endpoints) -> list[Route]:
         Route("/api/quarantine/release", sources.release, methods=["POST"]),
         Route("/api/quarantine/drop", sources.drop, methods=["POST"]),
         Route("/api/quarantine/{number}", sources.one_quarantined, methods=["GET"]),
+    ]
+
+
+def _expectations(endpoints: Endpoints) -> list[Route]:
+    expectations = endpoints.expectations
+    return [
+        Route("/api/expectations", expectations.expectations, methods=["GET", "POST"]),
+        Route("/api/expectations-ready", expectations.ready, methods=["GET"]),
+        Route("/api/expectations/{name}", expectations.expectation, methods=["GET", "PATCH", "DELETE"]),
+        Route("/api/expectations/{name}/test", expectations.test, methods=["POST"]),
     ]

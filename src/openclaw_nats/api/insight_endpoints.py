@@ -17,18 +17,21 @@ from openclaw_nats.api.problems import Malformed
 from openclaw_nats.api.queries import filters_of, limit_of, moment_of, number_of, parameters
 from openclaw_nats.contract import views
 from openclaw_nats.contract.deliveries import DeliveryCounts, DeliveryLog, DeliveryRef, FireLine, FireLog, LogLine
+from openclaw_nats.contract.spending import SPENDING_BY
 from openclaw_nats.contract.views import LiveEvent
 from openclaw_nats.events import json_text
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.insight import sidecar_log
 from openclaw_nats.insight.activity import WINDOWS, Activity
+from openclaw_nats.insight.spending import SpendingView
 from openclaw_nats.insight.stream_views import StreamViews
 from openclaw_nats.settings import REGISTRY, Settings, parse_duration, shown
 from openclaw_nats.storage.rows import STATES
 from openclaw_nats.url_secrets import masked_value
 
 MAX_USAGE_SECONDS = 7 * 86400.0
+MAX_SPENDING_SECONDS = 31 * 86400.0
 
 
 class InsightEndpoints:
@@ -40,6 +43,7 @@ class InsightEndpoints:
         settings: Settings,
         activity: Activity,
         views: StreamViews,
+        spending: SpendingView,
         inbox: InboxService,
         fires: Callable[[int], Awaitable[list[FireLine]]],
         versions: Callable[[], dict[str, str]],
@@ -47,6 +51,7 @@ class InsightEndpoints:
         self._settings = settings
         self._activity = activity
         self._views = views
+        self._spending = spending
         self._inbox = inbox
         self._fires = fires
         self._versions = versions
@@ -84,6 +89,18 @@ class InsightEndpoints:
         except ValueError as error:
             raise Malformed(f"since must be {error}") from None
         return json_response(await self._views.usage(min(seconds, MAX_USAGE_SECONDS)))
+
+    async def spending(self, request: Request) -> Response:
+        """Money and tokens since a time ago (default 24h), by agent, route, model or day."""
+        query = parameters(request, ("by", "since"))
+        kind = next((one for one in SPENDING_BY if one == query.get("by", "agent")), None)
+        if kind is None:
+            raise Malformed(f"by must be one of {', '.join(SPENDING_BY)}", field="by")
+        try:
+            seconds = parse_duration(query.get("since", "24h"))
+        except ValueError as error:
+            raise Malformed(f"since must be {error}", field="since") from None
+        return json_response(await self._spending.by(kind, min(seconds, MAX_SPENDING_SECONDS)))
 
     async def subjects(self, request: Request) -> Response:
         """For each subject: events stored and in the last hour, and what became of them here."""

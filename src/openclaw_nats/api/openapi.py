@@ -6,12 +6,16 @@ from typing import Any
 
 from openclaw_nats import __version__
 from openclaw_nats.api import (
+    openapi_alerts,
     openapi_audit,
     openapi_dashboard,
+    openapi_expectations,
+    openapi_fleet,
     openapi_history,
     openapi_inbound,
     openapi_schedules,
     openapi_sources,
+    openapi_verify,
 )
 from openclaw_nats.api.ingest_endpoints import BATCH_TYPES, NDJSON, RETRY_HEADER
 from openclaw_nats.api.problems import CONTENT_TYPE, PROBLEMS
@@ -98,9 +102,13 @@ def document() -> dict[str, Any]:
             },
             **openapi_inbound.paths(_operation, _parameter, _json),
             **openapi_schedules.paths(_operation, _parameter, _json),
+            **openapi_alerts.paths(_operation, _parameter, _json),
             **openapi_audit.paths(_operation, _parameter, _json),
             **openapi_sources.paths(_operation, _parameter, _json),
+            **openapi_fleet.paths(_operation, _json),
+            **openapi_verify.paths(_operation, _parameter, _json),
             **openapi_history.paths(_operation, _parameter, _json),
+            **openapi_expectations.paths(_operation, _parameter, _json),
             **openapi_dashboard.paths(_operation, _parameter, _json),
             "/api/health": {"get": _health()},
             "/metrics": {

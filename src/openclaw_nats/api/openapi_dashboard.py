@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from openclaw_nats.contract import deliveries, routes, schedules, views
+from openclaw_nats.contract import deliveries, routes, schedules, spending, views
 from openclaw_nats.contract.schemas import as_json, ref
 from openclaw_nats.insight.activity import WINDOWS
 from openclaw_nats.insight.sidecar_log import LEVELS
@@ -106,6 +106,15 @@ def paths(
             ),
         ),
         "/api/usage": {"get": answer("Tokens by agent and model", views.Usage, 400, 503, parameters=times[:1])},
+        "/api/spending": {
+            "get": answer(
+                "Money and tokens by agent, route, model or day",
+                spending.Spending,
+                400,
+                503,
+                parameters=[enum("by", list(spending.SPENDING_BY)), *times[:1]],
+            )
+        },
         "/api/subjects": {"get": answer("What each subject brings", views.Subjects, 400, 503)},
         "/api/settings": {"get": answer("All settings, and versions", views.SettingsView, 400)},
         "/api/logs/deliveries": {

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from msgspec import Struct
 
-from openclaw_nats.contract import approvals, deliveries, pauses, plugin, routes
+from openclaw_nats.contract import approvals, deliveries, pauses, plugin, routes, why
 from openclaw_nats.contract.schemas import as_json, changes, ref
 from openclaw_nats.storage.rows import OPEN, STATES
 
@@ -70,6 +70,17 @@ def paths(
             "name",
             name,
             post=answer("Dry run: what it would do", routes.DryRun, *body, body=as_json(ref(routes.RouteTest))),
+        ),
+        "/api/routes/{name}/why": one_of(
+            "name",
+            name,
+            get=answer(
+                "Why it did not fire: each gate's answer for one event, or for those of the last hour",
+                why.Why,
+                400,
+                503,
+                parameters=[parameter("event", "query", number), parameter("since", "query", _DURATION)],
+            ),
         ),
         "/api/pause": {
             "get": answer("What is paused", pauses.Pauses, 503),

@@ -13,22 +13,29 @@ from starlette.responses import Response
 from openclaw_nats.api.json_answers import json_body, json_response
 from openclaw_nats.api.names_in_paths import name_of
 from openclaw_nats.api.problems import Malformed
+from openclaw_nats.api.queries import number_of, parameters
 from openclaw_nats.contract import routes as shapes
 from openclaw_nats.contract.checking import check
 from openclaw_nats.contract.fields import Unreadable
 from openclaw_nats.contract.pauses import Pause
+from openclaw_nats.events.agents import MAIN
 from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.inbound.dry_run import DryRun, draft
 from openclaw_nats.inbound.inbox_service import InboxService
 from openclaw_nats.inbound.route import Route
 from openclaw_nats.inbound.route_book import RouteBook
+from openclaw_nats.inbound.target import TURN_KINDS
+from openclaw_nats.inbound.why import WhyNot
+from openclaw_nats.insight.spending import SpendingView
 from openclaw_nats.settings import parse_duration
 from openclaw_nats.storage.listed import RouteFigures
 from openclaw_nats.storage.routes import StoredRoute
 from openclaw_nats.storage.rows import STATES
+from openclaw_nats.terminal_text import plural
 from openclaw_nats.url_secrets import MASK, masked
 
 T = TypeVar("T")
+_DAY = 86400.0
 
 
 class RouteEndpoints:
@@ -39,6 +46,8 @@ class RouteEndpoints:
         book: RouteBook,
         inbox: InboxService,
         dry_run: DryRun,
+        why: WhyNot,
+        spending: SpendingView,
         *,
         compat: bool = False,
         paused: Callable[[int], Pause | None] = lambda route_id: None,
@@ -46,6 +55,8 @@ class RouteEndpoints:
         self._book = book
         self._inbox = inbox
         self._dry_run = dry_run
+        self._why = why
+        self._spending = spending
         self._compat = compat
         self._paused = paused
 
@@ -90,12 +101,31 @@ class RouteEndpoints:
         saved = asked.route is None
         route = self._book.named(name_of(request))[0] if saved else draft(asked.route)
         if asked.event is not None:
-            return json_response(await self._dry_run.event(route, asked.event))
+            return json_response(with_summary(await self._dry_run.event(route, asked.event)))
         try:
             seconds = parse_duration(asked.since)
         except ValueError as error:
             raise Malformed(f"since must be {error}", field="since") from None
-        return json_response(await self._dry_run.replay(route, seconds))
+        report = await self._dry_run.replay(route, seconds)
+        if route.target.is_turn:
+            turns = report.turns * _DAY / seconds if seconds else 0.0
+            agent = route.target.agent or MAIN
+            report.per_day = await self._spending.per_day(turns, route.name, agent)
+        return json_response(with_summary(report, asked.since or ""))
+
+    async def why(self, request: Request) -> Response:
+        """Why it did not fire: for the event of a sequence, or for what was stored in the last hour."""
+        query = parameters(request, ("event", "since"))
+        if len(query) == 2:
+            raise Malformed("the query may hold either event or since")
+        route = self._book.named(name_of(request))[0]
+        if "event" in query:
+            return json_response(await self._why.event(route, max(1, number_of(query["event"], "event"))))
+        try:
+            seconds = parse_duration(query.get("since", "1h"))
+        except ValueError as error:
+            raise Malformed(f"since must be {error}", field="since") from None
+        return json_response(await self._why.since(route, seconds))
 
     async def _saved(self, name: str) -> shapes.Route:
         note = self._book.trial_note(name)
@@ -147,6 +177,19 @@ def view(
         paused=_given(paused),
         counts=_counts(route, figures),
     )
+
+
+def with_summary(report: shapes.DryRun, since: str = "") -> shapes.DryRun:
+    """A dry run that says in a sentence what it found."""
+    found = f"{report.matched} of {plural(report.events, 'event')}{f' of the last {since}' if since else ''} match"
+    what = "turn" if report.target.kind in TURN_KINDS else "dispatch"
+    found += f" and make {plural(report.turns, what, 'dispatches' if what == 'dispatch' else '')}"
+    if (day := report.per_day) is not UNSET:
+        parts = [f"{day.turns:.3g} turns"]
+        parts += [f"{day.tokens:,.0f} tokens"] if day.tokens is not None else []
+        parts += [f"{day.cost:.2f} in money"] if day.cost is not None else []
+        found += f": about {', '.join(parts)} a day ({day.basis})"
+    return msgspec.structs.replace(report, summary=found)
 
 
 def _counts(route: Route, figures: RouteFigures) -> shapes.RouteCounts:

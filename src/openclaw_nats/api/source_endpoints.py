@@ -16,10 +16,12 @@ from openclaw_nats.api.queries import limit_of, number_of, parameters
 from openclaw_nats.contract import sources as shapes
 from openclaw_nats.contract.checking import check
 from openclaw_nats.errors import InvalidInput, Unavailable
+from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.sources import watched
 from openclaw_nats.sources.book import SourceBook
 from openclaw_nats.sources.door import Door
+from openclaw_nats.sources.lasting import MOST_REMEMBERED
 from openclaw_nats.sources.log import DoorLog
 from openclaw_nats.sources.quarantine import Quarantine
 from openclaw_nats.sources.recipes import recipes_of
@@ -114,7 +116,17 @@ class SourceEndpoints:
         if request.method == "PATCH":
             wanted = check(await json_body(request, MAX_BODY), shapes.SourceChange, "a change", InvalidInput)
             return json_response(self._shown(await self._book.change(name, wanted)))
-        return json_response(self._shown(self._book.named(name), whole=True))
+        shown = self._shown(self._book.named(name), whole=True)
+        if shown.path:
+            shown.signatures = await self._signatures(name)
+        return json_response(shown)
+
+    async def _signatures(self, name: str) -> shapes.RememberedSignatures:
+        count, since = await self._door.remembered(name)
+        found = shapes.RememberedSignatures(count=count, most=MOST_REMEMBERED)
+        if since is not None:
+            found.since = format_seconds(since)
+        return found
 
     async def quarantined(self, request: Request) -> Response:
         """What waits in quarantine."""

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from openclaw_nats.alerts import book as alerts
 from openclaw_nats.audit.chain import Head
 from openclaw_nats.backup.archive import Manifest, sync_folder
 from openclaw_nats.backup.names import DATABASE, FILES, STREAMS, stream_file
@@ -62,6 +63,7 @@ def check(parts: Path) -> None:
             secret_key(parts, audit_files.KEY, "")
         limited_keys.read(Locations(parts).limited_keys)
         sources.read(Locations(parts).sources)
+        alerts.read(Locations(parts).alerts)
         for name in FILES:
             if (parts / name).exists():
                 (parts / name).read_text("utf-8")

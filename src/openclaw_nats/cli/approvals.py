@@ -66,7 +66,7 @@ def show_command(as_json: bool, number: int) -> None:
     if one["state"] == "pending":
         line(f"waits until {moment(one['expiresAt'])}")
         if one.get("asking"):
-            line(f"OpenClaw itself asks until {moment(one['asking'])}: answer there, or here after that")
+            line(f"OpenClaw itself asks until {moment(one['asking'])}: the first answer counts, there or here")
         line(f"--always would add to the route's tools: {one.get('rule') or 'nothing; that is not possible'}")
     if one.get("use"):
         at = f" at {moment(one['usedAt'])}" if one.get("usedAt") else ""

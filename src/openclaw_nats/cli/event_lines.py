@@ -6,6 +6,7 @@ Everything here was written by publishers: no field need be there, or be of the 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TypeGuard
 
 from rich.cells import cell_len
@@ -21,6 +22,7 @@ from openclaw_nats.terminal_text import plain
 _SUBJECT, _TIME = 20, 25  # columns
 _VALUE = 60  # characters of one value among others
 _COMMANDS = ("command", "cmd", "path", "file_path", "filePath", "url", "query", "pattern", "message", "name")
+_CLOCK = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 _MARKS = {"✓": "green", "✗": "red"}
 
 
@@ -30,7 +32,7 @@ def event_lines(sequence: int, event: dict[str, Any], origin: str = "") -> list[
     At its end stands where it is from: a session or agent if the Gateway says so, else who said it.
     """
     subject = short_subject(event.get("subject", ""))
-    mark, text = summary(subject, event.get("data"), str(event.get("time", "")))
+    mark, text = summary(subject, event.get("data"))
     colour = _MARKS.get(mark)
     claimed = (event.get("sessionkey") or event.get("agentid")) if vouches(origin) else ""
     where = plain(claimed or origin)
@@ -65,8 +67,8 @@ def full_subject(text: str | None) -> str | None:
     return PREFIX + text
 
 
-def summary(subject: str, data: Any, at: str = "") -> tuple[str, str]:
-    """✓, ✗ or nothing, and what matters of an event's data; `subject` without `agent.events.`, `at` its time."""
+def summary(subject: str, data: Any) -> tuple[str, str]:
+    """✓, ✗ or nothing, and what matters of an event's data; `subject` without `agent.events.`."""
     fields = data if isinstance(data, dict) else {}
     failed = fields.get("success") is False or subject.endswith(".failed") or fields.get("outcome") == "error"
     ended = fields.get("success") is True or subject.endswith(".completed")
@@ -74,13 +76,13 @@ def summary(subject: str, data: Any, at: str = "") -> tuple[str, str]:
     kind = subject.partition(".")[0]
     describe = _KINDS.get(kind)
     text = describe(fields, subject, failed) if describe and isinstance(data, dict) else ""
-    return mark, text or _ticked(fields, at) or _all_fields(data)
+    return mark, text or _ticked(fields) or _all_fields(data)
 
 
 def _llm(data: dict[str, Any], subject: str, failed: bool) -> str:
     given = data.get("usage")
     usage = given if isinstance(given, dict) else {}
-    tokens = f"{_count(usage.get('input'))}→{_count(usage.get('output'))}" if usage else ""
+    tokens = f"{_count(usage.get('input'))} → {_count(usage.get('output'))} tokens" if usage else ""
     cost = data.get("cost")
     money = f"${cost:.3f}" if _is_number(cost) and cost else ""
     first = " ".join(one for one in (_text(data.get("model")), tokens) if one)
@@ -123,16 +125,16 @@ def _subagent(data: dict[str, Any], subject: str, failed: bool) -> str:
     return _joined(who, _text(data.get("outcome") or data.get("phase")), _text(data.get("error")))
 
 
-def _ticked(data: dict[str, Any], at: str) -> str:
+def _ticked(data: dict[str, Any]) -> str:
     """A cron job's or timer's event: which, and for when, as the Gateway's own cron gives it, too."""
-    for field in ("_cron", "_timer"):
+    for field, word in (("_cron", "job"), ("_timer", "timer")):
         note = data.get(field)
         if isinstance(note, dict):
             name = _text(note.get("jobName") or note.get("name"))
-            due = _text(note.get("scheduledFor"))
+            due = moment(_text(note.get("scheduledFor")))
+            at = f", {due[11:16]}" if _CLOCK.match(due) else ""
             rest = _all_fields({key: value for key, value in data.items() if not key.startswith("_")})
-            late = f"for {moment(due)}" if due and due[:19] != at[:19] else ""
-            return _joined(name, late, rest)
+            return _joined(f"{word} {name}{at}", "skipped" if note.get("skipped") is True else "", rest)
     return ""
 
 

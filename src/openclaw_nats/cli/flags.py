@@ -46,6 +46,30 @@ SOURCE = {
     "options.url": "--url",
     "options.generic": "--signature",
 }
+ALERT = {
+    "name": "NAME",
+    "to": "--to",
+    "secret": "--secret-file",
+    "format": "--format",
+    "window": "--window",
+    "again": "--again",
+    "quietHours": "--quiet",
+    "without": "--without",
+}
+EXPECTATION = {
+    "name": "NAME",
+    "by": "--by",
+    "after": "--after",
+    "before": "--before",
+    "within": "--within",
+    "key": "--key",
+    "every": "--every",
+    "cron": "--cron",
+    "timezone": "--timezone",
+    "grace": "--grace",
+    "lookback": "--lookback",
+    "spools": "--spools",
+}
 _WATCHED = {
     "files": ("path", "pattern", "settle", "every"),
     "http": ("url", "jsonPath", "every"),

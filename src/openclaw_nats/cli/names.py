@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import unquote
 
 import click
@@ -13,8 +14,15 @@ from openclaw_nats.cli.sidecar_client import SidecarClient, SidecarRefusal
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.suggestions import did_you_mean
 
-_LISTS = {"routes": "routes", "cron": "jobs", "timers": "timers", "sources": "sources"}
-_NAMED = re.compile(r"/api/(routes|cron|timers|sources)/([^/?]+)")
+_LISTS = {
+    "routes": "routes",
+    "cron": "jobs",
+    "timers": "timers",
+    "sources": "sources",
+    "alerts": "channels",
+    "expectations": "expectations",
+}
+_NAMED = re.compile(r"/api/(routes|cron|timers|sources|alerts|expectations)/([^/?]+)")
 _SECONDS = 2.0  # a shell waits for it
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -32,9 +40,13 @@ class NamingClient(SidecarClient):
 
     def _names(self, kind: str) -> list[str]:
         try:
-            return [one["name"] for one in self.call("GET", f"/api/{kind}", timeout=_SECONDS)[_LISTS[kind]]]
+            return [_name(one) for one in self.call("GET", f"/api/{kind}", timeout=_SECONDS)[_LISTS[kind]]]
         except OpenClawNatsError:
             return []
+
+
+def _name(one: dict[str, Any]) -> str:
+    return str((one.get("rule") or one)["name"])
 
 
 def completes(kind: str) -> Complete:
@@ -47,7 +59,7 @@ def completes(kind: str) -> Complete:
             found = SidecarClient(load()).call("GET", f"/api/{kind}", timeout=_SECONDS)[_LISTS[kind]]
         except (OpenClawNatsError, OSError, KeyError, TypeError):
             return []
-        names = [str(one["name"]) for one in found]
+        names = [_name(one) for one in found]
         # A line break or a control character in a name would be taken for another answer by the shell's script.
         return [CompletionItem(name) for name in names if name.startswith(incomplete) and name.isprintable()]
 

@@ -31,13 +31,14 @@ def wait_for_plugin(setup: Any, say: Any, *, was_running: bool, patience: float 
     """Return the sidecar's report once the running Gateway's plugin sends what it should, or the time is up.
 
     A Gateway of 2026.9 does not take over what changed while a turn runs, and does not try again: it is asked until
-    that turn has ended, for `patience` seconds at most, since it may refuse for good. One that does not load the
-    plugin at all is restarted, where OpenClaw runs it as a service.
+    that turn has ended, for `patience` seconds at most, since it may refuse for good. One of 2026.4 that restarted
+    itself when the plugin came may miss what was configured meanwhile: writing it again has it look. One that does not
+    load the plugin at all is restarted, where OpenClaw runs it as a service.
     """
     from openclaw_nats.cli.sidecar_client import SidecarClient
     from openclaw_nats.errors import SetupError
     from openclaw_nats.installer import gateway_plugin
-    from openclaw_nats.installer.openclaw import CommandFailed, gateway_answers
+    from openclaw_nats.installer.openclaw import PLUGIN_ID, CommandFailed, gateway_answers
 
     settings = setup.settings()
     client, url = SidecarClient(settings), settings.gateway.url
@@ -47,6 +48,7 @@ def wait_for_plugin(setup: Any, say: Any, *, was_running: bool, patience: float 
         return report
     began, seconds = time.monotonic(), _PLUGIN_SECONDS
     restarted, waits, due, why = False, False, setup.reload_due, ""
+    written_again = False
     while (passed := time.monotonic() - began) < seconds:
         report = client.call("GET", "/api/health")
         plugin = report["plugin"]
@@ -65,6 +67,9 @@ def wait_for_plugin(setup: Any, say: Any, *, was_running: bool, patience: float 
             except SetupError as error:
                 say("!", "Gateway", f"{error}: {_LATER}")
                 return report
+        if done is None and plugin["reachable"] and passed > _GRACE_SECONDS and not written_again:
+            written_again = True
+            setup.openclaw.set_config(f"plugins.entries.{PLUGIN_ID}.enabled", True)
         if done is False and not waits and gateway_answers(url):
             waits, seconds = True, time.monotonic() - began + patience
             text = f"it does not load the plugin now, as while a turn runs: trying again for {patience:.0f} s ({why})"

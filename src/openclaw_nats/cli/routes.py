@@ -15,12 +15,13 @@ from openclaw_nats.cli.event_lines import full_subject, short_subject
 from openclaw_nats.cli.group import Group
 from openclaw_nats.cli.instructions import instruction_of, instruction_options
 from openclaw_nats.cli.names import completes
-from openclaw_nats.cli.output import Styled, block, json_option, line, print_json, step, table, tell
+from openclaw_nats.cli.output import block, json_option, line, print_json, step, table, tell
+from openclaw_nats.cli.routes_try import json_of, test_command, text_of
+from openclaw_nats.cli.routes_why import why_command
 from openclaw_nats.cli.targets import target_of
 from openclaw_nats.cli.times import moment
 from openclaw_nats.cli.unreadable import tell_unreadable
 from openclaw_nats.terminal_text import plural, to_json
-from openclaw_nats.text_formats import from_json
 
 _ROUTES_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -156,31 +157,8 @@ def remove_command(as_json: bool, name: str) -> None:
     tell(Removed(name), f"removed route {name}", as_json=as_json)
 
 
-@command.command("test")
-@click.argument("name", shell_complete=completes("routes"))
-@click.option("--event", metavar="JSON", help='An event: {"subject": …, "data": …} (@FILE reads a file).')
-@click.option("--since", metavar="DURATION", help="What was stored in the last 2h, 1d … (default 1h).")
-@click.option("--with", "draft", metavar="FILE", help="Try the route in this JSON file instead of the saved one.")
-@json_option
-def test_command(as_json: bool, name: str, event: str | None, since: str | None, draft: str | None) -> None:
-    """Dry run of the route NAME: what would match, when it would go out, as how many turns, with which text."""
-    body: dict[str, Any] = {"event": _json(event, "--event")} if event else {"since": since or "1h"}
-    if draft:
-        body["route"] = _json(f"@{draft}", "--with")
-    report = client().call("POST", f"{_path(name)}/test", body)
-    if as_json:
-        print_json(report)
-        return
-    step("✓", f"{report['matched']} of {plural(report['events'], 'event')} match, {plural(report['turns'], 'turn')}")
-    for turn in report["firstTurns"]:
-        line()
-        line(Styled(f"{moment(turn['at'])}  {plural(len(turn['events']), 'event')}", bold=True))
-        block(turn["text"])
-    failed = [one for one in report["judged"] if one["reason"].startswith("dead letter")]
-    for one in failed[:10]:
-        step("✗", one["subject"], one["reason"])
-    line()
-    line(f"(It assumes that {report['assumes']}.)")
+command.add_command(test_command)
+command.add_command(why_command)
 
 
 @command.command("apply")
@@ -300,23 +278,6 @@ def _path(name: str) -> str:
     return f"/api/routes/{quote(name, safe='')}"
 
 
-def _text(text: str, option: str) -> str:
-    """The text itself, or what is in the file that it names after an @."""
-    if not text.startswith("@"):
-        return text
-    try:
-        return Path(text[1:]).read_text()
-    except OSError as error:
-        raise click.BadParameter(f"{text[1:]} can't be read: {error.strerror}", param_hint=option) from None
-
-
-def _json(text: str, option: str) -> Any:
-    try:
-        return from_json(_text(text, option))
-    except ValueError as error:
-        raise click.BadParameter(f"not valid JSON: {error}", param_hint=option) from None
-
-
 def _fields(given: dict[str, Any]) -> dict[str, Any]:
     """The route's fields that the options name; None for one that is given as nothing: its default."""
     found: dict[str, Any] = {}
@@ -335,16 +296,16 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
     if given["tools"] is not None:
         found["tools"] = _tools(given["tools"])
     if given["template"] is not None:
-        found["template"] = _text(given["template"], "--template") or None
+        found["template"] = text_of(given["template"], "--template") or None
     if given["payload"] is not None:
-        found["payload"] = _json(given["payload"], "--payload") if given["payload"] else None
+        found["payload"] = json_of(given["payload"], "--payload") if given["payload"] else None
     if flow := _flow(given):
         found["flow"] = flow
     for text in given["fields"]:
         name, equals, value = text.partition("=")
         if not equals:
             raise click.BadParameter("write FIELD=JSON", param_hint="--set")
-        found[name] = _json(value, "--set")
+        found[name] = json_of(value, "--set")
     return found
 
 

@@ -85,6 +85,11 @@ def show_command(as_json: bool, name: str) -> None:
     line()
     refused = ", ".join(f"{count} with {status}" for status, count in one["refused"].items()) or "none"
     line(f"accepted {one.get('accepted', 0)}, repeated {one.get('repeated', 0)}, refused {refused} (since the start)")
+    if (signed := one.get("signatures")) and signed["count"]:
+        line(
+            f"{plural(signed['count'], 'signature is', 'signatures are')} remembered until the secret is replaced, "
+            f"since {moment(signed['since'])}; above {signed['most']:,} the oldest go first"
+        )
     rows = [
         [moment(log["at"]), str(log["status"]), log.get("event", "-"), log.get("reason", ""), log.get("peer", "-")]
         for log in one.get("requests", [])

@@ -115,7 +115,7 @@ def _plugin_problems(report: dict[str, Any]) -> list[str]:
 def guard_text(guard: dict[str, Any]) -> str:
     """What the guard can do on this Gateway."""
     known = "knows a turn by its run" if guard["turnsBy"] == "run" else "judges all turns of a guarded turn's session"
-    asked = "OpenClaw asks you" if guard["asks"] else "OpenClaw can't ask you: calls are refused"
+    asked = "OpenClaw asks you in turns of a chat" if guard["asks"] else "OpenClaw can't ask you: calls are refused"
     return f"{known}; {asked}, and what is not answered waits (`openclaw-nats approvals`)"
 
 

@@ -20,7 +20,8 @@ class CallReport(Struct, rename="camel"):
     `what`: `asked` (OpenClaw itself asks the operator, until `until`, in milliseconds), `refused` (nobody answered),
     `allowed`, `always` and `denied` (OpenClaw's own prompt was answered), and of a call that was approved `begun` and
     `ended`. `digest` is of the exact arguments, `arguments` what may be shown of them, `size` how long they are, `rule`
-    the narrowest rule of a route's `tools` that lets this call through; empty when there is none.
+    the narrowest rule of a route's `tools` that lets this call through; empty when there is none. `by` is who answered
+    OpenClaw's own prompt, if that was by us.
     """
 
     key: Annotated[str, Meta(min_length=8, max_length=64)]
@@ -37,6 +38,7 @@ class CallReport(Struct, rename="camel"):
     rule: Annotated[str, Meta(max_length=500)] = ""
     until: float = 0.0
     ok: bool = False
+    by: Annotated[str, Meta(max_length=MAX_NAME)] = ""
 
 
 class EarlierApproval(Answer, kw_only=True):
@@ -51,8 +53,8 @@ class EarlierApproval(Answer, kw_only=True):
 
 class Approval(Answer, kw_only=True):
     """One guarded call. `arguments` is what may be shown of them as JSON, redacted and cut; the answer counts for the
-    exact ones. `asked` counts how often it was asked for while it waited. `asking` is until when OpenClaw itself asks:
-    an answer is then given there. `rule` is what `always` would add to the route's `tools`; without it that can't be.
+    exact ones. `asked` counts how often it was asked for while it waited. `asking` is until when OpenClaw itself asks,
+    too. `rule` is what `always` would add to the route's `tools`; without it that can't be.
 
     `use` says what became of an approval: `waiting` for its turn, `begun` (the call was let through, and its end is not
     known), `done`, `failed`, or `unused` (`problem` says why). `usableUntil`: after that it lets nothing through.

@@ -7,16 +7,22 @@ from typing import Literal
 from msgspec import UNSET, UnsetType, field
 
 from openclaw_nats.contract import (
+    alerts,
     approvals,
     audit,
     deliveries,
+    expectations,
+    fleet,
     health,
     pauses,
     receiver,
     routes,
     schedules,
     sources,
+    spending,
+    verify,
     views,
+    why,
 )
 from openclaw_nats.contract.events import CloudEvent, Published
 from openclaw_nats.contract.fields import Answer, Json, Pattern, Time
@@ -159,6 +165,13 @@ class LimitedKeyMade(Answer):
     mqtt: MqttUserMade | UnsetType = UNSET
 
 
+class AlertChannelMade(Answer):
+    """An alert channel that was made: `secret` is what was made here, empty where a file got it or none is wanted."""
+
+    channel: alerts.AlertChannel
+    secret: str
+
+
 class SourceMade(Answer):
     """A source that was made or rotated: `secret` is what was made here, empty where the provider has it or a file got
     it. `route` is that of `--with`.
@@ -183,6 +196,21 @@ class SourceChanges(Answer):
 
     applied: bool
     changes: list[SourceChanged]
+
+
+class ExpectationChanged(Answer):
+    """One change that `expect apply` makes."""
+
+    change: Literal["add", "change"]
+    expectation: str
+    detail: str
+
+
+class ExpectationChanges(Answer):
+    """What `expect apply` has done, or would do."""
+
+    applied: bool
+    changes: list[ExpectationChanged]
 
 
 class SettingChanged(Answer):
@@ -330,12 +358,23 @@ class UpLine(Answer):
 
 # A list stands for one object a line (NDJSON), a dict for an object with names that are not known beforehand.
 PRINTED: dict[str, object] = {
+    "alerts": alerts.Alerts,
+    "alerts add": AlertChannelMade,
+    "alerts history": alerts.AlertHistory,
+    "alerts list": alerts.Alerts,
+    "alerts pause": alerts.AlertChannel,
+    "alerts remove": Removed,
+    "alerts resume": alerts.AlertChannel,
+    "alerts show": alerts.AlertChannel,
+    "alerts test": alerts.AlertTested,
     "audit": audit.AuditLog,
     "audit verify": audit.AuditState,
     "backup": BackupMade,
     "completion": CompletionScript,
     "config": dict[str, ListedSetting],
     "config get": SettingValue,
+    "fleet": fleet.Fleet,
+    "fleet versions": fleet.FleetVersions,
     "key rotate": KeyRotated,
     "config set": SettingChanged,
     "keys": ListedKeys,
@@ -364,6 +403,16 @@ PRINTED: dict[str, object] = {
     "doctor": DoctorReport,
     "events": list[CloudEvent],
     "events show": CloudEvent,
+    "expect": expectations.Expectations,
+    "expect add": expectations.Expectation,
+    "expect apply": ExpectationChanges,
+    "expect list": expectations.Expectations,
+    "expect pause": expectations.Expectation,
+    "expect ready": expectations.ReadyExpectations,
+    "expect remove": Removed,
+    "expect resume": expectations.Expectation,
+    "expect show": expectations.Expectation,
+    "expect test": expectations.ExpectationTested,
     "logs": list[LogEntry],
     "migrate": Migration | MigrationUndone,
     "approvals": approvals.Approvals,
@@ -399,6 +448,8 @@ PRINTED: dict[str, object] = {
     "routes remove": Removed,
     "routes show": routes.Route,
     "routes test": routes.DryRun,
+    "routes why": why.Why,
+    "usage": spending.Spending,
     "setup": SetupPlan | SetupDone,
     "sources": sources.Sources,
     "sources add": SourceMade,
@@ -422,4 +473,5 @@ PRINTED: dict[str, object] = {
     "timers take": schedules.Timer,
     "uninstall": Uninstalled,
     "up": list[UpLine],
+    "verify": verify.Certificate,
 }

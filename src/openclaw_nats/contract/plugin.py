@@ -13,9 +13,10 @@ from openclaw_nats.events.agents import Agents
 
 
 class RunResult(Struct, rename="camel"):
-    """What the plugin says of a run.
+    """What the plugin says of a run, or of an answer to OpenClaw's own prompt.
 
-    `status`: queued (a wake-up that waits for its turn), accepted, ok, error, refused, or timeout (it did not end).
+    `status`: queued (a wake-up that waits for its turn), accepted, ok, error, refused, or timeout (it did not end); of
+    an answer ok (it counts), late (another one was first) or refused (the Gateway did not take it).
     `uptime`, with `refused`: how long the Gateway's process has run, in seconds.
     """
 

@@ -20,7 +20,8 @@ class ReceiverNats(Struct, forbid_unknown_fields=True, kw_only=True):
 
 class ReceiverFile(Struct, forbid_unknown_fields=True, kw_only=True):
     """The file of `openclaw-nats receive`: paths are beside it. `public_url` is the address as providers have it: https
-    there without a certificate here means a proxy with TLS in front. `source` are tables as `sources apply` has them.
+    there without a certificate here means a proxy with TLS in front. `source` are tables as `sources apply` has them; a
+    secret that was replaced counts for `keep_replaced_secret` seconds more.
     """
 
     nats: ReceiverNats
@@ -32,6 +33,7 @@ class ReceiverFile(Struct, forbid_unknown_fields=True, kw_only=True):
     plain_http: bool = False
     max_connections: Annotated[int, Meta(ge=8, le=65536)] = 512
     log: Literal["debug", "info", "warning", "error"] = "info"
+    keep_replaced_secret: Annotated[float, Meta(ge=0, le=30 * 86400)] = 86400.0
     source: list[dict[str, object]] = field(default_factory=list)
 
 

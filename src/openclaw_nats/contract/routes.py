@@ -22,6 +22,7 @@ from openclaw_nats.contract.fields import (
 )
 from openclaw_nats.contract.pauses import Pause
 from openclaw_nats.contract.problems import Trouble
+from openclaw_nats.contract.spending import PerDay
 
 MAX_TEMPLATE = 20_000
 DEFAULT_BACKOFF = ("5s", "30s", "2m", "10m", "1h", "3h")
@@ -250,7 +251,9 @@ class Judged(Answer):
 
 
 class DryRun(Answer):
-    """What a route would have done. `avoided`: how many turns its flow control saves."""
+    """What a route would have done, as a sentence in `summary`. `avoided`: how many turns its flow control saves;
+    `per_day`, of a trial on a time, what it would use in a day.
+    """
 
     route: str
     target: ResolvedTarget
@@ -261,3 +264,5 @@ class DryRun(Answer):
     first_turns: list[PlannedTurn]
     judged: list[Judged]
     assumes: str
+    summary: str = ""
+    per_day: PerDay | UnsetType = UNSET

@@ -9,11 +9,14 @@ from functools import cache
 import msgspec
 
 from openclaw_nats.contract import (
+    alerts,
     approvals,
     audit,
     deliveries,
     events,
+    expectations,
     fields,
+    fleet,
     health,
     history,
     pauses,
@@ -22,20 +25,25 @@ from openclaw_nats.contract import (
     routes,
     schedules,
     sources,
+    spending,
     tool_results,
     tools,
+    verify,
     views,
+    why,
 )
 
 Schema = dict[str, object]
 _MODULES = (
     fields,
+    alerts,
     approvals,
     problems,
     events,
     routes,
     deliveries,
     schedules,
+    fleet,
     health,
     pauses,
     plugin,
@@ -44,6 +52,10 @@ _MODULES = (
     tool_results,
     audit,
     sources,
+    verify,
+    spending,
+    why,
+    expectations,
 )
 _BASES = ("Answer", "_Part")
 _TEMPLATE = "#/components/schemas/{name}"

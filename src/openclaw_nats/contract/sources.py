@@ -204,6 +204,16 @@ class Watching(Answer, kw_only=True, omit_defaults=True):
     next_try: Time | UnsetType = UNSET
 
 
+class RememberedSignatures(Answer, kw_only=True, omit_defaults=True):
+    """Signatures without a time of their own, which verify until the secret is replaced: `count` are remembered, the
+    oldest since `since`. Above `most` the oldest go first.
+    """
+
+    count: int
+    most: int
+    since: Time | UnsetType = UNSET
+
+
 class Source(Answer, kw_only=True, omit_defaults=True):
     """A source. `path` is its address below the sidecar's own, `gatewayPath` below the Gateway's; both are empty for
     one that watches, which has `watching`. The counts are of this process. `secrets` is how many count now: two while
@@ -226,6 +236,7 @@ class Source(Answer, kw_only=True, omit_defaults=True):
     last: Time | UnsetType = UNSET
     watching: Watching | UnsetType = UNSET
     requests: list[SourceLog] | UnsetType = UNSET
+    signatures: RememberedSignatures | UnsetType = UNSET
 
 
 class Sources(Answer):

@@ -62,6 +62,7 @@ def files(settings: Settings) -> Iterator[Finding]:
         (where.nats_nkey, False),
         (where.limited_keys, False),
         (where.sources, False),
+        (where.alerts, False),
     ]
     if settings.nats.managed:
         wanted.append((where.nats_password, True))

@@ -8,6 +8,7 @@ import msgspec
 
 from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.events import json_text
+from openclaw_nats.events.condition_parts import part_that_said_no
 from openclaw_nats.events.conditions import Condition, Context, Expression, condition_of, context_of
 from openclaw_nats.sandbox.child import serve
 
@@ -17,7 +18,7 @@ KEY_CHARACTERS = 200
 
 class Request(msgspec.Struct):
     """The conditions of a route and its flow key (empty without one), and the event: its document as text, who said it,
-    whether its attributes about the Gateway count.
+    whether its attributes about the Gateway count. `explain` asks which part of a condition said no.
     """
 
     conditions: list[str]
@@ -25,13 +26,17 @@ class Request(msgspec.Struct):
     document: str
     origin: str = "outside"
     believed: bool = True
+    explain: bool = False
 
 
 class Verdict(msgspec.Struct):
-    """The flow key, None when a condition does not hold; or what failed."""
+    """The flow key, None when a condition does not hold; or what failed. `said_no`, where it was asked for, is the part
+    that does not hold, with the event's values.
+    """
 
     key: str | None = None
     error: str = ""
+    said_no: str = ""
 
 
 _decode = msgspec.json.Decoder(Request).decode
@@ -64,8 +69,9 @@ def answer(line: bytes) -> bytes:
     request = _decode(line)
     try:
         context = _context(request.document, request.origin, request.believed)
-        if not all(_condition(one).holds(context) for one in request.conditions):
-            return _encode(Verdict())
+        no = next((one for one in request.conditions if not _condition(one).holds(context)), None)
+        if no is not None:
+            return _encode(Verdict(said_no=part_that_said_no(no, context) if request.explain else ""))
         return _encode(Verdict(key_text(_expression(request.key).evaluate(context)) if request.key else ""))
     except OpenClawNatsError as error:
         return _encode(Verdict(error=str(error)))

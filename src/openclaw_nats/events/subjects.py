@@ -27,6 +27,7 @@ GATEWAY_OWN = (
             "approval",
             "bus",
             "context",
+            "expectation",
             "gateway",
             "llm",
             "message",

@@ -39,7 +39,8 @@ _PAUSES = {WAITING: _FIRST_SECONDS, HELD: RENEW_SECONDS, REFUSED: _LOOK_SECONDS,
 
 class Claim(msgspec.Struct, frozen=True, rename="camel"):
     """What the lease's message says. `since` and `written` are the holder's clock, for operators only; `key` is by what
-    the key is known with which it seals (Seals.fingerprint).
+    the key is known with which it seals (Seals.fingerprint). Up to `uploaded` (the stream's clock) its Gateway has sent
+    what its spool held; 0 when that is not known.
     """
 
     gateway_id: str
@@ -50,6 +51,7 @@ class Claim(msgspec.Struct, frozen=True, rename="camel"):
     written: float
     ended: bool = False
     key: str = ""
+    uploaded: float = 0.0
 
 
 def steady() -> float:
@@ -87,6 +89,7 @@ class Lease:
         self.since = 0.0
         self.error = ""
         self.on_change: Callable[[], None] = lambda: None
+        self.uploaded: Callable[[], float] = lambda: 0.0
 
     @property
     def allowed(self) -> bool:
@@ -223,7 +226,9 @@ class Lease:
     async def _write(self, revision: int, epoch: int, now: float, *, ended: bool = False) -> int:
         nonce = secrets.token_hex(8)
         self._nonces = [*self._nonces[1 - _KNOWN_NONCES :], nonce]
-        claim = Claim(self._gateway_id, self._place, nonce, epoch, self.since or now, now, ended, self._key)
+        claim = Claim(
+            self._gateway_id, self._place, nonce, epoch, self.since or now, now, ended, self._key, self.uploaded()
+        )
         return await self._store.write(msgspec.json.encode(claim), revision)
 
     def _refuse(self, other: Claim, *, alive: bool) -> None:

@@ -17,7 +17,8 @@ import msgspec
 import structlog
 
 from openclaw_nats.contract.plugin import RunResult
-from openclaw_nats.errors import DeliveryError, GiveUp, RetryLater
+from openclaw_nats.errors import DeliveryError, GiveUp, RetryLater, Unavailable
+from openclaw_nats.events.ids import uuid7
 from openclaw_nats.ports import Parcel, Receipt
 
 log = structlog.get_logger(__name__)
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 KEEP_ALIVE_SECONDS = 5.0
 GRACE_SECONDS = 15.0
 ACCEPT_SECONDS = 60.0
+ANSWER_SECONDS = 25.0  # longer than the plugin waits for its connection to the Gateway and for two answers
 WAY = "plugin"
 
 _encode = msgspec.json.Encoder().encode
@@ -45,6 +47,7 @@ class PluginChannel:
         self._run_timeout = run_timeout
         self.on_change: Callable[[], None] = lambda: None
         self._runs: dict[str, _Run] = {}
+        self._answers: dict[str, asyncio.Future[RunResult]] = {}
         self._orders: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.connected = False
         self.instance = ""
@@ -101,6 +104,28 @@ class PluginChannel:
             self._orders.put_nowait(_encode({"op": "probe", "id": number}) + b"\n")
         return self.connected
 
+    async def answer_prompt(self, approval: str, decision: str, by: str) -> bool:
+        """Answer OpenClaw's own prompt about an approval (its key): whether that counts, or another answer was first.
+
+        Raises Unavailable when nobody can tell: no plugin is connected, or the Gateway does not take answers from it.
+        """
+        if not self.connected:
+            raise Unavailable("the plugin is not connected")
+        key = f"answer {uuid7(int(time.time() * 1000))}"
+        order = {"op": "answer", "key": key, "approval": approval, "decision": decision, "by": by}
+        future = self._answers[key] = asyncio.get_running_loop().create_future()
+        self._orders.put_nowait(_encode(order) + b"\n")
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                result = await future
+        except TimeoutError:
+            raise Unavailable(f"the plugin did not say within {ANSWER_SECONDS:g} s what became of it") from None
+        finally:
+            del self._answers[key]
+        if result.status not in ("ok", "late"):
+            raise Unavailable(result.error[:300])
+        return bool(result.status == "ok")
+
     async def watch(self) -> None:
         """Until cancelled: give runs up whose plugin has not come back."""
         while True:
@@ -110,6 +135,10 @@ class PluginChannel:
 
     def result(self, result: RunResult) -> bool:
         """Take over what a plugin says of a run; False when nobody waits for it (any more)."""
+        answer = self._answers.get(result.key)
+        if answer is not None and not answer.done() and result.instance == self.instance:
+            answer.set_result(result)
+            return True
         run = self._runs.get(result.key)
         if run is None or result.instance != self.instance:
             return False

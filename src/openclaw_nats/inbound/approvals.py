@@ -2,8 +2,9 @@
 
 The plugin hands each over through its spool (outbound/ingest.py), and is answered after the commit, so that none is
 lost. The same call asked for again while it waits is the same approval. The first answer counts, wherever it is given:
-as long as OpenClaw itself asks it is given there. An approval and the dispatch of its turn are one commit: whatever is
-killed, the turn is sent until it has ended, always with the same grant, which the plugin lets through once.
+as long as OpenClaw itself asks, its Gateway gets ours, and says which was first. An approval and the dispatch of its
+turn are one commit: whatever is killed, the turn is sent until it has ended, always with the same grant, which the
+plugin lets through once.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 import structlog
 
-from openclaw_nats.audit.act import Act
-from openclaw_nats.audit.acting import acting
+from openclaw_nats.audit.acting import acting, actor
 from openclaw_nats.audit.trail import Trail, Untraced
 from openclaw_nats.contract import approvals as shapes
 from openclaw_nats.contract.approvals import CallReport
@@ -29,6 +29,7 @@ from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.messages import Message
 from openclaw_nats.guard.calls import data_of, instruction_of, shown_arguments
 from openclaw_nats.guard.tool_rules import check_rule
+from openclaw_nats.inbound.approval_acts import act_of, told_act
 from openclaw_nats.inbound.approval_views import shown
 from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.parcels import granted_document
@@ -51,6 +52,8 @@ PRIORITY = 9
 SUBJECTS = {"requested": "agent.events.approval.requested", "answered": "agent.events.approval.answered"}
 _LOOK_SECONDS = 1.0
 _TIDY_SECONDS = 60.0
+_REPORT_SECONDS = 20.0
+_REPORT_PAUSE = 0.05
 _PROMPT_GRACE = 10.0  # seconds: the Gateway's own answer may come a little after its time
 _decoder = msgspec.json.Decoder(CallReport)
 
@@ -75,8 +78,10 @@ class Approvals:
         wake: Callable[[], None],
         clock: Callable[[], float] = time.time,
         trail: Trail | None = None,
+        answer_prompt: Callable[[str, str, str], Awaitable[bool]] | None = None,
     ) -> None:
         self._database = database
+        self._answer_prompt = answer_prompt or _no_prompts  # by key, decision and who: whether that counts
         self._trail = trail or Untraced(database)
         self._book = book
         self._flow = flow
@@ -124,20 +129,25 @@ class Approvals:
         now = self._clock()
         if report.what == "asked":
             report.until = min(report.until, (now + 600) * 1000)
-        lost, row = await self._database.write(lambda db: rows.take(db, report, arguments, now, self._bounds))
+        with acting(report.by or actor()):
+            lost, row = await self._trail.write(
+                lambda db: rows.take(db, report, arguments, now, self._bounds),
+                lambda done: told_act(report, done[1], now),
+            )
         if lost:
             self.not_kept += 1
             log.warning("approval.not_kept", route=report.route, agent=report.agent, tool=report.tool)
         elif row is not None:
             log.info("approval.reported", approval=row.id, what=report.what, route=row.route, tool=row.tool)
-            if report.what == "always" and row.answered_by == rows.PROMPT and not (row.always or row.problem):
-                await self._always_elsewhere(row)
+            by = report.by or rows.PROMPT
+            if report.what == "always" and row.answered_by == by and not (row.always or row.problem):
+                await self._always_elsewhere(row, report.by or "the prompt of OpenClaw")
 
-    async def _always_elsewhere(self, row: ApprovalRow) -> None:
+    async def _always_elsewhere(self, row: ApprovalRow, by: str) -> None:
         """OpenClaw's own prompt was answered for good: what can't be had for good counts once."""
         always, problem = row.rule, ""
         try:
-            with acting("the prompt of OpenClaw"):
+            with acting(by):
                 await self._add_rule(row)
         except OpenClawNatsError as error:
             if isinstance(error, Unavailable):
@@ -150,6 +160,8 @@ class Approvals:
 
         Raises NotFound, Conflict when it does not wait any more, and InvalidInput when there is no way to it.
         """
+        if (found := await self._answered_there(number, "allow-always" if always else "allow-once", by)) is not None:
+            return found
         async with self._lock:
             row = await self._waiting(number)
             route = self._book.get(row.route_id)
@@ -170,7 +182,7 @@ class Approvals:
                 inbox.begin_apart(db, dispatch, f"approved by {by}", now)
                 return True
 
-            act = _answer("approvals.approve", row, rule)
+            act = act_of("approvals.approve", row, rule)
             if not await self._trail.write(job, lambda done: act if done else None):
                 await self._waiting(number)  # says who was first
             self._flow.budgets.spend(now, row.route_id)
@@ -181,14 +193,42 @@ class Approvals:
 
     async def deny(self, number: int, by: str) -> shapes.Approval:
         """The call stays refused; raise NotFound, or Conflict when it does not wait any more."""
+        if (found := await self._answered_there(number, "deny", by)) is not None:
+            return found
         async with self._lock:
             row = await self._waiting(number)
-            now, act = self._clock(), _answer("approvals.deny", row)
+            now, act = self._clock(), act_of("approvals.deny", row)
             if not await self._trail.write(
                 lambda db: rows.answer(db, number, "denied", by, now), lambda done: act if done else None
             ):
                 await self._waiting(number)
             log.warning("approval.denied", approval=number, by=by)
+            return await self._answered(number)
+
+    async def _answered_there(self, number: int, decision: str, by: str) -> shapes.Approval | None:
+        """Give an answer to OpenClaw's own prompt, as long as that is open; None when it is not."""
+        row = await self._row(number)
+        if row.state != "pending" or row.prompt_until + _PROMPT_GRACE <= self._clock():
+            return None
+        if decision == "allow-always":
+            self._check_always(row)
+        try:
+            counts = await self._answer_prompt(row.key, decision, by)
+        except Unavailable as error:
+            raise Conflict(
+                f"OpenClaw itself asks about approval {number} until {format_seconds(row.prompt_until)}, and does not "
+                f"take this answer: {error}",
+                hint="Answer there, or here after that.",
+            ) from error
+        for _ in range(int(_REPORT_SECONDS / _REPORT_PAUSE)):  # what became of it comes through the plugin's spool
+            if (await self._row(number)).state != "pending":
+                break
+            await asyncio.sleep(_REPORT_PAUSE)
+        else:
+            raise Unavailable(f"OpenClaw has the answer to approval {number}, and did not say yet what it did")
+        async with self._lock:  # by then that report is taken over, with what it adds to the route
+            if not counts:
+                await self._waiting(number)  # says who was first
             return await self._answered(number)
 
     async def _answered(self, number: int) -> shapes.Approval:
@@ -212,8 +252,8 @@ class Approvals:
             raise Conflict(f"approval {number} expired at {format_seconds(row.expires_at)}")
         return row
 
-    async def _add_rule(self, row: ApprovalRow) -> None:
-        """Let the route's turns make such calls from now on; raise InvalidInput when that can't be."""
+    def _check_always(self, row: ApprovalRow) -> Route:
+        """The route whose turns may make such calls from now on; raise InvalidInput when that can't be."""
         route = self._book.get(row.route_id)
         why = ""
         if route is None:
@@ -227,6 +267,11 @@ class Approvals:
         if route is None or why:
             hint = "Approve it once, or change the route with `openclaw-nats routes edit NAME --tools`."
             raise InvalidInput(f"always is not possible: {why}", hint=hint, field="always")
+        return route
+
+    async def _add_rule(self, row: ApprovalRow) -> None:
+        """Let the route's turns make such calls from now on; raise InvalidInput when that can't be."""
+        route = self._check_always(row)
         tools = [route.tools] if isinstance(route.tools, str) else list(route.tools)
         tools = [one for one in tools if one != "none"]
         if row.rule not in tools and "all" not in tools:
@@ -338,10 +383,8 @@ class Approvals:
         )
 
 
-def _answer(what: str, row: ApprovalRow, rule: str = "") -> Act:
-    """An answer as the audit log keeps it: the call by its digest, not its arguments."""
-    asked = {"tool": row.tool, "digest": row.digest, "agent": row.agent, "session": row.session, "route": row.route}
-    return Act(what, f"approval {row.id}", after=asked | ({"always": rule} if rule else {}))
+async def _no_prompts(_key: str, _decision: str, _by: str) -> bool:
+    raise Unavailable("no plugin is connected")
 
 
 async def _as_it_is(data: bytes) -> bytes:

@@ -23,7 +23,8 @@ from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.makers import agent_made
 from openclaw_nats.events.origin import Origin, joint
 from openclaw_nats.inbound.documents import Documents
-from openclaw_nats.inbound.flow_control import FlowControl, Release, Retry
+from openclaw_nats.inbound.flow_control import FlowControl
+from openclaw_nats.inbound.groups import Release, Retry
 from openclaw_nats.inbound.loop_guard import LoopGuard
 from openclaw_nats.inbound.meters import InboundMeters
 from openclaw_nats.inbound.parcels import is_tainted, over, parcel_of, target_document, with_target

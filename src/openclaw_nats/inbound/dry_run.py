@@ -21,8 +21,9 @@ from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.subjects import check_subject, matches
 from openclaw_nats.inbound.budgets import Budgets, Limit
-from openclaw_nats.inbound.flow_control import FlowControl, Release
+from openclaw_nats.inbound.flow_control import FlowControl
 from openclaw_nats.inbound.forgeries import forgery
+from openclaw_nats.inbound.groups import Release
 from openclaw_nats.inbound.judging import Judge
 from openclaw_nats.inbound.render_process import TooLong
 from openclaw_nats.inbound.rendering import Renderer

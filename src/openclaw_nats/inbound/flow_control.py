@@ -9,44 +9,16 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 
 from openclaw_nats.inbound.breaker import LONGEST_GATEWAY_WAIT, Breaker
 from openclaw_nats.inbound.budgets import Budgets
-from openclaw_nats.inbound.groups import Group, GroupKey, Lane, Policy
+from openclaw_nats.inbound.groups import Decision, Group, GroupKey, Lane, Policy, Release, Retry
 from openclaw_nats.inbound.pauses import Holds
 from openclaw_nats.storage.rows import Dispatch, Waiting
 from openclaw_nats.url_secrets import masked
 
 MAX_DIGEST_EVENTS = 1000
-
-
-@dataclass
-class Release:
-    """Deliveries of one group that go out together, now."""
-
-    group: GroupKey
-    lane: str
-    members: list[Waiting]
-    turn: bool
-
-
-@dataclass
-class Retry:
-    """A dispatch that is tried again, now."""
-
-    lane: str
-    dispatch: Dispatch
-
-
-@dataclass
-class Decision:
-    """What is to be done now."""
-
-    releases: list[Release | Retry] = field(default_factory=list)
-    expired: list[Waiting] = field(default_factory=list)
-    moved: list[Dispatch] = field(default_factory=list)  # their route has another target now
 
 
 class FlowControl:
@@ -247,12 +219,22 @@ class FlowControl:
             return "", 0.0
         until, why = self._gate(group, now)
         if not why:
-            blocked = group.lane.blocked_until(now)
-            errors = "; ".join(breaker.last_error for breaker in group.lane.breakers if breaker.last_error)
-            if blocked:
-                return f"the target fails: {errors}", blocked if blocked != float("inf") else 0.0
-            return f"{masked(group.lane.name)} is busy", 0.0
+            until, why = group.lane.blocked(now)
+            why = why or f"{masked(group.lane.name)} is busy"
         return why, until if until != float("inf") else 0.0
+
+    def gates(self, route_id: int, key: str, now: float) -> list[tuple[str, float, str]]:
+        """Each gate that a delivery of the route meets now: (its name, until when it holds, why); no why when it lets
+        through, and 0 where no time is known. Nothing for a route that is not known.
+        """
+        if route_id not in self._routes:
+            return []
+        lane, policy, enabled = self._routes[route_id]
+        group = self._groups.get((route_id, key))
+        if group is None:
+            group = Group((route_id, key), policy, self._lanes.get(lane) or self._new_lane(lane, policy), enabled)
+        gates = [*self._gates(group, now), ("target", *group.lane.blocked(now))]
+        return [(name, until if why and until != float("inf") else 0.0, why) for name, until, why in gates]
 
     def lanes(self) -> list[Lane]:
         """All lanes."""
@@ -283,33 +265,32 @@ class FlowControl:
 
     def _gate(self, group: Group, now: float) -> tuple[float, str]:
         """(until when the group waits, why); ("", 0) when time does not hold it."""
+        return next(((until, why) for _, until, why in self._gates(group, now) if why), (0.0, ""))
+
+    def _gates(self, group: Group, now: float) -> Iterator[tuple[str, float, str]]:
+        """Each gate that the route has, in order: (its name, until when the group waits, why); no why when it does
+        not."""
         policy = group.policy
-        if not group.enabled:
-            return float("inf"), "the route is disabled"
-        held = self.holds.hold(now, group.key[0], turn=policy.turn)
-        if held[1]:
-            return held
-        if policy.quiet is not None and (until := policy.quiet.until(now)) is not None:
-            return until, f"quiet hours {policy.quiet}"
+        yield "enabled", float("inf"), "" if group.enabled else "the route is disabled"
+        yield "pause", *self.holds.hold(now, group.key[0], turn=policy.turn)
+        if policy.quiet is not None:
+            until = policy.quiet.until(now)
+            yield "quiet hours", until or 0.0, "" if until is None else f"quiet hours {policy.quiet}"
         if policy.rate_count:
             while group.sent and group.sent[0] <= now - policy.rate_per:
                 group.sent.popleft()
-            if len(group.sent) >= policy.rate_count:
-                until = group.sent[len(group.sent) - policy.rate_count] + policy.rate_per
-                return until, f"rate limit: {policy.rate_count} in {policy.rate_per:g} s"
-        if policy.batch_size and group.count < policy.batch_size:
+            spent = len(group.sent) - policy.rate_count
+            until = group.sent[spent] + policy.rate_per if spent >= 0 else 0.0
+            yield "rate", until, f"rate limit: {policy.rate_count} in {policy.rate_per:g} s" if spent >= 0 else ""
+        if policy.batch_size and 0 < group.count < policy.batch_size:
             until = min(group.first(), now) + policy.batch_wait
-            if until > now:
-                return until, f"batch: {group.count} of {policy.batch_size}"
-        if policy.debounce:
+            yield "batch", until, f"batch: {group.count} of {policy.batch_size}" if until > now else ""
+        if policy.debounce and group.count:
             until = min(min(group.last(), now) + policy.debounce, min(group.first(), now) + policy.max_wait)
-            if until > now:
-                return until, "debounce"
+            yield "debounce", until, "debounce" if until > now else ""
         if policy.turn:
             until, limit = self.budgets.wait(now, group.key[0])
-            if limit:
-                return until, f"{limit} is spent"
-        return 0.0, ""
+            yield "budget", until, f"{limit} is spent" if limit else ""
 
     def _serve(self, lane: Lane, now: float, decision: Decision) -> None:
         while lane.ready or lane.retries:
@@ -390,9 +371,11 @@ class FlowControl:
 
     def _lane(self, name: str, policy: Policy) -> Lane:
         if name not in self._lanes:
-            breakers = (Breaker(), self.gateway) if policy.turn else (Breaker(),)
-            self._lanes[name] = Lane(name, breakers)
+            self._lanes[name] = self._new_lane(name, policy)
         return self._lanes[name]
+
+    def _new_lane(self, name: str, policy: Policy) -> Lane:
+        return Lane(name, (Breaker(), self.gateway) if policy.turn else (Breaker(),))
 
     def _forget(self, group: Group, now: float) -> None:
         """Drop an empty group, unless its rate limit still remembers."""

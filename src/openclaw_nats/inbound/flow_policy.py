@@ -37,7 +37,7 @@ def policy_of(flow: Flow, expires_after: str | None, target: Target) -> Policy:
         rate_count=rate.count if rate else 0,
         rate_per=_seconds(rate.per, "flow.rate.per") if rate else 0.0,
         concurrency=flow.concurrency or 1,
-        quiet=_quiet(flow.quiet_hours) if flow.quiet_hours else None,
+        quiet=quiet_of(flow.quiet_hours) if flow.quiet_hours else None,
         cost=budget.cost if budget else 0.0,
         cost_per=_cost_per(budget, target) if budget else 0.0,
         expires_after=_seconds(expires_after, "expiresAfter"),
@@ -77,16 +77,17 @@ def _cost_per(budget: CostLimit, target: Target) -> float:
     return seconds
 
 
-def _quiet(given: QuietHours) -> quiet_hours.QuietHours:
-    begin, end = _minutes(given.begin, "flow.quietHours.from"), _minutes(given.to, "flow.quietHours.to")
+def quiet_of(given: QuietHours, field: str = "flow.quietHours") -> quiet_hours.QuietHours:
+    """Hours of the day in which nothing goes out; raise InvalidRoute that names `field`."""
+    begin, end = _minutes(given.begin, f"{field}.from"), _minutes(given.to, f"{field}.to")
     if begin == end:
-        raise _wrong("flow.quietHours.from", "and to are equal")
+        raise _wrong(f"{field}.from", "and to are equal")
     zone = given.timezone if given.timezone is not None else "UTC"
     try:
         return quiet_hours.QuietHours(begin, end, ZoneInfo(zone))
     except (KeyError, ValueError, TypeError, OSError):
         raise _wrong(
-            "flow.quietHours.timezone", f"{zone[:40]!r} is not an IANA time zone", "Example: Europe/Amsterdam."
+            f"{field}.timezone", f"{zone[:40]!r} is not an IANA time zone", "Example: Europe/Amsterdam."
         ) from None
 
 

@@ -59,6 +59,12 @@ class Lane:
             if not breaker.allows(now)
         )
 
+    def blocked(self, now: float) -> tuple[float, str]:
+        """(until when the target is left alone, why); (0, "") when it is not."""
+        until = self.blocked_until(now)
+        errors = "; ".join(breaker.last_error for breaker in self.breakers if breaker.last_error)
+        return (until, f"the target fails: {errors}") if until else (0.0, "")
+
 
 @dataclass
 class Group:
@@ -145,3 +151,30 @@ class Group:
                 members.append(queue.popleft())
                 self.count -= 1
         return members
+
+
+@dataclass
+class Release:
+    """Deliveries of one group that go out together, now."""
+
+    group: GroupKey
+    lane: str
+    members: list[Waiting]
+    turn: bool
+
+
+@dataclass
+class Retry:
+    """A dispatch that is tried again, now."""
+
+    lane: str
+    dispatch: Dispatch
+
+
+@dataclass
+class Decision:
+    """What is to be done now."""
+
+    releases: list[Release | Retry] = field(default_factory=list)
+    expired: list[Waiting] = field(default_factory=list)
+    moved: list[Dispatch] = field(default_factory=list)  # their route has another target now

@@ -9,16 +9,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import structlog
 
 from openclaw_nats.backoff import wait_after
-from openclaw_nats.errors import Poison, Unavailable
-from openclaw_nats.events.decoding import Decoded, decode_message
+from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.identity import event_of
-from openclaw_nats.events.lateness import too_late
 from openclaw_nats.events.makers import Maker
 from openclaw_nats.events.messages import StoredMessage
-from openclaw_nats.events.seals import TICK
+from openclaw_nats.inbound.admission import Admission, Candidate
 from openclaw_nats.inbound.documents import Documents
 from openclaw_nats.inbound.flow_control import FlowControl
-from openclaw_nats.inbound.forgeries import Forgeries, forgery
+from openclaw_nats.inbound.forgeries import Forgeries
 from openclaw_nats.inbound.judging import Judge
 from openclaw_nats.inbound.loop_guard import LoopGuard
 from openclaw_nats.inbound.losses import Losses
@@ -34,8 +32,6 @@ log = structlog.get_logger(__name__)
 
 MAX_WAITING = 200_000
 _PAUSE = 1.0
-_TICK_SECONDS = 1.0  # a tick that fires on time is stored within that
-_SEALED_SECONDS = 10.0  # and what is sealed, within that
 
 
 async def _at_once() -> None:
@@ -45,10 +41,8 @@ async def _at_once() -> None:
 class Intake:
     """Takes messages out of the stream as long as it runs; `wake` is called when there is something to deliver.
 
-    `may_see` says whether an agent's route may bring it an event of such an owner (events/makers.py); `full` why
-    nothing more can be taken at present, empty when it can. `sealed_at` is when a sealed event was stored first, whose
-    copy may be stored again later (events/seals.py); None for what is none of ours. `begin` returns when it is known
-    which messages are older than all seals. `tick_owner` is whose tick a message is (waking.py).
+    `full` says why nothing more can be taken at present, empty when it can. `begin` returns when it is known which
+    messages are older than all seals. For `may_see`, `sealed_at` and `tick_owner` see Admission.
     """
 
     def __init__(
@@ -73,10 +67,8 @@ class Intake:
         full: Callable[[], str] = lambda: "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._may_see = may_see
-        self._sealed_at = sealed_at
+        self.admission = Admission(guard, judge, sealed_at, tick_owner, may_see)
         self._begin = begin
-        self._tick_owner = tick_owner
         self._gate = gate or OpenGate()
         self._losses = losses
         self._forgeries = forgeries or Forgeries()
@@ -86,7 +78,6 @@ class Intake:
         self._book = book
         self._flow = flow
         self._guard = guard
-        self._judge = judge
         self._documents = documents
         self._meters = meters
         self._wake = wake
@@ -202,58 +193,39 @@ class Intake:
         self._wake()
 
     async def _rows(self, message: StoredMessage) -> list[NewDelivery]:
+        gates, one = self.admission, self.admission.look_at(message)
         routes = [
-            route for route in self._book.index.routes_for(message.subject) if message.sequence > route.after_sequence
+            route
+            for route in self._book.index.routes_for(message.subject)
+            if not (gates.too_early(route, one) or gates.old_copy(route, one) or gates.of_another(route, one))
         ]
-        if routes and (sealed := self._sealed_at(message)) is not None:
-            within = _TICK_SECONDS if message.seal.startswith(TICK) else _SEALED_SECONDS
-            routes = [route for route in routes if not _is_old_copy(route, sealed + within, message.time / 1e9)]
-        if any(route.owner for route in routes):
-            owner = self._tick_owner(message)
-            routes = [route for route in routes if route.owner in ("", owner)]
         if not routes:
             return []
-        decoded, broken = _decoded(message)
-        forged = forgery(message)
-        if forged:
+        if one.forged:
             self._meters.forged.inc()
             self._forgeries.note(message)
         rows = []
         for route in routes:
-            maker = None if route.owner else route.maker  # a job's own ticks are for whoever made it
-            if maker is not None and not all(self._may_see(maker, owner) for owner in decoded.owners):
+            if gates.unseen(route, one):
                 continue
-            reason, key = broken, ""
-            if not broken and route.looks_inside and not forged:
-                try:
-                    judged = await self._judge.judge(route, decoded)
-                except Poison as error:
-                    judged, reason = "", str(error)
-                except Unavailable:
-                    raise
-                except Exception as error:
-                    log.error(
-                        "intake.bug", sequence=message.sequence, route=route.name, error=repr(error), exc_info=True
-                    )
-                    judged, reason = "", f"a fault in openclaw-nats: {error!r}"
+            key, reason = "", one.broken
+            if not one.broken and not one.forged:
+                judged, reason = await gates.asked(route, one)
                 if judged is None:
                     continue
                 key = judged
-            rows.append(self._row(message, decoded, route, reason, key, forged=forged))
+            rows.append(self._row(one, route, reason, key))
         return rows
 
-    def _row(
-        self, message: StoredMessage, decoded: Decoded, route: Route, reason: str, key: str, *, forged: str
-    ) -> NewDelivery:
-        hops = self._guard.hops_of(decoded.runid, decoded.hops)
+    def _row(self, one: Candidate, route: Route, reason: str, key: str) -> NewDelivery:
+        message, decoded = one.message, one.decoded
         state = "dead" if reason else "pending"
-        if forged:  # before the loop guard, which has nothing to stop here and nothing to report
-            state, reason = "dropped", forged
-        elif not reason and hops > self._guard.max_hops:
-            state, reason = "dropped", self._guard.stop(route.name, message.subject, hops)
-        late = too_late(message.headers, message.time / 1e9)
-        if state == "pending" and late is not None:
-            state, reason = "expired", f"its schedule fired {late:.0f} s late, and its job skips runs that late"
+        if one.forged:  # before the loop guard, which has nothing to stop here and nothing to report
+            state, reason = "dropped", one.forged
+        elif not reason and self._guard.too_deep(one.hops):
+            state, reason = "dropped", self._guard.stop(route.name, message.subject, one.hops)
+        if state == "pending" and one.late:
+            state, reason = "expired", one.late
         return NewDelivery(
             place=event_of(message),
             event_id=decoded.id,
@@ -266,27 +238,10 @@ class Intake:
             reason=reason,
             flow_key=key,
             priority=route.document.priority or decoded.priority,
-            hops=hops,
+            hops=one.hops,
             size=len(decoded.document),
             stored_at=message.time / 1e9,
             document=decoded.document,
             origin=decoded.origin.name,
             tainted=decoded.origin.tainted,
         )
-
-
-def _is_old_copy(route: Route, first: float, stored: float) -> bool:
-    """Whether an event was stored before the route was made, and again after it: as a copy. Times are Unix times.
-
-    `first` is until when it was stored for the first time.
-    """
-    return first < route.made_at <= stored
-
-
-def _decoded(message: StoredMessage) -> tuple[Decoded, str]:
-    """See decode_message; a mistake of ours there costs this one message."""
-    try:
-        return decode_message(message)
-    except Exception as error:
-        log.error("intake.bug", sequence=message.sequence, error=repr(error), exc_info=True)
-        return Decoded(f"agent_events:{message.sequence}", b"{}"), f"a fault in openclaw-nats: {error!r}"

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
+from typing import Protocol
 
 import msgspec
 
 from openclaw_nats.errors import Poison
 from openclaw_nats.events.condition_worker import Request, Verdict
+from openclaw_nats.events.conditions import Condition, Context, Expression
 from openclaw_nats.events.decoding import Decoded
-from openclaw_nats.inbound.route import Route
+from openclaw_nats.events.makers import Maker
 from openclaw_nats.sandbox.process import Worker
 
 SLOW = 3
@@ -31,8 +33,34 @@ _Minutes = dict[Hashable, list[tuple[float, float]]]
 _verdict = msgspec.json.Decoder(Verdict).decode
 
 
+class Judged(Protocol):
+    """What events are judged for: a route, or another rule with a key."""
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """All have to hold."""
+
+    @property
+    def key(self) -> Expression | None:
+        """Which events belong together."""
+
+    @property
+    def maker(self) -> Maker | None:
+        """The agent that made it; None for the operator's."""
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether it has to see an event's content."""
+
+    def is_cheap(self, size: int) -> bool:
+        """Whether it may judge a document of `size` bytes in the event loop."""
+
+    def judge(self, context: Context) -> str | None:
+        """The event's key, None when a condition does not hold; raise Poison."""
+
+
 class Judge:
-    """Judges events for routes."""
+    """Judges events for routes and other rules."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         warm = msgspec.json.encode(Request([], "", "{}"))
@@ -41,7 +69,7 @@ class Judge:
         self._slow: _Minutes = {}
         self._spent: _Minutes = {}
 
-    async def judge(self, route: Route, event: Decoded) -> str | None:
+    async def judge(self, route: Judged, event: Decoded) -> str | None:
         """The flow key of an event for a route, None when a condition does not hold.
 
         Raises Poison when one fails on the event or takes too long, Unavailable when no process can be started.
@@ -69,6 +97,18 @@ class Judge:
         if found.error:
             raise Poison(found.error)
         return found.key
+
+    async def explain(self, route: Judged, event: Decoded) -> str:
+        """Which part of a condition does not hold on an event, with the event's values; empty when that is not known.
+
+        Always in the process with limits. Raises Unavailable when none can be started.
+        """
+        sources = [one.source for one in route.conditions]
+        facts = Request(sources, "", event.document.decode(), event.origin.name, event.believed, explain=True)
+        try:
+            return _verdict(await self._worker.ask(msgspec.json.encode(facts))).said_no
+        except Poison:
+            return ""
 
     def _check_pause(self, expression: tuple[str, ...], agent: str, size: int) -> None:
         slow = self._lately(self._slow, expression)

@@ -43,15 +43,20 @@ class LoopGuard:
         """The hops of an event of run `run` that says `hops` itself."""
         return max(hops, self._runs.get(run, 0)) if run else hops
 
+    def too_deep(self, hops: int) -> str:
+        """Why an event that is so deep wakes nobody; empty when it may."""
+        if hops <= self.max_hops:
+            return ""
+        return f"loop guard: the event is {hops} dispatches deep, the limit is {self.max_hops}"
+
     def stop(self, route: str, subject: str, hops: int) -> str:
         """Note that an event does not wake anybody; the reason for the delivery's row. Tells once a minute a route."""
         self.stopped += 1
         now = self._clock()
-        reason = f"loop guard: the event is {hops} dispatches deep, the limit is {self.max_hops}"
         self.last = LoopStop(route, subject, hops, now)
         if not 0 <= now - self._told.get(route, 0.0) <= _TELL_SECONDS:
             self._told[route] = now
             log.warning("loop_guard.stopped", route=route, subject=subject, hops=hops, max_hops=self.max_hops)
             if self.on_stop is not None:
                 self.on_stop(route, subject, hops)
-        return reason
+        return self.too_deep(hops)

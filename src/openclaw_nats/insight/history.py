@@ -61,7 +61,7 @@ class History:
         """The newest events that are wanted, before a sequence. Raises Unavailable."""
         behind = await self._indexer.caught_up(_CATCH_UP_SECONDS if cursor is None else 0.0)
         deadline = time.monotonic() + _SEARCH_SECONDS
-        before, at, read, ended = cursor or _END, 0, 0, False
+        before, at, read, ended = _END if cursor is None else cursor, 0, 0, False
         messages: list[StoredMessage] = []
         size = limit if all(grams_of(term) for term in wanted.terms) else _AT_ONCE
         while len(messages) < limit and not ended and read < MOST_READ and (not read or time.monotonic() < deadline):

@@ -102,7 +102,10 @@ class Indexer:
         last = (await self._source.standing()).last
         until = time.monotonic() + seconds
         while self.position < last and time.monotonic() < until:
-            await self._flush()
+            try:
+                await self._flush()
+            except Unavailable:
+                break  # what is in it can be found all the same; `problem` says why it does not go on
             if self.position < last:
                 await asyncio.sleep(0.02)
         return max(0, last - self.position)

@@ -11,6 +11,7 @@ import asyncio
 import json
 import secrets
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from nats.aio.msg import Msg
@@ -35,9 +36,11 @@ def pull_bytes(connection: Connection) -> int:
 
 
 class Reader:
-    """Hands out the messages of a stream on a subject in order. After `Lost` it can be opened again behind the last."""
+    """Hands out the messages of a stream on a subject, or on several that do not overlap, in order. After `Lost` it can
+    be opened again behind the last.
+    """
 
-    def __init__(self, connection: Connection, stream: str, subject: str, *, bodies: bool) -> None:
+    def __init__(self, connection: Connection, stream: str, subject: str | Sequence[str], *, bodies: bool) -> None:
         self._connection = connection
         self._stream = stream
         self._subject = subject
@@ -53,6 +56,7 @@ class Reader:
 
     async def open(self, start: dict[str, Any]) -> int:
         """Begin at `start` (the part of a consumer's configuration that says where); how many messages there are."""
+        subject = self._subject
         config = {
             "name": self._name,
             "ack_policy": "none",
@@ -61,7 +65,7 @@ class Reader:
             "num_replicas": 1,
             "replay_policy": "instant",
             "headers_only": not self._bodies,
-            "filter_subject": self._subject,
+            **({"filter_subject": subject} if isinstance(subject, str) else {"filter_subjects": list(subject)}),
             **({"deliver_policy": "all"} | start),
         }
         self._epoch = self._connection.epoch

@@ -103,12 +103,17 @@ class Streams:
 
     async def state(self) -> dict[str, Any]:
         """Messages, bytes, first and last sequence of the events stream."""
-        answer = await self._info(EVENTS)
-        if "error" in answer:
-            raise Unavailable(_describe(answer["error"], EVENTS))
+        answer = await self.info()
         state: dict[str, Any] = answer["state"]
         state["sources"] = answer.get("sources") or []
         return state
+
+    async def info(self) -> dict[str, Any]:
+        """State and configuration of the events stream, as STREAM.INFO gives them."""
+        answer = await self._info(EVENTS)
+        if "error" in answer:
+            raise Unavailable(_describe(answer["error"], EVENTS))
+        return answer
 
     async def last_sequence(self) -> int:
         """The last sequence of the events stream."""

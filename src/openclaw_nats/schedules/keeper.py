@@ -299,7 +299,8 @@ class Keeper:
 
     async def _clean(self) -> None:
         """Histories do not grow for ever; those of jobs that are gone go, when surely everybody has read them."""
-        await self._log.purge(names.all_fired("timer", "*"), keep=KEEP_TIMERS)
+        for kind in ("timer", names.EXPECT):
+            await self._log.purge(names.all_fired(kind, "*"), keep=KEEP_TIMERS)
         for key in list(self._revisions):
             await self._log.purge(names.all_fired("cron", key), keep=KEEP_FIRED)
             await self._log.purge(names.all_fired("manual", key), keep=KEEP_OTHERS)

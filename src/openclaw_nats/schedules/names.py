@@ -7,6 +7,8 @@
     agent.schedules.fired.manual.<key>.<milliseconds>.<rest>
     agent.schedules.armed.timer.<key>                      a timer
     agent.schedules.fired.timer.<key>.<milliseconds>.<rest>
+    agent.schedules.armed.expect.<key>                     the deadline of an expectation's episode
+    agent.schedules.fired.expect.<key>.<milliseconds>.<rest>
     agent.schedules.wake.timer.<key>                       whom a timer wakes, and what with
 
 For one tick of a job there is at most one message, armed or fired or skipped: every write is made on that condition, so
@@ -26,6 +28,7 @@ from openclaw_nats.errors import InvalidSchedule
 from openclaw_nats.events.subjects import AGENTS, PREFIX, token_from_name
 
 MAX_NAME = 128
+EXPECT = "expect"
 JOBS = "agent.schedules.job.>"
 TICKS = ("agent.schedules.armed.cron.>", "agent.schedules.tick.cron.>")
 WAKES = "agent.schedules.wake.timer.*"
@@ -151,3 +154,8 @@ def skipped(key: str, tick: int) -> str:
 def timer_subject(key: str) -> str:
     """Where a timer waits."""
     return f"{_armed_at(key)}.timer.{key}"
+
+
+def deadline_subject(key: str) -> str:
+    """Where the deadline of an episode waits (expectations/deadlines.py)."""
+    return f"agent.schedules.armed.{EXPECT}.{key}"

@@ -99,6 +99,7 @@ def build_dashboard(
         settings=settings,
         activity=activity,
         views=views,
+        spending=inbound.spending,
         inbox=inbound.inbox,
         fires=lambda limit: fires(schedules.log, limit, settings.gateway_id),
         versions=versions,

@@ -45,12 +45,15 @@ from openclaw_nats.inbound.stream_contents import StreamContents
 from openclaw_nats.inbound.stream_trial import StreamTrial
 from openclaw_nats.inbound.target import TURN_KINDS
 from openclaw_nats.inbound.waking import owner_of_tick
+from openclaw_nats.inbound.why import WhyNot
+from openclaw_nats.insight.spending import SpendingView
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.consumer import JetStreamSource
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
 from openclaw_nats.ports import Gate, Sender
 from openclaw_nats.service.beginning import Beginning
 from openclaw_nats.settings import Settings
+from openclaw_nats.storage import costs as cost_rows
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
 
@@ -74,6 +77,8 @@ class Inbound:
     channel: PluginChannel
     inbox: InboxService
     dry_run: DryRun
+    why: WhyNot
+    spending: SpendingView
     notices: Notices
     housekeeping: Housekeeping
     health: DeliveriesReport
@@ -267,6 +272,7 @@ def build_inbound(
         trail=trail,
         forget_after=settings.inbox.keep,
         wake=deliveries.wake,
+        answer_prompt=channel.answer_prompt,
     )
 
     async def note_plugin() -> None:
@@ -289,6 +295,21 @@ def build_inbound(
         channel=channel,
         inbox=inbox_service,
         dry_run=DryRun(event_log, renderer, judge, limits),
+        spending=SpendingView(
+            event_log,
+            prices,
+            routes_of=lambda ids: database.read(lambda db: cost_rows.routes_of(db, ids)),
+            avoided=lambda since: database.read(lambda db: cost_rows.avoided(db, since)),
+        ),
+        why=WhyNot(
+            log=event_log,
+            newest=event_log.newest,
+            database=database,
+            admission=intake.admission,
+            judge=trial_judge,
+            flow=flow,
+            behind=lambda: intake.problem,
+        ),
         notices=notices,
         dead_letters=DeadLetters(database, event_log, identity, gate),
         processes=processes,

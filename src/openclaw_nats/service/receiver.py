@@ -85,7 +85,7 @@ async def serve(receiver: Receiver) -> None:
             certificate = receiver.tls()
             sources = Sources(receiver.state)
             try:
-                await sources.apply(receiver.sources)
+                await sources.apply(receiver.sources, receiver.keep_replaced)
                 await _serve(receiver, sources, listener, certificate)
             finally:
                 sources.database.close()
@@ -140,7 +140,7 @@ async def _follow(receiver: Receiver, sources: Sources, again: asyncio.Event) ->
         again.clear()
         try:
             found = read(receiver.path)
-            await sources.apply(found.sources)
+            await sources.apply(found.sources, found.keep_replaced)
         except OpenClawNatsError as error:
             log.error("receiver.file_refused", error=str(error), hint=error.hint)
         else:

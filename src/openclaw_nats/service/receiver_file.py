@@ -56,6 +56,7 @@ class Receiver:
     log: str
     key: str
     nats: Options
+    keep_replaced: float
     sources: tuple[WantedSource, ...]
 
     def tls(self) -> Certificate | None:
@@ -109,6 +110,7 @@ def read(path: Path) -> Receiver:
         log=found.log,
         key=found.nats.key,
         nats=options,
+        keep_replaced=found.keep_replaced_secret,
         sources=tuple(_wanted(one, public) for one in tables),
     )
 

@@ -49,8 +49,11 @@ class Sources:
         if self.book.problem:
             raise SettingsError(self.book.problem)
 
-    async def apply(self, wanted: tuple[WantedSource, ...]) -> None:
-        """Make them as they are wanted; one that is not among them is removed, and its address ends."""
+    async def apply(self, wanted: tuple[WantedSource, ...], keep: float) -> None:
+        """Make them as they are wanted; one that is not among them is removed, and its address ends.
+
+        Secrets that were replaced, now or before, count for at most `keep` seconds from now on.
+        """
         names = {one.request.name for one in wanted}
         types = {one.name: one.type for one in self.book.every()}
         for one in wanted:
@@ -63,13 +66,14 @@ class Sources:
         for one in wanted:
             if one.request.name not in types:
                 await self.book.add(one.request)
-            await self._make(one)
+            await self._make(one, keep)
 
-    async def _make(self, wanted: WantedSource) -> None:
+    async def _make(self, wanted: WantedSource, keep: float) -> None:
         name = wanted.request.name
         there = self.book.named(name)
         if there.secrets[0].secret != wanted.request.secret:
-            await self.book.rotate(name, RotateRequest(secret=wanted.request.secret))
+            await self.book.rotate(name, RotateRequest(secret=wanted.request.secret, keep=keep))
+        await self.book.end_replaced(name, keep)
         if (there.subject, there.options, there.paused) != (wanted.subject, wanted.options, wanted.paused):
             change = SourceChange(subject=wanted.subject, options=wanted.options, paused=wanted.paused)
             await self.book.change(name, change)
@@ -97,7 +101,7 @@ async def addresses(receiver: Receiver) -> ReceiverSources:
         with alone(receiver.state):
             sources = Sources(receiver.state)
             try:
-                await sources.apply(receiver.sources)
+                await sources.apply(receiver.sources, receiver.keep_replaced)
                 return shown(receiver, sources.book)
             finally:
                 sources.database.close()

@@ -9,10 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import signal
 import sys
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -22,6 +19,7 @@ from starlette.middleware import Middleware
 from openclaw_nats import __version__
 from openclaw_nats.addresses import is_loopback
 from openclaw_nats.api import openapi
+from openclaw_nats.api.alert_endpoints import AlertEndpoints
 from openclaw_nats.api.app import Endpoints, build_app
 from openclaw_nats.api.approval_endpoints import ApprovalEndpoints
 from openclaw_nats.api.audit_endpoints import AuditEndpoints
@@ -32,10 +30,11 @@ from openclaw_nats.api.compat import Compat, OnlyThere
 from openclaw_nats.api.dashboard_gate import DashboardGate
 from openclaw_nats.api.delivery_endpoints import DeliveryEndpoints
 from openclaw_nats.api.endless import end_all
+from openclaw_nats.api.expectation_endpoints import ExpectationEndpoints
+from openclaw_nats.api.fleet_endpoints import FleetEndpoints
 from openclaw_nats.api.front_door import FrontDoor
 from openclaw_nats.api.handover_endpoints import HandoverEndpoints
 from openclaw_nats.api.history_endpoints import HistoryEndpoints
-from openclaw_nats.api.hot_path import HotPath
 from openclaw_nats.api.http_protocol import end_proven
 from openclaw_nats.api.ingest_endpoints import IngestEndpoints
 from openclaw_nats.api.operation_endpoints import OperationEndpoints
@@ -45,7 +44,8 @@ from openclaw_nats.api.route_endpoints import RouteEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.source_endpoints import SourceEndpoints
 from openclaw_nats.api.tool_endpoints import ToolEndpoints
-from openclaw_nats.errors import OpenClawNatsError, StreamConflict, Unavailable
+from openclaw_nats.api.verify_endpoints import VerifyEndpoints
+from openclaw_nats.errors import OpenClawNatsError
 from openclaw_nats.events.identity import Identity
 from openclaw_nats.fleet.keys import OtherKeys
 from openclaw_nats.fleet.lease import Lease
@@ -55,6 +55,7 @@ from openclaw_nats.health import disks
 from openclaw_nats.health.report import Health
 from openclaw_nats.jetstream.connection import Connection
 from openclaw_nats.jetstream.event_log import JetStreamEventLog
+from openclaw_nats.jetstream.events_view import EventsView
 from openclaw_nats.jetstream.key_door import KeyDoor
 from openclaw_nats.jetstream.lease_store import JetStreamLeaseStore
 from openclaw_nats.jetstream.options import Options
@@ -72,21 +73,26 @@ from openclaw_nats.outbound.publisher import GroupCommitPublisher
 from openclaw_nats.outbound.redaction import Redactor
 from openclaw_nats.outbound.redaction_process import RedactionProcess
 from openclaw_nats.service import logs
+from openclaw_nats.service.alert_parts import build_alerts
 from openclaw_nats.service.api_key_file import ApiKeyFile, KeyChange, end_sessions_of_another_key
 from openclaw_nats.service.audit_files import audit_trail
 from openclaw_nats.service.beginning import Beginning
-from openclaw_nats.service.dashboard_parts import Dashboard, build_dashboard
+from openclaw_nats.service.certificate_parts import build_certificates
+from openclaw_nats.service.dashboard_parts import build_dashboard
+from openclaw_nats.service.expectation_parts import build_expectations
 from openclaw_nats.service.exposure import check_exposed
 from openclaw_nats.service.files import write_no_core_files, write_private
-from openclaw_nats.service.history_parts import HistoryParts, build_history
+from openclaw_nats.service.fleet_parts import build_fleet
+from openclaw_nats.service.history_parts import build_history
 from openclaw_nats.service.http_server import HttpServer, listen
 from openclaw_nats.service.identity_key import identity_key
-from openclaw_nats.service.inbound_parts import Inbound, build_inbound
+from openclaw_nats.service.inbound_parts import build_inbound
 from openclaw_nats.service.local_socket import LocalSocket
-from openclaw_nats.service.mqtt_parts import Mqtt, build_mqtt
+from openclaw_nats.service.mqtt_parts import build_mqtt
 from openclaw_nats.service.receiver_link import ReceiverDoor
-from openclaw_nats.service.schedule_parts import Schedules, build_schedules
-from openclaw_nats.service.tasks import keep_running
+from openclaw_nats.service.running import Sidecar, Work
+from openclaw_nats.service.schedule_parts import build_schedules
+from openclaw_nats.service.stream_keeper import StreamKeeper
 from openclaw_nats.service.tls import Certificate
 from openclaw_nats.service.tool_parts import build_toolbox
 from openclaw_nats.settings import Settings, load
@@ -102,99 +108,8 @@ from openclaw_nats.watchers.supervisor import Watchers, WatchMeters
 
 log = structlog.get_logger(__name__)
 
-KEEP_STREAMS_SECONDS = 30.0
-_LATE_SECONDS = 0.5  # so late this process does what it has to
-_AFTER_LATE_SECONDS = 15.0
 _REPORT_SECONDS = 3.0
 _GRACE_SECONDS = 3
-
-
-@dataclass
-class Sidecar:
-    """The parts that have a life of their own; `app` answers, `tasks` run next to it."""
-
-    app: HotPath
-    connection: Connection
-    streams: Streams
-    event_log: JetStreamEventLog
-    publisher: GroupCommitPublisher
-    gateway: GatewayProbe
-    health: Health
-    inbound: Inbound
-    schedules: Schedules
-    dashboard: Dashboard
-    history: HistoryParts
-    spans: SpanExporter | None
-    redaction: RedactionProcess
-    lease: Lease
-    other_keys: OtherKeys
-    key_file: ApiKeyFile
-    authority: Authority
-    certificate: Certificate | None
-    key_doors: dict[str, KeyDoor]
-    door: Door
-    mqtt: Mqtt | None
-    watchers: Watchers
-
-    async def run_tasks(self) -> None:
-        """Run every task until cancelled."""
-        runs = {
-            "nats": self.connection.run,
-            "lease": self.lease.run,
-            "api-key": self.key_file.run,
-            "other-keys": self.other_keys.run,
-            "publisher": self.publisher.run,
-            "gateway-probe": self.gateway.run,
-            "streams": self._keep_streams,
-            "front-door": self.door.run,
-            "watchers": self.watchers.run,
-            **self.inbound.runs(),
-            **self.schedules.runs(),
-            **self.dashboard.runs(),
-            **self.history.runs(),
-            **({"spans": self.spans.run} if self.spans is not None else {}),
-            **{name: one.run for name, one in self.key_doors.items()},
-            **(self.mqtt.runs() if self.mqtt is not None else {}),
-            **({"certificate": self.certificate.run} if self.certificate is not None else {}),
-        }
-        try:
-            async with asyncio.TaskGroup() as group:
-                for name, run in runs.items():
-                    group.create_task(keep_running(name, run, self.health.task_errors), name=name)
-        finally:
-            for one in self.key_doors.values():
-                await one.close()
-            await self.connection.close()
-            await self.history.close()
-            await self.inbound.close()
-            await self.redaction.close()
-
-    async def _keep_streams(self) -> None:
-        """Look at the streams again and again: somebody may delete or change them, or free a full disk."""
-        looked = late = 0.0
-        loop = asyncio.get_running_loop()
-        while True:
-            began = loop.time()
-            await asyncio.sleep(1.0)
-            if loop.time() - began > 1.0 + _LATE_SECONDS:
-                late = loop.time()
-            if self.event_log.stalled and loop.time() - late < _AFTER_LATE_SECONDS:
-                self.event_log.unanswered = 0  # it is we who were late, and nats-server may have answered in time
-            if self.event_log.stalled:
-                log.warning("jetstream.stalled", hint="is its disk full?")
-                self.event_log.unanswered = 0
-                _ask_for_nats_restart()
-            now = asyncio.get_running_loop().time()
-            if not self.connection.connected or (self.connection.ready and now - looked < KEEP_STREAMS_SECONDS):
-                continue
-            looked = now
-            try:
-                await self.streams.ensure()
-                self.connection.ready, self.connection.last_error = True, ""
-            except (Unavailable, StreamConflict) as error:
-                self.connection.ready, self.connection.last_error = False, str(error)
-                if isinstance(error, Unavailable):
-                    _ask_for_nats_restart()
 
 
 async def build(settings: Settings) -> Sidecar:
@@ -218,7 +133,8 @@ async def build(settings: Settings) -> Sidecar:
     event_log = JetStreamEventLog(connection, streams)
     gateway_id = settings.gateway_id
     lease_store, key = JetStreamLeaseStore(connection, streams, gateway_id), identity.seals.fingerprint
-    lease = Lease(lease_store, gateway_id, place_of(settings.home), key=key)
+    place = place_of(settings.home)
+    lease = Lease(lease_store, gateway_id, place, key=key)
     other_keys = OtherKeys(gateway_id, key, lease_store.every)
     meters.nats_up.set_function(lambda: float(connection.ready and not (event_log.problem or lease.write_error)))
     meters.lease_held.set_function(lambda: float(lease.allowed))
@@ -262,6 +178,20 @@ async def build(settings: Settings) -> Sidecar:
     schedules = build_schedules(
         settings, connection, streams, ingest, identity, lease, inbound.book, trail, database, event_log
     )
+    expectations = build_expectations(
+        settings,
+        connection,
+        streams,
+        event_log,
+        identity,
+        lease,
+        schedules.log,
+        inbound.source.standing,
+        lease_store.every,
+        trail,
+        database,
+    )
+    reports.on_report, lease.uploaded = expectations.watermark.receive, lambda: expectations.watermark.uploaded
     gateway = GatewayProbe(settings.gateway.url)
     health = Health(
         settings=settings,
@@ -276,6 +206,7 @@ async def build(settings: Settings) -> Sidecar:
         inbound=inbound.health.report,
         schedules=schedules.health.report,
     )
+    fleet = build_fleet(settings, connection, identity.seals, lease_store.every, place, health.report, reports)
     dashboard = build_dashboard(
         settings=settings,
         connection=connection,
@@ -307,6 +238,7 @@ async def build(settings: Settings) -> Sidecar:
     door = Door(sources, door_log, ingest, database, quarantine)
     outbox = Outbox(ingest, database, door_log)
     watchers = Watchers(sources, outbox, settings.home, settings.schedules.timezone, WatchMeters(registry))
+    alerts = build_alerts(settings, database, trail, health.report, lease_store.every, key)
     inbound.health.more_notes = lambda: (
         other_keys.note,
         inbound.costs.note,
@@ -314,7 +246,9 @@ async def build(settings: Settings) -> Sidecar:
         receiver.note,
         history.history.note,
         *watchers.notes(),
+        *alerts.notes(),
     )
+    certificates = build_certificates(settings.home, database, EventsView(connection, streams), reports.waiting)
     endpoints = Endpoints(
         ingest=IngestEndpoints(ingest, meters, inbound.book.names_for),
         history=HistoryEndpoints(event_log, limited_keys.lasts),
@@ -326,7 +260,13 @@ async def build(settings: Settings) -> Sidecar:
             on_agents=inbound.book.follow_gateway,
         ),
         routes=RouteEndpoints(
-            inbound.book, inbound.inbox, inbound.dry_run, compat=settings.compat, paused=inbound.pauses.of_route
+            inbound.book,
+            inbound.inbox,
+            inbound.dry_run,
+            inbound.why,
+            inbound.spending,
+            compat=settings.compat,
+            paused=inbound.pauses.of_route,
         ),
         deliveries=DeliveryEndpoints(inbound.inbox),
         channel=ChannelEndpoints(inbound.channel),
@@ -345,7 +285,18 @@ async def build(settings: Settings) -> Sidecar:
         live=dashboard.live,
         dashboard=dashboard.endpoints,
         audit=AuditEndpoints(trail),
+        alerts=AlertEndpoints(alerts),
+        expectations=ExpectationEndpoints(
+            expectations.book,
+            event_log,
+            identity,
+            gateway_id,
+            lambda: expectations.watch.last_error,
+            inbound.book.names_for,
+        ),
         sources=SourceEndpoints(sources, door, door_log, quarantine, watchers, inbound.book.names_for),
+        fleet=FleetEndpoints(fleet.members),
+        verify=VerifyEndpoints(certificates),
         search=history.endpoints,
     )
     front_door = Middleware(FrontDoor, door=door, book=sources, door_log=door_log)
@@ -363,30 +314,39 @@ async def build(settings: Settings) -> Sidecar:
     app = build_app(authority=authority, endpoints=endpoints, front=[front_door, gate], compat=compat, meters=meters)
     app.front_door = FrontDoor(app.app, door=door, book=sources, door_log=door_log)
     key_file.on_change = KeyChange(database, trail, secret, authority, dashboard.sign_in, lambda: end_all(app.app))
-    return Sidecar(
-        app,
-        connection,
-        streams,
-        event_log,
-        publisher,
-        gateway,
-        health,
-        inbound,
-        schedules,
-        dashboard,
-        history,
-        spans,
-        redaction,
-        lease,
-        other_keys,
-        key_file,
-        authority,
-        certificate,
-        key_doors,
-        door,
-        mqtt,
-        watchers,
-    )
+    runs: dict[str, Work] = {
+        "nats": connection.run,
+        "lease": lease.run,
+        "api-key": key_file.run,
+        "other-keys": other_keys.run,
+        "publisher": publisher.run,
+        "gateway-probe": gateway.run,
+        "streams": StreamKeeper(connection, streams, event_log).run,
+        "front-door": door.run,
+        "watchers": watchers.run,
+        "fleet": fleet.service.run,
+        "certificates": certificates.run,
+        **alerts.runs(),
+        **inbound.runs(),
+        **schedules.runs(),
+        **expectations.runs(),
+        **dashboard.runs(),
+        **history.runs(),
+        **({"spans": spans.run} if spans is not None else {}),
+        **{name: one.run for name, one in key_doors.items()},
+        **(mqtt.runs() if mqtt is not None else {}),
+        **({"certificate": certificate.run} if certificate is not None else {}),
+    }
+    closes: list[Work] = [
+        *(one.close for one in key_doors.values()),
+        fleet.service.close,
+        connection.close,
+        history.close,
+        expectations.close,
+        inbound.close,
+        redaction.close,
+    ]
+    return Sidecar(app, lease, authority, certificate, runs, closes, health.task_errors)
 
 
 async def serve(settings: Settings) -> None:
@@ -428,12 +388,6 @@ def main() -> None:
     except OpenClawNatsError as error:
         print(f"Error: {error}" + (f"\nTry: {error.hint}" if error.hint else ""), file=sys.stderr)
         sys.exit(1)
-
-
-def _ask_for_nats_restart() -> None:
-    """NATS answers but JetStream does not: it switches itself off when the disk is full, and only a restart helps."""
-    if os.environ.get("OPENCLAW_NATS_SUPERVISED"):
-        os.kill(os.getppid(), signal.SIGUSR1)
 
 
 if __name__ == "__main__":

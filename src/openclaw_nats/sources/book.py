@@ -187,6 +187,16 @@ class SourceBook:
             await self._replace(before, after, "sources.rotate")
         return after
 
+    async def end_replaced(self, name: str, keep: float) -> None:
+        """Let the secrets that were replaced count for at most `keep` seconds from now on."""
+        async with self._lock:
+            before, now = self.named(name), self._clock()
+            kept = [one for one in before.secrets[1:] if keep and one.until > now]
+            kept = [msgspec.structs.replace(one, until=min(one.until, now + keep)) for one in kept]
+            if kept != before.secrets[1:]:
+                after = msgspec.structs.replace(before, secrets=[before.secrets[0], *kept])
+                await self._replace(before, after, "sources.rotate")
+
     async def remove(self, name: str) -> None:
         """It is gone, and so is its address."""
         async with self._lock:

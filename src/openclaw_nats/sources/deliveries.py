@@ -1,8 +1,8 @@
 """Which deliveries are known, so that a repetition is answered as one.
 
-A delivery is noted, and that is on disk, before its event is stored. All that wait at the same moment are noted
-together: a commit costs the same for many, and each statement lets the database's thread and the event loop wait for
-one another.
+A delivery is noted before its event is stored, so that no kill stores it twice. All that wait at the same moment are
+noted together, on disk: a commit costs the same for many, and each statement lets the database's thread and the event
+loop wait for one another. One that comes alone would wait for both: it is noted at once, and is on disk a moment later.
 
 That the event is stored needs no commit of its own: it is known here at once, and written down a moment later, for many
 together. Who is killed in between looks for the event in the stream when the delivery comes again, as after any other
@@ -17,6 +17,7 @@ from functools import partial
 
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.storage import source_deliveries as rows
+from openclaw_nats.storage import source_signatures as signatures
 from openclaw_nats.storage.database import Connection, Database
 from openclaw_nats.storage.source_deliveries import KnownDelivery, NewDelivery
 
@@ -25,6 +26,7 @@ _FORGET_SECONDS = 600.0
 _LATER_SECONDS = 0.2
 _MOST_STORED = 10_000  # that wait to be written down: a disk may be full
 _TOGETHER = 256
+_SELDOM = 1000  # deliveries: to count all of a source takes time
 
 _Waiting = tuple[NewDelivery, "asyncio.Future[KnownDelivery]"]
 _Known = tuple[NewDelivery, KnownDelivery]
@@ -40,10 +42,20 @@ class Deliveries:
         self._stored: dict[tuple[str, str], KnownDelivery] = {}  # by source and event
         self._other_keys: list[_Known] = []
         self._noted = asyncio.Event()
+        self._since_room = 0
 
-    async def run(self, now: float) -> None:
-        """Write down what is noted, for as long as nothing has to be forgotten; `now` in Unix seconds."""
+    async def tidy(self, now: float, signers: frozenset[tuple[str, bytes]] | None, most: int) -> None:
+        """Forget what can't be repeated any more; `now` in Unix seconds.
+
+        Of signatures that verify until their secret is replaced at most so many are kept for a source; `signers` are
+        those that count, if that is known.
+        """
         await self._database.write(lambda db: rows.forget(db, now))
+        while signers is not None and await self._database.write(lambda db: signatures.remove_some(db, signers, most)):
+            pass
+
+    async def run(self) -> None:
+        """Write down what is noted, for as long as nothing has to be forgotten."""
         loop = asyncio.get_running_loop()
         end = loop.time() + _FORGET_SECONDS
         while (left := end - loop.time()) > 0:
@@ -58,8 +70,16 @@ class Deliveries:
             except Unavailable:  # the database has logged it
                 await asyncio.sleep(1)
 
-    async def begin(self, delivery: NewDelivery) -> KnownDelivery:
-        """Note a delivery, on disk; the one that is known, or this one. Raises Unavailable."""
+    async def begin(self, delivery: NewDelivery, *, alone: bool = False) -> KnownDelivery:
+        """Note a delivery, which no kill undoes; the one that is known, or this one. Raises Unavailable.
+
+        With `alone` nobody else is expected at the same moment.
+        """
+        if alone and not self._busy:
+            others, self._other_keys = self._other_keys, []
+            if (found := self._database.write_quickly(partial(_note, others, delivery))) is not None:
+                return self._as_known(delivery, found)
+            self._other_keys = [*others, *self._other_keys]
         future: asyncio.Future[KnownDelivery] = asyncio.get_running_loop().create_future()
         self._waiting.append((delivery, future))
         if not self._busy:
@@ -72,6 +92,10 @@ class Deliveries:
         if not known.fresh:  # under the keys of this one it is to be known from the next delivery on
             self._other_keys.append((delivery, known))
         self._noted.set()
+
+    async def remembered(self, source: str) -> tuple[int, int | None]:
+        """How many signatures without a time are remembered, and since when. Raises Unavailable."""
+        return await self._database.read(lambda db: signatures.count(db, source))
 
     async def never_sent(self, source: str, event_id: str) -> None:
         """It was surely not stored: nobody has to look for it."""
@@ -90,7 +114,7 @@ class Deliveries:
 
         def job(db: Connection) -> list[KnownDelivery]:
             rows.note_keys(db, others)
-            return [rows.begin(db, delivery, MOST_KNOWN) for delivery, _ in group]
+            return [rows.begin(db, delivery) for delivery, _ in group]
 
         self._busy = True
         self._database.submit(job).add_done_callback(partial(self._answer, group, others))
@@ -106,12 +130,14 @@ class Deliveries:
             if error is not None:
                 future.set_exception(error)
                 continue
-            found = done.result()[place]
-            stored = not found.fresh and (delivery.source, found.event_id) in self._stored
-            future.set_result(replace(found, stored=True) if stored else found)
+            future.set_result(self._as_known(delivery, done.result()[place]))
         self._busy = False
         if self._waiting:
             self._note_group()
+
+    def _as_known(self, delivery: NewDelivery, found: KnownDelivery) -> KnownDelivery:
+        stored = not found.fresh and (delivery.source, found.event_id) in self._stored
+        return replace(found, stored=True) if stored else found
 
     async def _write_down(self) -> None:
         """Write down what is stored. It is known here until that is on disk."""
@@ -119,9 +145,14 @@ class Deliveries:
         stored, others = dict(self._stored), self._other_keys
         self._other_keys = []
 
+        self._since_room += len(stored)
+        full = {source for source, _ in stored} if self._since_room >= _SELDOM else set()
+
         def job(db: Connection) -> None:
             rows.note_keys(db, others)
             rows.note_stored(db, stored)
+            for source in full:
+                rows.make_room(db, source, MOST_KNOWN)
 
         try:
             await self._database.write(job)
@@ -131,6 +162,13 @@ class Deliveries:
                 del self._stored[key]
             self._noted.set()
             raise
+        if full:
+            self._since_room = 0
         for key, known in stored.items():
             if self._stored.get(key) is known:
                 del self._stored[key]
+
+
+def _note(others: list[_Known], delivery: NewDelivery, db: Connection) -> KnownDelivery:
+    rows.note_keys(db, others)
+    return rows.begin(db, delivery)

@@ -25,6 +25,7 @@ from openclaw_nats.events.origin import Origin, of_source
 from openclaw_nats.events.subjects import PREFIX
 from openclaw_nats.sources.book import SourceBook
 from openclaw_nats.sources.deliveries import Deliveries
+from openclaw_nats.sources.lasting import MOST_REMEMBERED, lasting, signed_by, signers
 from openclaw_nats.sources.log import DoorLog
 from openclaw_nats.sources.making import event_of
 from openclaw_nats.sources.naming import subject_of
@@ -45,6 +46,7 @@ _REPEATED = "a repetition"
 _SIGNED = "s:"  # how keys of what was signed begin
 _KEY_LENGTH = 42
 _MOST_EVENTS = 5000
+_FEW = 1  # deliveries at the same moment, beside which one is noted at once; more share a commit
 _batch = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -91,11 +93,17 @@ class Door:
         self._ingest = ingest
         self._deliveries = Deliveries(database)
         self._clock = clock
+        self._under_way = 0  # deliveries that are being stored
 
     async def run(self) -> None:
         """Write down what is known of deliveries, and forget those that nobody can repeat any more; for ever."""
         while True:
-            await self._deliveries.run(self._clock())
+            await self._deliveries.tidy(self._clock(), signers(self._book), MOST_REMEMBERED)
+            await self._deliveries.run()
+
+    async def remembered(self, name: str) -> tuple[int, int | None]:
+        """How many of a source's signatures are remembered for as long as they verify, and since when."""
+        return await self._deliveries.remembered(name)
 
     async def forget(self, name: str) -> None:
         """The source is gone, or a new one: its deliveries begin anew."""
@@ -106,7 +114,8 @@ class Door:
         received = replace(received, now=self._clock())
         scheme = SCHEMES[source.type]
         try:
-            verified = _verified(scheme, received, self._book.secrets_of(source), source.options)
+            secrets = self._book.secrets_of(source)
+            verified = _verified(scheme, received, secrets, source.options)
             if source.paused:
                 raise Unavailable(
                     f"the source {source.name} is paused by the operator",
@@ -119,7 +128,9 @@ class Door:
             async with asyncio.timeout(scheme.seconds):
                 if source.type == UNSIGNED:
                     return await self._put_aside(source, received, peer)
-                done = await self._store(source, received, verified, peer)
+                lasts = bool(verified.signed) and verified.until == float("inf")
+                secret = signed_by(scheme, received, secrets, source) if lasts else ""
+                done = await self._store(source, received, verified, peer, secret)
                 return replace(done, reply=scheme.reply(verified)) if scheme.reply is not None else done
         except TimeoutError:
             error: Exception = Unavailable(
@@ -150,18 +161,22 @@ class Door:
         self._log.note(source.name, status, reason=why, size=len(received.body), peer=peer, delivery_known=repeated)
         return Outcome(status, Accepted(id=f"{source.name}:q{number}", subject="", duplicate=repeated))
 
-    async def _store(self, source: StoredSource, received: Received, verified: Verified, peer: str) -> Outcome:
+    async def _store(
+        self, source: StoredSource, received: Received, verified: Verified, peer: str, secret: str
+    ) -> Outcome:
         outcomes = [
-            await self._store_one(source, one, len(received.body), peer)
+            await self._store_one(source, one, len(received.body), peer, secret)
             for one in _deliveries(source, received, verified)
         ]
         return next((one for one in outcomes if one.status == 202), outcomes[0]) if outcomes else Outcome(200)
 
-    async def _store_one(self, source: StoredSource, one: _Delivery, size: int, peer: str) -> Outcome:
+    async def _store_one(self, source: StoredSource, one: _Delivery, size: int, peer: str, secret: str) -> Outcome:
         now = self._clock()
         event, document, keys = one.event, one.document, _keys(one.verified, now)
-        delivery = NewDelivery(source.name, keys, event.id, event.subject, now, _shared(one.verified))
-        known = await self._deliveries.begin(delivery)
+        shared = _shared(one.verified)
+        lasts = lasting(secret, shared or keys[-1][0]) if secret else None
+        delivery = NewDelivery(source.name, keys, event.id, event.subject, now, shared, lasts)
+        known = await self._deliveries.begin(delivery, alone=self._under_way <= _FEW)
         note = partial(
             self._log.note, source.name, event=known.subject, delivery=one.verified.delivery, size=size, peer=peer
         )
@@ -172,6 +187,7 @@ class Door:
         if (known.event_id, known.subject) != (event.id, event.subject):  # the same as one that was cut off
             event, document = _with_id(document, known.event_id, known.subject)
         duplicate, reason = False, ""
+        self._under_way += 1
         try:
             taken = await self._ingest.take(event, document, of_source(source.name), known.first_at)
             duplicate = taken.duplicate
@@ -181,6 +197,8 @@ class Door:
             if not error.unknown and known.fresh:  # nothing was sent: nobody has to look for it later
                 await self._deliveries.never_sent(source.name, known.event_id)
             raise
+        finally:
+            self._under_way -= 1
         self._deliveries.stored(delivery, known)
         if duplicate:  # an earlier try had stored it
             note(200, reason=_REPEATED, delivery_known=True)

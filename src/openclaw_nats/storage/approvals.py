@@ -182,13 +182,13 @@ def _advance(db: sqlite3.Connection, number: int, report: CallReport, now: float
         done = db.execute(
             "UPDATE approvals SET state = ?, answered_at = ?, answered_by = ?, prompt_until = 0 "
             "WHERE id = ? AND state = 'pending'",
-            (state, now, PROMPT, number),
+            (state, now, report.by or PROMPT, number),
         ).rowcount
         if not done:
             said = f"{PROMPT} was answered later ({report.what}): the first answer counts"
             db.execute(
                 "UPDATE approvals SET problem = ? WHERE id = ? AND problem = '' AND answered_by != ?",
-                (said, number, PROMPT),
+                (said, number, report.by or PROMPT),
             )
         if state == "approved":
             _use(db, number, "begun", now)

@@ -13,6 +13,8 @@ SELECT :event, :at, route_id,
 FROM dispatches WHERE id = :dispatch
 ON CONFLICT DO NOTHING RETURNING at, route_id, agents, cost"""
 
+_CHUNK = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Spent:
@@ -61,3 +63,33 @@ def of_route(db: sqlite3.Connection, route_id: int, at: float) -> list[Spent]:
 def forget(db: sqlite3.Connection, before: float) -> None:
     """Forget what no budget counts any more."""
     db.execute("DELETE FROM costs WHERE at < ?", (before,))
+
+
+@dataclass(frozen=True, slots=True)
+class Avoided:
+    """How many turns of a route were not needed, because events went out together."""
+
+    route: str
+    turns: int
+
+
+_AVOIDED = """
+SELECT route, sum(events - 1) AS turns FROM dispatches
+WHERE created_at >= ? AND state = 'delivered' AND events > 1
+    AND json_valid(target) AND json_extract(target, '$.kind') IN ('session', 'agent', 'wake')
+GROUP BY route"""
+
+
+def avoided(db: sqlite3.Connection, since: float) -> list[Avoided]:
+    """What each route's turns that were delivered have absorbed, of dispatches since then."""
+    return [Avoided(row[0], row[1]) for row in db.execute(_AVOIDED, (since,))]
+
+
+def routes_of(db: sqlite3.Connection, dispatches: Sequence[str]) -> dict[str, str]:
+    """The name of each dispatch's route; those that are not known are left out."""
+    found: dict[str, str] = {}
+    for begin in range(0, len(dispatches), _CHUNK):
+        part = dispatches[begin : begin + _CHUNK]
+        marks = ",".join("?" * len(part))
+        found |= dict(db.execute(f"SELECT id, route FROM dispatches WHERE id IN ({marks})", part))  # noqa: S608
+    return found

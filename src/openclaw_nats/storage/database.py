@@ -57,6 +57,9 @@ class Database:
             _check_small(self._connection, path)
             _migrate(self._connection, path)
             _convert_small(self._connection, path)
+            self._quick = _open(path)
+            for pragma in ("synchronous=NORMAL", "wal_autocheckpoint=0", "busy_timeout=0"):  # it waits for nothing
+                self._quick.execute(f"PRAGMA {pragma}")
         except sqlite3.DatabaseError as error:
             raise SettingsError(f"the database {path} can't be opened: {error}", hint=_hint(error)) from None
         self._thread = threading.Thread(target=self._write_loop, name="sqlite-writer", daemon=True)
@@ -122,6 +125,22 @@ class Database:
             raise
         return result
 
+    def write_quickly(self, job: Callable[[sqlite3.Connection], T]) -> T | None:
+        """Run `job` in a transaction at once, in the caller's thread, without a wait for the disk: no kill undoes it, a
+        power cut may until the next `write`. None, and nothing done, while somebody else writes or it can't be done.
+        """
+        try:
+            self._quick.execute("BEGIN IMMEDIATE")
+            result = job(self._quick)
+            self._quick.execute("COMMIT")
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.DatabaseError):  # it had not begun, or a full disk has ended it
+                self._quick.execute("ROLLBACK")
+            if isinstance(error, sqlite3.DatabaseError):
+                return None
+            raise
+        return result
+
     def read_now(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run `job`, which only reads, at once in the caller's thread; it waits for no writer. Raises Unavailable."""
         return self._read(job)
@@ -132,6 +151,7 @@ class Database:
         self._thread.join(10)
         if self._at_once is not None:
             self._at_once.close()
+        self._quick.close()
         self._readers.shutdown(wait=True)
 
     def _read(self, job: Callable[[sqlite3.Connection], T]) -> T:

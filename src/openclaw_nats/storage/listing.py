@@ -87,6 +87,14 @@ def of_events(db: sqlite3.Connection, ids: Sequence[str]) -> dict[str, list[Deli
     return found
 
 
+def of_places(db: sqlite3.Connection, route_id: int, places: Sequence[str]) -> dict[str, ListedDelivery]:
+    """For each event (by its place, at most 500) the delivery that a route has of it."""
+    marks = ",".join("?" * len(places))
+    sql = f"SELECT {_DELIVERY}, place FROM deliveries WHERE route_id = ? AND place IN ({marks})"  # noqa: S608
+    found = [dict(row) for row in db.execute(sql, (route_id, *places))]
+    return {row.pop("place"): ListedDelivery(**row) for row in found}
+
+
 def numbers(db: sqlite3.Connection, filters: Filters, limit: int) -> list[int]:
     """The numbers of the deliveries that the filters let through, oldest first."""
     where, values = _where(filters)
