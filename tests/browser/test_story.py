@@ -43,7 +43,7 @@ def test_a_one_time_link_signs_in_once_and_leaves_no_trace_in_the_address(browse
 
 
 def test_an_agents_tool_call_appears_live_and_leads_to_its_run(world: Gateway, context: BrowserContext) -> None:
-    page = open_page(context, world, "live")
+    page = open_page(context, world, "events")
     world.turn('!call exec {"command": "echo dashboard"}\n!say done')
     row = page.get_by_role("button", name=re.compile("tool.exec.completed")).first
     expect(row).to_be_visible(timeout=AWAKE)

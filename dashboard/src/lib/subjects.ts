@@ -1,4 +1,4 @@
-// NATS subjects, as the live view's filter takes them: a pattern where there is a wildcard, else a part of the text.
+// NATS subjects and their patterns.
 
 /** Whether `*` (one token) and a final `>` (one or more) of a pattern cover a subject. */
 export function matches(pattern: string, subject: string): boolean {
@@ -9,14 +9,6 @@ export function matches(pattern: string, subject: string): boolean {
     if (tokens[at] === undefined || (token !== "*" && token !== tokens[at])) return false;
   }
   return tokens.length === wanted.length;
-}
-
-/** Whether a subject is meant by what somebody typed; the prefix `agent.events.` may be left out. */
-export function meant(typed: string, subject: string): boolean {
-  const text = typed.trim();
-  if (!text) return true;
-  if (!/[*>]/.test(text)) return subject.toLowerCase().includes(text.toLowerCase());
-  return matches(text, subject) || matches(`agent.events.${text}`, subject);
 }
 
 /** A subject without the prefix that all of them have. */
