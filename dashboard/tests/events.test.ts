@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { failed, type LiveEvent, merged, place, said, summary } from "../src/lib/events";
+import { failed, type LiveEvent, merged, place, said } from "../src/lib/events";
 
 const event = (sequence: number, more: Record<string, unknown> = {}): LiveEvent => ({
   sequence,
@@ -27,30 +27,6 @@ test("a row says who said it, not what an event from outside claims", () => {
   expect(said(one)).toBe("said by gateway (tainted)");
   expect(said({ origin: "outside", tainted: true })).toBe("said by outside");
   expect(said({ origin: "operator", tainted: false })).toBe("said by operator");
-});
-
-test("a row says what matters of its kind", () => {
-  const row = (subject: string, data: unknown) => summary(event(1, { subject: `agent.events.${subject}`, data }));
-  for (const [subject, data, expected] of [
-    ["tool.exec.completed", { tool: "exec", params: { command: "df -h" }, durationMs: 32 }, '✓ exec "df -h" · 32 ms'],
-    ["tool.exec.failed", { tool: "exec", error: "exit code 4", params: { command: "df" } }, '✗ exec exit 4 "df"'],
-    [
-      "llm.output",
-      { model: "gpt-x", usage: { input: 12400, output: 512 }, cost: 0.0451, durationMs: 1320, success: true },
-      "✓ gpt-x 12.4k → 512 tokens · $0.045 · 1.3 s",
-    ],
-    ["agent.run_ended", { success: false, error: "no model", durationMs: 51 }, "✗ no model · 51 ms"],
-    ["message.received", { channel: "telegram", from: "7", content: "hi" }, 'telegram from 7 · "hi"'],
-    ["cron.morning", { _cron: { jobName: "morning", scheduledFor: "2026-11-24T08:00:00Z" } }, /^job morning, \d\d:00$/],
-    ["custom.door", { door: "front", open: true, _x: 1, none: null }, "door=front open=true"],
-    ["custom.door", "text", '"text"'],
-    ["custom.door", undefined, ""],
-    ["llm.output", { model: 5, usage: "none", cost: "dear" }, "5"],
-  ] as const) {
-    if (typeof expected === "string") expect(row(subject, data), subject).toBe(expected);
-    else expect(row(subject, data), subject).toMatch(expected);
-  }
-  expect(row("custom.long", "x".repeat(5000)).length).toBeLessThanOrEqual(200);
 });
 
 test("what went wrong is marked", () => {

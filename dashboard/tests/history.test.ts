@@ -5,6 +5,7 @@ import {
   asCurl,
   asked,
   DEFAULT_RANGE,
+  goesOn,
   notAgain,
   parseQuery,
   passes,
@@ -63,7 +64,8 @@ test("what comes live is compared as the sidecar compares it", () => {
     ["text=%22-la+ls%22", false],
     ["text=t%C3%BCr", true],
     ["text=rm", false],
-    ["to=2030-01-01T00:00:00Z", false],
+    ["to=2030-01-01T00:00:00Z", true],
+    ["to=2026-11-24T11:59:59Z", false],
   ] as const) {
     expect(passes(one, query(text)), text).toBe(expected);
   }
@@ -71,6 +73,21 @@ test("what comes live is compared as the sidecar compares it", () => {
   const probe = event({ subject: "agent.events.plugin.probe" });
   expect(passes(probe, query(""))).toBe(false);
   expect(passes(probe, query("probes=true"))).toBe(true);
+});
+
+test("a range goes on until its end", () => {
+  const at = Date.parse("2026-11-24T12:00:00Z");
+  expect(goesOn(query(""), at)).toBe(true);
+  expect(goesOn(query("to=2026-11-24T13:00:00Z"), at)).toBe(true);
+  expect(goesOn(query("to=2026-11-24T11:00:00Z"), at)).toBe(false);
+});
+
+test("data that is nested without end is searched without a fault", () => {
+  let data: unknown = "deep";
+  for (let at = 0; at < 50_000; at++) data = [data];
+  expect(passes(event({ data }), query("text=deep"))).toBe(true);
+  expect(passes(event({ data: { a: "one", b: ["two", { three: 4 }] } }), query('text="one b two three 4"'))).toBe(true);
+  expect(passes(event({ data: "STRASSE" }), query("text=straße"))).toBe(true);
 });
 
 test("words and phrases", () => {
@@ -85,6 +102,8 @@ test("a route begins with an event's subject and plain fields, whatever they hol
     pattern: subject,
     when: "data.state == 'open' && data.locked == false",
   });
+  const passing = { since: "08:15", serial: "x7", in: "cellar", at: "a\nb", room: "hall" };
+  expect(routeOf({ subject, data: passing }).when, "no times, numbers, words of CEL").toBe("data.room == 'hall'");
   expect(routeOf({ subject, data: { "a-b": "x", who: "o'k\\" } }).when).toBe("data.who == 'o\\'k\\\\'");
   expect(routeOf({ subject, data: "text" }).when).toBe("");
 });
@@ -98,5 +117,9 @@ test("a command for curl holds nothing that the shell would run", () => {
 test("what the Gateway reports is not published again", () => {
   expect(notAgain({ subject: "agent.events.tool.exec.failed" })).not.toBe("");
   expect(notAgain({ subject: "agent.events.custom.a", data_base64: "eA==" })).not.toBe("");
+  expect(notAgain({ subject: "agent.events.custom.a", data: { n: [1.5, 2, { x: -3 }] } })).toBe("");
   expect(notAgain({ subject: "agent.events.custom.a" })).toBe("");
+  for (const json of ["9007199254740993", "1e400"]) {
+    expect(notAgain({ subject: "agent.events.custom.a", data: [JSON.parse(json)] }), json).not.toBe("");
+  }
 });

@@ -7,26 +7,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
-from tests.browser.world import AWAKE, Gateway, open_page
+from tests.browser.world import AWAKE, AtSidecar, Gateway, open_page
 from tests.support.approvals import hand_over, reported
-from tests.support.browser import sign_in_code
-from tests.support.inbound import Bus
 from tests.support.processes import wait_until
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
-
-
-class AtSidecar(Bus):
-    """A bus whose dashboard is looked at where the sidecar serves it."""
-
-    @property
-    def address(self) -> str:
-        """The dashboard's address at the sidecar."""
-        return f"{self.sidecar.url}/dashboard/"
-
-    def link(self) -> str:
-        """A one-time link."""
-        return f"{self.address}#/sign-in/{sign_in_code(self.sidecar)}"
 
 
 @pytest.fixture(scope="module")

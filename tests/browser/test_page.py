@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests.browser.axe import violations
 from tests.browser.world import AWAKE, Gateway, go, open_page, watch
 from tests.support.approvals import hand_over, reported
 from tests.support.processes import event, wait_until
@@ -21,7 +22,6 @@ from tests.support.processes import event, wait_until
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-AXE = ROOT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
 PICTURES = Path(os.environ.get("OPENCLAW_NATS_SCREENSHOTS") or ROOT / ".dev" / "screenshots")
 KEPT = ROOT / "docs" / "screenshots"
 WIDTHS = {"wide": (1440, 900), "narrow": (375, 740)}
@@ -301,17 +301,6 @@ def test_every_page_fits_is_readable_asks_nobody_else_and_is_pictured(
     page.close()
     if name == "sign-in":
         context.close()
-
-
-def violations(page: Page) -> list[str]:
-    """What axe-core calls serious or critical, WCAG AA contrast among it."""
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [
-        f"{one['id']}: {one['nodes'][0]['html'][:150]} {one['nodes'][0].get('failureSummary', '')[:200]}"
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-    ]
 
 
 def test_the_docs_hold_a_picture_of_every_page_in_both_themes_and_widths() -> None:

@@ -12,8 +12,7 @@ from playwright.sync_api import BrowserContext, expect
 
 from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.sources.schemes.catalog import SCHEMES
-from tests.browser.test_approvals import AtSidecar
-from tests.browser.world import AWAKE, open_page
+from tests.browser.world import AWAKE, AtSidecar, open_page
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
 

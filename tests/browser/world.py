@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from openclaw_nats.demo.gateway_client import MAIN, connected
 from tests.gateway.world import World
 from tests.support.browser import sign_in_code
-from tests.support.inbound import Routed
+from tests.support.inbound import Bus, Routed
 
 VERSION = "2026.9.6"
 AWAKE = 20_000
@@ -35,6 +35,19 @@ class Gateway(Routed, World):
                 await client.turn(message, MAIN)
 
         in_thread(lambda: asyncio.run(take()))
+
+    def link(self) -> str:
+        """A one-time link."""
+        return f"{self.address}#/sign-in/{sign_in_code(self.sidecar)}"
+
+
+class AtSidecar(Bus):
+    """A bus whose dashboard is looked at where the sidecar serves it."""
+
+    @property
+    def address(self) -> str:
+        """The dashboard's address at the sidecar."""
+        return f"{self.sidecar.url}/dashboard/"
 
     def link(self) -> str:
         """A one-time link."""
@@ -65,7 +78,7 @@ def watch(page: Page, complaints: list[str], host: str) -> None:
     page.on("request", lambda one: None if one.url.startswith(host) else complaints.append(f"request to {one.url}"))
 
 
-def open_page(context: BrowserContext, world: Gateway, place: str = "overview") -> Page:
+def open_page(context: BrowserContext, world: Gateway | AtSidecar, place: str = "overview") -> Page:
     """A page of a signed-in browser."""
     page = context.new_page()
     page.goto(f"{world.address}#/{place}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,6 +21,9 @@ from openclaw_nats.cli.times import moment
 from openclaw_nats.insight.live import LiveEvent
 from openclaw_nats.terminal_text import plain
 
+CASES = (
+    Path(__file__).resolve().parent.parent / "support" / "event-line-cases.json"
+)  # the dashboard's tests read it, too
 KINDS = ("llm.output", "tool.exec.failed", "message.sent", "cron.nightly", "timer.tea", "session.new", "model.call.x")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=50),
@@ -28,45 +33,15 @@ JSON = st.recursive(
 FIELDS = ("model", "usage", "cost", "durationMs", "success", "error", "tool", "params", "characters", "_cron", "name")
 
 
-@pytest.mark.parametrize(
-    ("subject", "data", "mark", "text"),
-    [
-        (
-            "llm.output",
-            {
-                "model": "gpt",
-                "usage": {"input": 12400, "output": 512},
-                "cost": 0.0453,
-                "durationMs": 1320,
-                "success": True,
-            },
-            "✓",
-            "gpt 12.4k → 512 tokens · $0.045 · 1.3 s",
-        ),
-        (
-            "tool.exec.failed",
-            {"tool": "exec", "success": False, "error": "exit code 4", "params": {"command": "df -h"}},
-            "✗",
-            'exec exit 4 "df -h"',
-        ),
-        (
-            "cron.nightly",
-            {"_cron": {"jobName": "nightly", "scheduledFor": "2026-11-26T08:00:00Z"}},
-            "",
-            f"job nightly, {moment('2026-11-26T08:00:00Z')[11:16]}",
-        ),
-        ("timer.tea", {"_timer": {"name": "tea", "skipped": True}, "n": 1}, "", "timer tea · skipped · n=1"),
-        ("cron.odd", {"_cron": {"jobName": "odd", "scheduledFor": ["x"]}}, "", "job odd"),
-        ("message.received", {"channel": "telegram", "from": "telegram:7", "characters": 5}, "", "telegram from 7"),
-        ("agent.run_ended", {"success": False, "error": "no model", "durationMs": 51}, "✗", "no model · 51 ms"),
-        ("custom.door", {"open": True, "n": 3}, "", "open=true n=3"),
-        ("custom.door", "text", "", "text"),
-    ],
-)
-def test_what_matters_of_each_kind(subject: str, data: Any, mark: str, text: str) -> None:
-    found = summary(subject, data)
-    assert found[0] == mark
-    assert text in found[1]
+@pytest.mark.parametrize("case", json.loads(CASES.read_text()), ids=lambda case: str(case["subject"]))
+def test_what_matters_of_each_kind(case: dict[str, Any]) -> None:
+    mark, text = summary(case["subject"], case["data"])
+    assert f"{mark} {text}".strip() == case["line"]
+
+
+def test_a_job_says_for_when_it_was() -> None:
+    data = {"_cron": {"jobName": "nightly", "scheduledFor": "2026-11-26T08:00:00Z"}}
+    assert summary("cron.nightly", data) == ("", f"job nightly, {moment('2026-11-26T08:00:00Z')[11:16]}")
 
 
 @given(st.sampled_from(KINDS), st.dictionaries(st.sampled_from(FIELDS), JSON) | JSON, JSON)

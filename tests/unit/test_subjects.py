@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openclaw_nats.errors import InvalidSubject
-from openclaw_nats.events.subjects import check_pattern, check_subject, matches, token_from_name
+from openclaw_nats.events.subjects import GATEWAY_OWN, SCHEDULED, check_pattern, check_subject, matches, token_from_name
 
-CASES = json.loads((Path(__file__).parent.parent / "support" / "subject-cases.json").read_text())
+ROOT = Path(__file__).resolve().parent.parent.parent
+CASES = json.loads((ROOT / "tests" / "support" / "subject-cases.json").read_text())
 
 
 @pytest.mark.parametrize(("pattern", "subject", "expected"), CASES)
@@ -64,3 +66,10 @@ def test_no_text_crashes_the_check_and_what_passes_has_the_shape(text: str) -> N
 def test_any_name_becomes_one_valid_token(name: str) -> None:
     token = token_from_name(name)
     assert check_subject(f"agent.events.tool.{token}.failed").count(".") == 4
+
+
+def test_the_dashboard_publishes_nothing_again_that_is_the_gateways_or_a_jobs() -> None:
+    source = (ROOT / "dashboard" / "src" / "lib" / "history.ts").read_text()
+    listed = re.search(r'GATEWAY_KINDS = new Set\(\s*"([a-z ]+)"', source)
+    assert listed
+    assert set(listed[1].split()) == {one.split(".")[2] for one in (*GATEWAY_OWN, *SCHEDULED)}

@@ -23,6 +23,8 @@ export const RANGES: [value: string, words: string][] = [
 ];
 export const DEFAULT_RANGE = "24h";
 const PROBE = "agent.events.plugin.probe";
+const SEARCHED = 8192;
+const NOT_SEARCHED = new Set("specversion type time datacontenttype dataschema data_base64 traceparent".split(" "));
 const TERM = /"([^"]*)"?|([^\s"]+)/g;
 
 /** The query of an address. What it does not know is left out. */
@@ -33,6 +35,7 @@ export function parseQuery(params: URLSearchParams): Query {
   const range = given("range");
   return {
     ...(Object.fromEntries(FIELDS.map((name) => [name, given(name)])) as Record<Field, string>),
+    text: params.get("text") ?? "", // as it is: it is being written, and a space at its end is the next word's
     failed: given("failed") === "true",
     probes: given("probes") === "true",
     range: since || until ? "" : RANGES.some(([value]) => value === range) ? range : DEFAULT_RANGE,
@@ -73,7 +76,8 @@ export function fullSubject(typed: string): string {
 export function passes(event: LiveEvent, query: Query): boolean {
   const subject = attribute(event, "subject");
   const own = (name: string) => (vouches(event.origin) ? attribute(event, name) : "");
-  if (query.until || (subject === PROBE && !query.probes && fullSubject(query.subject) !== PROBE)) return false;
+  if (query.until && Date.parse(event.storedAt) > Date.parse(query.until)) return false;
+  if (subject === PROBE && !query.probes && fullSubject(query.subject) !== PROBE) return false;
   return (
     (!query.subject || matches(fullSubject(query.subject), subject)) &&
     (!query.kind || subject.split(".")[2] === query.kind) &&
@@ -86,31 +90,48 @@ export function passes(event: LiveEvent, query: Query): boolean {
   );
 }
 
+/** Whether events may still come: the range has no end, or one that is not there yet. */
+export const goesOn = (query: Query, now: number): boolean => !query.until || Date.parse(query.until) > now;
+
 /** The words and quoted phrases of a text, in lower case. */
 export function terms(text: string): string[] {
   return [...text.matchAll(TERM)].map((one) => folded(one[1] ?? one[2] ?? "")).filter(Boolean);
 }
 
-const folded = (text: string): string => text.normalize("NFC").toLowerCase().replace(/\s+/g, " ").trim();
+const folded = (text: string): string =>
+  text.normalize("NFC").toLowerCase().replace(/ß/g, "ss").replace(/\0/g, " ").replace(/\s+/g, " ").trim();
 const texts = new WeakMap<LiveEvent, string>();
 
-/** Names and values of an event, as the sidecar searches them. */
+/** Names and values of an event, as the sidecar searches them (events/searchable.py). */
 function textOf(event: LiveEvent): string {
   let text = texts.get(event);
   if (text === undefined) {
-    const { specversion, type, time, datacontenttype, data, ...rest } = event.event;
-    text = folded([...Object.values(rest), ...parts(data)].map(String).join(" ").slice(0, 8192));
+    const own = Object.entries(event.event).filter(([name]) => name !== "data" && !NOT_SEARCHED.has(name));
+    text = folded([...own.map(([, value]) => String(value)), ...words(event.event.data)].join(" ").slice(0, SEARCHED));
     texts.set(event, text);
   }
   return text;
 }
 
-function parts(value: unknown): unknown[] {
-  if (Array.isArray(value)) return value.flatMap(parts);
-  if (value !== null && typeof value === "object") {
-    return Object.entries(value).flatMap(([name, one]) => [name, ...parts(one)]);
+/** Names and values of data, in order; without recursion, for it may be nested as deep as its publisher liked. */
+function words(data: unknown): string[] {
+  const found: string[] = [];
+  const waiting = [data];
+  for (let size = 0; waiting.length && size < SEARCHED;) {
+    const value = waiting.pop();
+    if (Array.isArray(value)) waiting.push(...value.slice(0, 2000).reverse());
+    else if (value !== null && typeof value === "object")
+      waiting.push(
+        ...Object.entries(value)
+          .reverse()
+          .flatMap(([name, one]) => [one, name]),
+      );
+    else if (value !== null && value !== undefined) {
+      found.push(String(value));
+      size += String(value).length + 1;
+    }
   }
-  return value === null || value === undefined ? [] : [value];
+  return found;
 }
 
 /** A moment of an address as RFC 3339; empty when it is none. */
@@ -119,11 +140,11 @@ function moment(text: string): string {
   return Number.isNaN(at) ? "" : new Date(at).toISOString();
 }
 
-/** A moment as the browser's picker has it, in the zone here; and back. */
+/** A moment as the browser's picker has it, in the zone here, to the second; and back. */
 export function forPicker(text: string): string {
   const at = Date.parse(text);
   if (Number.isNaN(at)) return "";
-  return new Date(at - new Date(at).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+  return new Date(at - new Date(at).getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 export const fromPicker = (text: string): string => moment(text);
 
@@ -153,36 +174,45 @@ export function keepView(name: string, address: string): View[] {
   return views;
 }
 
-/** A route as a start, made of an event: its subject, and a condition of its first plain fields. */
+// Words of CEL that are no names of fields there.
+const RESERVED = new Set(
+  "as break const continue else false for function if import in let loop namespace null package return true var void while".split(
+    " ",
+  ),
+);
+
+/** A route as a start, made of an event: its subject, and a condition of its first two plain fields.
+ *
+ * A text with a digit is likely to be another one in the next event (a time, a number, an id), and so is no condition. */
 export function routeOf(event: Record<string, unknown>): { name: string; pattern: string; when: string } {
   const pattern = typeof event.subject === "string" ? event.subject : "";
   const data = event.data;
   const fields = data !== null && typeof data === "object" && !Array.isArray(data) ? Object.entries(data) : [];
-  const plain = fields.filter(
-    ([name, value]) =>
-      /^[A-Za-z][A-Za-z0-9_]*$/.test(name) &&
-      (typeof value === "boolean" || (typeof value === "string" && value.length > 0 && value.length <= 40)),
-  );
-  const when = plain
+  const when = fields
+    .filter(
+      ([name, value]) =>
+        /^[A-Za-z][A-Za-z0-9_]*$/.test(name) &&
+        !RESERVED.has(name) &&
+        (typeof value === "boolean" || (typeof value === "string" && /^[^\p{Nd}\p{C}]{1,40}$/u.test(value))),
+    )
     .slice(0, 2)
     .map(([name, value]) => `data.${name} == ${typeof value === "string" ? celText(value) : String(value)}`)
     .join(" && ");
   return { name: pattern.split(".").slice(-2).join(" "), pattern, when };
 }
 
-const celText = (text: string): string =>
-  `'${text.replace(/\\/g, "\\\\").replace(/'/g, "\\'").replace(/\n/g, "\\n").replace(/\r/g, "\\r")}'`;
+const celText = (text: string): string => `'${text.replace(/[\\']/g, "\\$&")}'`;
 
 /** A command for a shell that publishes the same data again. */
 export function asCurl(event: Record<string, unknown>, sidecar: string): string {
   const body = JSON.stringify({ subject: event.subject, payload: event.data ?? null });
   const quoted = (text: string) => `'${text.replace(/'/g, `'\\''`)}'`;
-  return `curl ${quoted(`${sidecar}/api/publish`)} -H "Authorization: Bearer $NATS_PLUGIN_API_KEY" -H 'Content-Type: application/json' -d ${quoted(body)}`;
+  return `curl ${quoted(`${sidecar}/api/publish`)} -H "Authorization: Bearer $(cat ~/.openclaw/nats/api-key)" -H 'Content-Type: application/json' -d ${quoted(body)}`;
 }
 
 // Only the Gateway and the bus speak on these (events/subjects.py): an operator's copy there would be taken for theirs.
 const GATEWAY_KINDS = new Set(
-  "agent approval bus context cron gateway llm message model pairing plugin session skill spool subagent timer tool".split(
+  "agent approval bus context cron expectation gateway llm message model pairing plugin session skill spool subagent timer tool".split(
     " ",
   ),
 );
@@ -192,5 +222,16 @@ export function notAgain(event: Record<string, unknown>): string {
   const kind = String(event.subject ?? "").split(".")[2] ?? "";
   if (GATEWAY_KINDS.has(kind))
     return "What the Gateway reports is not published again: it would be taken for its word.";
-  return "data_base64" in event ? "It holds octets: publish the file instead." : "";
+  if ("data_base64" in event) return "It holds octets: publish the file instead.";
+  return isExact(event.data) ? "" : "It holds a number that a browser can't keep exactly.";
+}
+
+/** Whether every number of it is still the one that was published. */
+function isExact(data: unknown): boolean {
+  let exact = true;
+  JSON.stringify(data, (_, value: unknown) => {
+    if (typeof value === "number") exact &&= Number.isSafeInteger(value) || (Number.isFinite(value) && value % 1 !== 0);
+    return value;
+  });
+  return exact;
 }

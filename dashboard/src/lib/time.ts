@@ -73,4 +73,20 @@ export function clock(at: number): string {
   return new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" }).format(at);
 }
 
+const DAY_MS = 86_400_000;
+
+/** When an event of a list was: "09:30:05" today, "Tue 09:30" in the last six days, else "24 Nov 09:30", with another year "24 Nov 2025". */
+export function rowTime(at: number, now: number): string {
+  const [then, today] = [new Date(at), new Date(now)];
+  if (Number.isNaN(at)) return "";
+  if (then.toDateString() === today.toDateString()) return clock(at);
+  const minute = clock(at).slice(0, 5);
+  if (at < now && now - at < 6 * DAY_MS) return `${part(at, { weekday: "short" })} ${minute}`;
+  const day = part(at, { day: "2-digit", month: "short" });
+  return then.getFullYear() === today.getFullYear() ? `${day} ${minute}` : `${day} ${then.getFullYear()}`;
+}
+
+const part = (at: number, format: Intl.DateTimeFormatOptions): string =>
+  new Intl.DateTimeFormat("en-GB", format).format(at);
+
 export const zoneHere = Intl.DateTimeFormat().resolvedOptions().timeZone;

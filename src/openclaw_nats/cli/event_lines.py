@@ -1,4 +1,4 @@
-"""An event on one line: when, where, and the field that matters for its kind.
+"""An event on one line: when, where, and the field that matters for its kind; the dashboard's rows say the same.
 
 Everything here was written by publishers: no field need be there, or be of the type that the plugin gives it.
 """
@@ -15,6 +15,7 @@ from openclaw_nats.cli.output import Styled
 from openclaw_nats.cli.tables import room, shortened
 from openclaw_nats.cli.times import moment
 from openclaw_nats.errors import InvalidInput
+from openclaw_nats.events import searchable
 from openclaw_nats.events.origin import vouches
 from openclaw_nats.events.subjects import PREFIX
 from openclaw_nats.terminal_text import plain
@@ -70,7 +71,7 @@ def full_subject(text: str | None) -> str | None:
 def summary(subject: str, data: Any) -> tuple[str, str]:
     """✓, ✗ or nothing, and what matters of an event's data; `subject` without `agent.events.`."""
     fields = data if isinstance(data, dict) else {}
-    failed = fields.get("success") is False or subject.endswith(".failed") or fields.get("outcome") == "error"
+    failed = searchable.failed({"subject": subject, "data": data})
     ended = fields.get("success") is True or subject.endswith(".completed")
     mark = "✗" if failed else "✓" if ended else ""
     kind = subject.partition(".")[0]
@@ -93,7 +94,7 @@ def _llm(data: dict[str, Any], subject: str, failed: bool) -> str:
 def _tool(data: dict[str, Any], subject: str, failed: bool) -> str:
     params = data.get("params")
     argument = ""
-    if isinstance(params, dict):
+    if isinstance(params, dict) and params:
         argument = next((f'"{_text(params[one])}"' for one in _COMMANDS if params.get(one)), "") or _text(params)
     why = _text(data.get("error")).replace("exit code ", "exit ") if failed else ""
     first = " ".join(one for one in (_text(data.get("tool")), why, argument) if one)
@@ -171,13 +172,10 @@ def _duration(data: dict[str, Any]) -> str:
     found = data.get("durationMs")
     if not _is_number(found) or found < 0:
         return ""
-    return (
-        f"{found:.0f} ms"
-        if found < 1000
-        else f"{found / 1000:.1f} s"
-        if found < 60_000
-        else f"{found / 60_000:.1f} min"
-    )
+    if found < 60_000:
+        return f"{found:.0f} ms" if found < 1000 else f"{found / 1000:.1f} s"
+    minutes, seconds = divmod(round(found / 1000), 60)
+    return f"{minutes} min {seconds} s"
 
 
 def _count(value: Any) -> str:
@@ -194,9 +192,13 @@ def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
 
 
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def _text(value: Any, limit: int = _VALUE) -> str:
     if value is None:
         return ""
-    text = value[: limit * 8] if isinstance(value, str) else json.dumps(value, ensure_ascii=False)[: limit * 8]
+    text = value[: limit * 8] if isinstance(value, str) else _json(value)[: limit * 8]
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
