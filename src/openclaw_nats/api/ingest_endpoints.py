@@ -202,28 +202,33 @@ def _own_subject(headers: Mapping[str, str]) -> str:
 
 def _subject(request: Request) -> str:
     """The subject in the address, checked; empty without one."""
-    known = ("subject", "routes") if request.url.path == "/api/publish" else ("subject", "origin")
+    known = ("subject", "origin", *(("routes",) if request.url.path == "/api/publish" else ()))
     given = parameters(request, known).get("subject")
     return "" if given is None else check_subject(given)
 
 
 def _publisher_of(request: Request) -> Callable[[str], Origin]:
     """Who says the event of /api/publish, by its subject: the operator, or a limited key."""
-    if (key := key_of(request)) is None:
-        return lambda subject: OPERATOR
-    check_parameters(key, request, "routes")
-    return said_by(key)
+    if (key := key_of(request)) is not None:
+        check_parameters(key, request, "routes", "origin")
+        return said_by(key)
+    return _of_the_admin(request, lambda subject: OPERATOR)
 
 
 def _origin_of(request: Request) -> Callable[[str], Origin]:
-    """Who says the events: who has the admin key may say that they are somebody else's, and nothing more."""
+    """Who says the events of /api/events, by their subjects."""
     if (key := key_of(request)) is not None:
         check_parameters(key, request, "origin", RETRY_HEADER)
         return said_by(key)
+    return _of_the_admin(request, by_key)
+
+
+def _of_the_admin(request: Request, otherwise: Callable[[str], Origin]) -> Callable[[str], Origin]:
+    """Who has the admin key may say that events are somebody else's, and nothing more."""
     given = request.query_params.get("origin")
     if given not in (None, OUTSIDE.name):
         raise Malformed("origin can only be outside: what else an event's origin is, the sidecar finds out itself")
-    return by_key if given is None else lambda subject: OUTSIDE
+    return otherwise if given is None else lambda subject: OUTSIDE
 
 
 def _on_subject(document: bytes, subject: str) -> bytes:
