@@ -189,6 +189,7 @@ def test_what_tells_of_more_than_its_events_is_refused(installed: Installation) 
     body = {"subject": f"{DOOR}.x", "payload": 1}
     assert request(installed, key, "POST", "/api/publish?routes=true", body)[0] == 403
     assert request(installed, key, "POST", "/api/events?origin=outside", "[]")[0] == 403
+    assert request(installed, key, "POST", "/api/publish?origin=outside", body)[0] == 403
     headers = {"openclaw-nats-retry-since": "2020-01-01T00:00:00Z"}
     assert request(installed, key, "POST", "/api/events", "[]", headers)[0] == 403
     assert request(installed, key, "GET", "/api/events")[0] == 403

@@ -126,6 +126,18 @@ def test_nobody_speaks_as_the_gateway_or_the_bus(bus: Origins) -> None:
     assert [one["data"] for one in bus.sidecar.events("?subject=agent.events.copies")] == ["real"]
 
 
+def test_the_operator_may_pass_on_what_others_said_and_call_it_so(bus: Origins) -> None:
+    bus.copy("all", "agent.events.custom.>")
+    for query in ("", "?origin=outside"):
+        assert bus.call("POST", f"/api/publish{query}", {"subject": CUSTOM, "payload": query})[0] == 200
+    for more in ((), ("--outside",)):
+        assert bus.sidecar.command("publish", CUSTOM, '"x"', *more).returncode == 0
+    rows = sorted((row["origin"], row["tainted"]) for row in bus.deliveries(4))
+    assert rows == [("operator", False)] * 2 + [("outside", True)] * 2
+    for query in ("?origin=gateway", "?origin=operator", "?origin="):
+        assert bus.call("POST", f"/api/publish{query}", {"subject": CUSTOM, "payload": 1})[0] == 400
+
+
 def test_what_an_outside_event_says_of_itself_is_no_condition(bus: Origins) -> None:
     bus.copy("all", "agent.events.custom.>", when="origin == 'outside'")
     bus.copy("main", "agent.events.custom.>", when="agentid == 'main' || sessionkey != ''")

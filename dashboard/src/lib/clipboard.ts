@@ -1,31 +1,36 @@
-// Copying, also where browsers give pages no clipboard: over plain http from another machine.
+// Copying a text. `navigator.clipboard` is there on https and on this machine alone; on a plain http address browsers
+// still copy what is selected.
 import { ApiError } from "./api";
 
-/** Copy a text; throws ApiError when the browser does not let the page do it. */
+/** Put a text on the clipboard; throws ApiError where the browser does not allow it. */
 export async function copyText(text: string): Promise<void> {
   try {
-    await navigator.clipboard.writeText(text);
-    return;
+    if (navigator.clipboard) return await navigator.clipboard.writeText(text);
+    if (copySelected(text)) return;
   } catch {
-    if (copiedFromField(text)) return;
+    // the browser, or the operator, has said no
   }
   throw new ApiError({
     status: 0,
     name: "clipboard",
-    message: "The browser does not let this page copy.",
-    hint: "Select the text, and copy it yourself.",
+    message: "This browser copies nothing here.",
+    hint: "Select the text, and copy it by hand.",
   });
 }
 
-function copiedFromField(text: string): boolean {
-  const before = document.activeElement;
+function copySelected(text: string): boolean {
+  const focused = document.activeElement;
   const field = document.createElement("textarea");
   field.value = text;
-  field.className = "hidden";
+  field.readOnly = true;
+  field.style.position = "fixed"; // so that nothing scrolls
+  field.style.opacity = "0";
   document.body.append(field);
   field.select();
-  const done = document.execCommand("copy");
-  field.remove();
-  if (before instanceof HTMLElement) before.focus();
-  return done;
+  try {
+    return document.execCommand("copy");
+  } finally {
+    field.remove();
+    if (focused instanceof HTMLElement) focused.focus();
+  }
 }

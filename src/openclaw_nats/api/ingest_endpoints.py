@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from openclaw_nats.api.bodies import TooDeep, decode_json, media_type, read_body
+from openclaw_nats.api.header_values import headers_of
 from openclaw_nats.api.json_answers import json_response
 from openclaw_nats.api.limits import check_parameters, key_of
 from openclaw_nats.api.problems import Malformed, name_of
@@ -158,7 +159,7 @@ def _items(body: bytes) -> list[bytes]:
 
 def _one_event(request: Request, body: bytes) -> tuple[envelope.Event, bytes]:
     subject = _subject(request)
-    headers = _headers(request)
+    headers = headers_of(request)
     kind = content.media_type(headers.get("content-type", ""))
     modes.check_format(kind)
     made = _made(headers)
@@ -183,24 +184,6 @@ def _is_event(kind: str, body: bytes) -> bool:
     return modes.is_event(fields)
 
 
-def _headers(request: Request) -> dict[str, str]:
-    """The headers by their names in lower case; an attribute that appears twice is noted as modes.TWICE."""
-    given: dict[str, list[str]] = {}
-    for name, value in request.headers.items():  # once: asking for each name by itself takes the square of the time
-        given.setdefault(name, []).append(value)
-    twice = [name for name, values in given.items() if name.startswith("ce-") and len(values) > 1]
-    found = {name: _whole(", ".join(values)) for name, values in given.items()}
-    return {**found, modes.TWICE: twice[0]} if twice else found
-
-
-def _whole(value: str) -> str:
-    """A header's value, of whose bytes Starlette makes Latin-1; some clients write UTF-8 there, unescaped."""
-    try:
-        return value if value.isascii() else value.encode("latin-1").decode()
-    except UnicodeDecodeError:
-        return value
-
-
 def _made(headers: Mapping[str, str]) -> dict[str, Any]:
     """The attributes of an event that names none."""
     now = int(time.time() * 1000)
@@ -219,28 +202,33 @@ def _own_subject(headers: Mapping[str, str]) -> str:
 
 def _subject(request: Request) -> str:
     """The subject in the address, checked; empty without one."""
-    known = ("subject", "routes") if request.url.path == "/api/publish" else ("subject", "origin")
+    known = ("subject", "origin", *(("routes",) if request.url.path == "/api/publish" else ()))
     given = parameters(request, known).get("subject")
     return "" if given is None else check_subject(given)
 
 
 def _publisher_of(request: Request) -> Callable[[str], Origin]:
     """Who says the event of /api/publish, by its subject: the operator, or a limited key."""
-    if (key := key_of(request)) is None:
-        return lambda subject: OPERATOR
-    check_parameters(key, request, "routes")
-    return said_by(key)
+    if (key := key_of(request)) is not None:
+        check_parameters(key, request, "routes", "origin")
+        return said_by(key)
+    return _of_the_admin(request, lambda subject: OPERATOR)
 
 
 def _origin_of(request: Request) -> Callable[[str], Origin]:
-    """Who says the events: who has the admin key may say that they are somebody else's, and nothing more."""
+    """Who says the events of /api/events, by their subjects."""
     if (key := key_of(request)) is not None:
         check_parameters(key, request, "origin", RETRY_HEADER)
         return said_by(key)
+    return _of_the_admin(request, by_key)
+
+
+def _of_the_admin(request: Request, otherwise: Callable[[str], Origin]) -> Callable[[str], Origin]:
+    """Who has the admin key may say that events are somebody else's, and nothing more."""
     given = request.query_params.get("origin")
     if given not in (None, OUTSIDE.name):
         raise Malformed("origin can only be outside: what else an event's origin is, the sidecar finds out itself")
-    return by_key if given is None else lambda subject: OUTSIDE
+    return otherwise if given is None else lambda subject: OUTSIDE
 
 
 def _on_subject(document: bytes, subject: str) -> bytes:

@@ -47,6 +47,7 @@ def document() -> dict[str, Any]:
                     problems=(400, 403, 408, 413, 415, 422, 503),
                     parameters=[
                         _parameter("subject", "query", _SUBJECT),
+                        _parameter("origin", "query", {"type": "string", "enum": ["outside"]}),
                         _parameter("routes", "query", {"type": "string", "enum": ["true", "false"]}),
                     ],
                 )

@@ -20,6 +20,7 @@ from openclaw_nats.cli.output import json_option, print_json, step
 @click.option("--priority", type=click.IntRange(1, 10), help="1 low … 10 high (default 5).")
 @click.option("--session-key", help="The session that the event is about.")
 @click.option("--traceparent", envvar="TRACEPARENT", help="The W3C trace that it belongs to (default: $TRACEPARENT).")
+@click.option("--outside", is_flag=True, help="Others wrote it: caged and guarded as what a stranger publishes.")
 @json_option
 def command(
     as_json: bool,
@@ -30,6 +31,7 @@ def command(
     priority: int | None,
     session_key: str | None,
     traceparent: str | None,
+    outside: bool,
 ) -> None:
     """Publish one event on SUBJECT with JSON as its data (`-` reads it from standard input)."""
     from openclaw_nats.cli.sidecar_client import SidecarClient
@@ -43,7 +45,8 @@ def command(
     headers = {"Content-Type": "application/json"}
     if traceparent:
         headers[trace.HEADER] = trace.given(traceparent)
-    answer = SidecarClient(load()).call("POST", "/api/publish?routes=true", msgspec.json.encode(body), headers=headers)
+    where = "/api/publish?routes=true" + ("&origin=outside" if outside else "")
+    answer = SidecarClient(load()).call("POST", where, msgspec.json.encode(body), headers=headers)
     if as_json:
         print_json(answer)
         return
