@@ -60,47 +60,6 @@ def test_an_agents_tool_call_appears_live_and_leads_to_its_run(world: Gateway, c
     page.close()
 
 
-def test_what_an_agent_did_in_the_last_hour_is_three_clicks_away(world: Gateway, context: BrowserContext) -> None:
-    world.turn('!call exec {"command": "echo asked-for"}\n!say done')
-    world.sidecar.publish("agent.events.custom.nobody", {"n": 1})
-    page = open_page(context, world)
-    go(page, "Events")  # 1
-    page.get_by_role("combobox", name="Agent", exact=True).select_option("main")  # 2
-    page.get_by_role("combobox", name="Range", exact=True).select_option("1h")  # 3
-    row = page.locator(".list").get_by_role("button", name=re.compile("tool.exec.completed.*echo asked-for"))
-    expect(row).to_be_visible(timeout=AWAKE)
-    expect(page.locator(".list")).not_to_contain_text("custom.nobody")
-    page.close()
-
-
-def test_an_event_is_done_again_or_made_a_route_in_three_clicks(world: Gateway, context: BrowserContext) -> None:
-    world.route("greeter", "agent.events.custom.greet", "main", template="Greet {{ data.who }} now.")
-    world.sidecar.publish("agent.events.custom.greet", {"who": "the cat"})
-
-    def greeted() -> int:
-        return len([text for text in world.prompts() if "Greet the cat now." in text])
-
-    wait_until(lambda: greeted() == 1, 60, "the first turn")
-    page = open_page(context, world)
-    go(page, "Events")  # 1
-    row = page.locator(".list").get_by_role("button", name=re.compile("custom.greet")).first
-    row.click()  # 2
-    expect(page.get_by_role("link", name=re.compile(r"^Delivery \d+$"))).to_be_visible()  # what came of it
-    page.get_by_role("button", name="Publish again").click()  # 3
-    expect(page.get_by_role("button", name="Publish as a new event")).to_be_focused()
-    page.keyboard.press("Enter")
-    expect(page.get_by_text("It is published as a new event, number")).to_be_visible()
-    wait_until(lambda: greeted() == 2, 60, "the second turn")
-    go(page, "Overview")
-    go(page, "Events")  # 1
-    row.click()  # 2
-    page.get_by_role("link", name="Make a route").click()  # 3
-    expect(page.get_by_label("Pattern")).to_have_value("agent.events.custom.greet")
-    expect(page.get_by_label("Condition (CEL), optional")).to_have_value("data.who == 'the cat'")
-    world.call("DELETE", "/api/routes/greeter")
-    page.close()
-
-
 def test_a_route_by_form_is_checked_tried_out_saved_and_wakes_the_agent(
     world: Gateway, context: BrowserContext
 ) -> None:
@@ -315,6 +274,47 @@ def test_a_cron_job_and_a_timer_are_made_run_paused_changed_and_removed(
         page.get_by_role("dialog").get_by_role("button", name=yes).click()
         expect(page.get_by_role("row", name=re.compile(name))).to_have_count(0)
     assert world.call("GET", "/api/timers")[1]["timers"] == []
+    page.close()
+
+
+def test_what_an_agent_did_in_the_last_hour_is_three_clicks_away(world: Gateway, context: BrowserContext) -> None:
+    world.turn('!call exec {"command": "echo done"}\n!say done')
+    world.sidecar.publish("agent.events.custom.nobody", {"n": 1})
+    page = open_page(context, world)
+    go(page, "Events")  # 1
+    page.get_by_role("combobox", name="Agent", exact=True).select_option("main")  # 2
+    page.get_by_role("combobox", name="Range", exact=True).select_option("1h")  # 3
+    row = page.locator(".list").get_by_role("button", name=re.compile("tool.exec.completed")).first
+    expect(row).to_be_visible(timeout=AWAKE)
+    expect(page.locator(".list")).not_to_contain_text("custom.nobody")
+    page.close()
+
+
+def test_an_event_is_done_again_or_made_a_route_in_three_clicks(world: Gateway, context: BrowserContext) -> None:
+    world.route("greeter", "agent.events.custom.greet", "main", template="Greet {{ data.who }} now.")
+    world.sidecar.publish("agent.events.custom.greet", {"who": "the cat"})
+
+    def greeted() -> int:
+        return len([text for text in world.prompts() if "Greet the cat now." in text])
+
+    wait_until(lambda: greeted() == 1, 60, "the first turn")
+    page = open_page(context, world)
+    go(page, "Events")  # 1
+    row = page.locator(".list").get_by_role("button", name=re.compile("custom.greet")).first
+    row.click()  # 2
+    expect(page.get_by_role("link", name=re.compile(r"^Delivery \d+$"))).to_be_visible()  # what came of it
+    page.get_by_role("button", name="Publish again").click()  # 3
+    expect(page.get_by_role("button", name="Publish as a new event")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("It is published as a new event, number")).to_be_visible()
+    wait_until(lambda: greeted() == 2, 60, "the second turn")
+    go(page, "Overview")
+    go(page, "Events")  # 1
+    row.click()  # 2
+    page.get_by_role("link", name="Make a route").click()  # 3
+    expect(page.get_by_label("Pattern")).to_have_value("agent.events.custom.greet")
+    expect(page.get_by_label("Condition (CEL), optional")).to_have_value("data.who == 'the cat'")
+    world.call("DELETE", "/api/routes/greeter")
     page.close()
 
 
