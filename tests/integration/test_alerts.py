@@ -85,6 +85,22 @@ def test_a_dead_letter_is_told_signed_without_content_and_its_end_is_told_too(bu
     assert stat.S_IMODE((bus.sidecar.home / "alerts.json").stat().st_mode) == 0o600
 
 
+def test_content_is_sent_by_a_channel_that_was_made_with_it_alone(bus: Bus) -> None:
+    with receiving() as plain, receiving() as receiver:
+        add(bus, "plain", plain)
+        made = ("alerts", "add", "open", "--to", receiver.url, "--unsigned", "--window", "1s", "--content", "--json")
+        assert json.loads(command(bus, *made).stdout)["channel"]["content"] is True
+        assert "with what events hold" in command(bus, "alerts", "show", "open").stdout
+        die(bus)
+        wait_until(lambda: of_kind(receiver, "dead-letters"), what="the alert")
+        wait_until(lambda: of_kind(plain, "dead-letters"), what="the alert without it")
+        [held] = of_kind(receiver, "dead-letters")[0]["content"]
+        assert held.startswith("dies: agent.events.custom.dies: ")
+        assert CONTENT in held
+        assert "content" not in of_kind(plain, "dead-letters")[0]
+        assert CONTENT not in b"".join(body for _, body in plain.got).decode()
+
+
 def test_an_alert_that_was_raised_before_a_kill_is_sent_after_it_once_under_its_id(bus: Bus) -> None:
     with receiving(up=False) as receiver:
         add(bus, "phone", receiver)
