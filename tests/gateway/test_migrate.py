@@ -212,7 +212,9 @@ def test_it_takes_everything_over_and_its_scripts_need_no_change(house: House) -
     old = house.events("--subject", "agent.events.custom.door.>")
     assert [one["id"] for one in old] == ["old-0", "old-1", "old-2"]
     # Whoever said it there, it is nobody's word here: what was copied, and what waited.
-    assert {one["openclaworigin"] for one in [*old, *house.events("--subject", "agent.events.custom.held")]} == {"outside"}
+    assert {one["openclaworigin"] for one in [*old, *house.events("--subject", "agent.events.custom.held")]} == {
+        "outside"
+    }
     status, published = house.script(
         "POST", "/api/publish", {"subject": "agent.events.custom.door.back", "payload": {"state": "open"}}
     )

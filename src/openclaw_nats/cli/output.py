@@ -24,7 +24,8 @@ EXIT_CODES = {
     0: "it worked",
     1: "it failed; the message says why",
     2: "bad input: the command line, a file or a setting is wrong, or names what does not exist; repeating can't help",
-    3: "something can't be reached or is down (`status`, `fleet`: any part of it); `doctor`: it has found a problem; `fleet versions`: one is behind",
+    3: "something can't be reached or is down (`status`, `fleet`: any part of it); `doctor`: it has found a problem; "
+    "`fleet versions`: one is behind",
     130: "interrupted by Ctrl-C, or a question was answered with no",
 }
 _PATIENCE = 1.0  # seconds of silence
