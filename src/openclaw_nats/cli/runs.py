@@ -52,7 +52,7 @@ def _row(one: dict[str, Any]) -> list[str]:
     tools = str(one["tools"]) + (f" ({one['failedTools']} failed)" if one["failedTools"] else "")
     tokens = one["input"] + one["output"] + one["cacheRead"] + one["cacheWrite"]
     result = {"open": "no end yet"}.get(one["result"], one["result"])
-    cost = f"{one['cost']:.4f}" + ("?" if one["unpriced"] else "")
+    cost = (f"{one['cost']:.4f}" if one["cost"] or not one["unpriced"] else "") + ("?" if one["unpriced"] else "")
     took = f"{one['seconds']:.1f} s"
     return [
         moment(one["began"]),
