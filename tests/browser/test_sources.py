@@ -14,6 +14,7 @@ from openclaw_nats.contract.sources import SourceOptions
 from openclaw_nats.sources.schemes.catalog import SCHEMES
 from tests.browser.test_approvals import AtSidecar
 from tests.browser.world import AWAKE, open_page
+from tests.support.processes import wait_until
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
 
@@ -63,6 +64,70 @@ def test_a_source_is_made_its_requests_are_shown_and_its_secret_once(world: AtSi
     page.get_by_role("dialog").get_by_role("button", name="Remove").click()
     expect(card).to_have_count(0, timeout=AWAKE)
     assert world.call("GET", "/api/sources/hub")[0] == 404
+
+
+def test_address_and_secrets_are_copied_and_another_secret_is_shown_once(
+    world: AtSidecar, context: BrowserContext
+) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = open_page(context, world, "sources")
+    reader = open_page(context, world, "logs")
+
+    def copied() -> str:
+        reader.bring_to_front()
+        text = reader.evaluate("navigator.clipboard.readText()")
+        page.bring_to_front()
+        return str(text)
+
+    page.get_by_role("button", name="Add a source").click()
+    form = page.get_by_label("A new source")
+    form.get_by_label("Name").fill("shop")
+    form.get_by_label("Type").select_option("token")
+    form.get_by_role("button", name="Add", exact=True).click()
+    shown = page.get_by_role("status").filter(has_text="The secret of shop")
+    shown.get_by_role("button", name="Copy").click()
+    expect(page.get_by_text("Copied")).to_be_visible()
+    first = copied()
+    assert first == shown.locator("code").inner_text()
+    card = page.get_by_label("Source shop", exact=True)
+    card.get_by_role("button", name="Copy").click()
+    before = world.call("GET", "/api/sources/shop")[1]["path"]
+    wait_until(lambda: copied() == world.sidecar.url + before, 10, "the address on the clipboard")
+
+    def send(path: str, secret: str, number: int) -> int:
+        headers = {"authorization": f"Bearer {secret}"}
+        return world.sidecar.request("POST", path, b'{"n": %d}' % number, headers, key="")[0]
+
+    card.get_by_role("button", name="Another secret").click()
+    card.get_by_label("Another secret for shop").get_by_role("button", name="Replace").click()
+    expect(shown.locator("code")).not_to_have_text(first, timeout=AWAKE)
+    second = shown.locator("code").inner_text()
+    assert [send(before, first, 1), send(before, second, 2)] == [202, 202]
+    card.get_by_role("button", name="Another secret").click()
+    again = card.get_by_label("Another secret for shop")
+    again.get_by_label("The one before counts").select_option("no longer")
+    again.get_by_label("a new address, too").check()
+    again.get_by_label("Secret", exact=True).fill("my-own-secret-of-shop")
+    again.get_by_role("button", name="Replace").click()
+    expect(shown).to_have_count(0, timeout=AWAKE)  # it is known already
+    after = world.call("GET", "/api/sources/shop")[1]["path"]
+    expect(card.locator("code")).to_have_text(world.sidecar.url + after, timeout=AWAKE)
+    own = "my-own-secret-of-shop"
+    assert [send(after, second, 3), send(before, own, 4), send(after, own, 5)] == [401, 401, 202]
+    assert own not in page.content()
+    page.close()
+    # On a plain http address beyond this machine browsers have no navigator.clipboard.
+    page = context.new_page()
+    page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    page.goto(f"{world.address}#/sources")
+    card = page.get_by_label("Source shop", exact=True)
+    card.get_by_role("button", name="Address and last requests").click()
+    card.get_by_role("button", name="Copy").click()
+    expect(page.get_by_text("Copied")).to_be_visible()
+    wait_until(lambda: copied() == world.sidecar.url + after, 10, "the address on the clipboard")
+    page.evaluate("document.execCommand = () => false")
+    card.get_by_role("button", name="Copy").click()
+    expect(page.get_by_text("Select the text, and copy it by hand.")).to_be_visible()
 
 
 def test_what_nothing_proves_is_released_or_dropped_by_hand(world: AtSidecar, context: BrowserContext) -> None:

@@ -817,10 +817,11 @@ export interface components {
             id: string;
             routes: string[];
         };
-        /** @description All rules. `problem` says why nothing is judged at present; empty while all is well. */
+        /** @description All rules, and those that are built in. `problem` says why nothing is judged now; empty while all is well. */
         Expectations: {
             expectations: components["schemas"]["Expectation"][];
             problem: string;
+            watchdog: components["schemas"]["WatchdogRule"][];
         };
         /** @description The rules about silence: how many there are, the names of those that are missed now (100 at most), and how many wait to know what a Gateway has not sent yet. `lastError` says why they are not judged. */
         ExpectationsHealth: {
@@ -2555,6 +2556,25 @@ export interface components {
             /** @enum {unknown} */
             kind: "wake";
             agentId?: string | null;
+        };
+        /** @description A run that is reported, its agent, and since when it lasts; both are empty where the Gateway is silent. */
+        WatchdogEpisode: {
+            key: string;
+            agent: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since: string;
+        };
+        /** @description A rule that is built in. `learning`: too little is known of what is usual; `missed` counts what is so now, and `episodes` has the first 20 of them. */
+        WatchdogRule: {
+            name: string;
+            about: string;
+            /** @enum {unknown} */
+            state: "learning" | "missed" | "off" | "ok";
+            missed: number;
+            episodes: components["schemas"]["WatchdogEpisode"][];
         };
         /** @description How a watcher does: `failing` with its reason, since when, and when it is tried again. One that is `running` has a reason when it does not see all of it. */
         Watching: {

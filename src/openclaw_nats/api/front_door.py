@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from openclaw_nats.api.header_values import headers_of
 from openclaw_nats.api.json_answers import json_response
 from openclaw_nats.api.problems import problem, problem_for
 from openclaw_nats.audit.acting import acting
@@ -68,7 +69,8 @@ class FrontDoor:
         if request.method == "OPTIONS" and source.type == "cloudevents":
             return self._handshake(source, request)
         peer = request.client.host if request.client is not None else ""
-        coding = request.headers.get("content-encoding", "identity").strip().lower()
+        headers = headers_of(request)
+        coding = headers.get("content-encoding", "identity").strip().lower()
         if request.method != "POST" or coding != "identity":
             why = f"it is no POST, but {request.method[:20]}"
             if request.method == "POST":
@@ -83,7 +85,7 @@ class FrontDoor:
         url = _url(request, source, through_gateway=bool(found[1])) if reads_url else ""
         try:
             with acting(f"source:{source.name}"):
-                done = await self._door.take(source, Received(_headers(request), body, url), peer)
+                done = await self._door.take(source, Received(headers, body, url), peer)
         except Refused:
             return _unverified()
         except (Unavailable, StreamConflict) as error:  # where and why is no affair of who sends
@@ -121,13 +123,6 @@ async def _body(request: Request) -> bytes | None:
             return None
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _headers(request: Request) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in request.headers.items():
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found
 
 
 def _url(request: Request, source: StoredSource, *, through_gateway: bool) -> str:

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from openclaw_nats.api.bodies import TooDeep, decode_json, media_type, read_body
+from openclaw_nats.api.header_values import headers_of
 from openclaw_nats.api.json_answers import json_response
 from openclaw_nats.api.limits import check_parameters, key_of
 from openclaw_nats.api.problems import Malformed, name_of
@@ -158,7 +159,7 @@ def _items(body: bytes) -> list[bytes]:
 
 def _one_event(request: Request, body: bytes) -> tuple[envelope.Event, bytes]:
     subject = _subject(request)
-    headers = _headers(request)
+    headers = headers_of(request)
     kind = content.media_type(headers.get("content-type", ""))
     modes.check_format(kind)
     made = _made(headers)
@@ -181,24 +182,6 @@ def _is_event(kind: str, body: bytes) -> bool:
     if fields is None:
         return not kind and modes.breaks_off(body)
     return modes.is_event(fields)
-
-
-def _headers(request: Request) -> dict[str, str]:
-    """The headers by their names in lower case; an attribute that appears twice is noted as modes.TWICE."""
-    given: dict[str, list[str]] = {}
-    for name, value in request.headers.items():  # once: asking for each name by itself takes the square of the time
-        given.setdefault(name, []).append(value)
-    twice = [name for name, values in given.items() if name.startswith("ce-") and len(values) > 1]
-    found = {name: _whole(", ".join(values)) for name, values in given.items()}
-    return {**found, modes.TWICE: twice[0]} if twice else found
-
-
-def _whole(value: str) -> str:
-    """A header's value, of whose bytes Starlette makes Latin-1; some clients write UTF-8 there, unescaped."""
-    try:
-        return value if value.isascii() else value.encode("latin-1").decode()
-    except UnicodeDecodeError:
-        return value
 
 
 def _made(headers: Mapping[str, str]) -> dict[str, Any]:

@@ -194,7 +194,8 @@ async def build(settings: Settings) -> Sidecar:
         database,
     )
     hooks = HookWatch(database, event_log, identity, gateway_id)
-    reports.followers = [expectations.watermark.receive, hooks.receive]
+    expectations.heed(hooks.problems)
+    reports.followers = [*expectations.followers, hooks.receive]
     lease.uploaded = lambda: expectations.watermark.uploaded
     gateway = GatewayProbe(settings.gateway.url)
     health = Health(

@@ -22,7 +22,6 @@ from openclaw_nats.errors import Filtered, InvalidEvent, InvalidInput, TooLarge,
 from openclaw_nats.events import content, envelope, json_text, modes
 from openclaw_nats.events.ids import uuid7
 from openclaw_nats.events.origin import Origin, of_source
-from openclaw_nats.events.subjects import PREFIX
 from openclaw_nats.sources.book import SourceBook
 from openclaw_nats.sources.deliveries import Deliveries
 from openclaw_nats.sources.lasting import MOST_REMEMBERED, lasting, signed_by, signers
@@ -245,7 +244,7 @@ def _shared(verified: Verified) -> str:
 def _deliveries(source: StoredSource, received: Received, verified: Verified) -> list[_Delivery]:
     """The events of a request: one, or for a batch of CloudEvents several. Raises InvalidInput."""
     if source.type == "cloudevents":
-        return [_cloud_event(source, one, verified) for one in _cloud_events(received)]
+        return [_cloud_event(source, one, verified) for one in _cloud_events(received, _placeholder(source))]
     now = int(received.now * 1000)
     seen = verified.signed.hex()[:32]
     if not verified.delivery and verified.until != float("inf"):
@@ -254,7 +253,12 @@ def _deliveries(source: StoredSource, received: Received, verified: Verified) ->
     return [_Delivery(*event_of(source, received, source.type, verified.event, number, now), verified)]
 
 
-def _cloud_events(received: Received) -> list[bytes]:
+def _placeholder(source: StoredSource) -> str:
+    """The subject of a CloudEvent while it is read: its own is made of its type."""
+    return f"{source.subject}.x"
+
+
+def _cloud_events(received: Received, subject: str) -> list[bytes]:
     """The CloudEvents documents of a request, in each of the HTTP binding's content modes."""
     headers = dict(received.headers)
     kind = content.media_type(headers.get("content-type", ""))
@@ -269,7 +273,7 @@ def _cloud_events(received: Received) -> list[bytes]:
     modes.check_format(kind)
     if modes.is_binary(headers):
         made: dict[str, Any] = {"time": envelope.format_time(int(received.now * 1000))}
-        return [modes.binary(headers, received.body, f"{PREFIX}custom.x", made)]
+        return [modes.binary(headers, received.body, subject, made)]
     return [json_text.well_formed(content.without_mark(received.body))]
 
 
@@ -278,7 +282,7 @@ def _cloud_event(source: StoredSource, whole: bytes, verified: Verified) -> _Del
     fields = modes.fields_of(whole)
     if fields is None or not modes.is_event(fields):
         raise InvalidEvent("the request holds no CloudEvent")
-    read, document = envelope.read(modes.with_subject(whole, fields, f"{source.subject}.x"))
+    read, document = envelope.read(modes.with_subject(whole, fields, _placeholder(source)))
     delivery = f"{len(read.source)}:{read.source}{read.id}"  # with its length: no two pairs give one text
     number, subject = _id(source, f"{read.id}-{_short(delivery)}"), subject_of(source.subject, read.type)
     event, document = _with_id(document, number, subject)
@@ -294,10 +298,9 @@ def _with_id(document: bytes, number: str, subject: str) -> tuple[envelope.Event
 
 def _id(source: StoredSource, delivery: str) -> str:
     """The document's id: what the provider calls the delivery, behind the source's name."""
-    text = delivery.encode("utf-8", "replace").decode()
-    if len(text.encode()) > _LONGEST_ID or not text.isprintable() or text != text.strip():
-        text = _short(delivery)
-    return f"{source.name}:{text}"
+    # Half characters are not printable: two that differ in one are not one.
+    fits = delivery.isprintable() and delivery == delivery.strip() and len(delivery.encode()) <= _LONGEST_ID
+    return f"{source.name}:{delivery if fits else _short(delivery)}"
 
 
 def _short(text: str) -> str:

@@ -9,6 +9,7 @@ from openclaw_nats.sources.watched import is_watched
 
 WITHOUT_NAME = "received"
 _MOST_TOKENS = 6
+_LONGEST_NAME = 1000  # characters of a name that are looked at: it may be as long as a request
 _UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 _PARTS = re.compile(r"[./:\s]+")
 
@@ -20,11 +21,12 @@ def base_of(kind: str, name: str) -> str:
 
 def subject_of(base: str, event: str) -> str:
     """The subject of an event: `agent.events.webhook.gh` and `issues.opened`, say."""
-    tokens = [token_from_name(part) for part in _PARTS.split(event.strip()) if part][:_MOST_TOKENS]
+    parts = [part for part in _PARTS.split(event[:_LONGEST_NAME].strip()) if part]
+    tokens = [token_from_name(part) for part in parts[:_MOST_TOKENS]]
     subject = ".".join([base, *(tokens or [WITHOUT_NAME])])
     return subject if len(subject.encode()) <= MAX_BYTES else subject[:MAX_BYTES].rstrip(".")
 
 
 def type_of(kind: str, event: str) -> str:
     """The event's type: its name as the provider writes it, in characters that a type may have."""
-    return f"webhook.{kind}.{_UNPRINTABLE.sub('_', event)}".rstrip(". ")[:200]
+    return f"webhook.{kind}.{_UNPRINTABLE.sub('_', event[:_LONGEST_NAME])}".rstrip(". ")[:200]

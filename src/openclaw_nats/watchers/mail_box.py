@@ -171,6 +171,12 @@ class MailBox:
         except (imaplib.IMAP4.error, imap_tools.ImapToolsError, OSError, EOFError, ValueError) as error:
             said = shortened(words_for(error), 200)
             raise WatchFailed(f"{self._options.host} can't be asked: {said}") from None
+        except WatchFailed:
+            raise
+        except Exception as error:  # whatever a library makes of an answer that is none
+            said = shortened(words_for(error), 200)
+            text = f"what {self._options.host} answers can't be read: {type(error).__name__}: {said}"
+            raise WatchFailed(text) from None
 
     def _open(self) -> None:
         self._box = box = _Box(self._options)
