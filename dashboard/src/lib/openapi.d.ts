@@ -63,13 +63,14 @@ export interface components {
             again: components["schemas"]["AlertBodyItem"][];
             recovered: components["schemas"]["AlertBodyItem"][];
         };
-        /** @description One alert in a message. */
+        /** @description One alert in a message. `content` is there only on a channel that was made with it: text that others wrote. */
         AlertBodyItem: {
             key: string;
             kind: string;
             text: string;
             since: string | null;
             link: string;
+            content?: string[];
         };
         /** @description A channel. `to` is its address up to the host, `signed` whether it has a secret. `waiting` counts messages that were not sent yet; `lastError` says why, and is empty when the last attempt succeeded. */
         AlertChannel: {
@@ -85,6 +86,8 @@ export interface components {
             quietHours?: components["schemas"]["QuietHours"];
             /** @default [] */
             without: ("approvals" | "budget" | "dead-letters" | "disk" | "expectation" | "gateway" | "inbox" | "missed" | "nats" | "plugin" | "sidecar" | "spool" | "stream" | "target")[];
+            /** @default false */
+            content: boolean;
             /**
              * Format: date-time
              * @description RFC 3339, in UTC
@@ -98,7 +101,7 @@ export interface components {
         AlertChannelChange: {
             paused: boolean;
         };
-        /** @description A new channel: a webhook, signed as Standard Webhooks says when there is a `secret`, or the address of a service that Apprise knows (`ntfy://`, `slack://`, `mailto://`), which gets text. Alerts of `window` go in one message; what goes on is reported again after `again`. `without` are kinds that are left out. */
+        /** @description A new channel: a webhook, signed as Standard Webhooks says when there is a `secret`, or the address of a service that Apprise knows (`ntfy://`, `slack://`, `mailto://`), which gets text. Alerts of `window` go in one message; what goes on is reported again after `again`. `without` are kinds that are left out. With `content` a message also holds what dead letters, approvals and expectations are about: others may read it where it arrives. */
         AlertChannelRequest: {
             name: string;
             /** @description Never shown again, only its host */
@@ -126,6 +129,8 @@ export interface components {
             quietHours?: components["schemas"]["QuietHours"] | null;
             /** @default [] */
             without: ("approvals" | "budget" | "dead-letters" | "disk" | "expectation" | "gateway" | "inbox" | "missed" | "nats" | "plugin" | "sidecar" | "spool" | "stream" | "target")[];
+            /** @default false */
+            content: boolean;
         };
         /** @description Something that is wrong now, since when, and the page of the dashboard about it. */
         AlertCondition: {
@@ -1960,13 +1965,51 @@ export interface components {
             routes: components["schemas"]["Route"][];
             unreadable?: components["schemas"]["Unreadable"][];
         };
-        /** @description The events of one agent run. `complete` is false when there was too much to read; `deliveries`: by event id. */
+        /** @description The events of one agent run. `complete` is false when there was too much to read; `deliveries`: by event id. `woken_by` is empty for a run that no route has started, such as a chat. */
         Run: {
             events: components["schemas"]["LiveEvent"][];
             complete: boolean;
             deliveries: {
                 [key: string]: components["schemas"]["DeliveryRef"][];
             };
+            wokenBy: components["schemas"]["WokenBy"][];
+        };
+        /** @description One agent run, from what its Gateway reported. `result` is `open` as long as no end of it was reported: it runs, or was cut off. `seconds` goes to its last event then, and `ended` is null. `route` and `receipt` say what woke it; empty for chats, heartbeats and the like. `unpriced` calls reported no cost, and their model has no price in `budget.prices`. `complete` is false when it did more than was counted. */
+        RunLine: {
+            run: string;
+            agent: string;
+            session: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            began: string;
+            ended: string | null;
+            seconds: number;
+            /** @enum {unknown} */
+            result: "failed" | "ok" | "open";
+            error: string;
+            route: string;
+            receipt: string;
+            tools: number;
+            failedTools: number;
+            subagents: number;
+            calls: number;
+            models: string[];
+            input: number;
+            output: number;
+            cacheRead: number;
+            cacheWrite: number;
+            cost: number;
+            unpriced: number;
+            complete: boolean;
+        };
+        /** @description Runs by their end, the newest first. The first page begins with those without an end, at most 200, from among the newest 50,000 events. `cursor` leads to the next ones, null when everything was looked at; `lookedBackTo` is how far it was looked so far. */
+        RunPage: {
+            runs: components["schemas"]["RunLine"][];
+            cursor: string | null;
+            lookedBackTo: string | null;
+            index: components["schemas"]["IndexReport"];
         };
         /** @description What the run of a dispatch may do: `tools` and `guard` are its route's, `tainted` says that they count. `grant` is what was approved beyond them, for this turn alone. */
         RunPolicy: {
@@ -2571,6 +2614,16 @@ export interface components {
             stopped: components["schemas"]["Stopped"][];
             shown: components["schemas"]["EventGates"][];
             complete: boolean;
+        };
+        /** @description An event that a run was woken by, and the delivery that did it. `sequence` is the event's in the stream. */
+        WokenBy: {
+            delivery: number;
+            route: string;
+            /** @enum {unknown} */
+            state: "dead" | "delivered" | "dropped" | "expired" | "failed" | "pending" | "sending";
+            eventId: string;
+            subject: string;
+            sequence: number;
         };
     };
     responses: never;

@@ -306,6 +306,7 @@ async def build(settings: Settings) -> Sidecar:
         fleet=FleetEndpoints(fleet.members),
         verify=VerifyEndpoints(certificates),
         search=history.endpoints,
+        runs=history.run_endpoints,
     )
     front_door = Middleware(FrontDoor, door=door, book=sources, door_log=door_log)
     gate = Middleware(DashboardGate, sign_in=dashboard.sign_in, cookie=dashboard.cookie, pages=dashboard.files)
