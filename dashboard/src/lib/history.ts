@@ -212,7 +212,7 @@ export function asCurl(event: Record<string, unknown>, sidecar: string): string 
 
 // Only the Gateway and the bus speak on these (events/subjects.py): an operator's copy there would be taken for theirs.
 const GATEWAY_KINDS = new Set(
-  "agent approval bus context cron expectation gateway llm message model pairing plugin session skill spool subagent timer tool".split(
+  "agent approval bus context cron dlq expectation gateway llm message model pairing plugin session skill spool subagent timer tool".split(
     " ",
   ),
 );
