@@ -30,6 +30,7 @@ PAGES = {
     "sign-in": "",
     "overview": "Overview",
     "live": "Live",
+    "runs": "Runs",
     "run": "Run",
     "approvals": "Approvals",
     "pending": "Pending",
@@ -140,7 +141,7 @@ def test_everything_is_reached_by_keyboard_and_focus_is_seen(world: Gateway, con
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     seen = []
-    for _ in range(17):
+    for _ in range(18):
         page.keyboard.press("Tab")
         name, outline = page.evaluate(
             "() => { const one = document.activeElement; const style = getComputedStyle(one);"
@@ -148,7 +149,7 @@ def test_everything_is_reached_by_keyboard_and_focus_is_seen(world: Gateway, con
         )
         seen.append(name.split("\n")[0].strip())
         assert outline.startswith(("solid 2px", "auto")), (name, outline)
-    for name in ("Live", "Routes", "Settings", "Sign out"):
+    for name in ("Live", "Runs", "Routes", "Settings", "Sign out"):
         assert name in seen, seen
     page.get_by_role("link", name="Live").focus()
     page.keyboard.press("Enter")

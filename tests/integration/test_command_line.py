@@ -256,7 +256,7 @@ ASKS = [
     "cron list --all", "timers list --all", "cron take a --from b", "timers take a --from b",
     "timers set a 5m", "timers cancel a", "dashboard", "dashboard sessions", "dashboard sign-out x", "status",
     "pause", "resume", "approvals", "approvals list", "approvals show 1", "approvals approve 1", "approvals deny 1",
-    "audit", "audit verify", "verify", "usage", "fleet", "fleet versions", "events reindex",
+    "audit", "audit verify", "verify", "usage", "runs", "fleet", "fleet versions", "events reindex",
     "routes why a", "routes replay a --from 1h", "routes replays",
     "expect", "expect list", "expect show a", "expect add a --every 1d --by custom.a", "expect pause a",
     "expect resume a", "expect remove a", "expect test a",

@@ -85,7 +85,7 @@ COMMANDS = (
     "routes replays;"
     "routes disable waits;"
     "routes enable waits;routes edit waits --priority 3;routes apply -f - --dry-run;cron;cron list;cron show tea;"
-    "cron list --all;timers list --all;usage --by route;"
+    "cron list --all;timers list --all;usage --by route;runs;"
     "cron pause tea;cron resume tea;cron run tea;cron edit tea --payload {};timers;timers list;pending;dead;receipts;"
     "events;events reindex;"
     "publish custom.x 1;status;doctor;logs;config;config get stream.max_age;completion bash;dashboard;"

@@ -10,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from openclaw_nats.api.insight_endpoints import _identity
 from openclaw_nats.cli.event_lines import event_lines, full_subject, summary
 from openclaw_nats.cli.events import Numbered, print_event
 from openclaw_nats.cli.log_lines import parsed
 from openclaw_nats.cli.output import Styled
 from openclaw_nats.cli.times import moment
-from openclaw_nats.insight.live import LiveEvent
+from openclaw_nats.events import json_text
 from openclaw_nats.terminal_text import plain
 
 KINDS = ("llm.output", "tool.exec.failed", "message.sent", "cron.nightly", "timer.tea", "session.new", "model.call.x")
@@ -108,7 +107,7 @@ def test_a_number_that_no_reader_holds_is_shown_as_it_is_written(capsys: pytest.
     shown = capsys.readouterr().out
     assert "1e400" in shown
     assert "1.5" in shown
-    assert _identity(LiveEvent(7, "", len(one), True, "outside", True, msgspec.Raw(one))) == {"id": "e1"}
+    assert json_text.shown(one)["id"] == "e1"
 
 
 def test_a_line_and_its_json_say_who_said_it_not_what_an_event_from_outside_claims(

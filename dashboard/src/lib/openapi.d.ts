@@ -817,10 +817,11 @@ export interface components {
             id: string;
             routes: string[];
         };
-        /** @description All rules. `problem` says why nothing is judged at present; empty while all is well. */
+        /** @description All rules, and those that are built in. `problem` says why nothing is judged now; empty while all is well. */
         Expectations: {
             expectations: components["schemas"]["Expectation"][];
             problem: string;
+            watchdog: components["schemas"]["WatchdogRule"][];
         };
         /** @description The rules about silence: how many there are, the names of those that are missed now (100 at most), and how many wait to know what a Gateway has not sent yet. `lastError` says why they are not judged. */
         ExpectationsHealth: {
@@ -1959,13 +1960,51 @@ export interface components {
             routes: components["schemas"]["Route"][];
             unreadable?: components["schemas"]["Unreadable"][];
         };
-        /** @description The events of one agent run. `complete` is false when there was too much to read; `deliveries`: by event id. */
+        /** @description The events of one agent run. `complete` is false when there was too much to read; `deliveries`: by event id. `woken_by` is empty for a run that no route has started, such as a chat. */
         Run: {
             events: components["schemas"]["LiveEvent"][];
             complete: boolean;
             deliveries: {
                 [key: string]: components["schemas"]["DeliveryRef"][];
             };
+            wokenBy: components["schemas"]["WokenBy"][];
+        };
+        /** @description One agent run, from what its Gateway reported. `result` is `open` as long as no end of it was reported: it runs, or was cut off. `seconds` goes to its last event then, and `ended` is null. `route` and `receipt` say what woke it; empty for chats, heartbeats and the like. `unpriced` calls reported no cost, and their model has no price in `budget.prices`. `complete` is false when it did more than was counted. */
+        RunLine: {
+            run: string;
+            agent: string;
+            session: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            began: string;
+            ended: string | null;
+            seconds: number;
+            /** @enum {unknown} */
+            result: "failed" | "ok" | "open";
+            error: string;
+            route: string;
+            receipt: string;
+            tools: number;
+            failedTools: number;
+            subagents: number;
+            calls: number;
+            models: string[];
+            input: number;
+            output: number;
+            cacheRead: number;
+            cacheWrite: number;
+            cost: number;
+            unpriced: number;
+            complete: boolean;
+        };
+        /** @description Runs by their end, the newest first. The first page begins with those without an end, at most 200, from among the newest 50,000 events. `cursor` leads to the next ones, null when everything was looked at; `lookedBackTo` is how far it was looked so far. */
+        RunPage: {
+            runs: components["schemas"]["RunLine"][];
+            cursor: string | null;
+            lookedBackTo: string | null;
+            index: components["schemas"]["IndexReport"];
         };
         /** @description What the run of a dispatch may do: `tools` and `guard` are its route's, `tainted` says that they count. `grant` is what was approved beyond them, for this turn alone. */
         RunPolicy: {
@@ -2518,6 +2557,25 @@ export interface components {
             kind: "wake";
             agentId?: string | null;
         };
+        /** @description A run that is reported, its agent, and since when it lasts; both are empty where the Gateway is silent. */
+        WatchdogEpisode: {
+            key: string;
+            agent: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, in UTC
+             */
+            since: string;
+        };
+        /** @description A rule that is built in. `learning`: too little is known of what is usual; `missed` counts what is so now, and `episodes` has the first 20 of them. */
+        WatchdogRule: {
+            name: string;
+            about: string;
+            /** @enum {unknown} */
+            state: "learning" | "missed" | "off" | "ok";
+            missed: number;
+            episodes: components["schemas"]["WatchdogEpisode"][];
+        };
         /** @description How a watcher does: `failing` with its reason, since when, and when it is tried again. One that is `running` has a reason when it does not see all of it. */
         Watching: {
             /** @enum {unknown} */
@@ -2551,6 +2609,16 @@ export interface components {
             stopped: components["schemas"]["Stopped"][];
             shown: components["schemas"]["EventGates"][];
             complete: boolean;
+        };
+        /** @description An event that a run was woken by, and the delivery that did it. `sequence` is the event's in the stream. */
+        WokenBy: {
+            delivery: number;
+            route: string;
+            /** @enum {unknown} */
+            state: "dead" | "delivered" | "dropped" | "expired" | "failed" | "pending" | "sending";
+            eventId: string;
+            subject: string;
+            sequence: number;
         };
     };
     responses: never;

@@ -35,6 +35,7 @@ from openclaw_nats.api.operation_endpoints import OperationEndpoints
 from openclaw_nats.api.pause_endpoints import PauseEndpoints
 from openclaw_nats.api.replay_endpoints import ReplayEndpoints
 from openclaw_nats.api.route_endpoints import RouteEndpoints
+from openclaw_nats.api.run_endpoints import RunEndpoints
 from openclaw_nats.api.schedule_endpoints import CronEndpoints, TimerEndpoints
 from openclaw_nats.api.search_endpoints import SearchEndpoints
 from openclaw_nats.api.source_endpoints import SourceEndpoints
@@ -69,6 +70,7 @@ class Endpoints:
     fleet: FleetEndpoints
     verify: VerifyEndpoints
     search: SearchEndpoints
+    runs: RunEndpoints
     alerts: AlertEndpoints
     expectations: ExpectationEndpoints
     replays: ReplayEndpoints
@@ -206,6 +208,7 @@ def _dashboard(endpoints: Endpoints) -> list[Route]:
         Route("/api/events/names", endpoints.search.names, methods=["GET"]),
         Route("/api/events/reindex", endpoints.search.reindex, methods=["POST"]),
         Route("/api/events/{sequence}", insight.event, methods=["GET"]),
+        Route("/api/runs", endpoints.runs.list, methods=["GET"]),
         Route("/api/runs/{id}", insight.run, methods=["GET"]),
         Route("/api/usage", insight.usage, methods=["GET"]),
         Route("/api/spending", insight.spending, methods=["GET"]),

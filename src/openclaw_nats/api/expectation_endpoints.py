@@ -47,7 +47,9 @@ class ExpectationEndpoints:
         if request.method == "POST":
             return json_response(await self._book.add(parse(await json_body(request, MAX_BODY))), 201)
         parameters(request, ())
-        return json_response(shapes.Expectations(await self._book.every(), self._problem()))
+        return json_response(
+            shapes.Expectations(await self._book.every(), self._problem(), await self._book.watchdog())
+        )
 
     async def ready(self, request: Request) -> Response:
         """The ready-made ones."""

@@ -18,7 +18,6 @@ from openclaw_nats.api.queries import filters_of, limit_of, moment_of, number_of
 from openclaw_nats.contract import views
 from openclaw_nats.contract.deliveries import DeliveryCounts, DeliveryLog, DeliveryRef, FireLine, FireLog, LogLine
 from openclaw_nats.contract.spending import SPENDING_BY
-from openclaw_nats.contract.views import LiveEvent
 from openclaw_nats.events import json_text
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.inbound.inbox_service import InboxService
@@ -75,11 +74,14 @@ class InsightEndpoints:
         query = parameters(request, ("around",))
         around = moment_of(query["around"], "around") if "around" in query else None
         events, complete = await self._views.run(request.path_params["id"], around)
-        ids = [one["id"] for one in map(_identity, events) if one["id"]]
+        facts = [json_text.shown(bytes(one.event)) for one in events]
+        ids = [one["id"] for one in facts if one.get("id")]
         deliveries: dict[str, list[DeliveryRef]] = {}
         for start in range(0, len(ids), 500):
             deliveries |= await self._inbox.of_events(ids[start : start + 500])
-        return json_response(views.Run(events, complete, deliveries))
+        dispatch = next((one["causationid"] for one in facts if one.get("causationid")), None)
+        woken_by = await self._inbox.woken_by(dispatch) if isinstance(dispatch, str) else []
+        return json_response(views.Run(events, complete, deliveries, woken_by))
 
     async def usage(self, request: Request) -> Response:
         """Tokens by agent and model since a time ago (`24h`), where events carry them."""
@@ -171,10 +173,6 @@ class InsightEndpoints:
             )
         versions = {"openclaw-nats": __version__, "python": platform.python_version(), **self._versions()}
         return json_response(views.SettingsView(rows, versions, str(self._settings.home)))
-
-
-def _identity(event: LiveEvent) -> dict[str, Any]:
-    return {"id": json_text.shown(bytes(event.event)).get("id")}
 
 
 def _time(seconds: Any) -> str:

@@ -42,7 +42,7 @@ def paths(
                 answer=one,
                 problems=(400, 404, 408, 413, 415, 422, 503),
             ),
-            "delete": operation("Remove an expectation", status="204", problems=(404, 503)),
+            "delete": operation("Remove an expectation", status="204", problems=(404, 409, 503)),
         },
         "/api/expectations/{name}/test": {
             "parameters": [name],

@@ -14,7 +14,7 @@ _FLAG = {"type": "string", "enum": ["true", "false"]}
 _MOMENT = {
     "anyOf": [{"type": "string", "pattern": r"^\d{1,4}(ms|s|m|h|d)$"}, {"type": "string", "format": "date-time"}]
 }
-_SCHEMAS: dict[str, dict[str, Any]] = {
+SCHEMAS: dict[str, dict[str, Any]] = {
     "subject": {"type": "string", "example": "agent.events.tool.>"},
     "kind": {"type": "string", "maxLength": LONGEST, "pattern": r"^[A-Za-z0-9_-]+$"},
     "agent": _TEXT,
@@ -35,7 +35,7 @@ def paths(
     json: Callable[..., dict[str, Any]],
 ) -> dict[str, Any]:
     """The paths, made with the helpers of openapi.py."""
-    filters = [parameter(name, "query", schema) for name, schema in _SCHEMAS.items()]
+    filters = [parameter(name, "query", schema) for name, schema in SCHEMAS.items()]
     return {
         "/api/events/search": {
             "get": operation(

@@ -21,6 +21,7 @@ from openclaw_nats.terminal_text import plural
 from openclaw_nats.text_formats import from_toml, without_dates
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
+_RUNS_SHOWN = 5
 
 
 @click.group("expect", cls=Group, invoke_without_command=True)
@@ -226,9 +227,17 @@ def _list(*, as_json: bool) -> None:
         step("!", found["problem"])
     if not found["expectations"]:
         line("No expectations. `openclaw-nats expect ready` shows those that are ready-made.")
-        return
     rows = [[one["rule"]["name"], _state(one), str(one["open"]), one["about"]] for one in found["expectations"]]
+    rows += [[one["name"], _state(one), "-", f"built in: {one['about']}{_runs(one)}"] for one in found["watchdog"]]
     table(["NAME", "STATE", "WAITS FOR", "WHAT"], rows, below=["WHAT"])
+
+
+def _runs(one: dict[str, Any]) -> str:
+    """What a built-in rule reports now."""
+    found = [f"{run['key']} ({run['agent']}) " if run["key"] else "" for run in one["episodes"][:_RUNS_SHOWN]]
+    shown = [f"{run}since {of['since']}" for run, of in zip(found, one["episodes"], strict=False)]
+    more = [f"and {one['missed'] - len(shown)} more"] if one["missed"] > len(shown) else []
+    return f": {', '.join([*shown, *more])}" if shown else ""
 
 
 def _state(one: dict[str, Any]) -> str:

@@ -35,6 +35,7 @@ COMMANDS = {
     "pause": "Hold turns: events wait until `resume`.",
     "resume": "End a pause.",
     "approvals": "List and answer calls of tools that the guard refused.",
+    "runs": "List agent runs: what woke them, their result, tools, tokens and cost.",
     "usage": "Show what turns cost: money and tokens by agent, route, model or day.",
     "audit": "Show who changed what, and check that the log of it is complete.",
     "verify": "Check that no recorded event is missing or changed.",

@@ -178,7 +178,7 @@ def _show_expectations(found: dict[str, Any]) -> None:
     if missed := found.get("missed"):
         shown = ", ".join(missed[:5]) + (", …" if len(missed) > 5 else "")
         text = f"{plural(len(missed), 'expectation')} missed: {shown}"
-        step("!", text, "`openclaw-nats expect show NAME` says since when")
+        step("!", text, "`openclaw-nats expect` says what, and `openclaw-nats expect show NAME` since when")
     if found.get("lastError"):
         step("!", f"expectations are not judged: {found['lastError']}")
 

@@ -127,6 +127,17 @@ class DeliveryRef(Answer):
     state: DeliveryState
 
 
+class WokenBy(Answer):
+    """An event that a run was woken by, and the delivery that did it. `sequence` is the event's in the stream."""
+
+    delivery: int
+    route: str
+    state: DeliveryState
+    event_id: str
+    subject: str
+    sequence: int
+
+
 class Retried(Answer):
     """How many deliveries are tried again now."""
 

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from openclaw_nats.contract.fields import Answer, Duration, Pattern, Time
 
 ExpectationState = Literal["ok", "unknown", "missed", "paused"]
+WatchdogState = Literal["ok", "missed", "learning", "off"]
 EpisodeState = Literal["open", "unknown", "missed"]
 # Also a token of the subjects on which its notices are.
 ExpectationName = Annotated[
@@ -71,11 +72,32 @@ class Expectation(Answer, kw_only=True):
     episodes: list[Episode] | UnsetType = UNSET
 
 
+class WatchdogEpisode(Answer):
+    """A run that is reported, its agent, and since when it lasts; both are empty where the Gateway is silent."""
+
+    key: str
+    agent: str
+    since: Time
+
+
+class WatchdogRule(Answer):
+    """A rule that is built in. `learning`: too little is known of what is usual; `missed` counts what is so now, and
+    `episodes` has the first 20 of them.
+    """
+
+    name: str
+    about: str
+    state: WatchdogState
+    missed: int
+    episodes: list[WatchdogEpisode]
+
+
 class Expectations(Answer):
-    """All rules. `problem` says why nothing is judged at present; empty while all is well."""
+    """All rules, and those that are built in. `problem` says why nothing is judged now; empty while all is well."""
 
     expectations: list[Expectation]
     problem: str
+    watchdog: list[WatchdogRule]
 
 
 class ReadyExpectation(Answer, kw_only=True):

@@ -24,6 +24,7 @@ from openclaw_nats.contract import (
     problems,
     replays,
     routes,
+    runs,
     schedules,
     sources,
     spending,
@@ -58,6 +59,7 @@ _MODULES = (
     why,
     expectations,
     replays,
+    runs,
 )
 _BASES = ("Answer", "_Part")
 _TEMPLATE = "#/components/schemas/{name}"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Raw, Struct, field
 
-from openclaw_nats.contract.deliveries import DeliveryCounts, DeliveryRef
+from openclaw_nats.contract.deliveries import DeliveryCounts, DeliveryRef, WokenBy
 from openclaw_nats.contract.fields import Answer, JsonObject, Time, Window, WrittenValue
 from openclaw_nats.contract.health import Health
 
@@ -59,11 +59,15 @@ class Activity(Answer):
 
 
 class Run(Answer):
-    """The events of one agent run. `complete` is false when there was too much to read; `deliveries`: by event id."""
+    """The events of one agent run. `complete` is false when there was too much to read; `deliveries`: by event id.
+
+    `woken_by` is empty for a run that no route has started, such as a chat.
+    """
 
     events: list[LiveEvent]
     complete: bool
     deliveries: dict[str, list[DeliveryRef]]
+    woken_by: list[WokenBy]
 
 
 class UsageRow(Answer):

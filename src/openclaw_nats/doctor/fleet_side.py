@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from openclaw_nats.doctor.finding import Finding, note, ok, problem
+from openclaw_nats.expectations.usual import ABOUT
 from openclaw_nats.health.recently_missed import recently_missed
 from openclaw_nats.terminal_text import plural
 
@@ -53,9 +54,8 @@ def _expectations(found: dict[str, Any] | None) -> Iterator[Finding]:
         return
     for name in found["missed"][:20]:
         text = f"the expectation {name} is missed"
-        yield problem(
-            "expectations", text, f"`openclaw-nats expect show {name}` says what did not come, and since when."
-        )
+        fix = f"`openclaw-nats expect show {name}` says what did not come, and since when."
+        yield problem("expectations", text, "`openclaw-nats expect` says since when." if name in ABOUT else fix)
     if found["lastError"]:
         yield problem("expectations", f"they are not judged: {found['lastError']}", "See nats above.")
     elif found["rules"] and not found["missed"]:

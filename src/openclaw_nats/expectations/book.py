@@ -18,6 +18,7 @@ from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.expectations.episodes import begin_period
 from openclaw_nats.expectations.rule import Index, Rule, compile_rule
 from openclaw_nats.expectations.times import Times
+from openclaw_nats.expectations.usual import ABOUT
 from openclaw_nats.storage import expectations as rows
 from openclaw_nats.storage.database import Connection, Database
 from openclaw_nats.storage.expectations import EpisodeRow, RuleRow
@@ -47,6 +48,7 @@ class ExpectationBook:
         self._timezone = timezone
         self._lock = asyncio.Lock()
         self.behind: Callable[[Rule, EpisodeRow], list[str]] = lambda rule, one: []
+        self.built_in: Callable[[Connection], list[shapes.WatchdogRule]] = lambda db: []
         self.changed = asyncio.Event()
         self.rules: dict[int, Rule] = {}
         self.index = Index([])
@@ -77,6 +79,8 @@ class ExpectationBook:
     async def add(self, document: ExpectationDocument) -> shapes.Expectation:
         """Make a rule, from now on; raise Conflict when there is one of the name."""
         compile_rule(document, timezone=self._timezone)
+        if document.name in ABOUT:
+            raise Conflict(f"{document.name} is built in", hint="Take another name.")
         async with self._lock:
             if any(one.name == document.name for one in self.rules.values()):
                 hint = "`openclaw-nats expect remove` removes it; `expect apply` changes what differs."
@@ -105,6 +109,9 @@ class ExpectationBook:
 
     async def remove(self, name: str) -> None:
         """Remove a rule with all that it waits for."""
+        if name in ABOUT:
+            hint = "`openclaw-nats config set watchdog.enabled false` switches off what is built in."
+            raise Conflict(f"{name} is built in and can't be removed", hint=hint)
         async with self._lock:
             old = self._named(name).document
             await self._trail.write(lambda db: rows.remove_rule(db, name), Act("expect.remove", name, _said(old)))
@@ -141,9 +148,14 @@ class ExpectationBook:
     async def health(self, last_error: str) -> ExpectationsHealth:
         """The part of `/api/health` about them; `last_error` is why they are not judged, if they are not."""
         found = await self.every()
-        missed = [one.rule.name for one in found if one.state == "missed"]
+        missed = [one.name for one in await self.watchdog() if one.state == "missed"]
+        missed += [one.rule.name for one in found if one.state == "missed"]
         unknown = sum(one.state == "unknown" for one in found)
         return ExpectationsHealth(len(found), missed[:MOST_MISSED_SHOWN], unknown, last_error)
+
+    async def watchdog(self) -> list[shapes.WatchdogRule]:
+        """The rules that are built in."""
+        return await self._database.read(self.built_in)
 
     async def shown(self, name: str) -> shapes.Expectation:
         """One of them with its episodes."""

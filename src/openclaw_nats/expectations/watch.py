@@ -24,6 +24,7 @@ from openclaw_nats.expectations.episodes import Fault, Seen, Step
 from openclaw_nats.expectations.notices import Notices
 from openclaw_nats.expectations.rule import Rule
 from openclaw_nats.expectations.times import LATE_SECONDS, Times
+from openclaw_nats.expectations.watchdog import Watchdog
 from openclaw_nats.expectations.watermark import Watermark
 from openclaw_nats.inbound.forgeries import forgery
 from openclaw_nats.inbound.judging import Judge
@@ -67,6 +68,7 @@ class ExpectationWatch:
         judge: Judge,
         times: Times,
         gate: Gate,
+        watchdog: Watchdog,
     ) -> None:
         self._database = database
         self._book = book
@@ -78,6 +80,7 @@ class ExpectationWatch:
         self._judge = judge
         self._times = times
         self._gate = gate
+        self._watchdog = watchdog
         self._place = _Place("", 0)
         self._looked = self._cleaned = 0.0
         self._seen_unknown = 0
@@ -103,13 +106,14 @@ class ExpectationWatch:
         """Until the rules change, or this sidecar is not the one of its name any more."""
         self._book.changed.clear()
         rules = [one for one in self._book.rules.values() if not one.document.paused]
-        if not rules:
+        if not rules and not self._watchdog.enabled:
             await self._notices.publish()
             self.last_error = ""
             await self._book.changed.wait()
             return
         await self._find_place()
-        patterns = reduce_patterns([f"{DUE}>", *(pattern for one in rules for pattern in one.patterns)])
+        own = self._watchdog.patterns if self._watchdog.enabled else ()
+        patterns = reduce_patterns([f"{DUE}>", *(pattern for one in rules for pattern in one.patterns), *own])
         await self._stream.open(patterns, self._place.handled)
         try:
             while self._gate.allowed and not self._book.changed.is_set():
@@ -126,11 +130,14 @@ class ExpectationWatch:
         standing = await self._standing()
         text = await self._database.read(lambda db: inbox.fact(db, _POSITION))
         place = msgspec.json.decode(text, type=_Place) if text else None
+        unread = place is None or place.stream != standing.stream or place.handled + 1 < standing.first
+        if unread or not self._watchdog.enabled:
+            await self._database.write(self._watchdog.begin_again)
         if place is not None and place.stream == standing.stream:
             self._place = place
             return
         # Of a stream that was put back, what is new in it; at the first start, what no rule has seen.
-        first = min(one.after_sequence for one in self._book.rules.values())
+        first = min((one.after_sequence for one in self._book.rules.values()), default=standing.last)
         self._place = _Place(standing.stream, first if place is None else standing.kept)
 
         def job(db: Connection) -> None:
@@ -150,11 +157,13 @@ class ExpectationWatch:
         steps: list[Step] = []
         for message in batch:
             steps += await self._steps(message)
+        runs = self._watchdog.read(batch)
         self._place = _Place(self._place.stream, batch[-1].sequence)
 
         def job(db: Connection) -> list[int]:
             there = {one.id for one in rows.rules(db)}
             self._keep(db)
+            self._watchdog.take(db, runs)
             return [number for one in steps if _is_there(one, there) for number in episodes.take(db, one, self._times)]
 
         try:
@@ -205,6 +214,12 @@ class ExpectationWatch:
 
     async def look(self) -> None:
         """Arm what is not armed, see what is due, decide what can be decided, publish what there is to say."""
+        if self._book.rules:
+            await self._look_at_rules()
+        await self._watchdog.look(self._database, self._stream.last, self._place.handled)
+        await self._notices.publish()
+
+    async def _look_at_rules(self) -> None:
         await self._arm()
         late = await self._database.read(lambda db: rows.in_state(db, "open", _MOST))
         over = [one for one in late if self._left(one) < -LATE_SECONDS]
@@ -216,7 +231,6 @@ class ExpectationWatch:
             self._cleaned = self._times.steady()
             horizon = self._times.now() - episodes.KEEP_MISSED_SECONDS
             await self._database.write(lambda db: rows.forget_missed(db, horizon))
-        await self._notices.publish()
 
     async def _look_at_unknown(self) -> None:
         """So many at a time, in turn: those of a Gateway that is away must not keep others from being seen."""

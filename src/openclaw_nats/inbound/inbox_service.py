@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from openclaw_nats.audit.act import Act
 from openclaw_nats.audit.trail import Trail, Untraced
-from openclaw_nats.contract.deliveries import DeliveryRef
+from openclaw_nats.contract.deliveries import DeliveryRef, WokenBy
 from openclaw_nats.errors import InvalidInput, NotFound
 from openclaw_nats.events.envelope import format_seconds
 from openclaw_nats.inbound.flow_control import FlowControl
@@ -109,6 +109,10 @@ class InboxService:
     async def of_events(self, ids: Sequence[str]) -> dict[str, list[DeliveryRef]]:
         """For each event id (at most 500) its deliveries."""
         return await self._database.read(lambda db: listing.of_events(db, ids))
+
+    async def woken_by(self, dispatch: str) -> list[WokenBy]:
+        """The events that went out in a dispatch, at most 100."""
+        return await self._database.read(lambda db: listing.of_dispatch(db, dispatch))
 
     async def receipts(self, filters: Filters, cursor: str | None, limit: int) -> list[ListedDispatch]:
         """Receipts, newest first."""

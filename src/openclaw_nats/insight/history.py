@@ -18,6 +18,7 @@ from openclaw_nats.events.subjects import PREFIX
 from openclaw_nats.insight.indexer import Indexer
 from openclaw_nats.insight.live import live_event
 from openclaw_nats.storage import event_search
+from openclaw_nats.storage.event_index import EventIndex
 from openclaw_nats.storage.event_search import Wanted
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ class History:
 
     async def search(self, wanted: Wanted, cursor: int | None, limit: int) -> EventPage:
         """The newest events that are wanted, before a sequence. Raises Unavailable."""
-        behind = await self._indexer.caught_up(_CATCH_UP_SECONDS if cursor is None else 0.0)
+        report = await self.report(wait=cursor is None)
         deadline = time.monotonic() + _SEARCH_SECONDS
         before, at, read, ended = _END if cursor is None else cursor, 0, 0, False
         messages: list[StoredMessage] = []
@@ -79,21 +80,31 @@ class History:
                         break
             if not found.candidates:
                 break
-        state = await self._read(self._indexer.index.state)
+        looked_back_to = format_time(at) if at else None
         if ended:
-            at = max(wanted.since, state.oldest)
+            looked_back_to = max((format_time(wanted.since) if wanted.since else "", report.oldest or "")) or None
         return EventPage(
             events=[live_event(one) for one in messages],
             cursor=None if ended else str(before),
-            looked_back_to=format_time(at) if at else None,
-            index=IndexReport(
-                events=state.events,
-                behind=behind,
-                oldest=format_time(state.oldest) if state.oldest else None,
-                bytes=state.bytes,
-                problem=self._indexer.problem,
-            ),
+            looked_back_to=looked_back_to,
+            index=report,
         )
+
+    async def report(self, *, wait: bool) -> IndexReport:
+        """How the index is; with `wait` after it had a moment to catch up. Raises Unavailable."""
+        behind = await self._indexer.caught_up(_CATCH_UP_SECONDS if wait else 0.0)
+        state = await self._read(self._indexer.index.state)
+        return IndexReport(
+            events=state.events,
+            behind=behind,
+            oldest=format_time(state.oldest) if state.oldest else None,
+            bytes=state.bytes,
+            problem=self._indexer.problem,
+        )
+
+    async def ask(self, question: Callable[[EventIndex], T]) -> T:
+        """What the index answers, read in its thread. Raises Unavailable."""
+        return await self._read(lambda: question(self._indexer.index))
 
     async def histogram(self, wanted: Wanted) -> EventHistogram:
         """How many events there are in each part of the range. Raises Unavailable."""

@@ -9,48 +9,21 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import msgspec
 
 from openclaw_nats.contract.spending import PerDay, Spending, SpendingBy, SpendingLine
-from openclaw_nats.events.envelope import format_seconds
-from openclaw_nats.inbound.costs import cost_of, output_of, unpriced
+from openclaw_nats.insight.model_calls import SUBJECT, ModelCall, call_of
 from openclaw_nats.ports import EventLog
 from openclaw_nats.storage.costs import Avoided
 from openclaw_nats.terminal_text import plural
 
 MAX_CALLS = 50_000
 MEAN_SECONDS = 7 * 86400.0
-_LLM_OUTPUT = "agent.events.llm.output"
 _CACHE_SECONDS = 5.0
-_DAY = 86400.0
-_KINDS = ("input", "output", "cacheRead", "cacheWrite")
-_MOST = 1e15
-
-
-class _Facts(msgspec.Struct):
-    agentid: Any = ""
-    runid: Any = ""
-    causationid: Any = ""
-    data: msgspec.Raw = msgspec.Raw(b"null")
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    day: str
-    agent: str
-    model: str
-    run: str
-    dispatch: str
-    tokens: tuple[float, float, float, float]
-    cost: float
-    unpriced: bool
 
 
 @dataclass
 class _Calls:
-    found: list[_Call]
+    found: list[ModelCall]
     routes: Mapping[str, str]
     complete: bool
     read_at: float
@@ -117,35 +90,16 @@ class SpendingView:
         if kept is not None and 0 <= now - kept.read_at <= _CACHE_SECONDS:
             return kept
         found = []
-        async for message in self._log.read(subject=_LLM_OUTPUT, since=now - seconds, limit=MAX_CALLS, follow=False):
+        async for message in self._log.read(subject=SUBJECT, since=now - seconds, limit=MAX_CALLS, follow=False):
             if message is None or not message.believed:  # what somebody else says of models counts nothing
                 continue
-            if (call := self._call(message.body, message.time / 1e9)) is not None:
+            if (call := call_of(message.body, message.time / 1e9, self._prices)) is not None:
                 found.append(call)
         dispatches = list({call.dispatch for call in found if call.dispatch})
         calls = _Calls(found, await self._routes_of(dispatches), len(found) < MAX_CALLS, now)
         self._kept = {key: one for key, one in self._kept.items() if now - one.read_at <= _CACHE_SECONDS}
         self._kept[seconds] = calls
         return calls
-
-    def _call(self, body: bytes, at: float) -> _Call | None:
-        try:
-            facts = msgspec.json.decode(body, type=_Facts)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        output = output_of(bytes(facts.data))
-        used = output.usage if isinstance(output.usage, dict) else {}
-        tokens = [_number(used.get(kind)) for kind in _KINDS]
-        return _Call(
-            day=format_seconds(at)[:10],
-            agent=_text(facts.agentid),
-            model=_text(output.model),
-            run=_text(facts.runid),
-            dispatch=_text(facts.causationid),
-            tokens=(tokens[0], tokens[1], tokens[2], tokens[3]),
-            cost=cost_of(output, self._prices),
-            unpriced=bool(unpriced(output, self._prices)),
-        )
 
 
 def _lines(calls: _Calls, kind: SpendingBy | None) -> dict[str, SpendingLine]:
@@ -168,7 +122,7 @@ def _lines(calls: _Calls, kind: SpendingBy | None) -> dict[str, SpendingLine]:
     return {name: one.line for name, one in sums.items()}
 
 
-def _name(call: _Call, kind: SpendingBy | None, routes: Mapping[str, str]) -> str:
+def _name(call: ModelCall, kind: SpendingBy | None, routes: Mapping[str, str]) -> str:
     match kind:
         case "agent":
             return call.agent
@@ -184,13 +138,3 @@ def _name(call: _Call, kind: SpendingBy | None, routes: Mapping[str, str]) -> st
 
 def _nothing(name: str) -> SpendingLine:
     return SpendingLine(name, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
-
-
-def _text(value: object) -> str:
-    return value[:200] if isinstance(value, str) else ""
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        return 0.0
-    return float(min(value, _MOST))

@@ -194,7 +194,8 @@ async def build(settings: Settings) -> Sidecar:
         database,
     )
     hooks = HookWatch(database, event_log, identity, gateway_id)
-    reports.followers = [expectations.watermark.receive, hooks.receive]
+    expectations.heed(hooks.problems)
+    reports.followers = [*expectations.followers, hooks.receive]
     lease.uploaded = lambda: expectations.watermark.uploaded
     gateway = GatewayProbe(settings.gateway.url)
     health = Health(
@@ -305,6 +306,7 @@ async def build(settings: Settings) -> Sidecar:
         fleet=FleetEndpoints(fleet.members),
         verify=VerifyEndpoints(certificates),
         search=history.endpoints,
+        runs=history.run_endpoints,
     )
     front_door = Middleware(FrontDoor, door=door, book=sources, door_log=door_log)
     gate = Middleware(DashboardGate, sign_in=dashboard.sign_in, cookie=dashboard.cookie, pages=dashboard.files)

@@ -36,6 +36,7 @@ from openclaw_nats.settings.sections import (
     Sidecar,
     Spool,
     Stream,
+    Watchdog,
 )
 
 NATS_NKEY = "nats-nkey"  # in the state directory: the seed of our own user at a managed nats-server
@@ -80,6 +81,7 @@ class Settings:
     inbox: Inbox = field(default_factory=Inbox)
     index: Index = field(default_factory=Index)
     dashboard: Dashboard = field(default_factory=Dashboard)
+    watchdog: Watchdog = field(default_factory=Watchdog)
     otel: Otel = field(default_factory=Otel)
     compat: bool = setting(FLAG, True, "Whether scripts for @omnixal/openclaw-nats-plugin find its paths and answers.")
     log: Log = field(default_factory=Log)

@@ -297,6 +297,13 @@ class Dashboard:
 
 
 @dataclass(frozen=True)
+class Watchdog:
+    """Expectations that are built in."""
+
+    enabled: bool = setting(FLAG, True, "Report runs that are unusually long or do not end, and a silent Gateway.")
+
+
+@dataclass(frozen=True)
 class Otel:
     """Spans of runs."""
 

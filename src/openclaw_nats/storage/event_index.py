@@ -21,7 +21,7 @@ from pathlib import Path
 from openclaw_nats.errors import Unavailable
 from openclaw_nats.storage.event_index_names import Names
 
-VERSION = 1
+VERSION = 2
 SEGMENT_EVENTS = 50_000
 _SEGMENTS = 8  # at least so many, however small the index may be
 FAILED, PROBE = 1, 2  # bits of `flags`
@@ -38,6 +38,7 @@ CREATE TABLE events (
     subject INTEGER NOT NULL, agent INTEGER NOT NULL, session INTEGER NOT NULL, run INTEGER NOT NULL,
     origin INTEGER NOT NULL
 );
+CREATE INDEX events_by_run ON events (run, seq) WHERE run != 0;
 PRAGMA user_version = {VERSION};
 """
 _TEXT = "fts5(body, content='', detail=none, columnsize=0, tokenize='trigram case_sensitive 1')"

@@ -14,7 +14,7 @@ from openclaw_nats.events.subjects import PREFIX, matches
 from openclaw_nats.storage.event_index import FAILED, PROBE, EventIndex
 from openclaw_nats.storage.event_index_names import FIELDS
 
-_NO_MORE = 1 << 62
+NO_MORE = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Wanted:
     origin: str = ""
     terms: tuple[str, ...] = ()
     since: int = 0
-    until: int = _NO_MORE
+    until: int = NO_MORE
     failed: bool = False
     probes: bool = False
 
@@ -58,7 +58,7 @@ def search(index: EventIndex, wanted: Wanted, before: int, limit: int, seconds: 
 
 def _search(db: sqlite3.Connection, wanted: Wanted, before: int, limit: int, deadline: float) -> Found:
     found: list[tuple[int, int]] = []
-    if (conditions := _conditions(db, wanted)) is None:
+    if (conditions := conditions_of(db, wanted)) is None:
         return Found([], 1, 0, ended=True)
     down_to, at = before, 0
     for segment, first, last, begins in _segments(db, wanted, before):
@@ -82,10 +82,10 @@ def histogram(
     counts, failures = [0] * steps, [0] * steps
     try:
         db = index.reading()
-        if (conditions := _conditions(db, wanted)) is None:
+        if (conditions := conditions_of(db, wanted)) is None:
             return counts, failures, True
         shown = f"min((e.at - {begin}) / {step}, {steps - 1}), count(*), sum(e.flags & {FAILED})"
-        for segment, first, last, _ in _segments(db, wanted, _NO_MORE):
+        for segment, first, last, _ in _segments(db, wanted, NO_MORE):
             if time.monotonic() > deadline:
                 return counts, failures, False
             for bucket, count, failed in db.execute(*_query(shown, segment, wanted, conditions, (first, last), None)):
@@ -113,7 +113,7 @@ def _segments(db: sqlite3.Connection, wanted: Wanted, before: int) -> Iterator[t
     yield from [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
-def _conditions(db: sqlite3.Connection, wanted: Wanted) -> tuple[str, list[object]] | None:
+def conditions_of(db: sqlite3.Connection, wanted: Wanted) -> tuple[str, list[object]] | None:
     """What rows have to fulfil; None when nothing can."""
     parts: list[str] = []
     values: list[object] = []
@@ -134,7 +134,7 @@ def _conditions(db: sqlite3.Connection, wanted: Wanted) -> tuple[str, list[objec
     if wanted.since:
         parts.append("e.at >= ?")
         values.append(wanted.since)
-    if wanted.until < _NO_MORE:
+    if wanted.until < NO_MORE:
         parts.append("e.at < ?")
         values.append(wanted.until)
     if wanted.failed:

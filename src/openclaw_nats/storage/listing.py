@@ -6,7 +6,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
 
-from openclaw_nats.contract.deliveries import DeliveryRef
+from openclaw_nats.contract.deliveries import DeliveryRef, WokenBy
 from openclaw_nats.storage.listed import (
     Carried,
     Change,
@@ -85,6 +85,14 @@ def of_events(db: sqlite3.Connection, ids: Sequence[str]) -> dict[str, list[Deli
     for row in db.execute(sql, list(ids)):
         found.setdefault(row["event_id"], []).append(DeliveryRef(row["id"], row["route"], row["state"]))
     return found
+
+
+def of_dispatch(db: sqlite3.Connection, dispatch: str, limit: int = 100) -> list[WokenBy]:
+    """The events that went out in a dispatch."""
+    sql = (
+        "SELECT id, route, state, event_id, subject, sequence FROM deliveries WHERE dispatch_id = ? ORDER BY id LIMIT ?"
+    )
+    return [WokenBy(*row) for row in db.execute(sql, (dispatch, limit))]
 
 
 def of_places(db: sqlite3.Connection, route_id: int, places: Sequence[str]) -> dict[str, ListedDelivery]:
