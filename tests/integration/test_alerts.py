@@ -2,87 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
 import stat
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from tests.support.http_receiver import Receiver, receiving
 from tests.support.inbound import Bus, running_bus
 from tests.support.processes import wait_until
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-TOPIC = "/topic-T0PSECRET"
 CONTENT = "PRIVATE-WORDS-OF-A-CHAT"
-
-
-class Receiver:
-    """An HTTP server that keeps what it is sent, as ntfy does. `answer` 0 stalls."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        self.asked: list[str] = []  # the id of each request
-        self.answer = 200
-        self._end = threading.Event()
-        self.server: ThreadingHTTPServer | None = None
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            self.port: int = one.getsockname()[1]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}{TOPIC}"
-
-    def start(self) -> None:
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.asked.append(self.headers["webhook-id"])
-                if receiver.answer == 0:
-                    receiver._end.wait(60)
-                    return
-                if receiver.answer < 300:
-                    receiver.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
-                self.send_response(receiver.answer)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._end.set()
-        if self.server is not None:
-            self.server.shutdown()
-            self.server.server_close()
-
-
-@contextlib.contextmanager
-def receiving(*, up: bool = True) -> Iterator[Receiver]:
-    one = Receiver()
-    if up:
-        one.start()
-    try:
-        yield one
-    finally:
-        one.close()
 
 
 @pytest.fixture
@@ -145,6 +83,22 @@ def test_a_dead_letter_is_told_signed_without_content_and_its_end_is_told_too(bu
     acts = [one["act"] for one in bus.call("GET", "/api/audit?limit=1000")[1]["records"]]
     assert "alerts.add" in acts
     assert stat.S_IMODE((bus.sidecar.home / "alerts.json").stat().st_mode) == 0o600
+
+
+def test_content_is_sent_by_a_channel_that_was_made_with_it_alone(bus: Bus) -> None:
+    with receiving() as plain, receiving() as receiver:
+        add(bus, "plain", plain)
+        made = ("alerts", "add", "open", "--to", receiver.url, "--unsigned", "--window", "1s", "--content", "--json")
+        assert json.loads(command(bus, *made).stdout)["channel"]["content"] is True
+        assert "with what events hold" in command(bus, "alerts", "show", "open").stdout
+        die(bus)
+        wait_until(lambda: of_kind(receiver, "dead-letters"), what="the alert")
+        wait_until(lambda: of_kind(plain, "dead-letters"), what="the alert without it")
+        [held] = of_kind(receiver, "dead-letters")[0]["content"]
+        assert held.startswith("dies: agent.events.custom.dies: ")
+        assert CONTENT in held
+        assert "content" not in of_kind(plain, "dead-letters")[0]
+        assert CONTENT not in b"".join(body for _, body in plain.got).decode()
 
 
 def test_an_alert_that_was_raised_before_a_kill_is_sent_after_it_once_under_its_id(bus: Bus) -> None:

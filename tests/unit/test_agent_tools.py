@@ -84,7 +84,7 @@ async def test_what_the_gateway_itself_tells_is_not_for_agents(tmp_path: Path) -
         assert any(covers(own, pattern) for own in GATEWAY_OWN), pattern
     assert not matches_any(GATEWAY_OWN, "agent.events.custom.x")
     found = limits(tmp_path)
-    own = ("tool.exec.failed", "bus.loop_stopped", "cron.finished", "expectation.missed.x")
+    own = ("tool.exec.failed", "bus.loop_stopped", "cron.finished", "expectation.missed.x", "dlq.custom.x")
     for subject in (f"agent.events.{one}" for one in own):
         with pytest.raises(NotAllowed, match="Gateway itself"):
             await found.check_publish("main", subject)

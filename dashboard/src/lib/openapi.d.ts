@@ -63,13 +63,14 @@ export interface components {
             again: components["schemas"]["AlertBodyItem"][];
             recovered: components["schemas"]["AlertBodyItem"][];
         };
-        /** @description One alert in a message. */
+        /** @description One alert in a message. `content` is there only on a channel that was made with it: text that others wrote. */
         AlertBodyItem: {
             key: string;
             kind: string;
             text: string;
             since: string | null;
             link: string;
+            content?: string[];
         };
         /** @description A channel. `to` is its address up to the host, `signed` whether it has a secret. `waiting` counts messages that were not sent yet; `lastError` says why, and is empty when the last attempt succeeded. */
         AlertChannel: {
@@ -85,6 +86,8 @@ export interface components {
             quietHours?: components["schemas"]["QuietHours"];
             /** @default [] */
             without: ("approvals" | "budget" | "dead-letters" | "disk" | "expectation" | "gateway" | "inbox" | "missed" | "nats" | "plugin" | "sidecar" | "spool" | "stream" | "target")[];
+            /** @default false */
+            content: boolean;
             /**
              * Format: date-time
              * @description RFC 3339, in UTC
@@ -98,7 +101,7 @@ export interface components {
         AlertChannelChange: {
             paused: boolean;
         };
-        /** @description A new channel: a webhook, signed as Standard Webhooks says when there is a `secret`, or the address of a service that Apprise knows (`ntfy://`, `slack://`, `mailto://`), which gets text. Alerts of `window` go in one message; what goes on is reported again after `again`. `without` are kinds that are left out. */
+        /** @description A new channel: a webhook, signed as Standard Webhooks says when there is a `secret`, or the address of a service that Apprise knows (`ntfy://`, `slack://`, `mailto://`), which gets text. Alerts of `window` go in one message; what goes on is reported again after `again`. `without` are kinds that are left out. With `content` a message also holds what dead letters, approvals and expectations are about: others may read it where it arrives. */
         AlertChannelRequest: {
             name: string;
             /** @description Never shown again, only its host */
@@ -126,6 +129,8 @@ export interface components {
             quietHours?: components["schemas"]["QuietHours"] | null;
             /** @default [] */
             without: ("approvals" | "budget" | "dead-letters" | "disk" | "expectation" | "gateway" | "inbox" | "missed" | "nats" | "plugin" | "sidecar" | "spool" | "stream" | "target")[];
+            /** @default false */
+            content: boolean;
         };
         /** @description Something that is wrong now, since when, and the page of the dashboard about it. */
         AlertCondition: {

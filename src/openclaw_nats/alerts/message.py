@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
+from msgspec import UNSET
 
 from openclaw_nats.alerts.deciding import Digest
 from openclaw_nats.contract.alerts import AlertBody, AlertBodyData, AlertBodyItem, AlertFormat
@@ -19,8 +22,15 @@ def link(pages: str, page: str) -> str:
     return f"{pages}#/{page}"
 
 
-def render(digest: Digest, gateway_id: str, pages: str, form: AlertFormat, now: float) -> tuple[str, str]:
-    """(title, body) of what is told."""
+def render(
+    digest: Digest,
+    gateway_id: str,
+    pages: str,
+    form: AlertFormat,
+    now: float,
+    content: Callable[[ConditionRow], list[str]] | None = None,
+) -> tuple[str, str]:
+    """(title, body) of what is told; `content` says what an alert's events hold, for a channel that wants it."""
     counts = (
         (len(digest.raised), plural(len(digest.raised), "new alert")),
         (len(digest.again), f"{len(digest.again)} still lasting"),
@@ -30,8 +40,8 @@ def render(digest: Digest, gateway_id: str, pages: str, form: AlertFormat, now: 
     data = AlertBodyData(
         title,
         gateway_id,
-        [_item(one, pages) for one in digest.raised[:_MOST]],
-        [_item(one, pages) for one in digest.again[:_MOST]],
+        [_item(one, pages, content) for one in digest.raised[:_MOST]],
+        [_item(one, pages, content) for one in digest.again[:_MOST]],
         [_item(one, pages) for one in digest.recovered[:_MOST]],
     )
     return title, _body(AlertBody("openclaw-nats.alert", format_seconds(now), data), form)
@@ -44,9 +54,12 @@ def render_test(gateway_id: str, form: AlertFormat, now: float) -> tuple[str, st
     return title, _body(AlertBody("openclaw-nats.alert_test", format_seconds(now), data), form)
 
 
-def _item(one: ConditionRow | ToldRow, pages: str) -> AlertBodyItem:
+def _item(
+    one: ConditionRow | ToldRow, pages: str, content: Callable[[ConditionRow], list[str]] | None = None
+) -> AlertBodyItem:
     since = format_seconds(one.since) if isinstance(one, ConditionRow) else None
-    return AlertBodyItem(one.key, one.kind, one.text, since, link(pages, one.page))
+    held = content(one) if content is not None and isinstance(one, ConditionRow) else []
+    return AlertBodyItem(one.key, one.kind, one.text, since, link(pages, one.page), held or UNSET)
 
 
 def _body(body: AlertBody, form: AlertFormat) -> str:
@@ -54,5 +67,6 @@ def _body(body: AlertBody, form: AlertFormat) -> str:
         return msgspec.json.encode(body).decode()
     data, lines = body.data, [body.data.title]
     for mark, items in (("", data.raised), ("Still: ", data.again), ("Over: ", data.recovered)):
-        lines += [f"{mark}{one.text} ({one.link})" for one in items]
+        for one in items:
+            lines += [f"{mark}{one.text} ({one.link})", *(f"  {held}" for held in one.content or ())]
     return "\n".join(lines) + "\n"

@@ -19,6 +19,7 @@ import structlog
 from openclaw_nats.alerts import conditions as conditions_
 from openclaw_nats.alerts import services
 from openclaw_nats.alerts.book import ChannelBook, StoredChannel, check_channel, format_of
+from openclaw_nats.alerts.content import content_of
 from openclaw_nats.alerts.deciding import Condition, due, follow
 from openclaw_nats.alerts.fleet import Fleet
 from openclaw_nats.alerts.message import CONTENT_TYPES, render, render_test
@@ -107,7 +108,8 @@ class Alerts:
             digest = due(policy, after, told, rows.last_made(db, channel.name), now)
             if digest is None:
                 continue
-            title, body = render(digest, self.gateway_id, self.pages, format_of(channel.wanted), now)
+            held = partial(content_of, db) if channel.wanted.content else None
+            title, body = render(digest, self.gateway_id, self.pages, format_of(channel.wanted), now, held)
             rows.add_message(db, rows.MessageRow(str(uuid7(int(now * 1000))), channel.name, title, body, now, now))
             lasting = [
                 rows.ToldRow(one.key, one.kind, one.text, one.page, now) for one in (*digest.raised, *digest.again)

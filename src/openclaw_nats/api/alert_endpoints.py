@@ -74,6 +74,7 @@ class AlertEndpoints:
             window=wanted.window,
             again=wanted.again,
             without=wanted.without,
+            content=wanted.content,
             made=channel.made,
             paused=channel.paused,
             waiting=(await self._alerts.waiting())[name],

@@ -59,6 +59,8 @@ def show_command(as_json: bool, name: str) -> None:
         line(f"quiet from {quiet['from']} to {quiet['to']} ({quiet.get('timezone') or 'UTC'})")
     if without := one.get("without"):
         line(f"leaves out: {', '.join(without)}")
+    if one.get("content"):
+        line("with what events hold")
     line(_state(one))
 
 
@@ -82,6 +84,7 @@ def show_command(as_json: bool, name: str) -> None:
 @click.option("--again", metavar="DURATION", help="Report what goes on again after this (4h).")
 @click.option("--quiet", metavar="FROM-TO[@ZONE]", help="Send nothing then: 22:00-07:00@Europe/Amsterdam.")
 @click.option("--without", multiple=True, metavar="KIND", help="Leave this kind out. May be given more than once.")
+@click.option("--content", is_flag=True, help="Send what events hold, too: whoever gets the messages reads it.")
 @json_option
 def add_command(
     as_json: bool,
@@ -96,6 +99,7 @@ def add_command(
     again: str | None,
     quiet: str | None,
     without: tuple[str, ...],
+    content: bool,
 ) -> None:
     """Make the alert channel NAME: from then on it gets what is wrong."""
     refuse_agents("make an alert channel")
@@ -109,7 +113,7 @@ def add_command(
             raise click.UsageError("A service's address has its secret already: no --secret-file and no --secret-to.")
         unsigned, form = True, "text"
     made = "" if unsigned or secret_file is not None else _new_secret()
-    body: dict[str, Any] = {"name": name, "to": address, "format": form, "without": list(without)}
+    body: dict[str, Any] = {"name": name, "to": address, "format": form, "without": list(without), "content": content}
     if not unsigned:
         body["secret"] = read_secret(secret_file) if secret_file is not None else made
     body |= {key: value for key, value in (("window", window), ("again", again)) if value}

@@ -16,7 +16,7 @@ from openclaw_nats.cli.tables import room, shortened
 from openclaw_nats.cli.times import moment
 from openclaw_nats.errors import InvalidInput
 from openclaw_nats.events.origin import vouches
-from openclaw_nats.events.subjects import PREFIX
+from openclaw_nats.events.subjects import DLQ_PREFIX, PREFIX, as_event
 from openclaw_nats.terminal_text import plain
 
 _SUBJECT, _TIME = 20, 25  # columns
@@ -61,6 +61,8 @@ def full_subject(text: str | None) -> str | None:
     """A subject or pattern as it was typed, with `agent.events.` before it when that was left out."""
     if not text or text.startswith(PREFIX):
         return text
+    if text.startswith(DLQ_PREFIX):
+        return as_event(text)
     if text.startswith("agent.quarantine"):
         hint = "`openclaw-nats quarantine release` makes events of what waits there, on its source's subject."
         raise InvalidInput("what is in quarantine is no event: no route can take it", hint=hint)

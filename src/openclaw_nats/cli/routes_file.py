@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from openclaw_nats.contract.command_line import RouteChange
 from openclaw_nats.errors import SettingsError
+from openclaw_nats.events.subjects import as_event
 from openclaw_nats.text_formats import from_json, from_toml, without_dates
 from openclaw_nats.url_secrets import MASK, masked, masked_value
 
@@ -69,6 +70,9 @@ def read(path: Path) -> list[dict[str, Any]]:
             raise SettingsError(f"{path}: a [[route]] has no name")
         if names.count(name) > 1:
             raise SettingsError(f"{path}: the route {name!r} appears twice")
+    for route in routes:
+        if isinstance(route.get("pattern"), str):
+            route["pattern"] = as_event(route["pattern"])
     return routes
 
 

@@ -23,7 +23,8 @@ Address = Annotated[
 class AlertChannelRequest(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """A new channel: a webhook, signed as Standard Webhooks says when there is a `secret`, or the address of a service
     that Apprise knows (`ntfy://`, `slack://`, `mailto://`), which gets text. Alerts of `window` go in one
-    message; what goes on is reported again after `again`. `without` are kinds that are left out.
+    message; what goes on is reported again after `again`. `without` are kinds that are left out. With `content` a
+    message also holds what dead letters, approvals and expectations are about: others may read it where it arrives.
     """
 
     name: Name
@@ -34,6 +35,7 @@ class AlertChannelRequest(Struct, rename="camel", forbid_unknown_fields=True, kw
     again: Duration = "4h"
     quiet_hours: QuietHours | None = None
     without: list[AlertKind] = []
+    content: bool = False
 
 
 class AlertChannelChange(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
@@ -55,6 +57,7 @@ class AlertChannel(Answer, kw_only=True, omit_defaults=True):
     again: Duration
     quiet_hours: QuietHours | UnsetType = UNSET
     without: list[AlertKind] = []
+    content: bool = False
     made: Time
     paused: bool
     waiting: int
@@ -104,13 +107,14 @@ class AlertTested(Answer):
 
 
 class AlertBodyItem(Answer):
-    """One alert in a message."""
+    """One alert in a message. `content` is there only on a channel that was made with it: text that others wrote."""
 
     key: str
     kind: str
     text: str
     since: Time | None
     link: str
+    content: list[str] | UnsetType = UNSET
 
 
 class AlertBodyData(Answer):

@@ -18,10 +18,10 @@ from openclaw_nats.events.subjects import AGENTS, matches_any
 # Of agents without a mark in the event itself: what 0.1.0 wrote, whose agents could not choose these sources.
 _OLDER_SOURCE = re.compile(r"openclaw://[^/]*/(?:agent/.+|cron|timer)")
 _MARK = re.compile(r"agent:([A-Za-z0-9_-]+)(?: in (.+))?", re.DOTALL)
-# Where the Gateway reports conversations: without a session in them nobody knows whose they are.
+# Where the Gateway reports conversations, and what did not reach one: without a session nobody knows whose it is.
 _CONVERSATIONS = tuple(
     f"agent.events.{kind}.>"
-    for kind in ("agent", "approval", "context", "llm", "message", "session", "subagent", "tool")
+    for kind in ("agent", "approval", "context", "dlq", "llm", "message", "session", "subagent", "tool")
 )
 
 # What agents' own jobs and timers tell, here and in versions that gave them no subjects of their own.

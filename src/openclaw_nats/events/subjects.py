@@ -27,6 +27,7 @@ GATEWAY_OWN = (
             "approval",
             "bus",
             "context",
+            "dlq",
             "expectation",
             "gateway",
             "llm",
@@ -43,6 +44,9 @@ GATEWAY_OWN = (
     ),
     *(f"agent.events.cron.{action}" for action in ("added", "started", "finished", "updated", "removed")),
 )
+# What the bus says of dead letters: without their content, on the rest of their own subject.
+DEAD_LETTERS = "agent.events.dlq."
+DLQ_PREFIX = "agent.dlq."  # of the stream that holds them, with their content
 PROBE = "agent.events.plugin.probe"  # what doctor sends through the plugin
 MAX_BYTES = 255
 MAX_TOKENS = 16
@@ -118,6 +122,11 @@ def covers(wide: str, narrow: str) -> bool:
     if narrow.endswith(".>") and not wide.endswith(".>"):
         return False
     return matches(wide, narrow)  # a wildcard of `narrow` read as a token: only the same or a wider one covers it
+
+
+def as_event(pattern: str) -> str:
+    """`agent.dlq.x` as the pattern of the events about what is there; any other as it is."""
+    return DEAD_LETTERS + pattern.removeprefix(DLQ_PREFIX) if pattern.startswith(DLQ_PREFIX) else pattern
 
 
 def token_from_name(name: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import msgspec
 import structlog
 
 from openclaw_nats.errors import Poison, Unavailable
@@ -17,6 +18,7 @@ from openclaw_nats.events.lateness import too_late
 from openclaw_nats.events.makers import Maker
 from openclaw_nats.events.messages import StoredMessage
 from openclaw_nats.events.seals import TICK
+from openclaw_nats.events.subjects import DEAD_LETTERS
 from openclaw_nats.inbound.forgeries import forgery
 from openclaw_nats.inbound.judging import Judge
 from openclaw_nats.inbound.loop_guard import LoopGuard
@@ -26,6 +28,14 @@ log = structlog.get_logger(__name__)
 
 _TICK_SECONDS = 1.0  # a tick that fires on time is stored within that
 _SEALED_SECONDS = 10.0  # and what is sealed, within that
+
+
+class _Letter(msgspec.Struct, rename="camel"):
+    route_id: int
+
+
+class _AboutLetter(msgspec.Struct):
+    data: _Letter
 
 
 @dataclass
@@ -52,6 +62,14 @@ class Candidate:
     def forged(self) -> str:
         """Why it is not what its subject says; empty when it is."""
         return forgery(self.message)
+
+    @cached_property
+    def dead_route(self) -> int | None:
+        """The number of the route whose dead letter it is about."""
+        try:
+            return msgspec.json.decode(self.decoded.document, type=_AboutLetter).data.route_id
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None
 
     @property
     def decoded(self) -> Decoded:
@@ -122,6 +140,12 @@ class Admission:
     def of_another(self, route: Route, one: Candidate) -> str:
         """It is not a tick of the job or timer whose ticks alone the route takes."""
         return "" if not route.owner or route.owner == one.tick_owner else "it is a tick of another job or timer"
+
+    def own_letter(self, route: Route, one: Candidate) -> str:
+        """It says that a delivery of this very route is a dead letter: the next one would be, too."""
+        if not one.message.subject.startswith(DEAD_LETTERS) or one.dead_route != route.id:
+            return ""
+        return "it is about a dead letter of this route itself"
 
     def unseen(self, route: Route, one: Candidate) -> str:
         """An agent made the route, and may not see the event."""

@@ -200,7 +200,12 @@ class Intake:
         routes = [
             route
             for route in self._book.index.routes_for(message.subject)
-            if not (gates.too_early(route, one) or gates.old_copy(route, one) or gates.of_another(route, one))
+            if not (
+                gates.too_early(route, one)
+                or gates.old_copy(route, one)
+                or gates.of_another(route, one)
+                or gates.own_letter(route, one)
+            )
         ]
         if not routes:
             return []

@@ -296,7 +296,12 @@ class Replays:
     ) -> None:
         """One event at the gates of the intake; only those that were there before the route are let through too."""
         gates, one = self._admission, self._admission.look_at(message)
-        if gates.old_copy(route, one) or gates.of_another(route, one) or gates.unseen(route, one):
+        if (
+            gates.old_copy(route, one)
+            or gates.of_another(route, one)
+            or gates.own_letter(route, one)
+            or gates.unseen(route, one)
+        ):
             return
         key, reason = await gates.judged(route, one)
         if key is None:

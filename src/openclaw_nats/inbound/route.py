@@ -18,7 +18,7 @@ from openclaw_nats.events.conditions import Condition, Context, Expression, cond
 from openclaw_nats.events.envelope import parse_time
 from openclaw_nats.events.instructions import check_instruction, looks_like_one
 from openclaw_nats.events.makers import Maker
-from openclaw_nats.events.subjects import GATEWAY_OWN, check_pattern, covers
+from openclaw_nats.events.subjects import DEAD_LETTERS, GATEWAY_OWN, as_event, check_pattern, covers
 from openclaw_nats.guard.tool_rules import check_tools
 from openclaw_nats.inbound.flow_policy import backoff_of, policy_of
 from openclaw_nats.inbound.groups import Policy
@@ -106,7 +106,8 @@ class Route:
 
 def parse(value: object) -> RouteDocument:
     """Check the shape of a route; raise InvalidRoute that names the field."""
-    return check(value, RouteDocument, "a route", InvalidRoute)
+    found = check(value, RouteDocument, "a route", InvalidRoute)
+    return msgspec.structs.replace(found, pattern=as_event(found.pattern))
 
 
 def to_document(route: RouteDocument) -> dict[str, object]:
@@ -117,7 +118,8 @@ def to_document(route: RouteDocument) -> dict[str, object]:
 
 def check_trusted(document: RouteDocument, old: RouteDocument | None) -> None:
     """Raise InvalidRoute for a route that becomes `trusted` where not only the Gateway itself publishes."""
-    if not document.trusted or any(covers(own, document.pattern) for own in GATEWAY_OWN):
+    others = document.pattern.startswith(DEAD_LETTERS)  # which say what somebody else's event was
+    if not document.trusted or (not others and any(covers(own, document.pattern) for own in GATEWAY_OWN)):
         return
     if old is not None and old.trusted and old.pattern == document.pattern:
         return  # of a time when that was the only way

@@ -166,7 +166,7 @@ class WhyNot:
         yield _gate("origin", one.forged, f"it comes from {one.decoded.origin.name}")
         yield _gate("readable", one.broken, "it can be read as an event")
         yield _gate("condition", condition, "its conditions hold" if route.conditions else "it has no condition")
-        deep = gates.guard.too_deep(one.hops)
+        deep = gates.own_letter(route, one) or gates.guard.too_deep(one.hops)
         yield _gate("loop guard", deep, f"{one.hops} dispatches deep, of {gates.guard.max_hops}")
         yield _gate("lateness", one.late, "it did not come too late")
 

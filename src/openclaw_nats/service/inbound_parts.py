@@ -332,7 +332,7 @@ def build_inbound(
             behind=lambda: intake.problem,
         ),
         notices=notices,
-        dead_letters=DeadLetters(database, event_log, identity, gate),
+        dead_letters=DeadLetters(database, event_log, identity, settings.gateway_id, gate),
         processes=processes,
         judge=judge,
         trial_judge=trial_judge,

@@ -320,7 +320,8 @@ def interrupt(db: sqlite3.Connection, now: float) -> None:
 def untold(db: sqlite3.Connection, limit: int) -> list[DeadLetter]:
     """Dead letters that are not yet in the dead-letter stream, with their events."""
     rows = db.execute(
-        """SELECT d.id, d.place, d.route, d.route_id, d.subject, d.reason, d.changed_at, e.document
+        """SELECT d.id, d.place, d.route, d.route_id, d.subject, d.reason, d.changed_at,
+                  d.event_id, d.sequence, d.hops, e.document
            FROM deliveries d LEFT JOIN events e ON e.place = d.place
            WHERE d.state = 'dead' AND d.told = 0 ORDER BY d.id LIMIT ?""",
         (limit,),

@@ -116,7 +116,7 @@ class DeliveryDetail(ListedDelivery):
 
 @dataclass(slots=True)
 class DeadLetter:
-    """A dead letter that is not in the dead-letter stream yet."""
+    """A dead letter that is not in the dead-letter stream yet. `hops` and `event_id` are its event's."""
 
     id: int
     place: str
@@ -125,6 +125,9 @@ class DeadLetter:
     subject: str
     reason: str
     changed_at: float
+    event_id: str
+    sequence: int
+    hops: int
     document: bytes | None
 
 
