@@ -126,6 +126,9 @@ def test_a_sidecar_that_is_away_leaves_what_was_there_marked_as_old(world: Gatew
         expect(page.get_by_role("row", name=re.compile("kept"))).to_be_visible()
         page.get_by_role("button", name="Disable kept").click()
         expect(page.get_by_text("does not answer").last).to_be_visible()
+        go(page, "Overview")
+        verdict = page.get_by_role("region", name="Verdict")
+        expect(verdict).to_have_text("The sidecar does not answer: nothing is known of the rest.")
         go(page, "Metrics")  # nothing was loaded there yet
         expect(page.get_by_role("button", name="Try again").first).to_be_visible(timeout=AWAKE)
     finally:

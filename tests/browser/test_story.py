@@ -126,6 +126,7 @@ def test_when_the_gateway_breaks_the_delivery_waits_is_shown_and_goes_out_when_i
     card = page.get_by_role("region", name="Parts").locator(".part", has=page.get_by_role("heading", name="Gateway"))
     expect(card.get_by_text("down")).to_be_visible(timeout=AWAKE)
     expect(card).to_contain_text("Start OpenClaw")
+    expect(page.get_by_role("region", name="Verdict")).to_contain_text(re.compile(r"problems?: Gateway: "))
     world.sidecar.publish("agent.events.custom.alarm", {"text": "smoke in the cellar"})
     go(page, "Pending")
     line = page.get_by_role("button", name=re.compile("alarms"))
@@ -137,6 +138,10 @@ def test_when_the_gateway_breaks_the_delivery_waits_is_shown_and_goes_out_when_i
     world.gateway.start()
     wait_until(lambda: any("smoke in the cellar" in text for text in world.prompts()), 120, "the turn")
     expect(page.get_by_text("Nothing waits: every event was sent.")).to_be_visible(timeout=60_000)
+    go(page, "Overview")
+    expect(page.get_by_role("region", name="Verdict")).to_have_text(
+        re.compile("All is well: Gateway, Plugin"), timeout=60_000
+    )
     world.call("DELETE", "/api/routes/alarms")
     page.close()
 
