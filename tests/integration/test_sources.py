@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 import secrets
 import signal
@@ -11,9 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -24,7 +21,7 @@ from openclaw_nats.contract.sources import GenericOptions, SourceOptions
 from openclaw_nats.sources.schemes.catalog import SCHEMES
 from openclaw_nats.sources.schemes.scheme import FORM
 from tests.support.installation import Installation
-from tests.support.processes import NatsServer, Sidecar, kill_in_turn, wait_until
+from tests.support.processes import Sidecar, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 SIGNING = [kind for kind in SCHEMES if kind not in ("discord", "unsigned")]  # its key pair is test_source_schemes.py's
@@ -463,50 +460,6 @@ def test_everything_holds_after_a_restart_and_in_a_broken_file_nothing_does(bus:
     file.write_bytes(good)
     bus.start()
     assert provider.send(b'{"n": 3}', delivery="3")[0] == 202
-
-
-def test_each_delivery_is_stored_once_whatever_is_killed(tmp_path: Path) -> None:
-    """A provider that repeats what was not answered with 2xx, while sidecar and NATS are killed."""
-    nats = NatsServer(tmp_path / "nats-server")
-    nats.start()
-    one = Sidecar(tmp_path / "state", nats)
-    one.start()
-    done = threading.Event()
-    try:
-        provider = Provider(one, "chaos", "stripe")
-        bodies = [json.dumps({"id": f"evt_{n}", "type": "invoice.paid", "n": n}).encode() for n in range(1000)]
-        answers: list[int] = []
-
-        def deliver(body: bytes) -> None:
-            deadline = time.monotonic() + 120
-            while time.monotonic() < deadline:
-                try:
-                    # Each attempt is signed again, as Stripe does: it is known by its id alone.
-                    status, _ = provider.post(*provider.signed(body, ago=-(time.monotonic() % 100)))
-                except (OSError, http.client.HTTPException):
-                    status = 0
-                if status in (200, 202):
-                    answers.append(status)
-                    return
-                assert status in (0, 503, 500, 408), status
-                time.sleep(0.3)
-            raise AssertionError("it was never taken")
-
-        killer = threading.Thread(target=kill_in_turn, args=((one, nats), 8, 1.2, done))
-        killer.start()
-        with ThreadPoolExecutor(8) as pool:
-            for future in [pool.submit(deliver, body) for body in bodies]:
-                future.result()
-        done.set()
-        killer.join(30)
-        wait_until(lambda: one.get("/api/health")[0] == 200, 30, "the sidecar")
-        numbers = sorted(found["event"]["data"]["n"] for found in provider.stored())
-        assert numbers == list(range(1000))
-        assert len(answers) == 1000
-    finally:
-        done.set()
-        one.close()
-        nats.close()
 
 
 def test_the_commands_of_the_how_to(house: Installation, tmp_path: Path) -> None:

@@ -92,37 +92,59 @@ async def test_a_database_that_is_full_answers_all_and_forgets_nothing(database:
         pages = db.execute("PRAGMA page_count").fetchone()[0]
         db.execute(f"PRAGMA max_page_count = {pages}")
 
+    def enough(db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA max_page_count = 1000000").fetchall()
+
     await database.write(full)
+    database.write_quickly(full)  # the limit is each connection's own
     many = [known.begin(delivery(number)) for number in range(1000, 6000)]
     found = await asyncio.gather(*many, return_exceptions=True)
     assert any(isinstance(one, Unavailable) for one in found)
-    await database.write(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchall() and None)
+    await database.write(enough)
+    database.write_quickly(enough)
     assert (await known.begin(first)).stored
     assert (await known.begin(delivery(7))).fresh
 
 
-async def test_one_that_comes_alone_is_noted_at_once_and_no_kill_undoes_it(database: Database) -> None:
+async def test_all_that_come_at_once_are_noted_at_once_and_no_kill_undoes_it(database: Database) -> None:
     known, first = Deliveries(database), delivery(1)
     database.submit = None  # type: ignore[assignment,method-assign]
-    assert (await known.begin(first, alone=True)).fresh
-    assert [one[1:] for one in on_disk(database)] == [("gh:1", 0)] * 2  # as another process sees it
-    again = await known.begin(first, alone=True)
+    quickly, commits = database.write_quickly, []
+    database.write_quickly = lambda job: (commits.append(1), quickly(job))[1]  # type: ignore[func-returns-value,method-assign]
+    found = await asyncio.gather(*(known.begin(delivery(number)) for number in range(1, 301)))
+    assert all(one.fresh for one in found)
+    assert len(on_disk(database)) == 600  # as another process sees it
+    assert len(commits) == 2  # with 256 in one
+    again = await known.begin(first)
     assert (again.fresh, again.stored) == (False, False)
     known.stored(first, again)
-    assert (await known.begin(first, alone=True)).stored
+    assert (await known.begin(first)).stored
 
 
-async def test_one_that_comes_alone_waits_behind_somebody_who_writes(database: Database) -> None:
+async def test_while_somebody_writes_they_wait_behind_him(database: Database) -> None:
     known = Deliveries(database)
     with sqlite3.connect(database.path, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         assert database.write_quickly(lambda db: 1) is None
-        waiting = asyncio.create_task(known.begin(delivery(1), alone=True))
-        await asyncio.sleep(0)
-        assert not waiting.done()
+        waiting = [asyncio.create_task(known.begin(delivery(number))) for number in range(2)]
+        await asyncio.sleep(0.05)
+        waiting.append(asyncio.create_task(known.begin(delivery(2))))
+        await asyncio.sleep(0.05)
+        assert not any(one.done() for one in waiting)
         other.execute("COMMIT")
-    assert (await waiting).fresh
-    assert len(on_disk(database)) == 2
+    assert all(one.fresh for one in await asyncio.gather(*waiting))
+    assert len(on_disk(database)) == 6
+
+
+async def test_a_mistake_in_a_note_is_heard_by_whoever_waits_and_by_nobody_later(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Deliveries(database)
+    with monkeypatch.context() as patch:
+        patch.setattr(rows, "begin", lambda db, one: 1 / 0)
+        found = await asyncio.gather(*(known.begin(delivery(number)) for number in range(3)), return_exceptions=True)
+    assert [type(one) for one in found] == [ZeroDivisionError] * 3
+    assert (await known.begin(delivery(1))).fresh
 
 
 async def test_a_mistake_in_a_quick_write_keeps_nobody_else_from_writing(database: Database) -> None:

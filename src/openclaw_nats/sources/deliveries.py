@@ -1,8 +1,8 @@
 """Which deliveries are known, so that a repetition is answered as one.
 
-A delivery is noted before its event is stored, so that no kill stores it twice. All that wait at the same moment are
-noted together, on disk: a commit costs the same for many, and each statement lets the database's thread and the event
-loop wait for one another. One that comes alone would wait for both: it is noted at once, and is on disk a moment later.
+A delivery is noted before its event is stored, so that no kill stores it twice. All that come at the same moment are
+noted together, at once and without a wait for the disk, on which they are a moment later: a commit that is forced to
+disk would cost each of them more than its event does. While somebody else writes they wait, in the database's thread.
 
 That the event is stored needs no commit of its own: it is known here at once, and written down a moment later, for many
 together. Who is killed in between looks for the event in the stream when the delivery comes again, as after any other
@@ -23,7 +23,7 @@ from openclaw_nats.storage.source_deliveries import KnownDelivery, NewDelivery
 
 MOST_KNOWN = 200_000  # rows of one source
 _FORGET_SECONDS = 600.0
-_LATER_SECONDS = 0.2
+_LATER_SECONDS = 1.0
 _MOST_STORED = 10_000  # that wait to be written down: a disk may be full
 _TOGETHER = 256
 _SELDOM = 1000  # deliveries: to count all of a source takes time
@@ -70,20 +70,13 @@ class Deliveries:
             except Unavailable:  # the database has logged it
                 await asyncio.sleep(1)
 
-    async def begin(self, delivery: NewDelivery, *, alone: bool = False) -> KnownDelivery:
-        """Note a delivery, which no kill undoes; the one that is known, or this one. Raises Unavailable.
-
-        With `alone` nobody else is expected at the same moment.
-        """
-        if alone and not self._busy:
-            others, self._other_keys = self._other_keys, []
-            if (found := self._database.write_quickly(partial(_note, others, delivery))) is not None:
-                return self._as_known(delivery, found)
-            self._other_keys = [*others, *self._other_keys]
-        future: asyncio.Future[KnownDelivery] = asyncio.get_running_loop().create_future()
+    async def begin(self, delivery: NewDelivery) -> KnownDelivery:
+        """Note a delivery, which no kill undoes; the one that is known, or this one. Raises Unavailable."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[KnownDelivery] = loop.create_future()
         self._waiting.append((delivery, future))
-        if not self._busy:
-            self._note_group()
+        if not self._busy and len(self._waiting) == 1:
+            loop.call_soon(self._note_group)  # with all that comes at this moment
         return await future
 
     def stored(self, delivery: NewDelivery, known: KnownDelivery) -> None:
@@ -109,6 +102,8 @@ class Deliveries:
 
     def _note_group(self) -> None:
         """Note what waits in one transaction, behind the other keys under which some are known by now."""
+        if self._busy or not self._waiting:
+            return
         group, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
         others, self._other_keys = self._other_keys, []
 
@@ -116,24 +111,42 @@ class Deliveries:
             rows.note_keys(db, others)
             return [rows.begin(db, delivery) for delivery, _ in group]
 
+        try:
+            found = self._database.write_quickly(job)
+        except Exception as error:  # a fault of ours: whoever waits has to hear of it
+            self._fail(group, others, error)
+            return
+        if found is not None:
+            self._answer(group, found)
+            return
         self._busy = True
-        self._database.submit(job).add_done_callback(partial(self._answer, group, others))
+        self._database.submit(job).add_done_callback(partial(self._written, group, others))
 
-    def _answer(self, group: list[_Waiting], others: list[_Known], done: asyncio.Future[list[KnownDelivery]]) -> None:
-        """Tell who waits, then go on with who has come meanwhile."""
-        error = asyncio.CancelledError() if done.cancelled() else done.exception()
-        if error is not None:
-            self._other_keys = [*others, *self._other_keys][-_MOST_STORED:]
-        for place, (delivery, future) in enumerate(group):
-            if future.done():  # who waited is gone
-                continue
-            if error is not None:
-                future.set_exception(error)
-                continue
-            future.set_result(self._as_known(delivery, done.result()[place]))
+    def _written(self, group: list[_Waiting], others: list[_Known], done: asyncio.Future[list[KnownDelivery]]) -> None:
+        """The database's thread has noted a group, or has failed."""
         self._busy = False
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        if error is None:
+            self._answer(group, done.result())
+            return
+        self._fail(group, others, error)
+
+    def _fail(self, group: list[_Waiting], others: list[_Known], error: BaseException) -> None:
+        """A group could not be noted: none of it is. Go on with who has come meanwhile."""
+        self._other_keys = [*others, *self._other_keys][-_MOST_STORED:]
+        for _, future in group:
+            if not future.done():
+                future.set_exception(error)
         if self._waiting:
-            self._note_group()
+            asyncio.get_running_loop().call_soon(self._note_group)
+
+    def _answer(self, group: list[_Waiting], found: list[KnownDelivery]) -> None:
+        """Tell who waits, then go on with who has come meanwhile."""
+        for (delivery, future), known in zip(group, found, strict=True):
+            if not future.done():  # else who waited is gone
+                future.set_result(self._as_known(delivery, known))
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._note_group)
 
     def _as_known(self, delivery: NewDelivery, found: KnownDelivery) -> KnownDelivery:
         stored = not found.fresh and (delivery.source, found.event_id) in self._stored
@@ -167,8 +180,3 @@ class Deliveries:
         for key, known in stored.items():
             if self._stored.get(key) is known:
                 del self._stored[key]
-
-
-def _note(others: list[_Known], delivery: NewDelivery, db: Connection) -> KnownDelivery:
-    rows.note_keys(db, others)
-    return rows.begin(db, delivery)

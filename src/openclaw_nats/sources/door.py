@@ -45,7 +45,6 @@ _REPEATED = "a repetition"
 _SIGNED = "s:"  # how keys of what was signed begin
 _KEY_LENGTH = 42
 _MOST_EVENTS = 5000
-_FEW = 1  # deliveries at the same moment, beside which one is noted at once; more share a commit
 _batch = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -92,7 +91,6 @@ class Door:
         self._ingest = ingest
         self._deliveries = Deliveries(database)
         self._clock = clock
-        self._under_way = 0  # deliveries that are being stored
 
     async def run(self) -> None:
         """Write down what is known of deliveries, and forget those that nobody can repeat any more; for ever."""
@@ -175,7 +173,7 @@ class Door:
         shared = _shared(one.verified)
         lasts = lasting(secret, shared or keys[-1][0]) if secret else None
         delivery = NewDelivery(source.name, keys, event.id, event.subject, now, shared, lasts)
-        known = await self._deliveries.begin(delivery, alone=self._under_way <= _FEW)
+        known = await self._deliveries.begin(delivery)
         note = partial(
             self._log.note, source.name, event=known.subject, delivery=one.verified.delivery, size=size, peer=peer
         )
@@ -186,7 +184,6 @@ class Door:
         if (known.event_id, known.subject) != (event.id, event.subject):  # the same as one that was cut off
             event, document = _with_id(document, known.event_id, known.subject)
         duplicate, reason = False, ""
-        self._under_way += 1
         try:
             taken = await self._ingest.take(event, document, of_source(source.name), known.first_at)
             duplicate = taken.duplicate
@@ -196,8 +193,6 @@ class Door:
             if not error.unknown and known.fresh:  # nothing was sent: nobody has to look for it later
                 await self._deliveries.never_sent(source.name, known.event_id)
             raise
-        finally:
-            self._under_way -= 1
         self._deliveries.stored(delivery, known)
         if duplicate:  # an earlier try had stored it
             note(200, reason=_REPEATED, delivery_known=True)
