@@ -43,6 +43,7 @@ PAGES = {
     "metrics": "Metrics",
     "sources": "Sources",
     "expectations": "Expectations",
+    "alerts": "Alerts",
     "audit": "Audit log",
     "certificate": "Certificate",
     "settings": "Settings",
@@ -224,6 +225,8 @@ def shown(world: Gateway) -> dict[str, Any]:
         body = b'{"event": "motion", "camera": "porch"}'
         world.sidecar.request("POST", made["path"], body, {"content-type": "application/json"}, key="")
     world.call("POST", "/api/sources/github/test", {})
+    channel = {"name": "phone", "to": "http://127.0.0.1:1/x", "window": "0s", "format": "text"}
+    assert world.call("POST", "/api/alerts", channel)[0] == 201
     run = next(one["runid"] for one in world.events() if "exec" in one["subject"])
     delivered = world.sidecar.get("/api/deliveries?state=delivered")[1]["deliveries"][0]["id"]
     return {"run": run, "delivery": delivered}
@@ -288,6 +291,12 @@ def test_every_page_fits_is_readable_asks_nobody_else_and_is_pictured(
         if name == "sources":
             page.get_by_label("Source github", exact=True).get_by_role("button", name="Address").click()
             expect(page.get_by_text("the header X-Hub-Signature-256 is missing")).to_be_visible(timeout=AWAKE)
+        if name == "alerts":
+            expect(page.get_by_label("Wrong now")).to_contain_text("dead letters", timeout=AWAKE)
+            phone = page.get_by_label("Channel phone", exact=True)
+            phone.get_by_role("button", name="Messages").click()
+            expect(phone).to_contain_text("new alert", timeout=AWAKE)
+            expect(phone).to_contain_text("failing", timeout=AWAKE)
         if name == "events":
             page.get_by_role("button", name=re.compile("exec")).first.click()
             expect(page.get_by_label("Event", exact=True)).to_be_visible()

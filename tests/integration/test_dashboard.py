@@ -118,6 +118,18 @@ def test_what_browsers_have_no_business_with_is_not_there(operator: Visitor) -> 
     assert operator.request("POST", "/api/events", [])[0] == 405
 
 
+def test_a_signed_in_browser_pauses_alert_channels_and_never_sees_their_addresses(operator: Visitor) -> None:
+    channel = {"name": "phone", "to": "http://127.0.0.1:1/T0PSECRET"}
+    assert operator.call("POST", "/api/alerts", channel)[0] == 201
+    status, changed = operator.call("PATCH", "/api/alerts/phone", {"paused": True})
+    assert (status, changed["paused"]) == (200, True)
+    assert "T0PSECRET" not in str(operator.call("GET", "/api/alerts"))
+    records = operator.call("GET", "/api/audit?limit=50")[1]["records"]
+    actors = {one["who"] for one in records if one["act"] == "alerts.change"}
+    assert {one.partition(" ")[0] for one in actors} == {"dashboard"}, actors
+    assert operator.request("DELETE", "/api/alerts/phone", None)[0] == 204
+
+
 def test_nothing_that_goes_on_outlives_the_session(operator: Visitor) -> None:
     status, answer = operator.call("GET", "/api/events?follow=true")
     assert status == 400
@@ -125,7 +137,7 @@ def test_nothing_that_goes_on_outlives_the_session(operator: Visitor) -> None:
 
 
 def test_every_path_is_either_open_to_browsers_or_kept_from_them() -> None:
-    kept = {"plugin", "proof", "schedules", "tools", "sign-in-links", "openapi.json", "alerts", "fleet", "replays"}
+    kept = {"plugin", "proof", "schedules", "tools", "sign-in-links", "openapi.json", "fleet", "replays"}
     segments = {path.removeprefix("/").partition("/")[0] for _, path in every_operation()}
     assert segments == OPEN_TO_BROWSERS.keys() | kept
 

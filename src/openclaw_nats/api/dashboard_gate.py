@@ -22,6 +22,7 @@ _SAFE = ("GET", "HEAD")
 # First path segment after /api/ → methods that a signed-in browser may use.
 OPEN_TO_BROWSERS: dict[str, frozenset[str]] = {
     "activity": frozenset({"GET"}),
+    "alerts": frozenset({"GET", "POST", "PATCH", "DELETE"}),
     "approvals": frozenset({"GET", "POST"}),
     "audit": frozenset({"GET"}),
     "certificate": frozenset({"GET", "POST"}),
