@@ -123,7 +123,7 @@ def test_a_calendar_that_takes_long_is_read_in_several_goes(monkeypatch: pytest.
         found += part["appointments"]
         begin, rounds = part["next"], rounds + 1
     assert rounds > 2
-    assert sorted({one["data"]["uid"] for one in found}) == ["2", *(f"n{n}" for n in range(5))]
+    assert sorted({one["data"]["uid"] for one in found}) == sorted(["2", *(f"n{n}" for n in range(90))])
 
 
 def test_html_becomes_text_of_bounded_length() -> None:
