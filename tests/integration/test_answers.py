@@ -144,7 +144,7 @@ def test_a_run_is_its_own_events_its_subagents_and_what_they_led_to(full: Sideca
     wait_until(lambda: full.get("/api/runs/run-2")[1]["deliveries"], what="the run's delivery")
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     assert full.get(f"/api/runs/run-2?around={now}")[1]["deliveries"]["id-tool-2"][0]["route"] == "tools"
-    assert full.get("/api/runs/run-3")[1] == {"events": [], "complete": True, "deliveries": {}}
+    assert full.get("/api/runs/run-3")[1] == {"events": [], "complete": True, "deliveries": {}, "wokenBy": []}
     full.call("DELETE", "/api/routes/tools")
 
 
