@@ -42,10 +42,14 @@ class Machine:
         self.home = self.state / "nats"
         self.config = self.state / "openclaw.json"
         self.calls = folder / "calls"
-        self.ports = free_port(), free_port()
+        different: set[int] = set()
+        while len(different) < 3:  # one that is free may be given twice
+            different.add(free_port())
+        gateway, *own = different
+        self.ports = own[0], own[1]
         self.options = ["--sidecar-port", str(self.ports[0]), "--nats-port", str(self.ports[1])]
         self.state.mkdir()
-        self.config.write_text(CONFIG % free_port())
+        self.config.write_text(CONFIG % gateway)
         self.config.chmod(0o640)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENCLAW", "NATS_"))}
         self.environment = kept | {
