@@ -47,6 +47,8 @@ GATEWAY_OWN = (
 # What the bus says of dead letters: without their content, on the rest of their own subject.
 DEAD_LETTERS = "agent.events.dlq."
 DLQ_PREFIX = "agent.dlq."  # of the stream that holds them, with their content
+RUN_ENDED = "agent.events.agent.run_ended"
+LLM_OUTPUT = "agent.events.llm.output"
 PROBE = "agent.events.plugin.probe"  # what doctor sends through the plugin
 MAX_BYTES = 255
 MAX_TOKENS = 16

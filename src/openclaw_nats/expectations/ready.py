@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from openclaw_nats.contract.expectations import ExpectationDocument, ReadyExpectation
+from openclaw_nats.events.subjects import RUN_ENDED
 
 OF = "OF"
 
@@ -17,7 +18,7 @@ READY = (
         "run-ended",
         "a run called its model, and did not end within an hour",
         after="agent.events.model.call.*",
-        by="agent.events.agent.run_ended",
+        by=RUN_ENDED,
         key="event.runid",
         within="1h",
         lookback="10m",
@@ -58,7 +59,7 @@ READY = (
     _ready(
         "gateway-heard",
         "no event of any run came for a day",
-        by="agent.events.agent.run_ended",
+        by=RUN_ENDED,
         every="1d",
         spools=False,
     ),

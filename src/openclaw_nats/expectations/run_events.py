@@ -8,8 +8,9 @@ import msgspec
 
 from openclaw_nats.events.decoding import decode_message
 from openclaw_nats.events.messages import StoredMessage
+from openclaw_nats.events.subjects import RUN_ENDED
 
-BEGINS, ENDS = "agent.events.model.call.*", "agent.events.agent.run_ended"
+BEGINS, ENDS = "agent.events.model.call.*", RUN_ENDED
 _CALL = BEGINS.removesuffix("*")
 _LONGEST_SECONDS = 7 * 86400.0
 _LONGEST_NAME = 200

@@ -44,24 +44,25 @@ def output_of(data: bytes) -> Output:
 
 def cost_of(found: Output, prices: Mapping[str, Mapping[str, float]]) -> float:
     """What a model's output has cost: as reported, else by the tokens and the price of its model; 0 when not known."""
-    if (reported := _number(found.cost)) > 0:
+    if (reported := number_of(found.cost)) > 0:
         return min(reported, MOST)
     price = prices.get(found.model) if isinstance(found.model, str) else None
     if price is None or not isinstance(found.usage, dict):
         return 0.0
-    cost = sum(_number(found.usage.get(kind)) * price.get(name, 0.0) for kind, name in _KINDS.items()) / _MILLION
+    cost = sum(number_of(found.usage.get(kind)) * price.get(name, 0.0) for kind, name in _KINDS.items()) / _MILLION
     return min(cost, MOST)
 
 
 def unpriced(found: Output, prices: Mapping[str, Mapping[str, float]]) -> str:
     """The model of an output that has used tokens and of whose cost nothing is known; else empty."""
     used = found.usage if isinstance(found.usage, dict) else {}
-    if not isinstance(found.model, str) or found.model in prices or _number(found.cost):
+    if not isinstance(found.model, str) or found.model in prices or number_of(found.cost):
         return ""
-    return found.model[:80] if any(_number(used.get(kind)) for kind in _KINDS) else ""
+    return found.model[:80] if any(number_of(used.get(kind)) for kind in _KINDS) else ""
 
 
-def _number(value: object) -> float:
+def number_of(value: object) -> float:
+    """A number as it was reported; 0 for what is none above 0."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         return 0.0
     return float(min(value, _LARGEST))

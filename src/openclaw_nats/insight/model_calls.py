@@ -9,11 +9,9 @@ from typing import Any
 import msgspec
 
 from openclaw_nats.events.envelope import format_seconds
-from openclaw_nats.inbound.costs import cost_of, output_of, unpriced
+from openclaw_nats.inbound.costs import cost_of, number_of, output_of, unpriced
 
-SUBJECT = "agent.events.llm.output"
 _KINDS = ("input", "output", "cacheRead", "cacheWrite")
-_MOST = 1e15
 
 
 class _Facts(msgspec.Struct):
@@ -48,7 +46,7 @@ def call_of(body: bytes, at: float, prices: Mapping[str, Mapping[str, float]]) -
         return None
     output = output_of(bytes(facts.data))
     used = output.usage if isinstance(output.usage, dict) else {}
-    tokens = [_number(used.get(kind)) for kind in _KINDS]
+    tokens = [number_of(used.get(kind)) for kind in _KINDS]
     return ModelCall(
         day=format_seconds(at)[:10],
         agent=short_text(facts.agentid),
@@ -64,9 +62,3 @@ def call_of(body: bytes, at: float, prices: Mapping[str, Mapping[str, float]]) -
 def short_text(value: object) -> str:
     """The first 200 characters of a text; empty for what is none."""
     return value[:200] if isinstance(value, str) else ""
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        return 0.0
-    return float(min(value, _MOST))

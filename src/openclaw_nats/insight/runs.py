@@ -13,12 +13,12 @@ import msgspec
 from openclaw_nats.contract.runs import RunLine, RunPage, RunResult
 from openclaw_nats.events.envelope import format_time
 from openclaw_nats.events.messages import StoredMessage
+from openclaw_nats.events.subjects import LLM_OUTPUT, RUN_ENDED
 from openclaw_nats.insight.history import History, MessageLog
-from openclaw_nats.insight.model_calls import SUBJECT as LLM_OUTPUT
 from openclaw_nats.insight.model_calls import ModelCall, call_of, short_text
 from openclaw_nats.storage import event_search, run_search
 from openclaw_nats.storage.event_search import Wanted
-from openclaw_nats.storage.run_search import GATEWAY, RUN_ENDED, RunEvents
+from openclaw_nats.storage.run_search import GATEWAY, RunEvents
 
 MOST_EVENTS = 1000  # of one run
 MOST_OPEN = 200

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from openclaw_nats.contract.spending import PerDay, Spending, SpendingBy, SpendingLine
-from openclaw_nats.insight.model_calls import SUBJECT, ModelCall, call_of
+from openclaw_nats.events.subjects import LLM_OUTPUT
+from openclaw_nats.insight.model_calls import ModelCall, call_of
 from openclaw_nats.ports import EventLog
 from openclaw_nats.storage.costs import Avoided
 from openclaw_nats.terminal_text import plural
@@ -90,7 +91,7 @@ class SpendingView:
         if kept is not None and 0 <= now - kept.read_at <= _CACHE_SECONDS:
             return kept
         found = []
-        async for message in self._log.read(subject=SUBJECT, since=now - seconds, limit=MAX_CALLS, follow=False):
+        async for message in self._log.read(subject=LLM_OUTPUT, since=now - seconds, limit=MAX_CALLS, follow=False):
             if message is None or not message.believed:  # what somebody else says of models counts nothing
                 continue
             if (call := call_of(message.body, message.time / 1e9, self._prices)) is not None:

@@ -15,12 +15,11 @@ from openclaw_nats.errors import NotFound
 from openclaw_nats.events import json_text
 from openclaw_nats.events.decoding import document_of, document_with_origin
 from openclaw_nats.events.messages import StoredMessage
-from openclaw_nats.events.subjects import EVERYTHING
+from openclaw_nats.events.subjects import EVERYTHING, LLM_OUTPUT
 from openclaw_nats.insight.live import live_event
 from openclaw_nats.ports import EventLog
 
 T = TypeVar("T")
-LLM_OUTPUT = "agent.events.llm.output"
 AROUND_SECONDS = 3600.0
 MAX_SCANNED = 50_000
 MAX_RUN_EVENTS = 1000

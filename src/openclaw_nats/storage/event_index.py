@@ -171,6 +171,14 @@ class EventIndex:
             return connection
 
     @contextlib.contextmanager
+    def asked(self) -> Iterator[sqlite3.Connection]:
+        """This thread's connection, for a question. Raises Unavailable, also for what SQLite says of it."""
+        try:
+            yield self.reading()
+        except sqlite3.DatabaseError as error:
+            raise Unavailable(f"the index can't be read: {error}", hint="`openclaw-nats events reindex`") from error
+
+    @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         connection = self.reading()
         try:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from openclaw_nats.errors import Unavailable
 from openclaw_nats.events.searchable import grams_of
 from openclaw_nats.events.subjects import PREFIX, matches
 from openclaw_nats.storage.event_index import FAILED, PROBE, EventIndex
@@ -50,10 +49,8 @@ class Found:
 
 def search(index: EventIndex, wanted: Wanted, before: int, limit: int, seconds: float) -> Found:
     """At most `limit` candidates before a sequence. Raises Unavailable."""
-    try:
-        return _search(index.reading(), wanted, before, limit, time.monotonic() + seconds)
-    except sqlite3.DatabaseError as error:
-        raise Unavailable(f"the index can't be read: {error}", hint="`openclaw-nats events reindex`") from error
+    with index.asked() as db:
+        return _search(db, wanted, before, limit, time.monotonic() + seconds)
 
 
 def _search(db: sqlite3.Connection, wanted: Wanted, before: int, limit: int, deadline: float) -> Found:
@@ -80,8 +77,7 @@ def histogram(
     """(events, failed ones) in each step from `begin` on, in milliseconds; and whether all of it was counted."""
     deadline = time.monotonic() + seconds
     counts, failures = [0] * steps, [0] * steps
-    try:
-        db = index.reading()
+    with index.asked() as db:
         if (conditions := conditions_of(db, wanted)) is None:
             return counts, failures, True
         shown = f"min((e.at - {begin}) / {step}, {steps - 1}), count(*), sum(e.flags & {FAILED})"
@@ -91,18 +87,14 @@ def histogram(
             for bucket, count, failed in db.execute(*_query(shown, segment, wanted, conditions, (first, last), None)):
                 counts[bucket] += count
                 failures[bucket] += failed
-    except sqlite3.DatabaseError as error:
-        raise Unavailable(f"the index can't be read: {error}", hint="`openclaw-nats events reindex`") from error
     return counts, failures, True
 
 
 def newest_names(index: EventIndex, field: str, count: int) -> list[str]:
     """The names of a field that were there last, the newest first."""
     query = "SELECT value FROM names WHERE field = ? ORDER BY last DESC LIMIT ?"
-    try:
-        return [row[0] for row in index.reading().execute(query, (field, count))]
-    except sqlite3.DatabaseError as error:
-        raise Unavailable(f"the index can't be read: {error}", hint="`openclaw-nats events reindex`") from error
+    with index.asked() as db:
+        return [row[0] for row in db.execute(query, (field, count))]
 
 
 def _segments(db: sqlite3.Connection, wanted: Wanted, before: int) -> Iterator[tuple[int, int, int, int]]:

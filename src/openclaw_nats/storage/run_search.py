@@ -8,11 +8,10 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from openclaw_nats.errors import Unavailable
+from openclaw_nats.events.subjects import RUN_ENDED
 from openclaw_nats.storage.event_index import FAILED, EventIndex
 from openclaw_nats.storage.event_search import Wanted, conditions_of
 
-RUN_ENDED = "agent.events.agent.run_ended"
 GATEWAY = "gateway"
 LOOKED_AT = 50_000  # events, the newest, among which runs without an end are looked for
 _OPEN = """
@@ -55,35 +54,27 @@ class RunEvents:
 
 def open_runs(index: EventIndex, wanted: Wanted, most: int) -> list[int]:
     """The numbers of runs that have events and no end, newest first. Raises Unavailable."""
-    try:
-        db = index.reading()
+    with index.asked() as db:
         conditions = conditions_of(db, replace(wanted, subject="", kind="", failed=False, origin=GATEWAY))
         if conditions is None:
             return []
         where, values = conditions
         found = db.execute(_OPEN.format(conditions=where), (*values, LOOKED_AT, RUN_ENDED, GATEWAY, most))
         return [row[0] for row in found]
-    except sqlite3.DatabaseError as error:
-        raise Unavailable(f"the index can't be read: {error}", hint="`openclaw-nats events reindex`") from error
 
 
 def runs_at(index: EventIndex, sequences: Sequence[int]) -> list[int]:
     """The number of each event's run, in that order; each run once. Raises Unavailable."""
     marks = ",".join("?" * len(sequences))
     query = f"SELECT run FROM events WHERE run != 0 AND seq IN ({marks}) ORDER BY seq DESC"  # noqa: S608
-    try:
-        return list(dict.fromkeys(row[0] for row in index.reading().execute(query, list(sequences))))
-    except sqlite3.DatabaseError as error:
-        raise Unavailable(f"the index can't be read: {error}", hint="`openclaw-nats events reindex`") from error
+    with index.asked() as db:
+        return list(dict.fromkeys(row[0] for row in db.execute(query, list(sequences))))
 
 
 def events_of(index: EventIndex, numbers: Sequence[int], most: int) -> dict[int, RunEvents]:
     """What each run did, at most `most` events of each. Raises Unavailable."""
-    try:
-        db = index.reading()
+    with index.asked() as db:
         return {number: found for number in numbers if (found := _events(db, number, most)) is not None}
-    except sqlite3.DatabaseError as error:
-        raise Unavailable(f"the index can't be read: {error}", hint="`openclaw-nats events reindex`") from error
 
 
 def _events(db: sqlite3.Connection, number: int, most: int) -> RunEvents | None:

@@ -18,7 +18,7 @@ from openclaw_nats import __version__
 from openclaw_nats.errors import SettingsError, Unavailable
 from openclaw_nats.events import json_text
 from openclaw_nats.events.decoding import document_of
-from openclaw_nats.events.subjects import EVERYTHING
+from openclaw_nats.events.subjects import EVERYTHING, RUN_ENDED
 from openclaw_nats.ports import EventLog
 from openclaw_nats.storage import inbox
 from openclaw_nats.storage.database import Database
@@ -86,7 +86,7 @@ class SpanExporter:
         event: Any = json_text.shown(document)
         if not isinstance(event, dict) or event.get("gatewayid") != self._gateway_id:
             return None
-        woken_by = await self._woken_by(event) if event.get("subject") == "agent.events.agent.run_ended" else ()
+        woken_by = await self._woken_by(event) if event.get("subject") == RUN_ENDED else ()
         try:
             return self._maker.span_of(event, woken_by)
         except (ValueError, OverflowError):
