@@ -27,3 +27,13 @@ export class Resource<T> {
     this.loading = false;
   }
 }
+
+/** For an effect: refresh in a moment, so that what changes together is asked for once, then again and again. */
+export function refreshing(refresh: () => unknown, every: number): () => void {
+  const soon = setTimeout(refresh, 150);
+  const timer = setInterval(refresh, every);
+  return () => {
+    clearTimeout(soon);
+    clearInterval(timer);
+  };
+}
